@@ -1,0 +1,184 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_names::{Fraction, ServiceKey};
+use serde::Serialize;
+
+use crate::{EndpointSet, UpstreamTls};
+
+/// A set of endpoints that are interchangeable for a route, and how to talk to them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cluster {
+    /// `outbound|<port>|<subset>|<host>` or `inbound|<port>||`, as in Istio.
+    pub name: String,
+    pub discovery: Discovery,
+    /// Default 10 s, as Istio.
+    pub connect_timeout: Duration,
+    pub balancer: BalancerPolicy,
+    pub circuit_breakers: CircuitBreakers,
+    pub outlier_detection: Option<OutlierDetection>,
+    pub tls: Option<UpstreamTls>,
+    pub http: UpstreamHttp,
+    /// The service behind it, for telemetry; `None` for `inbound` and foreign clusters.
+    pub service: Option<ServiceKey>,
+}
+
+impl Cluster {
+    pub fn new(name: impl Into<String>, discovery: Discovery) -> Self {
+        Self {
+            name: name.into(),
+            discovery,
+            connect_timeout: Duration::from_secs(10),
+            balancer: BalancerPolicy::default(),
+            circuit_breakers: CircuitBreakers::default(),
+            outlier_detection: None,
+            tls: None,
+            http: UpstreamHttp::default(),
+            service: None,
+        }
+    }
+
+    /// The name its endpoints have in EDS; `None` when they are inline.
+    pub fn endpoint_set_name(&self) -> Option<&str> {
+        match &self.discovery {
+            Discovery::Eds { service_name } => Some(service_name),
+            Discovery::Static(_) => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Discovery {
+    Eds { service_name: String },
+    Static(Arc<EndpointSet>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BalancerPolicy {
+    /// The best of `choices` random endpoints by active requests over weight. Envoy's default is 2.
+    LeastRequest {
+        choices: u32,
+    },
+    /// The better of two random endpoints by decaying peak latency times active requests.
+    PeakEwma {
+        /// Assumed of an endpoint that was never measured. Linkerd: 30 ms.
+        default_rtt: Duration,
+        /// Time after which an old measurement counts 1/e. Linkerd: 10 s.
+        decay: Duration,
+    },
+    Random,
+    RoundRobin,
+}
+
+impl Default for BalancerPolicy {
+    fn default() -> Self {
+        Self::PeakEwma { default_rtt: Duration::from_millis(30), decay: Duration::from_secs(10) }
+    }
+}
+
+/// Limits per cluster and proxy, divided among its workers. `u32::MAX` means none.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct CircuitBreakers {
+    pub max_connections: u32,
+    /// Requests that wait for a connection.
+    pub max_pending_requests: u32,
+    pub max_requests: u32,
+    pub max_retries: u32,
+    /// Replaces `max_retries` when set.
+    pub retry_budget: Option<RetryBudget>,
+}
+
+impl Default for CircuitBreakers {
+    /// Istio's defaults: no limit, retries bounded by the budget (20 %, at least 3), which Istio leaves off.
+    fn default() -> Self {
+        Self {
+            max_connections: u32::MAX,
+            max_pending_requests: u32::MAX,
+            max_requests: u32::MAX,
+            max_retries: u32::MAX,
+            retry_budget: Some(RetryBudget::default()),
+        }
+    }
+}
+
+/// Retries under way may be this share of the active requests, but at least `min_retry_concurrency`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct RetryBudget {
+    pub budget: Fraction,
+    pub min_retry_concurrency: u32,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { budget: Fraction::from_percent(20).unwrap_or(Fraction::ZERO), min_retry_concurrency: 3 }
+    }
+}
+
+/// When an endpoint is left out for a while. `None` turns a detector off. Defaults: Envoy's and Istio's.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct OutlierDetection {
+    /// 5xx answers in a row, connection failures included. Default 5.
+    pub consecutive_5xx: Option<u32>,
+    /// 502, 503, 504 in a row. Off.
+    pub consecutive_gateway_errors: Option<u32>,
+    /// Connection failures, resets and time-outs in a row. Off.
+    pub consecutive_local_origin_failures: Option<u32>,
+    /// Between two sweeps that let endpoints back in. 10 s.
+    pub interval: Duration,
+    /// Times the number of ejections so far. 30 s.
+    pub base_ejection_time: Duration,
+    /// 300 s.
+    pub max_ejection_time: Duration,
+    /// At most this share of the endpoints is out, but always one may be. 10 %.
+    pub max_ejection: Fraction,
+    /// With a smaller share of healthy endpoints nothing is ejected. 0 %: off.
+    pub min_health: Fraction,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        Self {
+            consecutive_5xx: Some(5),
+            consecutive_gateway_errors: None,
+            consecutive_local_origin_failures: None,
+            interval: Duration::from_secs(10),
+            base_ejection_time: Duration::from_secs(30),
+            max_ejection_time: Duration::from_secs(300),
+            max_ejection: Fraction::from_percent(10).unwrap_or(Fraction::ZERO),
+            min_health: Fraction::ZERO,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct UpstreamHttp {
+    pub protocol: UpstreamProtocol,
+    /// A connection is closed after so many; `None`: never.
+    pub max_requests_per_connection: Option<u32>,
+    /// An unused pooled connection is closed after this. Default 1 h, as Envoy; pools also learn from `Connection: close`.
+    pub idle_timeout: Duration,
+    /// Per HTTP/2 connection, below what the peer allows.
+    pub max_concurrent_streams: u32,
+}
+
+impl Default for UpstreamHttp {
+    fn default() -> Self {
+        Self {
+            protocol: UpstreamProtocol::SameAsDownstream,
+            max_requests_per_connection: None,
+            idle_timeout: Duration::from_secs(3600),
+            max_concurrent_streams: 1024,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamProtocol {
+    Http1,
+    Http2,
+    #[default]
+    SameAsDownstream,
+}

@@ -1,0 +1,37 @@
+//! The typed configuration of one node: what a proxy must do, and nothing about how it was written or how it travels.
+//!
+//! Shape       1 `Config` -> n `Listener` -> n `FilterChain` -> 1 `NetworkFilter` -> 1 `RouteTable` (by name)
+//!             `RouteTable` -> n `VirtualHost` -> n `Route` -> n cluster names; `Cluster` -> 1 `EndpointSet` (by name)
+//! Units       every span of time is a `Duration`; sizes are bytes and say so; shares are `Fraction`
+//! Invariants  resources refer to each other by name only; a missing name is the reader's case to handle (NR, NC)
+//! Source      Envoy v3 API (listener, route_components, cluster, endpoint); the names are Envoy's where it has one
+#![forbid(unsafe_code)]
+
+mod access_log;
+mod cluster;
+mod config;
+mod endpoint;
+mod listener;
+mod matching;
+mod node;
+mod route;
+mod tls;
+
+pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
+pub use cluster::{
+    BalancerPolicy, CircuitBreakers, Cluster, Discovery, OutlierDetection, RetryBudget, UpstreamHttp, UpstreamProtocol,
+};
+pub use config::Config;
+pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+pub use listener::{
+    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
+    NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
+};
+pub use matching::{Pattern, RegexError, StringMatch};
+pub use node::{Flavor, Node, WorkloadPort};
+pub use route::{
+    DirectResponse, Forward, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, Mirror, PathMatch,
+    QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch,
+    RouteTable, VirtualHost, WeightedCluster,
+};
+pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};

@@ -1,0 +1,154 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{AccessLog, DownstreamTls, RouteTable, WeightedCluster};
+
+/// A socket that accepts connections and what becomes of them.
+///
+/// A connection is given to the chain whose match is the most specific (Envoy's order: destination port, server name,
+/// transport protocol, application protocol), or to `default_filter_chain`, or it is closed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listener {
+    pub name: String,
+    /// Not bound when `api` is set.
+    pub address: SocketAddr,
+    pub direction: Direction,
+    /// Look at the first bytes for a TLS ClientHello (server name, ALPN). Envoy's `tls_inspector`.
+    pub inspect_tls: bool,
+    /// Look at the first bytes for HTTP. Envoy's `http_inspector`; Leno's proxy never waits for bytes that do not come.
+    pub inspect_http: bool,
+    pub filter_chains: Vec<FilterChain>,
+    pub default_filter_chain: Option<FilterChain>,
+    /// An `ApiListener`: read by proxyless gRPC, not bound to a socket. Exactly one chain, which is HTTP.
+    pub api: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Inbound,
+    Outbound,
+    #[default]
+    Unspecified,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FilterChain {
+    pub name: String,
+    pub matches: FilterChainMatch,
+    /// Terminate TLS here.
+    pub tls: Option<DownstreamTls>,
+    pub filter: NetworkFilter,
+}
+
+/// Empty parts match everything.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct FilterChainMatch {
+    pub destination_port: Option<u16>,
+    /// Exact names or `*.suffix`.
+    pub server_names: Vec<String>,
+    pub transport_protocol: Option<TransportProtocol>,
+    /// ALPN of an inspected ClientHello, or `http/1.0`, `http/1.1`, `h2c` as found by the HTTP inspector.
+    pub application_protocols: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportProtocol {
+    RawBuffer,
+    Tls,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkFilter {
+    Http(Box<HttpConnectionManager>),
+    Tcp(TcpProxy),
+}
+
+/// How HTTP is spoken with downstream (Envoy's HTTP connection manager).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HttpConnectionManager {
+    pub stat_prefix: String,
+    pub codec: HttpCodec,
+    pub routes: RouteSource,
+    pub access_log: Vec<AccessLog>,
+    pub forward_client_cert: ForwardClientCert,
+    /// Add `x-request-id` when the request has none.
+    pub generate_request_id: bool,
+    /// Protocols that `Upgrade` may switch to, lower case (`websocket`).
+    pub upgrades: Vec<String>,
+    /// Largest head, start line included; above it 431. Default 60 KiB, as Envoy.
+    pub max_request_headers_bytes: u32,
+    /// Most header lines; above it 431. Default 100, as Envoy.
+    pub max_request_headers_count: u32,
+    /// From the first byte of a request to the end of its head; then 408. `None`: unbounded.
+    pub request_headers_timeout: Option<Duration>,
+    /// No byte of a stream in either direction for this long resets it. `None`: never. Default 5 min, as Envoy.
+    pub stream_idle_timeout: Option<Duration>,
+    /// A downstream connection without streams is closed after this. Default 1 h, as Envoy.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl HttpConnectionManager {
+    /// Envoy's defaults, with the slow-client bound (`request_headers_timeout` 10 s) that Envoy leaves off.
+    pub fn new(stat_prefix: impl Into<String>, routes: RouteSource) -> Self {
+        Self {
+            stat_prefix: stat_prefix.into(),
+            codec: HttpCodec::Auto,
+            routes,
+            access_log: Vec::new(),
+            forward_client_cert: ForwardClientCert::Sanitize,
+            generate_request_id: true,
+            upgrades: vec!["websocket".to_owned()],
+            max_request_headers_bytes: 60 * 1024,
+            max_request_headers_count: 100,
+            request_headers_timeout: Some(Duration::from_secs(10)),
+            stream_idle_timeout: Some(Duration::from_secs(300)),
+            idle_timeout: Some(Duration::from_secs(3600)),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpCodec {
+    /// By ALPN, or by the HTTP/2 preface.
+    #[default]
+    Auto,
+    Http1,
+    Http2,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteSource {
+    Inline(Arc<RouteTable>),
+    /// The name of a `RouteTable` delivered over RDS.
+    Rds(String),
+}
+
+/// What happens to `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardClientCert {
+    /// Removed.
+    #[default]
+    Sanitize,
+    /// Replaced by the identity of the verified peer: `By=…;URI=…`.
+    SanitizeSet,
+}
+
+/// Bytes both ways to one cluster, chosen once per connection.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TcpProxy {
+    pub stat_prefix: String,
+    /// At least one; weights as in a route.
+    pub clusters: Vec<WeightedCluster>,
+    /// No byte either way for this long closes the connection. Default 1 h, as Envoy.
+    pub idle_timeout: Option<Duration>,
+    pub access_log: Vec<AccessLog>,
+}

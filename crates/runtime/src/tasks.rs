@@ -1,0 +1,119 @@
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// Owner of the background tasks of a process or of one part. Clones share the tasks.
+///
+/// A task that panics is logged and counted, and takes nothing else down.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+    panics: Arc<AtomicU64>,
+}
+
+impl Tasks {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs `future` on the current runtime until it ends or [`Tasks::stop`] is called.
+    pub fn spawn<F>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let task = self.guarded(name, future);
+        self.tracker.spawn(task.instrument(tracing::info_span!("task", name)));
+    }
+
+    /// Like [`Tasks::spawn`] on the current `LocalSet`, for futures that stay on one worker thread. Adds no span.
+    pub fn spawn_local<F>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.tracker.spawn_local(self.guarded(name, future));
+    }
+
+    /// Cancels every task at its next await and waits for the end of all.
+    pub async fn stop(&self) {
+        self.cancel.cancel();
+        self.join().await;
+    }
+
+    /// Waits until every task has ended by itself.
+    pub async fn join(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// How many tasks have panicked so far.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    fn guarded<F: Future<Output = ()>>(&self, name: &'static str, future: F) -> impl Future<Output = ()> + use<F> {
+        let cancel = self.cancel.clone();
+        let panics = self.panics.clone();
+        async move {
+            let task = cancel.run_until_cancelled_owned(CatchPanic { future: Box::pin(future) });
+            if let Some(Err(message)) = task.await {
+                panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(task = name, %message, "task panicked; this is a bug in Leno");
+            }
+        }
+    }
+}
+
+struct CatchPanic<F> {
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, String>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.future.as_mut();
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(panic_message(payload.as_ref()))),
+        }
+    }
+}
+
+fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_the_others_go_on() {
+        let tasks = Tasks::new();
+        let (done, wait) = tokio::sync::oneshot::channel();
+        tasks.spawn("bad", async { panic!("boom") });
+        tasks.spawn("good", async move { done.send(()).expect("receiver waits") });
+        wait.await.expect("the good task ran");
+        tasks.join().await;
+        assert_eq!(tasks.panics(), 1);
+    }
+
+    #[tokio::test]
+    async fn stop_ends_tasks_that_never_end() {
+        let tasks = Tasks::new();
+        tasks.spawn("endless", std::future::pending());
+        tasks.stop().await;
+    }
+}
