@@ -1,1 +1,51 @@
-fn main() {}
+//! The repository's own checks and rigs: `cargo xtask <command>`.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod command;
+mod lint;
+mod test;
+mod tidy;
+mod tools;
+
+#[derive(Parser)]
+#[command(about = "Checks, tests and benchmarks of the repository")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure Leno beside Envoy and HAProxy.
+    Bench(bench::BenchArgs),
+    /// What CI runs: `lint`, then `test`.
+    Ci,
+    /// Format, lints, licences, structure, documentation.
+    Lint,
+    /// Set up what the tests need and run all of them.
+    Test(test::TestArgs),
+    /// Check the structure: dependency table, lint files, links, generated files.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Ci => lint::run().and_then(|()| test::run(&test::TestArgs::default())),
+        Command::Lint => lint::run(),
+        Command::Test(args) => test::run(&args),
+        Command::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

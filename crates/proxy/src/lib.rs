@@ -1,1 +1,20 @@
-#![forbid(unsafe_code)]
+//! The data plane: listeners, protocol detection, TLS, pools, HTTP forwarding, and what is recorded of it.
+//!
+//! Shape       1 `Proxy` -> n workers (thread, runtime, sockets, pools of their own) -> n connections
+//! Invariants  no lock, no hop to another thread on the request path; configuration is an immutable `Arc`
+//! Source      DESIGN.md D4
+#![deny(unsafe_code)]
+
+mod connection;
+mod detect;
+mod dns;
+mod drain;
+mod http;
+mod listener;
+mod proxy;
+mod stats;
+mod stream;
+mod tcp;
+mod tls;
+mod upstream;
+mod worker;

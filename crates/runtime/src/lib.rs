@@ -8,6 +8,7 @@
 mod drain;
 mod readiness;
 mod signal;
+pub mod sys;
 mod tasks;
 
 pub use drain::{Drain, DrainWatch};

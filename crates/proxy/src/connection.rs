@@ -1,0 +1,54 @@
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use leno_ir::Direction;
+use leno_names::SpiffeId;
+
+use crate::drain::DrainSignal;
+
+/// What is known of a downstream connection; shared by its exchanges.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The address the client connected to.
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) direction: Direction,
+    /// Name of the listener.
+    pub(crate) listener: Rc<str>,
+    /// The client's identity, verified against the bundle.
+    pub(crate) peer: Option<SpiffeId>,
+    /// Our own identity as presented to the client; `None` without TLS.
+    pub(crate) local_identity: Option<SpiffeId>,
+    /// SNI.
+    pub(crate) server_name: Option<String>,
+    /// What ALPN agreed on; `None` without TLS or without ALPN.
+    pub(crate) alpn: Option<Alpn>,
+    /// TLS with a verified client certificate.
+    pub(crate) mtls: bool,
+    /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
+    pub(crate) drain: Rc<DrainSignal>,
+}
+
+/// The protocols that Leno, Istio and the public agree on by ALPN.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Alpn {
+    /// `http/1.1`, `http/1.0`, `istio-http/1.1`, `istio-http/1.0`.
+    Http1,
+    /// `h2`, `istio-h2`.
+    Http2,
+    /// `istio`: bytes between two proxies, of whatever protocol.
+    Istio,
+    /// Anything else.
+    Other,
+}
+
+impl Alpn {
+    pub(crate) fn parse(name: &[u8]) -> Self {
+        match name {
+            b"http/1.1" | b"http/1.0" | b"istio-http/1.1" | b"istio-http/1.0" => Self::Http1,
+            b"h2" | b"istio-h2" => Self::Http2,
+            b"istio" | b"istio-peer-exchange" => Self::Istio,
+            _ => Self::Other,
+        }
+    }
+}

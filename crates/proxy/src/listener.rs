@@ -1,0 +1,55 @@
+//! From an accepted socket to the filter chain that serves it: inspection, chain choice, TLS.
+//!
+//! Shape       1 listener -> n chains (HTTP or TCP manager each); a binding (one socket) serves one listener at a time
+//! Invariants  a protocol in which the server speaks first is never kept waiting: its upstream is dialled while we look
+//! Errors      a failed handshake or an unmatched connection is closed, counted and logged; the listener goes on
+//! Cost        per connection: without inspection none; with it one more system call (a peek)
+//! Source      Envoy listener_components.proto v1.31, FilterChainMatch
+
+mod accept;
+mod chain;
+mod serve;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leno_ir::Listener;
+
+pub(crate) use accept::Binding;
+
+use self::chain::Chain;
+use crate::detect::Question;
+use crate::drain::DrainSignal;
+use crate::worker::Worker;
+
+/// One version of a listener on one worker. Connections keep the version they were accepted under.
+#[derive(Debug)]
+pub(crate) struct ActiveListener {
+    pub(crate) config: Arc<Listener>,
+    name: Rc<str>,
+    chains: Vec<Rc<Chain>>,
+    default_chain: Option<Rc<Chain>>,
+    /// Started when this version is replaced or removed, or the worker drains.
+    pub(crate) drain: Rc<DrainSignal>,
+    /// Whether the last client whose protocol was found out spoke first; then its successor gets a moment to do the same.
+    clients_speak_first: std::cell::Cell<bool>,
+}
+
+impl ActiveListener {
+    pub(crate) fn new(config: Arc<Listener>, worker: &Worker) -> Self {
+        let chain = |chain| Rc::new(Chain::new(chain, worker));
+        Self {
+            name: config.name.as_str().into(),
+            chains: config.filter_chains.iter().map(chain).collect(),
+            default_chain: config.default_filter_chain.as_ref().map(chain),
+            drain: Rc::default(),
+            clients_speak_first: std::cell::Cell::new(false),
+            config,
+        }
+    }
+
+    /// What must be known of the first bytes to choose a chain.
+    fn question(&self) -> Question {
+        Question { tls: self.config.inspect_tls, http: self.config.inspect_http }
+    }
+}

@@ -1,0 +1,237 @@
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use super::ActiveListener;
+use super::chain::{Chain, Facts, Filter};
+use crate::connection::{Alpn, Connection};
+use crate::detect::{Question, Sniffer, Verdict};
+use crate::stream::Stream;
+use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
+use crate::worker::Worker;
+
+/// Where clients speak first, a client gets this long before its TCP upstream is dialled on suspicion. Chosen: most clients
+/// need less, a server-first client on such a port would not notice more.
+const GRACE: Duration = Duration::from_millis(5);
+/// How long a client may stay silent when the upstream it might wait for is not reachable.
+const SILENCE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Serves one accepted connection to its end.
+pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, listener: Rc<ActiveListener>, worker: Rc<Worker>) {
+    let Ok(local) = stream.local_addr() else { return };
+    // Fails only on a socket that is gone already, which the first read reports.
+    let _ = stream.set_nodelay(true);
+    let name = listener.name.clone();
+    let accepted = Accepted { stream: Stream::Plain(stream), local, remote, listener, worker };
+    if let Err(error) = accepted.run().await {
+        tracing::debug!(listener = %name, %remote, %error, "connection closed before it was served");
+    }
+}
+
+struct Accepted {
+    stream: Stream,
+    local: SocketAddr,
+    remote: SocketAddr,
+    listener: Rc<ActiveListener>,
+    worker: Rc<Worker>,
+}
+
+/// What was found out, and what was made ready on the way.
+#[derive(Debug)]
+struct Found {
+    verdict: Verdict,
+    first_bytes: BytesMut,
+    upstream: Upstream,
+}
+
+#[derive(Debug)]
+enum Upstream {
+    Dialled(Box<Dialled>),
+    Failed(DialError),
+    NotDialled,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("no filter chain matches")]
+    NoChain,
+    #[error("the client said nothing for {0:?}")]
+    Silent(Duration),
+    #[error("TLS failed")]
+    Tls,
+}
+
+impl Accepted {
+    async fn run(mut self) -> Result<(), ServeError> {
+        let listener = self.listener.clone();
+        let found = self.find_out(listener.question(), self.chain(&Verdict::Other)).await?;
+        let chain = self.chain(&found.verdict).ok_or(ServeError::NoChain)?;
+        let Some(tls) = &chain.tls else {
+            let connection = self.connection(None);
+            self.dispatch(&chain.filter, connection, found).await;
+            return Ok(());
+        };
+        let (mut inner, connection) = self.terminate_tls(&chain, tls).await?;
+        let (filter, found) = inner.look_inside_tls(&chain, &connection).await?;
+        inner.dispatch(&filter, connection, found).await;
+        Ok(())
+    }
+
+    fn chain(&self, verdict: &Verdict) -> Option<Rc<Chain>> {
+        self.listener.chain(Facts { destination_port: self.local.port(), verdict }).cloned()
+    }
+
+    /// Bytes between two proxies may turn out to be HTTP (`inspect_http`), when ALPN did not say.
+    async fn look_inside_tls(&mut self, chain: &Rc<Chain>, connection: &Connection) -> Result<(Filter, Found), ServeError> {
+        let listener = self.listener.clone();
+        let is_open = matches!(connection.alpn, None | Some(Alpn::Istio | Alpn::Other));
+        let http_chain = listener.http_chain(self.local.port(), true);
+        match http_chain {
+            Some(http_chain) if is_open && listener.config.inspect_http && matches!(chain.filter, Filter::Tcp(_)) => {
+                let found = self.find_out(Question { tls: false, http: true }, Some(chain.clone())).await?;
+                let filter = if matches!(found.verdict, Verdict::Http(_)) { &http_chain.filter } else { &chain.filter };
+                Ok((filter.clone(), found))
+            }
+            _ => Ok((chain.filter.clone(), Found::nothing())),
+        }
+    }
+
+    async fn dispatch(self, filter: &Filter, connection: Connection, found: Found) {
+        let Self { stream, worker, .. } = self;
+        let connection = Rc::new(connection);
+        match filter {
+            Filter::Http(manager) => {
+                // A connection dialled on suspicion closes here.
+                drop(found.upstream);
+                crate::http::serve(stream, found.first_bytes, connection, manager.clone(), worker).await;
+            }
+            Filter::Tcp(manager) => {
+                let upstream = match found.upstream {
+                    Upstream::Dialled(dialled) => Ok(*dialled),
+                    Upstream::Failed(error) => Err(error),
+                    Upstream::NotDialled => dial(&manager.config, &worker).await,
+                };
+                tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
+            }
+        }
+    }
+
+    fn connection(&self, tls: Option<crate::tls::PeerFacts>) -> Connection {
+        let tls = tls.unwrap_or_default();
+        Connection {
+            local: self.local,
+            remote: self.remote,
+            direction: self.listener.config.direction,
+            listener: self.listener.name.clone(),
+            mtls: tls.mtls,
+            peer: tls.peer,
+            local_identity: tls.local_identity,
+            server_name: tls.server_name,
+            alpn: tls.alpn,
+            drain: self.listener.drain.clone(),
+        }
+    }
+
+    async fn terminate_tls(
+        self,
+        chain: &Chain,
+        tls: &leno_ir::DownstreamTls,
+    ) -> Result<(Self, Connection), ServeError> {
+        let Self { stream, local, remote, listener, worker } = self;
+        let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
+        match worker.tls().accept(socket, tls, &chain.tls_cache).await {
+            Ok((stream, facts)) => {
+                let inner = Self { stream, local, remote, listener, worker };
+                let connection = inner.connection(Some(facts));
+                Ok((inner, connection))
+            }
+            Err(error) => {
+                worker.tls().report_downstream_failure(&listener.name, remote, &error);
+                Err(ServeError::Tls)
+            }
+        }
+    }
+
+    /// What the client speaks. When it may be waiting for a server that speaks first (`fallback` is a TCP chain), that
+    /// server is dialled meanwhile, and heard.
+    async fn find_out(&mut self, question: Question, fallback: Option<Rc<Chain>>) -> Result<Found, ServeError> {
+        if !question.tls && !question.http {
+            return Ok(Found::nothing());
+        }
+        // Lets the runtime see what has arrived with the connection, so that most clients are known at the first look.
+        tokio::task::yield_now().await;
+        let fallback = fallback.filter(|chain| chain.tls.is_none() || self.stream.is_tls());
+        if let Some(Filter::Tcp(manager)) = fallback.map(|chain| chain.filter.clone()) {
+            return self.find_out_and_dial(question, &manager).await;
+        }
+        let mut sniffer = Sniffer::default();
+        let patience = self.worker.settings().handshake_timeout;
+        let verdict = tokio::time::timeout(patience, sniffer.verdict(&mut self.stream, question))
+            .await
+            .map_err(|_| ServeError::Silent(patience))??;
+        Ok(Found { verdict, first_bytes: sniffer.into_first_bytes(&self.stream), upstream: Upstream::NotDialled })
+    }
+
+    async fn find_out_and_dial(&mut self, question: Question, manager: &TcpManager) -> Result<Found, ServeError> {
+        let hint = &self.listener.clients_speak_first;
+        let has_started = Cell::new(false);
+        let mut dialling = pin!(async {
+            if hint.get() {
+                tokio::time::sleep(GRACE).await;
+            }
+            has_started.set(true);
+            dial(&manager.config, &self.worker).await
+        });
+        let mut sniffer = Sniffer::default();
+        let mut upstream = Upstream::NotDialled;
+        let verdict = {
+            let mut looking = pin!(sniffer.verdict(&mut self.stream, question));
+            loop {
+                tokio::select! {
+                    biased;
+                    verdict = &mut looking => break verdict?,
+                    result = &mut dialling, if matches!(upstream, Upstream::NotDialled) => {
+                        upstream = result.map_or_else(Upstream::Failed, |dialled| Upstream::Dialled(Box::new(dialled)));
+                    }
+                    () = upstream.speaks_or_fails() => break Verdict::Other,
+                }
+            }
+        };
+        hint.set(matches!(verdict, Verdict::Http(_)));
+        // The client spoke first and wants TCP: the dial under way is the one it needs.
+        if verdict == Verdict::Other && matches!(upstream, Upstream::NotDialled) && has_started.get() {
+            upstream = dialling.await.map_or_else(Upstream::Failed, |dialled| Upstream::Dialled(Box::new(dialled)));
+        }
+        Ok(Found { verdict, first_bytes: sniffer.into_first_bytes(&self.stream), upstream })
+    }
+}
+
+impl Found {
+    fn nothing() -> Self {
+        Self { verdict: Verdict::Other, first_bytes: BytesMut::new(), upstream: Upstream::NotDialled }
+    }
+}
+
+impl Upstream {
+    /// Resolves when a dialled upstream has said something or closed, or when a failed one was waited for long enough.
+    async fn speaks_or_fails(&mut self) {
+        match self {
+            // A failed read ends here as well; the copy meets the error again.
+            Self::Dialled(dialled) => {
+                let Dialled { stream, first_bytes, .. } = dialled.as_mut();
+                let _ = stream.read_buf(first_bytes).await;
+            }
+            Self::Failed(_) => tokio::time::sleep(SILENCE_AFTER_FAILURE).await,
+            Self::NotDialled => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use leno_ir::{TcpProxy, WeightedCluster};
+
+use crate::flags::ResponseFlags;
+use crate::stream::Stream;
+use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
+use crate::worker::Worker;
+
+/// Endpoints tried before the client's connection is given up. Chosen: Envoy's default is 1, which makes a TCP client see
+/// every endpoint that just died; nothing was sent yet, so trying another is safe.
+const MAX_CONNECT_ATTEMPTS: usize = 3;
+
+/// A connection to an upstream, made for one downstream connection.
+#[derive(Debug)]
+pub(crate) struct Dialled {
+    pub(crate) cluster: Rc<UpstreamCluster>,
+    pub(crate) pick: Pick,
+    pub(crate) stream: Stream,
+    /// What the upstream said while the client's protocol was being found out.
+    pub(crate) first_bytes: BytesMut,
+    pub(super) _permit: RequestPermit,
+}
+
+/// Why there is no upstream for a TCP connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("the configuration has no cluster \"{name}\"")]
+    NoCluster { name: String },
+    #[error("cluster {cluster} has no endpoint that takes connections")]
+    NoEndpoint { cluster: String },
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    #[error("no endpoint of cluster {cluster} could be reached: {source}")]
+    Unreachable { cluster: String, last: SocketAddr, source: ConnectError },
+}
+
+impl DialError {
+    pub(crate) fn flag(&self) -> ResponseFlags {
+        match self {
+            Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
+            Self::NoEndpoint { .. } => ResponseFlags::NO_HEALTHY_UPSTREAM,
+            Self::Overflow(_) => ResponseFlags::UPSTREAM_OVERFLOW,
+            Self::Unreachable { source, .. } => source.flag(),
+        }
+    }
+}
+
+/// Connects to an endpoint of one of the clusters; to another one when that fails.
+///
+/// # Errors
+/// When no endpoint can be reached in three tries.
+pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
+    let name = &choose(&config.clusters, worker.random()).ok_or(DialError::NoCluster { name: String::new() })?.name;
+    let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
+    let permit = cluster.admit()?;
+    let mut tried: Vec<EndpointId> = Vec::new();
+    loop {
+        let pick = cluster
+            .pick(worker, &tried)
+            .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
+        let started = Instant::now();
+        match cluster.tcp(worker, &pick).await {
+            Ok(stream) => {
+                pick.report_connected(started.elapsed());
+                return Ok(Dialled { cluster, pick, stream, first_bytes: BytesMut::new(), _permit: permit });
+            }
+            Err(source) => {
+                let (id, last) = (pick.id(), pick.endpoint().address);
+                let outcome = if source.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };
+                pick.finish(outcome);
+                tried.push(id);
+                if tried.len() >= MAX_CONNECT_ATTEMPTS || !source.retryable() {
+                    return Err(DialError::Unreachable { cluster: cluster.config.name.clone(), last, source });
+                }
+            }
+        }
+    }
+}
+
+/// One of the clusters by weight; `None` when there is none with a weight.
+fn choose(clusters: &[WeightedCluster], random: u64) -> Option<&WeightedCluster> {
+    let total: u64 = clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
+    let mut at = random.checked_rem(total)?;
+    clusters.iter().find(|cluster| {
+        let weight = u64::from(cluster.weight);
+        let chosen = at < weight;
+        at = at.saturating_sub(weight);
+        chosen
+    })
+}

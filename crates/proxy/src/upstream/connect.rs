@@ -1,0 +1,69 @@
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+use super::cluster::UpstreamCluster;
+use super::{ConnectError, Pick};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// What will be spoken on a new connection; decides the ALPN names offered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ApplicationProtocol {
+    Http1,
+    Http2,
+    /// Bytes.
+    Tcp,
+}
+
+impl ApplicationProtocol {
+    /// Istio's names first, so that a sidecar on the other side knows that a sidecar called; then the public ones.
+    pub(crate) const fn alpn(self) -> &'static [&'static str] {
+        match self {
+            Self::Http1 => &["istio-http/1.1", "http/1.1"],
+            Self::Http2 => &["istio-h2", "h2"],
+            Self::Tcp => &["istio"],
+        }
+    }
+}
+
+impl UpstreamCluster {
+    /// A connection of its own to the picked endpoint, for bytes.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be reached, or a limit is reached.
+    pub(crate) async fn tcp(self: &Rc<Self>, worker: &Rc<Worker>, pick: &Pick) -> Result<Stream, ConnectError> {
+        connect(self, worker, pick.state().address, ApplicationProtocol::Tcp).await
+    }
+}
+
+/// TCP and, where the cluster wants it, TLS; both within the cluster's `connect_timeout`, as in Envoy.
+pub(super) async fn connect(
+    cluster: &UpstreamCluster,
+    worker: &Rc<Worker>,
+    endpoint: SocketAddr,
+    protocol: ApplicationProtocol,
+) -> Result<Stream, ConnectError> {
+    let after = cluster.config.connect_timeout;
+    let connecting = async {
+        let refused = |source| ConnectError::Refused { endpoint, source };
+        let stream = TcpStream::connect(endpoint).await.map_err(refused)?;
+        stream.set_nodelay(true).map_err(refused)?;
+        match &cluster.config.tls {
+            None => Ok(Stream::Plain(stream)),
+            Some(tls) => {
+                let client = worker.tls().client(tls, protocol, &cluster.tls_cache);
+                let client = client.map_err(|source| ConnectError::Identity { endpoint, source })?;
+                client.connect(stream, endpoint).await.map_err(|source| ConnectError::Tls { endpoint, source })
+            }
+        }
+    };
+    let result = tokio::time::timeout(after, connecting)
+        .await
+        .unwrap_or(Err(ConnectError::Timeout { endpoint, after }));
+    if let Err(error @ ConnectError::Tls { .. }) = &result {
+        worker.tls().report_upstream_failure(&cluster.config, error);
+    }
+    result
+}

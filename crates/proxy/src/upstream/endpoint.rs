@@ -1,0 +1,128 @@
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use leno_ir::EndpointSet;
+use tokio::sync::Notify;
+
+use super::http1::Http1Connection;
+use super::http2::Http2Pool;
+
+/// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct EndpointId(pub(super) u64);
+
+/// What a worker keeps per endpoint: its connections. Survives configurations that keep the address.
+#[derive(Debug)]
+pub(super) struct EndpointState {
+    pub(super) id: EndpointId,
+    pub(super) address: SocketAddr,
+    source: RefCell<Rc<EndpointSource>>,
+    /// Idle HTTP/1 connections; the last one in is the first one out, so that the rest can age.
+    idle: RefCell<Vec<Http1Connection>>,
+    /// HTTP/1 connections that exist, idle or not.
+    pub(super) open: Rc<Cell<u32>>,
+    pub(super) http2: Http2Pool,
+    /// Requests that wait for `released`.
+    pub(super) waiting: Cell<u32>,
+    /// Told when an HTTP/1 connection becomes idle or closes while somebody waits.
+    pub(super) released: Notify,
+    retired: Cell<bool>,
+}
+
+/// Where the endpoint stands in the shared configuration.
+#[derive(Debug)]
+pub(super) struct EndpointSource {
+    set: Arc<EndpointSet>,
+    locality: usize,
+    index: usize,
+}
+
+impl EndpointSource {
+    pub(super) fn new(set: Arc<EndpointSet>, locality: usize, index: usize) -> Self {
+        Self { set, locality, index }
+    }
+
+    pub(super) fn endpoint(&self) -> &leno_ir::Endpoint {
+        // In range: `new` is only called while enumerating exactly this set.
+        &self.set.localities[self.locality].endpoints[self.index]
+    }
+}
+
+/// Idle connections kept per endpoint and worker. Chosen: above what a worker can use at once, below what hurts.
+const MAX_IDLE: usize = 1024;
+
+impl EndpointState {
+    pub(super) fn new(id: EndpointId, source: EndpointSource) -> Self {
+        Self {
+            id,
+            address: source.endpoint().address,
+            source: RefCell::new(Rc::new(source)),
+            idle: RefCell::default(),
+            open: Rc::default(),
+            http2: Http2Pool::default(),
+            waiting: Cell::new(0),
+            released: Notify::new(),
+            retired: Cell::new(false),
+        }
+    }
+
+    pub(super) fn source(&self) -> Rc<EndpointSource> {
+        self.source.borrow().clone()
+    }
+
+    pub(super) fn update(&self, source: EndpointSource) {
+        *self.source.borrow_mut() = Rc::new(source);
+    }
+
+    /// An idle connection that is still good. Closes the bad ones it meets.
+    pub(super) fn pop_idle(&self) -> Option<Http1Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(mut connection) = idle.pop() {
+            if connection.stream.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    pub(super) fn push_idle(&self, connection: Http1Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if !self.retired.get() && idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+        drop(idle);
+        self.wake_one();
+    }
+
+    pub(super) fn wake_one(&self) {
+        if self.waiting.get() > 0 {
+            self.released.notify_one();
+        }
+    }
+
+    /// Closes idle connections that the peer closed or that were idle since before `oldest`.
+    pub(super) fn sweep(&self, oldest: Option<Instant>) {
+        self.idle.borrow_mut().retain_mut(|connection| {
+            oldest.is_none_or(|oldest| connection.idle_since >= oldest) && connection.stream.is_quiet()
+        });
+        self.http2.sweep(oldest);
+    }
+
+    /// The endpoint is gone: idle connections close now, the others when their exchange ends.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+        self.http2.clear();
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
+    pub(super) fn idle_len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+}

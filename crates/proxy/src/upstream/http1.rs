@@ -1,0 +1,154 @@
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::cluster::UpstreamCluster;
+use super::connect::{ApplicationProtocol, connect};
+use super::endpoint::EndpointState;
+use super::limits::ConnectionPermit;
+use super::{ConnectError, Overflow, Pick};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// An HTTP/1 connection and what it counts in. Dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Http1Connection {
+    pub(super) stream: Stream,
+    pub(super) idle_since: Instant,
+    requests: u32,
+    _permit: ConnectionPermit,
+    open: OpenGuard,
+}
+
+#[derive(Debug)]
+struct OpenGuard {
+    open: Rc<Cell<u32>>,
+}
+
+impl OpenGuard {
+    fn new(open: &Rc<Cell<u32>>) -> Self {
+        open.set(open.get() + 1);
+        Self { open: open.clone() }
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+}
+
+/// A connection for one request. Give it back with [`Http1Lease::release`] when the response was read to its end and
+/// the connection may carry another request; dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Http1Lease {
+    /// Whether it carried requests before: then a close before the first byte of the response may be a race with the
+    /// peer's idle time-out.
+    pub(crate) reused: bool,
+    connection: Option<Http1Connection>,
+    endpoint: Rc<EndpointState>,
+    cluster: Rc<UpstreamCluster>,
+}
+
+impl Http1Lease {
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.connection.as_mut().expect("only release and drop take it").stream
+    }
+
+    /// Back to the pool, unless it has served its share, or its endpoint is gone.
+    pub(crate) fn release(mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        connection.requests = connection.requests.saturating_add(1);
+        let most = self.cluster.config.http.max_requests_per_connection.unwrap_or(u32::MAX);
+        if connection.requests < most {
+            connection.idle_since = self.cluster.coarse_now();
+            self.endpoint.push_idle(connection);
+        }
+    }
+}
+
+impl Drop for Http1Lease {
+    fn drop(&mut self) {
+        if self.connection.take().is_some() {
+            // A place below the limit became free.
+            self.endpoint.wake_one();
+        }
+    }
+}
+
+impl UpstreamCluster {
+    /// A pooled connection to the picked endpoint, or a new one.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be reached, or a limit is reached.
+    pub(crate) async fn http1(self: &Rc<Self>, worker: &Rc<Worker>, pick: &Pick) -> Result<Http1Lease, ConnectError> {
+        let endpoint = pick.state();
+        let lease = |connection, reused| Http1Lease {
+            reused,
+            connection: Some(connection),
+            endpoint: endpoint.clone(),
+            cluster: self.clone(),
+        };
+        if let Some(connection) = endpoint.pop_idle() {
+            return Ok(lease(connection, true));
+        }
+        let _pending = self.limits().pending(&self.config.circuit_breakers)?;
+        let permit = match self.connection_permit(endpoint) {
+            Ok(permit) => permit,
+            Err(overflow) => match self.wait_for_connection(endpoint, overflow).await? {
+                Waited::Idle(connection) => return Ok(lease(*connection, true)),
+                Waited::Room(permit) => permit,
+            },
+        };
+        let open = OpenGuard::new(&endpoint.open);
+        let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1).await?;
+        let connection =
+            Http1Connection { stream, idle_since: self.coarse_now(), requests: 0, _permit: permit, open };
+        Ok(lease(connection, false))
+    }
+
+    pub(super) fn connection_permit(&self, endpoint: &EndpointState) -> Result<ConnectionPermit, Overflow> {
+        match self.limits().connection(&self.config.circuit_breakers) {
+            Err(_) if endpoint.open.get() == 0 => Ok(self.limits().first_connection()),
+            result => result,
+        }
+    }
+
+    async fn wait_for_connection(&self, endpoint: &EndpointState, overflow: Overflow) -> Result<Waited, ConnectError> {
+        let waiting = async {
+            loop {
+                let _counted = WaitGuard::new(&endpoint.waiting);
+                endpoint.released.notified().await;
+                if let Some(connection) = endpoint.pop_idle() {
+                    return Waited::Idle(Box::new(connection));
+                }
+                if let Ok(permit) = self.connection_permit(endpoint) {
+                    return Waited::Room(permit);
+                }
+            }
+        };
+        tokio::time::timeout(self.config.connect_timeout, waiting).await.map_err(|_| overflow.into())
+    }
+}
+
+enum Waited {
+    Idle(Box<Http1Connection>),
+    Room(ConnectionPermit),
+}
+
+struct WaitGuard<'a> {
+    waiting: &'a Cell<u32>,
+}
+
+impl<'a> WaitGuard<'a> {
+    fn new(waiting: &'a Cell<u32>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Self { waiting }
+    }
+}
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        self.waiting.set(self.waiting.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,157 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use leno_ir::CircuitBreakers;
+
+/// How much of one cluster's limits is in use, by all workers together.
+///
+/// Shared atomics instead of a share per worker: a limit of 1 stays 1 whatever the number of workers, and a busy worker
+/// may use what an idle one leaves. Cost: two relaxed additions per request on a line that at most the workers share.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    connections: AtomicU32,
+    pending: AtomicU32,
+    requests: AtomicU32,
+    retries: AtomicU32,
+}
+
+/// Which limit is used up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Overflow {
+    #[error("max_connections is reached")]
+    Connections,
+    #[error("max_pending_requests is reached")]
+    Pending,
+    #[error("max_requests is reached")]
+    Requests,
+    #[error("the retry budget is used up")]
+    Retries,
+}
+
+/// One request under way. Dropped when its response has ended.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct RequestPermit {
+    limits: Arc<Limits>,
+}
+
+/// One retry under way.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct RetryPermit {
+    limits: Arc<Limits>,
+}
+
+/// One open connection.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct ConnectionPermit {
+    limits: Arc<Limits>,
+}
+
+/// One request that waits for a connection.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct PendingPermit {
+    limits: Arc<Limits>,
+}
+
+impl Limits {
+    pub(crate) fn request(self: &Arc<Self>, config: &CircuitBreakers) -> Result<RequestPermit, Overflow> {
+        take(&self.requests, config.max_requests, Overflow::Requests)?;
+        Ok(RequestPermit { limits: self.clone() })
+    }
+
+    /// With a budget its share of the active requests, otherwise `max_retries`.
+    pub(crate) fn retry(self: &Arc<Self>, config: &CircuitBreakers) -> Result<RetryPermit, Overflow> {
+        let most = match &config.retry_budget {
+            Some(budget) => {
+                let active = u64::from(self.requests.load(Ordering::Relaxed));
+                u32::try_from(budget.budget.of(active)).unwrap_or(u32::MAX).max(budget.min_retry_concurrency)
+            }
+            None => config.max_retries,
+        };
+        take(&self.retries, most, Overflow::Retries)?;
+        Ok(RetryPermit { limits: self.clone() })
+    }
+
+    pub(crate) fn connection(self: &Arc<Self>, config: &CircuitBreakers) -> Result<ConnectionPermit, Overflow> {
+        take(&self.connections, config.max_connections, Overflow::Connections)?;
+        Ok(ConnectionPermit { limits: self.clone() })
+    }
+
+    /// For a worker that has no connection to the endpoint yet: it gets one beyond the limit, as in Envoy, because
+    /// it cannot wait for a connection that another worker holds.
+    pub(crate) fn first_connection(self: &Arc<Self>) -> ConnectionPermit {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        ConnectionPermit { limits: self.clone() }
+    }
+
+    pub(crate) fn pending(self: &Arc<Self>, config: &CircuitBreakers) -> Result<PendingPermit, Overflow> {
+        take(&self.pending, config.max_pending_requests, Overflow::Pending)?;
+        Ok(PendingPermit { limits: self.clone() })
+    }
+}
+
+fn take(counter: &AtomicU32, most: u32, overflow: Overflow) -> Result<(), Overflow> {
+    if counter.fetch_add(1, Ordering::Relaxed) < most {
+        return Ok(());
+    }
+    counter.fetch_sub(1, Ordering::Relaxed);
+    Err(overflow)
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.limits.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for RetryPermit {
+    fn drop(&mut self) {
+        self.limits.retries.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.limits.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for PendingPermit {
+    fn drop(&mut self) {
+        self.limits.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leno_ir::RetryBudget;
+    use leno_names::Fraction;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_of_one_admits_one_at_a_time() {
+        let config = CircuitBreakers { max_requests: 1, ..CircuitBreakers::default() };
+        let limits = Arc::new(Limits::default());
+        let first = limits.request(&config).expect("room for one");
+        assert_eq!(limits.request(&config).err(), Some(Overflow::Requests));
+        drop(first);
+        assert!(limits.request(&config).is_ok());
+    }
+
+    #[test]
+    fn retries_are_a_share_of_the_active_requests_but_at_least_the_minimum() {
+        let budget = RetryBudget { budget: Fraction::from_percent(20).expect("in range"), min_retry_concurrency: 1 };
+        let config = CircuitBreakers { retry_budget: Some(budget), ..CircuitBreakers::default() };
+        let limits = Arc::new(Limits::default());
+        let first = limits.retry(&config).expect("the minimum");
+        assert_eq!(limits.retry(&config).err(), Some(Overflow::Retries));
+        let _requests: Vec<_> = (0..10).map(|_| limits.request(&config).expect("no limit")).collect();
+        let second = limits.retry(&config).expect("20 % of 10 is 2");
+        assert!(limits.retry(&config).is_err());
+        drop((first, second));
+    }
+}
