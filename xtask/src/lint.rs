@@ -29,5 +29,5 @@ fn deny() -> anyhow::Result<()> {
         // Only the program is wanted; its build directory is large.
         std::fs::remove_dir_all(tools.join("target")).context("removing cargo-deny's build directory")?;
     }
-    command::run(Command::new(program).args(["--offline", "check", "licenses", "bans", "sources"]).current_dir(root()))
+    command::run(Command::new(program).args(["check", "licenses", "bans", "sources"]).current_dir(root()))
 }

@@ -133,7 +133,7 @@ impl Acceptor {
 
     fn handshake_failed(&self, addr: SocketAddr, error: &dyn std::error::Error) {
         self.metrics.handshake_failures.inc();
-        tracing::info!(%addr, error, "TLS handshake with a discovery client failed");
+        tracing::info!(%addr, %error, "TLS handshake with a discovery client failed");
     }
 
     async fn serve(mut self, stream: TlsStream<TcpStream>, addr: SocketAddr) {

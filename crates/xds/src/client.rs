@@ -125,6 +125,25 @@ impl DeltaClient {
         config
     }
 
+    /// What the proxy has accepted.
+    pub fn accepted_config(&self) -> Config {
+        let mut config = Config::default();
+        for state in self.all() {
+            for (name, held) in state.accepted() {
+                held.value.add_to(&mut config, name);
+            }
+        }
+        config
+    }
+
+    /// A rejection of each resource that is staged.
+    pub fn reject_staged(&self, reason: &str) -> Vec<Rejection> {
+        let staged = CLIENT_KINDS.into_iter().zip(self.all()).flat_map(|(kind, state)| {
+            state.staged_names().map(move |name| (kind, name.clone()))
+        });
+        staged.map(|(kind, name)| Rejection { kind, name, reason: reason.to_owned() }).collect()
+    }
+
     /// The proxy has judged `config()`: accepts what it did not reject and answers all responses.
     #[must_use]
     pub fn finish(&mut self, rejections: &[Rejection]) -> Vec<DeltaDiscoveryRequest> {

@@ -1,1 +1,19 @@
+//! The built binary as users run it: a mesh of real processes on loopback, made and ended by each test.
+//!
+//! Shape       `Mesh` (one control plane, one directory) -> n `Workload` (`leno run` -> sidecar + application)
+//! Invariants  nothing outlives its test; ports are 0 or lie on the workload's own loopback block; no test sleeps, all wait
+//!             for a condition with a deadline
+//! Errors      a tool that is missing is reported by `need`; with CI=true that is a failure
+#![forbid(unsafe_code)]
 
+mod http;
+mod mesh;
+mod notify;
+mod tools;
+mod workload;
+
+pub use http::{Response, Session, request};
+pub use mesh::Mesh;
+pub use notify::Ready;
+pub use tools::{app, eventually, leno, need, prometheus_sum};
+pub use workload::{Workload, WorkloadOptions};

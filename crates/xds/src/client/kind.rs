@@ -82,6 +82,10 @@ impl ClientKind {
         kept.chain(self.staged.iter().filter_map(|(name, held)| Some((name, held.as_ref()?))))
     }
 
+    pub(super) fn staged_names(&self) -> impl Iterator<Item = &String> {
+        self.staged.keys()
+    }
+
     pub(super) fn restore(&mut self, name: String, held: Held) {
         self.accepted.insert(name, held);
     }

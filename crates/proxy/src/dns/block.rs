@@ -1,0 +1,88 @@
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Where the server of a block listens: 127.x.0.1.
+pub const DNS_PORT: u16 = 15053;
+
+/// Second bytes of the blocks proxies may claim; leaves 127.0 and what systems use (127.0.0.53, 127.0.1.1) alone.
+const FIRST: u8 = 64;
+const LAST: u8 = 191;
+
+/// A /16 of loopback addresses that belongs to one proxy of this machine for as long as the sockets are open.
+#[derive(Debug)]
+pub struct Block {
+    prefix: [u8; 2],
+    udp: UdpSocket,
+    tcp: TcpListener,
+}
+
+impl Block {
+    /// `127.x`.
+    pub fn prefix(&self) -> [u8; 2] {
+        self.prefix
+    }
+
+    /// The proxy's own address in the block.
+    pub fn address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(self.prefix[0], self.prefix[1], 0, 1)
+    }
+
+    /// Where its DNS server is reached, over UDP and TCP.
+    pub fn dns_address(&self) -> SocketAddr {
+        SocketAddr::from((self.address(), DNS_PORT))
+    }
+
+    pub(super) fn into_sockets(self) -> (UdpSocket, TcpListener) {
+        (self.udp, self.tcp)
+    }
+}
+
+/// Claims a block by binding its DNS server's sockets: `preferred` if it is free, otherwise the next free one after the
+/// place that `seed` (say, a hash of the workload's name) points to, so that a workload tends to keep its block.
+///
+/// # Errors
+/// When no block is free: then 128 proxies run on this machine already, or loopback addresses cannot be bound.
+pub fn claim_block(preferred: Option<[u8; 2]>, seed: u64) -> io::Result<Block> {
+    let count = u64::from(LAST - FIRST) + 1;
+    let others = (0..count).map(|step| [127, FIRST + ((seed % count + step) % count) as u8]);
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for prefix in preferred.into_iter().chain(others) {
+        match bind(prefix) {
+            Ok((udp, tcp)) => return Ok(Block { prefix, udp, tcp }),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Without SO_REUSEPORT, and for UDP without SO_REUSEADDR, either of which would let two proxies share the address.
+fn bind(prefix: [u8; 2]) -> io::Result<(UdpSocket, TcpListener)> {
+    let address = SocketAddr::from(([prefix[0], prefix[1], 0, 1], DNS_PORT));
+    let udp = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    udp.set_nonblocking(true)?;
+    udp.bind(&address.into())?;
+    let tcp = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    tcp.set_nonblocking(true)?;
+    // For a restart while old connections are in TIME-WAIT; a listening socket still excludes others.
+    tcp.set_reuse_address(true)?;
+    tcp.bind(&address.into())?;
+    tcp.listen(64)?;
+    Ok((udp.into(), tcp.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claimed_block_is_not_given_twice() {
+        let first = claim_block(None, 7).expect("a free block");
+        let second = claim_block(Some(first.prefix()), 7).expect("another one");
+        assert_ne!(first.prefix(), second.prefix());
+        let prefix = first.prefix();
+        drop(first);
+        assert_eq!(claim_block(Some(prefix), 0).expect("free again").prefix(), prefix);
+    }
+}

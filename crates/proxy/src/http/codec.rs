@@ -1,0 +1,79 @@
+//! HTTP/1.1 on bytes, no sockets: heads and bodies in, heads and bodies out.
+//!
+//! Shape       bytes -> `scan` (where does the head end) -> `request`/`response` (fields, framing) -> `body` (pieces)
+//! Invariants  what two readers could frame differently is refused, never repaired (request smuggling)
+//! Errors      `Malformed`: the sender's fault; a request is answered 400 or 431 and the connection closed, a response becomes 502
+//! Cost        one pass to find the end, one to split; no allocation but the promotion of a read buffer to shared
+//! Source      RFC 9112 §2-7, RFC 9110 §5-7; field syntax by httparse, framing by us
+
+mod body;
+mod connection;
+mod encode;
+mod request;
+mod response;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub(super) use body::BodyDecoder;
+pub(super) use encode::{BodyEncoder, encode_request, encode_response};
+pub(super) use request::{DecodedRequest, decode_request};
+pub(super) use response::{DecodedResponse, decode_response};
+pub(super) use scan::HeadScanner;
+
+/// Why bytes are not a message we pass on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("a line ends without carriage return, or a carriage return stands alone")]
+    BareLineEnd,
+    #[error("a chunk's size is not a hexadecimal number, or its end is missing")]
+    Chunk,
+    #[error("the connection closed in the middle of a message")]
+    Closed,
+    #[error("content-length is repeated, not a number, or beside transfer-encoding")]
+    ContentLength,
+    #[error("a header line is not name, colon, value")]
+    Header,
+    #[error("the head is larger than allowed")]
+    HeadTooLarge,
+    #[error("host is missing, repeated or not a host")]
+    Host,
+    #[error("the start line is not one of HTTP/1")]
+    StartLine,
+    #[error("transfer-encoding is not exactly chunked")]
+    TransferEncoding,
+}
+
+impl Malformed {
+    /// As in Envoy's `%RESPONSE_CODE_DETAILS%`.
+    pub(crate) const fn details(self) -> &'static str {
+        match self {
+            Self::BareLineEnd => "http1.invalid_line_end",
+            Self::Chunk => "http1.invalid_chunk",
+            Self::Closed => "http1.closed_in_message",
+            Self::ContentLength => "http1.invalid_content_length",
+            Self::Header => "http1.invalid_characters",
+            Self::HeadTooLarge => "http1.headers_too_large",
+            Self::Host => "http1.invalid_host",
+            Self::StartLine => "http1.codec_error",
+            Self::TransferEncoding => "http1.invalid_transfer_encoding",
+        }
+    }
+
+    pub(crate) const fn status(self) -> u16 {
+        match self {
+            Self::HeadTooLarge => 431,
+            _ => 400,
+        }
+    }
+}
+
+/// What a head may be at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadLimits {
+    pub(crate) bytes: usize,
+    pub(crate) fields: usize,
+}
+
+/// Room for fields on the stack; configured counts above it are cut to it.
+const MOST_FIELDS: usize = 256;

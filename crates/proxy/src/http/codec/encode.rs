@@ -1,0 +1,157 @@
+use bytes::Bytes;
+use http::Method;
+
+use crate::http::head::{Frame, Framing, RequestHead, ResponseHead, Version};
+use crate::http::headers::Headers;
+use crate::http::write_buffer::WriteBuffer;
+
+/// Writes a head in origin form (RFC 9112 §3.2.1), `host` first.
+pub(in crate::http) fn encode_request(head: &RequestHead, framing: Framing, out: &mut WriteBuffer) {
+    let out = out.flat();
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(if head.method == Method::CONNECT { &head.authority } else { &head.path });
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    out.extend_from_slice(&head.authority);
+    out.extend_from_slice(b"\r\n");
+    write_fields(&head.headers, out);
+    if let Some(upgrade) = &head.upgrade {
+        write_upgrade(upgrade, out);
+    }
+    write_framing(framing, &head.headers, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `version` is the client's; `keep_alive` is ours to grant.
+pub(in crate::http) fn encode_response(
+    head: &ResponseHead,
+    framing: Framing,
+    version: Version,
+    keep_alive: bool,
+    out: &mut WriteBuffer,
+) {
+    let out = out.flat();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
+    out.push(b' ');
+    let reason = http::StatusCode::from_u16(head.status).ok().and_then(|status| status.canonical_reason());
+    out.extend_from_slice(reason.unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    write_fields(&head.headers, out);
+    match &head.upgrade {
+        Some(upgrade) if head.status == 101 => write_upgrade(upgrade, out),
+        _ if head.status < 200 => {}
+        _ if !keep_alive => out.extend_from_slice(b"connection: close\r\n"),
+        _ if version == Version::Http10 => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        _ => {}
+    }
+    write_framing(framing, &head.headers, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_fields(headers: &Headers, out: &mut Vec<u8>) {
+    for (name, value) in headers.iter() {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_upgrade(protocol: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
+    out.extend_from_slice(protocol);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_framing(framing: Framing, headers: &Headers, out: &mut Vec<u8>) {
+    match framing {
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Length(length) if !headers.contains("content-length") => {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        _ => {}
+    }
+}
+
+/// Writes the pieces of a body as `framing` wants them.
+#[derive(Debug)]
+pub(in crate::http) struct BodyEncoder {
+    framing: Framing,
+    left: u64,
+    is_done: bool,
+}
+
+/// A body that is not as long as its head said; the connection cannot be used any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the body does not have the length that its head announced")]
+pub(in crate::http) struct WrongLength;
+
+impl BodyEncoder {
+    pub(in crate::http) fn new(framing: Framing) -> Self {
+        let left = if let Framing::Length(length) = framing { length } else { 0 };
+        Self { framing, left, is_done: framing.is_empty() }
+    }
+
+    /// Everything was encoded.
+    pub(in crate::http) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    pub(in crate::http) fn encode(&mut self, frame: Frame, out: &mut WriteBuffer) -> Result<(), WrongLength> {
+        match frame {
+            Frame::Data { bytes, last } => {
+                self.encode_data(bytes, out)?;
+                if last { self.finish(None, out) } else { Ok(()) }
+            }
+            Frame::Trailers(trailers) => self.finish(Some(&trailers), out),
+            Frame::End => self.finish(None, out),
+        }
+    }
+
+    fn encode_data(&mut self, bytes: Bytes, out: &mut WriteBuffer) -> Result<(), WrongLength> {
+        match self.framing {
+            // Answers to HEAD and the like: what was sent all the same is dropped.
+            Framing::None => {}
+            Framing::Chunked if bytes.is_empty() => {}
+            Framing::Chunked => {
+                write_hex(bytes.len(), out.flat());
+                out.flat().extend_from_slice(b"\r\n");
+                out.push(bytes);
+                out.flat().extend_from_slice(b"\r\n");
+            }
+            Framing::Length(_) => {
+                self.left = self.left.checked_sub(bytes.len() as u64).ok_or(WrongLength)?;
+                out.push(bytes);
+                self.is_done = self.left == 0;
+            }
+            Framing::UntilClose => out.push(bytes),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, trailers: Option<&Headers>, out: &mut WriteBuffer) -> Result<(), WrongLength> {
+        match self.framing {
+            Framing::Length(_) if self.left > 0 => return Err(WrongLength),
+            Framing::Chunked if !self.is_done => {
+                out.flat().extend_from_slice(b"0\r\n");
+                if let Some(trailers) = trailers {
+                    write_fields(trailers, out.flat());
+                }
+                out.flat().extend_from_slice(b"\r\n");
+            }
+            _ => {}
+        }
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+fn write_hex(number: usize, out: &mut Vec<u8>) {
+    let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for at in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(number >> (at * 4)) & 0xf]);
+    }
+}

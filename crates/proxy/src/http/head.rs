@@ -1,0 +1,104 @@
+use bytes::Bytes;
+use http::Method;
+
+use super::headers::Headers;
+
+/// What a request asks for, whatever protocol it came in. Connection-level headers are gone (RFC 9110 §7.6.1).
+#[derive(Clone, Debug)]
+pub(crate) struct RequestHead {
+    pub(crate) method: Method,
+    /// Path and query; `*` for `OPTIONS *`; empty for `CONNECT`.
+    pub(crate) path: Bytes,
+    /// Host and port as sent; empty only in HTTP/1.0 requests without `Host`.
+    pub(crate) authority: Bytes,
+    pub(crate) is_https: bool,
+    pub(crate) version: Version,
+    /// Without `host`.
+    pub(crate) headers: Headers,
+    /// The protocol of an `Upgrade` that the client asks for.
+    pub(crate) upgrade: Option<Bytes>,
+}
+
+impl Default for RequestHead {
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            path: Bytes::new(),
+            authority: Bytes::new(),
+            is_https: false,
+            version: Version::Http11,
+            headers: Headers::default(),
+            upgrade: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Version {
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl Version {
+    /// As in access logs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ResponseHead {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    /// The protocol a 101 switches to.
+    pub(crate) upgrade: Option<Bytes>,
+}
+
+impl Default for ResponseHead {
+    fn default() -> Self {
+        Self { status: 200, headers: Headers::default(), upgrade: None }
+    }
+}
+
+impl ResponseHead {
+    pub(crate) fn is_informational(&self) -> bool {
+        (100..200).contains(&self.status) && self.status != 101
+    }
+}
+
+/// How the end of a message's body is told (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Framing {
+    Chunked,
+    Length(u64),
+    /// No body at all.
+    None,
+    /// Bytes until the connection closes: responses without a length, and tunnels.
+    UntilClose,
+}
+
+impl Framing {
+    /// Nothing follows the head.
+    pub(crate) const fn is_empty(self) -> bool {
+        matches!(self, Self::None | Self::Length(0))
+    }
+}
+
+/// A piece of a body, in order.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    /// `last`: nothing follows.
+    Data { bytes: Bytes, last: bool },
+    /// Nothing follows.
+    Trailers(Headers),
+    End,
+}
+
+pub(crate) fn as_text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}

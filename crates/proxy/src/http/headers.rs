@@ -1,0 +1,169 @@
+//! The header lines of one message: ranges into the bytes they arrived in, plus a small buffer for lines added since.
+//!
+//! Shape       1 `Headers` -> 1 `received` block (shared, immutable) + 1 `added` buffer -> n `Field`
+//! Invariants  every field lies in one of the two buffers; order is the order of arrival, added lines last
+//! Cost        a look-up compares lengths, then bytes; edits copy only what they add; no allocation per header once warm
+//! Source      RFC 9110 §5 (names are case-insensitive, lines of one name may repeat)
+
+use bytes::Bytes;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Headers {
+    received: Bytes,
+    added: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    name: Span,
+    value: Span,
+}
+
+/// Offsets below `received.len()` are in `received`, the others in `added`.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Headers {
+    /// Forgets everything but the room for fields.
+    pub(crate) fn clear(&mut self) {
+        self.received = Bytes::new();
+        self.added.clear();
+        self.fields.clear();
+    }
+
+    /// Starts over with lines that lie in `received`; [`Headers::push_received`] names them.
+    pub(super) fn reset(&mut self, received: Bytes) {
+        self.received = received;
+        self.added.clear();
+        self.fields.clear();
+    }
+
+    /// A line whose name and value are sub-slices of the block given to [`Headers::reset`]. Others are copied.
+    pub(super) fn push_received(&mut self, name: &[u8], value: &[u8]) {
+        match (self.span_of(name), self.span_of(value)) {
+            (Some(name), Some(value)) => self.fields.push(Field { name, value }),
+            _ => self.append(name, value),
+        }
+    }
+
+    fn span_of(&self, part: &[u8]) -> Option<Span> {
+        let start = (part.as_ptr() as usize).checked_sub(self.received.as_ptr() as usize)?;
+        let end = start.checked_add(part.len())?;
+        if end > self.received.len() {
+            return None;
+        }
+        Some(Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+    }
+
+    fn bytes(&self, span: Span) -> &[u8] {
+        let (start, end) = (span.start as usize, span.end as usize);
+        let split = self.received.len();
+        if end <= split {
+            self.received.get(start..end)
+        } else {
+            self.added.get(start.wrapping_sub(split)..end.wrapping_sub(split))
+        }
+        .unwrap_or_default()
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Span {
+        let start = self.received.len() + self.added.len();
+        self.added.extend_from_slice(bytes);
+        // Heads are limited to far below 4 GiB.
+        let clamp = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        // An empty value must not look as if it lay in `received`, which reads the same: empty.
+        Span { start: clamp(start), end: clamp(start + bytes.len()) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (self.bytes(field.name), self.bytes(field.value)))
+    }
+
+    /// The first line of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    pub(crate) fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let name = name.as_bytes();
+        self.fields.iter().filter_map(move |field| self.is_named(field, name).then(|| self.bytes(field.value)))
+    }
+
+    fn is_named(&self, field: &Field, name: &[u8]) -> bool {
+        (field.name.end - field.name.start) as usize == name.len()
+            && self.bytes(field.name).eq_ignore_ascii_case(name)
+    }
+
+    pub(crate) fn append(&mut self, name: &[u8], value: &[u8]) {
+        let field = Field { name: self.store(name), value: self.store(value) };
+        self.fields.push(field);
+    }
+
+    /// The only line of that name from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &[u8]) {
+        self.remove(name);
+        self.append(name.as_bytes(), value);
+    }
+
+    /// Whether there was one.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        self.remove_bytes(name.as_bytes())
+    }
+
+    pub(crate) fn remove_bytes(&mut self, name: &[u8]) -> bool {
+        let before = self.fields.len();
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.retain(|field| !self.is_named(field, name));
+        self.fields = fields;
+        self.fields.len() != before
+    }
+
+    /// Keeps the lines for which `keep(name, value)` holds.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.retain(|field| keep(self.bytes(field.name), self.bytes(field.value)));
+        self.fields = fields;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_keep_what_was_received_and_find_names_in_any_case() {
+        let block = Bytes::from_static(b"Host: a\r\nX-A: 1\r\nx-a: 2\r\n");
+        let mut headers = Headers::default();
+        headers.reset(block.clone());
+        headers.push_received(&block[0..4], &block[6..7]);
+        headers.push_received(&block[9..12], &block[14..15]);
+        headers.push_received(&block[17..20], &block[22..23]);
+        assert_eq!(headers.get_all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        headers.append(b"x-b", b"");
+        headers.set("x-a", b"3");
+        assert_eq!(headers.get("X-B"), Some(&b""[..]));
+        assert_eq!(headers.get_all("x-a").collect::<Vec<_>>(), [b"3"]);
+        assert!(headers.remove("HOST") && !headers.contains("host"));
+        assert_eq!(headers.len(), 2);
+    }
+}

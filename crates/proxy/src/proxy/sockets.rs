@@ -1,0 +1,142 @@
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use leno_ir::{Config, Listener};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{Rejection, ResourceType};
+
+/// Connections the kernel may queue per socket; it cuts this to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// What a socket is bound for: an address, or a port of the kernel's choice for one listener.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct BindKey {
+    address: SocketAddr,
+    /// Set when the port is 0: every such listener gets its own.
+    listener: Option<String>,
+}
+
+impl BindKey {
+    pub(crate) fn of(listener: &Listener) -> Self {
+        let is_any_port = listener.address.port() == 0;
+        Self { address: listener.address, listener: is_any_port.then(|| listener.name.clone()) }
+    }
+}
+
+/// New sockets of one worker.
+pub(crate) type NewSockets = HashMap<BindKey, TcpListener>;
+
+/// The addresses the proxy is bound to. The sockets themselves belong to the workers.
+#[derive(Debug, Default)]
+pub(super) struct SocketTable {
+    bound: BTreeMap<BindKey, SocketAddr>,
+}
+
+/// A configuration with the listeners that can really be bound.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// `config` with rejected listeners replaced by their last good version, or left out.
+    pub(super) config: Config,
+    /// One map for each worker.
+    pub(super) sockets: Vec<NewSockets>,
+    pub(super) rejections: Vec<Rejection>,
+}
+
+impl SocketTable {
+    /// Binds what `config` has and `running` has not, for each of `workers`.
+    pub(super) fn bind(&mut self, config: &Config, running: &Config, workers: usize) -> Bound {
+        let mut bound =
+            Bound { config: config.clone(), sockets: (0..workers).map(|_| HashMap::new()).collect(), rejections: Vec::new() };
+        let mut users: HashMap<BindKey, String> = HashMap::new();
+        for (name, listener) in config.listeners.iter().filter(|(_, listener)| !listener.api) {
+            let key = BindKey::of(listener);
+            let result = match users.get(&key) {
+                Some(other) => Err(format!("listener {other} has the same address {}", listener.address)),
+                None => self.bind_one(&key, &mut bound.sockets).map_err(|error| describe(listener.address, &error)),
+            };
+            match result {
+                Ok(()) => {
+                    users.insert(key, name.clone());
+                }
+                Err(reason) => {
+                    bound.rejections.push(Rejection { resource_type: ResourceType::Listener, name: name.clone(), reason });
+                    bound.config.listeners.remove(name);
+                }
+            }
+        }
+        // The last good version stays where its own address is still free to use.
+        for rejection in &bound.rejections {
+            if let Some(last_good) = running.listeners.get(&rejection.name) {
+                let key = BindKey::of(last_good);
+                if self.bound.contains_key(&key) && !users.contains_key(&key) {
+                    users.insert(key, rejection.name.clone());
+                    bound.config.listeners.insert(rejection.name.clone(), Arc::clone(last_good));
+                }
+            }
+        }
+        self.bound.retain(|key, _| users.contains_key(key));
+        bound
+    }
+
+    /// Where the listener is reached: its address with the port the kernel chose.
+    pub(super) fn address(&self, listener: &Listener) -> Option<SocketAddr> {
+        self.bound.get(&BindKey::of(listener)).copied()
+    }
+
+    fn bind_one(&mut self, key: &BindKey, sockets: &mut [NewSockets]) -> io::Result<()> {
+        if self.bound.contains_key(key) {
+            return Ok(());
+        }
+        let mut address = key.address;
+        if address.port() != 0 {
+            // SO_REUSEPORT would share the address with any other program of this user that sets it, another proxy
+            // for example. A socket without it finds out.
+            drop(open(address, Sharing::Exclusive)?);
+        }
+        let mut opened = Vec::with_capacity(sockets.len());
+        for _ in 0..sockets.len() {
+            let socket = open(address, Sharing::Workers)?;
+            // All workers share the port that the kernel chose for the first.
+            address = socket.local_addr()?.as_socket().unwrap_or(address);
+            socket.listen(BACKLOG)?;
+            opened.push(TcpListener::from(socket));
+        }
+        for (of_worker, socket) in sockets.iter_mut().zip(opened) {
+            of_worker.insert(key.clone(), socket);
+        }
+        self.bound.insert(key.clone(), address);
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sharing {
+    Exclusive,
+    Workers,
+}
+
+fn open(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if let IpAddr::V6(_) = address.ip() {
+        socket.set_only_v6(true)?;
+    }
+    // For a restart while connections of the last run are in TIME-WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::Workers)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn describe(address: SocketAddr, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; does another program listen there?",
+        io::ErrorKind::AddrNotAvailable => "; is it an address of this machine?",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "",
+    };
+    format!("cannot listen on {address}: {error}{hint}")
+}

@@ -1,0 +1,179 @@
+//! The application behind the sidecars of the tests: well behaved or not, as its arguments say.
+//!
+//! Listens on `$LENO_ADDRESS:$PORT`, as `leno run` sets them.
+#![forbid(unsafe_code)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::json;
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let name = option(&arguments, "--name").unwrap_or_default();
+    match arguments.first().map(String::as_str) {
+        Some("wait") => loop {
+            std::thread::park();
+        },
+        Some("exit") => {
+            let code = arguments.get(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+            std::process::exit(code);
+        }
+        Some("environment") => {
+            for (key, value) in std::env::vars() {
+                println!("{key}={value}");
+            }
+            Ok(())
+        }
+        Some("echo") => serve(move |stream| echo(stream, &name)),
+        // Never answers.
+        Some("hang") => serve(|mut stream| drain(&mut stream)),
+        // Ends each connection in the middle of the first request.
+        Some("reset") => serve(|mut stream| {
+            let mut byte = [0];
+            let _ = stream.read(&mut byte);
+        }),
+        Some("garbage") => serve(|mut stream| {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer);
+            let _ = stream.write_all(b"\x00\x01 this is no HTTP\r\n\r\n");
+            drain(&mut stream);
+        }),
+        // Speaks first, then says everything twice.
+        Some("banner") => serve(|mut stream| {
+            let _ = stream.write_all(b"220 hello\r\n");
+            let Ok(reader) = stream.try_clone() else { return };
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                if stream.write_all(format!("{line} {line}\r\n").as_bytes()).is_err() {
+                    return;
+                }
+            }
+        }),
+        other => {
+            eprintln!("leno-e2e-app: {other:?} is nothing this program does");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn option(arguments: &[String], name: &str) -> Option<String> {
+    let at = arguments.iter().position(|argument| argument == name)?;
+    arguments.get(at + 1).cloned()
+}
+
+fn serve(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> std::io::Result<()> {
+    let address = std::env::var("LENO_ADDRESS").unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let port = std::env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
+    let listener = TcpListener::bind(format!("{address}:{port}"))?;
+    for stream in listener.incoming() {
+        let (stream, handle) = (stream?, handle.clone());
+        std::thread::spawn(move || handle(stream));
+    }
+    Ok(())
+}
+
+fn drain(stream: &mut TcpStream) {
+    let mut buffer = [0; 4096];
+    while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
+}
+
+/// Answers with what it was asked, as JSON. `/status/N` answers with N; `/fail-first/KEY` fails once per key;
+/// `/upgrade` switches to raw bytes and echoes them.
+fn echo(mut stream: TcpStream, name: &str) {
+    let Ok(reader) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(reader);
+    while let Some(request) = read_request(&mut reader, &mut stream) {
+        let number = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
+        if request.path == "/upgrade" {
+            let _ = stream
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                if stream.write_all(&buffer[..read]).is_err() {
+                    return;
+                }
+            }
+            return;
+        }
+        let status: u16 = request.path.strip_prefix("/status/").and_then(|code| code.parse().ok()).unwrap_or(200);
+        let headers: serde_json::Map<String, serde_json::Value> =
+            request.headers.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        let body = json!({
+            "app": name,
+            "method": request.method,
+            "path": request.path,
+            "headers": headers,
+            "body": String::from_utf8_lossy(&request.body),
+            "number": number,
+        })
+        .to_string();
+        let head = format!(
+            "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\nx-app: {name}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let body = if request.method == "HEAD" || status == 204 { "" } else { body.as_str() };
+        if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>, stream: &mut TcpStream) -> Option<Request> {
+    let start = read_line(reader)?;
+    let mut parts = start.split(' ');
+    let (method, path) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+    let mut headers = Vec::new();
+    loop {
+        let line = read_line(reader)?;
+        if line.is_empty() {
+            break;
+        }
+        let (key, value) = line.split_once(':')?;
+        headers.push((key.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let header = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if header("expect").is_some() {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+    }
+    let body = if header("transfer-encoding").is_some() {
+        read_chunks(reader)?
+    } else {
+        let mut body = vec![0; header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        body
+    };
+    Some(Request { method, path, headers, body })
+}
+
+fn read_chunks(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let size = usize::from_str_radix(read_line(reader)?.trim(), 16).ok()?;
+        let mut chunk = vec![0; size];
+        reader.read_exact(&mut chunk).ok()?;
+        body.extend(chunk);
+        if size == 0 {
+            while !read_line(reader)?.is_empty() {}
+            return Some(body);
+        }
+        read_line(reader)?;
+    }
+}
+
+fn read_line(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut line = String::new();
+    match reader.read_line(&mut line) {
+        Ok(1..) => Some(line.trim_end().to_owned()),
+        _ => None,
+    }
+}
