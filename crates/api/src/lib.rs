@@ -1,1 +1,59 @@
+//! Resources as users write them, read strictly: what is not understood is an error with a line and the nearest name.
+//!
+//! Shape       text -> n documents -> 1 `Tree` (values with positions) -> 1 `Resource` | n `ParseProblem`
+//! Invariants  every field of the upstream schemas is known; fields that do nothing yet are listed by
+//!             [`not_supported_yet`], never dropped silently; `Resource::from_json(resource.to_json())` is the identity
+//! Errors      all problems of a document are reported; a broken document stops no other
+//! Cost        one pass over the text and one over the tree, and one more pass for each field of a wrong type
+//! Source      Kubernetes core/v1; Istio networking CRDs 1.27; Gateway API v1.6
 #![forbid(unsafe_code)]
+
+mod check;
+mod core;
+mod gateway;
+mod istio;
+mod kind;
+mod metadata;
+mod parse;
+mod resource;
+mod schema;
+mod tree;
+mod unsupported;
+mod values;
+
+pub use core::{IntOrString, ServicePort, ServiceSpec};
+pub use gateway::{
+    BackendRef, Filter, FilterKind, HeaderModifier, HeaderPair, HttpHeader, HttpQueryParam, HttpRetry, HttpRouteMatch,
+    HttpRouteRule, HttpRouteSpec, HttpTimeouts, MirrorFraction, ParentRef, PathKind, PathMatch, PathModifier,
+    PathModifierKind, RequestMirror, RequestRedirect, UrlRewrite, ValueMatch, ValueMatchKind,
+};
+pub use istio::{
+    BodyText, ConnectionPool, Destination, DestinationRuleSpec, DirectResponse, H2UpgradePolicy, HeaderOperations,
+    Headers, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, LoadBalancer,
+    OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite, RouteDestination, SimpleBalancer,
+    StringMatch, Subset, TcpMatch, TcpPool, TcpRoute, TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec,
+    WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec,
+};
+pub use kind::Kind;
+pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
+pub use parse::{Located, ParseProblem, Parsed, Skipped, parse};
+pub use resource::{
+    DestinationRule, GatewayHttpRoute, Object, Resource, ResourceKey, Service, VirtualService, WorkloadEntry,
+    WorkloadGroup,
+};
+pub use unsupported::not_supported_yet;
+pub use values::{GatewayDuration, GoDuration};
+
+/// Annotations with which Leno's own facts travel on standard objects.
+pub mod annotation {
+    /// On a WorkloadEntry: `draining` or `unhealthy`; callers stop choosing it.
+    pub const HEALTH: &str = "leno.dev/health";
+    /// On a WorkloadEntry: application protocols by port, `9080=http,9090=tcp`.
+    pub const PROTOCOLS: &str = "leno.dev/protocols";
+    /// On a WorkloadEntry: `true` when control wrote it for an open stream.
+    pub const REGISTERED: &str = "leno.dev/registered";
+    /// On a WorkloadEntry: the service it is an instance of.
+    pub const SERVICE: &str = "leno.dev/service";
+    /// On a Service: service accounts that may stand behind it, separated by commas. Default: the service's name.
+    pub const SERVICE_ACCOUNTS: &str = "leno.dev/service-accounts";
+}

@@ -1,1 +1,25 @@
+//! Resources merged into one mesh: which services there are, who stands behind them, and which rules apply to each.
+//! It does not know what a proxy is.
+//!
+//! Shape       n resources -> 1 `Snapshot` -> n `Service` -> n `ServicePort`, n `Workload`, 1 `Rules`
+//! Invariants  the order of the resources never matters; one bad object stops no other
+//! Errors      `Problem`s name object and field; the user's fault, all of them
+//! Cost        O(services × workloads of their namespace) per build; objects are shared, not copied
+//! Source      Istio networking v1; Gateway API GEP-1426 (GAMMA) for routes of services
 #![forbid(unsafe_code)]
+
+mod build;
+mod problem;
+mod protocol;
+mod service;
+mod snapshot;
+mod workload;
+
+pub use build::service_keys;
+/// The objects as written, for those who interpret their rules.
+pub use leno_api as api;
+pub use problem::{Problem, Severity};
+pub use protocol::Protocol;
+pub use service::{Rules, Service, ServicePort};
+pub use snapshot::{MeshSettings, Snapshot};
+pub use workload::{Health, Workload};

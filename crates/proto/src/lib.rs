@@ -4,3 +4,5 @@
 #![forbid(unsafe_code)]
 
 pub use envoy_types::pb::{envoy, google};
+
+pub mod istio;

@@ -5,10 +5,14 @@
 //! Source      DESIGN.md D4
 #![deny(unsafe_code)]
 
+mod access_log;
+mod admin;
 mod connection;
 mod detect;
 mod dns;
 mod drain;
+mod exchange;
+mod flags;
 mod http;
 mod listener;
 mod proxy;
@@ -18,3 +22,8 @@ mod tcp;
 mod tls;
 mod upstream;
 mod worker;
+
+pub use dns::{Block, DNS_PORT, claim_block};
+pub use proxy::{
+    DnsConfig, Proxy, ProxyConfig, ProxyHandle, Rejection, ResourceType, StartError, available_cpus, default_threads,
+};

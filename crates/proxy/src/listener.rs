@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use leno_ir::Listener;
 
-pub(crate) use accept::Binding;
+pub(crate) use accept::{AcceptOutage, Binding};
 
 use self::chain::Chain;
 use crate::detect::Question;

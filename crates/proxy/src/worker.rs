@@ -5,29 +5,41 @@
 //! Invariants  a resource that did not change keeps its state; `RefCell`s are never borrowed across an await
 //! Cost        per request: one look-up per name asked for; a change costs what changed plus one comparison per resource
 
+mod apply;
+mod command;
+mod plan;
+mod thread;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_ir::Config;
+use leno_identity::Identity;
 use leno_routing::CompiledRoutes;
 use leno_runtime::Tasks;
 
+pub(crate) use command::Command;
+pub(crate) use plan::Plan;
+pub(crate) use thread::spawn;
+
 use crate::drain::DrainSignal;
+use crate::listener::{AcceptOutage, Binding};
+use crate::proxy::BindKey;
 use crate::stats::WorkerStats;
 use crate::tls::TlsSettings;
-use crate::upstream::{Limits, UpstreamCluster};
+use crate::upstream::UpstreamCluster;
 
-/// A configuration, prepared once for all workers.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    pub(crate) config: Arc<Config>,
-    /// Every route table, indexed for matching.
-    pub(crate) routes: HashMap<String, Arc<CompiledRoutes>>,
-    /// By cluster name.
-    pub(crate) limits: HashMap<String, Arc<Limits>>,
+/// What a worker is made from, on its own thread.
+#[derive(Debug)]
+pub(crate) struct WorkerSeed {
+    pub(crate) index: usize,
+    pub(crate) stats: WorkerStats,
+    pub(crate) identity: Identity,
+    pub(crate) handshake_timeout: Duration,
+    /// Starts the random numbers.
+    pub(crate) random: u64,
 }
 
 /// The state of one worker thread; always behind `Rc`.
@@ -36,15 +48,37 @@ pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<HashMap<String, Rc<UpstreamCluster>>>,
+    bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
     random: Cell<u64>,
     /// The time of the last tick, for what needs a second's precision only.
     clock: Rc<Cell<Instant>>,
-    drain: Rc<DrainSignal>,
+    drain: DrainSignal,
     tasks: Tasks,
+    connections: Tasks,
     tls: TlsSettings,
+    accept_outage: AcceptOutage,
+    handshake_timeout: Duration,
 }
 
 impl Worker {
+    pub(crate) fn new(seed: WorkerSeed) -> Self {
+        Self {
+            stats: seed.stats,
+            plan: RefCell::default(),
+            clusters: RefCell::default(),
+            bindings: RefCell::default(),
+            // Zero is the one state that xorshift never leaves.
+            random: Cell::new(seed.random | 1),
+            clock: Rc::new(Cell::new(Instant::now())),
+            drain: DrainSignal::default(),
+            tasks: Tasks::new(),
+            connections: Tasks::new(),
+            tls: TlsSettings::new(seed.identity, seed.handshake_timeout),
+            accept_outage: AcceptOutage::default(),
+            handshake_timeout: seed.handshake_timeout,
+        }
+    }
+
     /// `None`: the configuration has no such cluster (flag NC).
     pub(crate) fn cluster(&self, name: &str) -> Option<Rc<UpstreamCluster>> {
         self.clusters.borrow().get(name).cloned()
@@ -78,12 +112,30 @@ impl Worker {
         self.drain.draining().await;
     }
 
-    /// Owner of every task on this thread.
+    /// Owner of every task on this thread but the connections.
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.tasks
     }
 
+    /// Owner of the tasks that serve downstream connections.
+    pub(crate) fn connections(&self) -> &Tasks {
+        &self.connections
+    }
+
     pub(crate) fn tls(&self) -> &TlsSettings {
         &self.tls
+    }
+
+    pub(crate) fn accept_outage(&self) -> &AcceptOutage {
+        &self.accept_outage
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.handshake_timeout
+    }
+
+    /// The time of the last tick, shared with what must not ask the system each time.
+    pub(crate) fn clock(&self) -> Rc<Cell<Instant>> {
+        self.clock.clone()
     }
 }

@@ -3,6 +3,7 @@
 //! Source      Prometheus text format (OpenMetrics 1.0); Istio's standard metrics; Envoy's access log operators
 #![forbid(unsafe_code)]
 
+pub mod access_log;
 mod log;
 mod registry;
 
@@ -11,7 +12,12 @@ pub use registry::Registry;
 
 /// The metric types of the registry, so that every crate uses one version of them.
 pub mod metric {
-    pub use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder};
+    pub use prometheus_client::collector::Collector;
+    pub use prometheus_client::encoding::{
+        DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder, MetricEncoder,
+        NoLabelSet,
+    };
+    pub use prometheus_client::metrics::MetricType;
     pub use prometheus_client::metrics::counter::Counter;
     pub use prometheus_client::metrics::family::{Family, MetricConstructor};
     pub use prometheus_client::metrics::gauge::Gauge;

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::metric::Metric;
+use crate::metric::{Collector, Metric};
 
 /// All metrics of a process. Clones share them.
 ///
@@ -18,6 +18,11 @@ impl Registry {
     /// Adds `metric` under `name`; counters get `_total` appended by the format, so leave it off.
     pub fn register(&self, name: &str, help: &str, metric: impl Metric) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).register(name, help, metric);
+    }
+
+    /// Adds what `collector` reports at each scrape, for counts that are kept elsewhere and merged on demand.
+    pub fn register_collector(&self, collector: impl Collector) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).register_collector(Box::new(collector));
     }
 
     /// The state of all metrics in the text format that Prometheus scrapes.

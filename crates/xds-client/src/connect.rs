@@ -1,9 +1,8 @@
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use leno_identity::Identity;
+use leno_identity::{Identity, PeerRefused};
 use leno_names::SpiffeId;
 use leno_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use leno_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -44,14 +43,16 @@ pub(crate) enum ConnectError {
     Address { address: String },
     #[error("cannot speak HTTP/2 with the control plane at {address}")]
     Http { address: String, source: tonic::transport::Error },
-    #[error("no SVID to show to the control plane")]
+    #[error("no identity to show to the control plane")]
     Identity { source: leno_identity::TlsError },
+    #[error("who answers at {address} is not the control plane")]
+    Peer { address: String, source: PeerRefused },
     #[error("the control plane at {address} refuses the stream ({code:?}): {message}")]
     Stream { address: String, code: tonic::Code, message: String },
     #[error("cannot connect to the control plane at {address}")]
     Tcp { address: String, source: io::Error },
-    #[error("the control plane at {address} does not prove to be {expected}")]
-    Tls { address: String, expected: SpiffeId, source: io::Error },
+    #[error("no TLS with the control plane at {address}")]
+    Tls { address: String, source: io::Error },
 }
 
 impl Target {
@@ -82,17 +83,18 @@ impl Target {
         let address = || self.address.clone();
         let tcp = |source| ConnectError::Tcp { address: address(), source };
         let host = self.address.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']']).to_owned());
-        // The name is only sent as SNI; the peer is verified by its SPIFFE ID.
+        // Required by the TLS layer; the peer is verified by its SPIFFE ID.
         let name = host.and_then(|host| rustls_pki_types::ServerName::try_from(host).ok());
         let name = name.ok_or_else(|| ConnectError::Address { address: address() })?;
-        // Fresh for each connection, so that it shows the newest SVID.
-        let config = self.identity.client_config(&self.control_id, &[b"h2"]);
+        let config = self.identity.control_client_config(&self.control_id);
         let config = config.map_err(|source| ConnectError::Identity { source })?;
         let stream = timed(self.timeout, TcpStream::connect(&self.address)).await.map_err(tcp)?;
         stream.set_nodelay(true).map_err(tcp)?;
-        let handshake = TlsConnector::from(Arc::clone(&config)).connect(name, stream);
-        let expected = self.control_id.clone();
-        timed(self.timeout, handshake).await.map_err(|source| ConnectError::Tls { address: address(), expected, source })
+        let handshake = TlsConnector::from(config).connect(name, stream);
+        timed(self.timeout, handshake).await.map_err(|source| match PeerRefused::find(&source) {
+            Some(refused) => ConnectError::Peer { address: address(), source: refused.clone() },
+            None => ConnectError::Tls { address: address(), source },
+        })
     }
 
     async fn http2(&self, stream: TlsStream<TcpStream>) -> Result<Channel, ConnectError> {

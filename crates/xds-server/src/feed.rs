@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use leno_ir::{Config, Flavor};
 use leno_xds::ResourceKind::{Cluster, Endpoints, Listener, RouteTable, Secret};
-use leno_xds::{Resource, ResourceKind, codec};
+use leno_xds::{Resource, ResourceKind, encode_identity_secret, encode_roots_secret};
 
 use crate::cache::EncodingCache;
 use crate::{Secrets, protocol::Protocol};
@@ -52,8 +52,8 @@ fn changes<T, P: Protocol>(
 
 /// Secrets differ per stream, so they are encoded for each.
 pub(crate) fn apply_secrets<P: Protocol>(secrets: &Secrets, server: &mut P) {
-    let identity = codec::encode_identity_secret(&secrets.chain_pem, secrets.key_pem.expose());
-    let roots = codec::encode_roots_secret(&secrets.roots_pem);
+    let identity = encode_identity_secret(&secrets.chain_pem, secrets.key_pem.expose());
+    let roots = encode_roots_secret(&secrets.roots_pem);
     server.set(Secret, Arc::new(identity));
     server.set(Secret, Arc::new(roots));
 }

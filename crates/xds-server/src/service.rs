@@ -28,7 +28,7 @@ impl Ads {
     fn open<P: Protocol>(
         &self,
         request: Request<Streaming<P::Request>>,
-    ) -> Result<Response<ReceiverStream<Result<P::Response, Status>>>, Status> {
+    ) -> Result<Response<BoxStream<P::Response>>, Status> {
         let Some(peer) = request.extensions().get::<SpiffeId>().cloned() else {
             return Err(Status::unauthenticated(
                 "discovery needs a client certificate with a SPIFFE ID that the mesh's root has signed",
@@ -39,7 +39,7 @@ impl Ads {
         let (context, requests) = (self.context.clone(), request.into_inner());
         let stream = Stream::<P> { context, peer, requests, responses, body_end };
         self.tasks.spawn("xds-stream", stream.run());
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
@@ -54,13 +54,13 @@ impl AggregatedDiscoveryService for Ads {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        Ok(self.open::<FullServer>(request)?.map(|stream| Box::pin(stream) as _))
+        self.open::<FullServer>(request)
     }
 
     async fn delta_aggregated_resources(
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        Ok(self.open::<DeltaServer>(request)?.map(|stream| Box::pin(stream) as _))
+        self.open::<DeltaServer>(request)
     }
 }

@@ -116,19 +116,21 @@ enum Event<R> {
 
 impl<P: Protocol> Serving<P> {
     async fn run(mut self, first: P::Request) -> StreamEnd {
+        let mut began = Instant::now();
         self.take_config();
         self.take_secrets();
         self.handle(&first);
         loop {
             // Requests that arrived together are taken together: a subscription that follows an ACK belongs to it.
-            let began = Instant::now();
             if let Some(end) = self.take_ready_requests() {
                 return end;
             }
             if self.push(began).await.is_err() {
                 return StreamEnd::Broken;
             }
-            match self.next_event().await {
+            let event = self.next_event().await;
+            began = Instant::now();
+            match event {
                 Event::Config => self.take_config(),
                 Event::Drain => {
                     let _ = self.stream.responses.send(Err(Status::unavailable("control plane is stopping"))).await;
@@ -149,10 +151,13 @@ impl<P: Protocol> Serving<P> {
             }
         };
         tokio::select! {
+            biased;
+            () = self.stream.context.drain.draining() => Event::Drain,
+            // Before the end of the response, so that a peer that closed its side and went is not taken for broken.
             message = self.stream.requests.message() => self.stream.body_end.event(message),
             changed = self.config.changed() => if changed.is_ok() { Event::Config } else { Event::Stop(StreamEnd::Broken) },
             changed = secrets => if changed.is_ok() { Event::Secrets } else { Event::Stop(StreamEnd::Broken) },
-            () = self.stream.context.drain.draining() => Event::Drain,
+            () = self.stream.responses.closed() => Event::Stop(StreamEnd::Broken),
         }
     }
 

@@ -14,6 +14,8 @@
 
 mod kind;
 mod persist;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::BTreeSet;
@@ -138,9 +140,10 @@ impl DeltaClient {
 
     /// A rejection of each resource that is staged.
     pub fn reject_staged(&self, reason: &str) -> Vec<Rejection> {
-        let staged = CLIENT_KINDS.into_iter().zip(self.all()).flat_map(|(kind, state)| {
-            state.staged_names().map(move |name| (kind, name.clone()))
-        });
+        let staged = CLIENT_KINDS
+            .into_iter()
+            .zip(self.all())
+            .flat_map(|(kind, state)| state.staged_names().map(move |name| (kind, name.clone())));
         staged.map(|(kind, name)| Rejection { kind, name, reason: reason.to_owned() }).collect()
     }
 
@@ -236,4 +239,3 @@ fn references<'a>(values: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
     }
     names
 }
-

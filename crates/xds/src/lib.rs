@@ -1,1 +1,17 @@
+//! Both ends of the discovery protocol as state machines without I/O, and the codec between `ir` and Envoy's protobuf.
+//!
+//! Nothing else in Leno sees Envoy's protobuf but the gRPC shells, which carry its requests and responses unopened.
+//!
+//! Shape       `ir` -> codec -> `Resource` -> [`DeltaServer`] | [`FullServer`] == wire ==> `DeltaClient` -> codec -> `ir`
+//! Source      Envoy v3 API; Envoy docs `xds_protocol`; gRPC A27
 #![forbid(unsafe_code)]
+
+mod kind;
+mod resource;
+mod secret;
+mod server;
+
+pub use kind::ResourceKind;
+pub use resource::Resource;
+pub use secret::{encode_identity_secret, encode_roots_secret};
+pub use server::{DeltaServer, FullServer, Pacing, Report, Verdict};

@@ -17,6 +17,8 @@ mod delta;
 mod full;
 mod order;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use delta::DeltaServer;
 pub use full::FullServer;

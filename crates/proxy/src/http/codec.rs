@@ -16,9 +16,10 @@ mod scan;
 mod tests;
 
 pub(super) use body::BodyDecoder;
+pub(super) use connection::is_hop_by_hop;
 pub(super) use encode::{BodyEncoder, encode_request, encode_response};
-pub(super) use request::{DecodedRequest, decode_request};
-pub(super) use response::{DecodedResponse, decode_response};
+pub(super) use request::{decode_request, is_host};
+pub(super) use response::decode_response;
 pub(super) use scan::HeadScanner;
 
 /// Why bytes are not a message we pass on.

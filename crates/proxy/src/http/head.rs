@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use http::Method;
+use leno_routing::RequestView;
 
 use super::headers::Headers;
+use crate::exchange::HeaderLookup;
 
 /// What a request asks for, whatever protocol it came in. Connection-level headers are gone (RFC 9110 §7.6.1).
 #[derive(Clone, Debug)]
@@ -101,4 +103,49 @@ pub(crate) enum Frame {
 
 pub(crate) fn as_text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+impl RequestView for RequestHead {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn path(&self) -> &str {
+        // `CONNECT` has no path; routes for every path take it.
+        if self.path.is_empty() { "/" } else { as_text(&self.path) }
+    }
+
+    fn authority(&self) -> &str {
+        as_text(&self.authority)
+    }
+
+    fn scheme(&self) -> &str {
+        match self.headers.get("x-forwarded-proto") {
+            Some(b"https") => "https",
+            _ if self.is_https => "https",
+            _ => "http",
+        }
+    }
+
+    fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.headers.get_all(lower_case_name)
+    }
+}
+
+impl HeaderLookup for RequestHead {
+    fn header(&self, lower_case_name: &str) -> Option<&[u8]> {
+        match lower_case_name {
+            ":method" => Some(self.method.as_str().as_bytes()),
+            ":path" => Some(&self.path),
+            ":authority" | "host" => Some(&self.authority),
+            ":scheme" => Some(RequestView::scheme(self).as_bytes()),
+            name => self.headers.get(name),
+        }
+    }
+}
+
+impl HeaderLookup for ResponseHead {
+    fn header(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.headers.get(lower_case_name)
+    }
 }

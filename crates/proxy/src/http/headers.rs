@@ -93,7 +93,9 @@ impl Headers {
 
     /// The first line of that name.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
-        self.get_all(name).next()
+        let name = name.as_bytes();
+        let field = self.fields.iter().find(|field| self.is_named(field, name))?;
+        Some(self.bytes(field.value))
     }
 
     pub(crate) fn get_str(&self, name: &str) -> Option<&str> {

@@ -174,7 +174,7 @@ impl Accepted {
             return self.find_out_and_dial(question, &manager).await;
         }
         let mut sniffer = Sniffer::default();
-        let patience = self.worker.settings().handshake_timeout;
+        let patience = self.worker.handshake_timeout();
         let verdict = tokio::time::timeout(patience, sniffer.verdict(&mut self.stream, question))
             .await
             .map_err(|_| ServeError::Silent(patience))??;

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use leno_ir::{TcpProxy, WeightedCluster};
+use leno_ir::TcpProxy;
 
 use crate::flags::ResponseFlags;
 use crate::stream::Stream;
@@ -22,7 +22,7 @@ pub(crate) struct Dialled {
     pub(crate) stream: Stream,
     /// What the upstream said while the client's protocol was being found out.
     pub(crate) first_bytes: BytesMut,
-    pub(super) _permit: RequestPermit,
+    pub(super) permit: RequestPermit,
 }
 
 /// Why there is no upstream for a TCP connection.
@@ -54,19 +54,19 @@ impl DialError {
 /// # Errors
 /// When no endpoint can be reached in three tries.
 pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
-    let name = &choose(&config.clusters, worker.random()).ok_or(DialError::NoCluster { name: String::new() })?.name;
+    let name = &leno_routing::pick_cluster(&config.clusters, worker.random()).ok_or(DialError::NoCluster { name: String::new() })?.name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
     let permit = cluster.admit()?;
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let pick = cluster
+        let mut pick = cluster
             .pick(worker, &tried)
             .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
         let started = Instant::now();
         match cluster.tcp(worker, &pick).await {
             Ok(stream) => {
-                pick.report_connected(started.elapsed());
-                return Ok(Dialled { cluster, pick, stream, first_bytes: BytesMut::new(), _permit: permit });
+                pick.report(Outcome::Connected { latency: started.elapsed() });
+                return Ok(Dialled { cluster, pick, stream, first_bytes: BytesMut::new(), permit });
             }
             Err(source) => {
                 let (id, last) = (pick.id(), pick.endpoint().address);
@@ -79,16 +79,4 @@ pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Diall
             }
         }
     }
-}
-
-/// One of the clusters by weight; `None` when there is none with a weight.
-fn choose(clusters: &[WeightedCluster], random: u64) -> Option<&WeightedCluster> {
-    let total: u64 = clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
-    let mut at = random.checked_rem(total)?;
-    clusters.iter().find(|cluster| {
-        let weight = u64::from(cluster.weight);
-        let chosen = at < weight;
-        at = at.saturating_sub(weight);
-        chosen
-    })
 }

@@ -11,7 +11,7 @@ use crate::connect::Connection;
 pub(super) enum Event {
     Broken(LinkError),
     Connect,
-    Connected(Connection),
+    Connected(Box<Connection>),
     EmitFromControl,
     EmitFromDisk,
     /// `None`: the proxy dropped the update.

@@ -30,14 +30,14 @@ pub(super) enum Link {
     },
     Open {
         requests: mpsc::Sender<Request>,
-        connection: Connection,
+        connection: Box<Connection>,
     },
 }
 
 pub(super) enum LinkEvent {
     Broken(LinkError),
     Connect,
-    Connected(Connection),
+    Connected(Box<Connection>),
     Response(Box<Response>),
 }
 
@@ -62,7 +62,7 @@ impl Link {
     pub(super) async fn next_event(&mut self, reads: bool) -> LinkEvent {
         match self {
             Self::Connecting { opening, .. } => match opening.await {
-                Ok(connection) => LinkEvent::Connected(connection),
+                Ok(connection) => LinkEvent::Connected(Box::new(connection)),
                 Err(error) => LinkEvent::Broken(error.into()),
             },
             Self::Idle { until } => {
@@ -73,10 +73,9 @@ impl Link {
             Self::Open { connection, .. } if reads => match connection.responses.message().await {
                 Ok(Some(response)) => LinkEvent::Response(Box::new(response)),
                 Ok(None) => LinkEvent::Broken(LinkError::Ended),
-                Err(status) => LinkEvent::Broken(LinkError::Stream {
-                    code: status.code(),
-                    message: status.message().to_owned(),
-                }),
+                Err(status) => {
+                    LinkEvent::Broken(LinkError::Stream { code: status.code(), message: status.message().to_owned() })
+                }
             },
             Self::Open { .. } => std::future::pending().await,
         }
@@ -123,7 +122,7 @@ impl Links {
         Link::Connecting { requests, opening: Box::pin(opening) }
     }
 
-    pub(super) fn connected(&mut self, link: Link, connection: Connection) -> Link {
+    pub(super) fn connected(&mut self, link: Link, connection: Box<Connection>) -> Link {
         match link {
             Link::Connecting { requests, .. } => Link::Open { requests, connection },
             other => other,

@@ -174,9 +174,10 @@ impl ClientKind {
     fn stage_one(&mut self, name: String, held: Held) {
         self.absent.remove(&name);
         self.broken.remove(&name);
-        let unchanged = self.accepted.get(&name).is_some_and(|accepted| {
-            accepted.version == held.version && accepted.body == held.body
-        });
+        let unchanged = self
+            .accepted
+            .get(&name)
+            .is_some_and(|accepted| accepted.version == held.version && accepted.body == held.body);
         if unchanged {
             self.staged.remove(&name);
         } else {

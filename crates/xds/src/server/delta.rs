@@ -8,7 +8,7 @@ use leno_proto::envoy::service::discovery::v3::{
 use super::order::{Phase, Readiness, next_push};
 use super::report::Outstanding;
 use super::{Pacing, Report};
-use crate::{Resource, ResourceKind, to_any};
+use crate::{Resource, ResourceKind};
 
 /// The server's half of a delta stream.
 #[derive(Debug)]
@@ -176,15 +176,16 @@ impl DeltaKind {
 
     fn readiness(&self) -> Readiness {
         let Some(subscription) = &self.subscription else { return Readiness::default() };
-        let mut ready = Readiness { outstanding: self.outstanding.is_some(), adds: self.owes_answer, removals: false };
+        let owes = self.owes_answer;
+        let mut ready = Readiness { outstanding: self.outstanding.is_some(), adds: owes, asked: owes, removals: false };
         for name in &self.dirty {
             match self.step(subscription, name) {
-                Some(Step::Add | Step::TellAbsent) => ready.adds = true,
+                Some(Step::Add | Step::TellAbsent) => {
+                    ready.adds = true;
+                    ready.asked |= subscription.names.contains(name) && !self.held.contains_key(name);
+                }
                 Some(Step::Remove) => ready.removals = true,
                 None => {}
-            }
-            if ready.adds && ready.removals {
-                break;
             }
         }
         ready
@@ -270,7 +271,7 @@ fn wire(resource: &Resource) -> WireResource {
     WireResource {
         name: resource.name.clone(),
         version: resource.version.clone(),
-        resource: Some(to_any(resource)),
+        resource: Some(resource.to_any()),
         ..WireResource::default()
     }
 }

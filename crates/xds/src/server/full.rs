@@ -7,7 +7,7 @@ use xxhash_rust::xxh64::Xxh64;
 use super::order::{Phase, Readiness, next_push};
 use super::report::Outstanding;
 use super::{Pacing, Report};
-use crate::{Resource, ResourceKind, to_any};
+use crate::{Resource, ResourceKind};
 
 /// The server's half of a state-of-the-world stream.
 #[derive(Debug)]
@@ -134,13 +134,14 @@ impl FullKind {
 
     fn readiness(&self, kind: ResourceKind) -> Readiness {
         let Some(names) = &self.subscription else { return Readiness::default() };
-        let (mut adds, mut removals) = (self.owes_answer, false);
+        let (mut adds, mut asked, mut removals) = (self.owes_answer, self.owes_answer, false);
         for name in self.dirty.iter().filter(|name| names.includes(name)) {
             adds |= self.is_new(name);
+            asked |= *names != Names::All && self.is_new(name) && !self.held.contains_key(name);
             // Only the absence from a whole set says that something is gone.
             removals |= kind.is_root() && self.is_gone(name);
         }
-        Readiness { outstanding: self.outstanding.is_some(), adds, removals }
+        Readiness { outstanding: self.outstanding.is_some(), adds, asked, removals }
     }
 
     fn is_new(&self, name: &str) -> bool {
@@ -177,7 +178,11 @@ impl FullKind {
         }
         self.outstanding = Some(outstanding);
         // A root set repeats what did not change, and until the removal phase also what is about to go.
-        let resources = if kind.is_root() { self.held.values().map(|r| to_any(r)).collect() } else { pushed.iter().map(|r| to_any(r)).collect() };
+        let resources = if kind.is_root() {
+            self.held.values().map(|resource| resource.to_any()).collect()
+        } else {
+            pushed.iter().map(|resource| resource.to_any()).collect()
+        };
         DiscoveryResponse {
             version_info: self.version(),
             resources,

@@ -3,7 +3,8 @@ use crate::ResourceKind;
 /// How far apart the steps of make-before-break must be for a client.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Pacing {
-    /// The client applies what belongs together at once (Leno's proxy): additions may be on their way together.
+    /// The client applies what belongs together at once and answers after that (Leno's proxy): additions may be on their
+    /// way together, and what it waits for is never held back.
     Atomic,
     /// The client applies each response by itself (Envoy, gRPC): listeners and routes wait until clusters, endpoints and
     /// secrets are accepted. Envoy accepts clusters only when they are warm, so endpoints and secrets never wait.
@@ -23,6 +24,8 @@ pub(super) enum Phase {
 pub(super) struct Readiness {
     pub(super) outstanding: bool,
     pub(super) adds: bool,
+    /// Among the additions are some that the client waits for: it asked and got no answer yet.
+    pub(super) asked: bool,
     pub(super) removals: bool,
 }
 
@@ -30,10 +33,14 @@ pub(super) struct Readiness {
 pub(super) fn next_push(of: impl Fn(ResourceKind) -> Readiness, pacing: Pacing) -> Option<(ResourceKind, Phase)> {
     let idle = |kinds: &[ResourceKind]| kinds.iter().all(|kind| !of(*kind).outstanding && !of(*kind).adds);
     let referred = [ResourceKind::Cluster, ResourceKind::Endpoints, ResourceKind::Secret];
-    let may_refer = pacing == Pacing::Atomic || idle(&referred);
+    let may_refer = match pacing {
+        Pacing::Atomic => referred.iter().all(|kind| !of(*kind).adds),
+        Pacing::Stepwise => idle(&referred),
+    };
     for kind in ResourceKind::ALL {
         let refers = matches!(kind, ResourceKind::Listener | ResourceKind::RouteTable);
-        if of(kind).adds && !of(kind).outstanding && (may_refer || !refers) {
+        let awaited = pacing == Pacing::Atomic && of(kind).asked;
+        if of(kind).adds && !of(kind).outstanding && (may_refer || awaited || !refers) {
             return Some((kind, Phase::Add));
         }
     }

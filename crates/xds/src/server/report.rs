@@ -43,8 +43,12 @@ impl Outstanding {
         let Self { resources, removed, .. } = self;
         let (named, others): (Vec<_>, Vec<_>) = resources.into_iter().partition(|(name, _)| mentions(reason, name));
         let (named, others) = if named.is_empty() { (others, named) } else { (named, others) };
-        let mut reports =
-            vec![Report { kind, resources: named, removed: Vec::new(), verdict: Verdict::Rejected { reason: reason.to_owned() } }];
+        let mut reports = vec![Report {
+            kind,
+            resources: named,
+            removed: Vec::new(),
+            verdict: Verdict::Rejected { reason: reason.to_owned() },
+        }];
         if !others.is_empty() || !removed.is_empty() {
             reports.push(Report { kind, resources: others, removed, verdict: Verdict::Acked });
         }
@@ -77,7 +81,11 @@ mod tests {
 
     fn rejected_names(names: &[&str], reason: &str) -> Vec<String> {
         let reports = outstanding(names).rejected(ResourceKind::Cluster, reason);
-        reports.into_iter().next().map(|report| report.resources.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
+        reports
+            .into_iter()
+            .next()
+            .map(|report| report.resources.into_iter().map(|(name, _)| name).collect())
+            .unwrap_or_default()
     }
 
     #[test]

@@ -1,0 +1,267 @@
+//! What a schema cannot say: names, ports, patterns and required fields. Each finding is (field path, message).
+
+use leno_names::{dns_label, dns_name};
+
+use crate::{
+    Destination, DestinationRuleSpec, Headers, HttpRoute, HttpRouteSpec, Kind, Resource, ServiceSpec, StringMatch,
+    TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+};
+
+pub(crate) type Checked = Vec<(String, String)>;
+
+const MISSING: &str = "required field is missing";
+
+pub(crate) fn check(resource: &Resource) -> Checked {
+    let mut found = Vec::new();
+    metadata(resource, &mut found);
+    match resource {
+        Resource::DestinationRule(object) => destination_rule(&object.spec, &mut found),
+        Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
+        Resource::Service(object) => service(&object.spec, &mut found),
+        Resource::VirtualService(object) => virtual_service(&object.spec, &mut found),
+        Resource::WorkloadEntry(object) => workload(&object.spec, "spec", &mut found),
+        Resource::WorkloadGroup(object) => workload(&object.spec.template, "spec.template", &mut found),
+    }
+    found
+}
+
+fn report(found: &mut Checked, path: impl Into<String>, message: impl Into<String>) {
+    found.push((path.into(), message.into()));
+}
+
+fn require(found: &mut Checked, path: impl Into<String>, text: &str) {
+    if text.is_empty() {
+        report(found, path, MISSING);
+    }
+}
+
+fn metadata(resource: &Resource, found: &mut Checked) {
+    let metadata = resource.metadata();
+    require(found, "metadata.name", &metadata.name);
+    let name = match resource.kind() {
+        Kind::Service => dns_label(&metadata.name),
+        _ => dns_name(&metadata.name),
+    };
+    if let (false, Err(error)) = (metadata.name.is_empty(), name) {
+        report(found, "metadata.name", error.to_string());
+    }
+    if let Err(error) = dns_label(metadata.namespace()) {
+        report(found, "metadata.namespace", error.to_string());
+    }
+}
+
+fn port(found: &mut Checked, path: String, number: Option<u16>) {
+    if number == Some(0) {
+        report(found, path, "a port is between 1 and 65535");
+    }
+}
+
+fn regex(found: &mut Checked, path: String, pattern: &str) {
+    if let Err(error) = regex::RegexBuilder::new(pattern).size_limit(1 << 20).build() {
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        report(found, path, format!("\"{pattern}\" is not a usable regular expression: {reason}"));
+    }
+}
+
+fn service(spec: &ServiceSpec, found: &mut Checked) {
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, entry) in spec.ports.iter().enumerate() {
+        let at = format!("spec.ports[{index}]");
+        if entry.port == 0 {
+            report(found, format!("{at}.port"), "a port between 1 and 65535 is required");
+        } else if !seen.insert((entry.port, entry.protocol.clone())) {
+            report(found, format!("{at}.port"), format!("port {} is there twice", entry.port));
+        }
+        if let Some(crate::IntOrString::Int(0)) = entry.target_port {
+            report(found, format!("{at}.targetPort"), "a port is between 1 and 65535");
+        }
+        if let Some(protocol) = entry.protocol.as_deref().filter(|p| !matches!(*p, "TCP" | "UDP" | "SCTP")) {
+            report(found, format!("{at}.protocol"), crate::tree::unknown("value", protocol, &["TCP", "UDP", "SCTP"]));
+        }
+    }
+}
+
+fn workload(spec: &WorkloadEntrySpec, at: &str, found: &mut Checked) {
+    for (name, number) in &spec.ports {
+        port(found, format!("{at}.ports.{name}"), Some(*number));
+    }
+    if let Some(Err(error)) = spec.locality.as_ref().map(|locality| locality.parse::<leno_names::Locality>()) {
+        report(found, format!("{at}.locality"), error.to_string());
+    }
+}
+
+fn virtual_service(spec: &VirtualServiceSpec, found: &mut Checked) {
+    for (index, host) in spec.hosts.iter().enumerate() {
+        self::host(found, format!("spec.hosts[{index}]"), host);
+    }
+    for (index, route) in spec.http.iter().enumerate() {
+        virtual_service_route(route, &format!("spec.http[{index}]"), found);
+    }
+    for (index, route) in spec.tcp.iter().enumerate() {
+        for (target_index, target) in route.route.iter().enumerate() {
+            destination(&target.destination, format!("spec.tcp[{index}].route[{target_index}].destination"), found);
+        }
+    }
+}
+
+fn host(found: &mut Checked, path: String, host: &str) {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    if host.is_empty() {
+        report(found, path, MISSING);
+    } else if host != "*" && name.parse::<std::net::IpAddr>().is_err() {
+        if let Err(error) = dns_name(name) {
+            report(found, path, error.to_string());
+        }
+    }
+}
+
+fn destination(destination: &Destination, at: String, found: &mut Checked) {
+    host(found, format!("{at}.host"), &destination.host);
+    port(found, format!("{at}.port.number"), destination.port.as_ref().map(|port| port.number));
+}
+
+fn virtual_service_route(route: &HttpRoute, at: &str, found: &mut Checked) {
+    let actions =
+        [!route.route.is_empty(), route.redirect.is_some(), route.direct_response.is_some(), route.delegate.is_some()];
+    match actions.into_iter().filter(|set| *set).count() {
+        0 => report(found, at, "one of route, redirect, directResponse or delegate is required"),
+        1 => {}
+        _ => report(found, at, "only one of route, redirect, directResponse and delegate may be set"),
+    }
+    for (index, condition) in route.r#match.iter().enumerate() {
+        let at = format!("{at}.match[{index}]");
+        let single = [
+            ("authority", &condition.authority),
+            ("method", &condition.method),
+            ("scheme", &condition.scheme),
+            ("uri", &condition.uri),
+        ];
+        for (name, text) in single {
+            text.iter().for_each(|text| string_match(text, format!("{at}.{name}"), found));
+        }
+        let maps = [
+            ("headers", &condition.headers),
+            ("queryParams", &condition.query_params),
+            ("withoutHeaders", &condition.without_headers),
+        ];
+        for (map, entries) in maps {
+            entries.iter().for_each(|(name, text)| string_match(text, format!("{at}.{map}.{name}"), found));
+        }
+        port(found, format!("{at}.port"), condition.port);
+    }
+    for (index, target) in route.route.iter().enumerate() {
+        destination(&target.destination, format!("{at}.route[{index}].destination"), found);
+        headers(&target.headers, &format!("{at}.route[{index}].headers"), found);
+    }
+    headers(&route.headers, &format!("{at}.headers"), found);
+    if let Some(response) = &route.direct_response {
+        if !(200..=599).contains(&response.status) {
+            report(found, format!("{at}.directResponse.status"), "a status between 200 and 599 is required");
+        }
+    }
+    if let Some(code) = route.redirect.as_ref().and_then(|redirect| redirect.redirect_code) {
+        if !matches!(code, 301 | 302 | 303 | 307 | 308) {
+            report(found, format!("{at}.redirect.redirectCode"), "must be 301, 302, 303, 307 or 308");
+        }
+    }
+    if let Some(rewrite) = route.rewrite.as_ref().and_then(|rewrite| rewrite.uri_regex_rewrite.as_ref()) {
+        regex(found, format!("{at}.rewrite.uriRegexRewrite.match"), &rewrite.r#match);
+    }
+}
+
+fn string_match(text: &StringMatch, at: String, found: &mut Checked) {
+    let set = [&text.exact, &text.prefix, &text.regex].into_iter().flatten().count();
+    if set > 1 {
+        report(found, at.clone(), "only one of exact, prefix and regex may be set");
+    }
+    if let Some(pattern) = &text.regex {
+        regex(found, format!("{at}.regex"), pattern);
+    }
+}
+
+fn headers(headers: &Headers, at: &str, found: &mut Checked) {
+    for (side, operations) in [("request", &headers.request), ("response", &headers.response)] {
+        for (action, entries) in [("add", &operations.add), ("set", &operations.set)] {
+            entries.keys().for_each(|name| header_name(found, format!("{at}.{side}.{action}"), name));
+        }
+    }
+}
+
+/// RFC 9110 §5.6.2 token; pseudo-headers begin with a colon.
+fn header_name(found: &mut Checked, path: String, name: &str) {
+    let token = name.strip_prefix(':').unwrap_or(name);
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
+        report(found, path, format!("\"{name}\" is not a header name"));
+    }
+}
+
+fn destination_rule(spec: &DestinationRuleSpec, found: &mut Checked) {
+    host(found, "spec.host".to_owned(), &spec.host);
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, subset) in spec.subsets.iter().enumerate() {
+        let at = format!("spec.subsets[{index}]");
+        require(found, format!("{at}.name"), &subset.name);
+        if !seen.insert(&subset.name) {
+            report(found, format!("{at}.name"), format!("subset \"{}\" is there twice", subset.name));
+        }
+        if let Some(policy) = &subset.traffic_policy {
+            traffic_policy(policy, &format!("{at}.trafficPolicy"), found);
+        }
+    }
+    if let Some(policy) = &spec.traffic_policy {
+        traffic_policy(policy, "spec.trafficPolicy", found);
+    }
+}
+
+fn traffic_policy(policy: &TrafficPolicy, at: &str, found: &mut Checked) {
+    if let Some(outlier) = &policy.outlier_detection {
+        for (name, value) in
+            [("maxEjectionPercent", outlier.max_ejection_percent), ("minHealthPercent", outlier.min_health_percent)]
+        {
+            if value.is_some_and(|percent| percent > 100) {
+                report(found, format!("{at}.outlierDetection.{name}"), "a percentage is between 0 and 100");
+            }
+        }
+    }
+    for (index, level) in policy.port_level_settings.iter().enumerate() {
+        port(found, format!("{at}.portLevelSettings[{index}].port.number"), Some(level.port.number));
+    }
+}
+
+fn http_route(spec: &HttpRouteSpec, found: &mut Checked) {
+    for (index, parent) in spec.parent_refs.iter().enumerate() {
+        require(found, format!("spec.parentRefs[{index}].name"), &parent.name);
+    }
+    for (index, rule) in spec.rules.iter().enumerate() {
+        let at = format!("spec.rules[{index}]");
+        for (match_index, condition) in rule.matches.iter().enumerate() {
+            let at = format!("{at}.matches[{match_index}]");
+            if let Some(path) = &condition.path {
+                let value = path.value.as_deref().unwrap_or("/");
+                if path.r#type == Some(crate::PathKind::RegularExpression) {
+                    regex(found, format!("{at}.path.value"), value);
+                } else if !value.starts_with('/') {
+                    report(found, format!("{at}.path.value"), "a path starts with \"/\"");
+                }
+            }
+            for (name, list) in [("headers", &condition.headers), ("queryParams", &condition.query_params)] {
+                for (entry, value) in list.iter().enumerate() {
+                    require(found, format!("{at}.{name}[{entry}].name"), &value.name);
+                    if value.r#type == Some(crate::ValueMatchKind::RegularExpression) {
+                        regex(found, format!("{at}.{name}[{entry}].value"), &value.value);
+                    }
+                }
+            }
+        }
+        for (entry, backend) in rule.backend_refs.iter().enumerate() {
+            require(found, format!("{at}.backendRefs[{entry}].name"), &backend.name);
+            port(found, format!("{at}.backendRefs[{entry}].port"), backend.port);
+        }
+        if let (Some(whole), Some(attempt)) = (rule.timeouts.request, rule.timeouts.backend_request) {
+            if attempt > whole && !whole.0.is_zero() {
+                report(found, format!("{at}.timeouts.backendRequest"), "must not exceed the request timeout");
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Istio's traffic objects.
+mod destination_rule;
+mod virtual_service;
+mod workload;
+
+pub use destination_rule::{
+    ConnectionPool, DestinationRuleSpec, H2UpgradePolicy, HttpPool, LoadBalancer, OutlierDetection, PortSelector,
+    PortTrafficPolicy, SimpleBalancer, Subset, TcpPool, TlsMode, TlsSettings, TrafficPolicy,
+};
+pub use virtual_service::{
+    BodyText, Destination, DirectResponse, HeaderOperations, Headers, HttpMatch, HttpMirror, HttpRedirect, HttpRetries,
+    HttpRewrite, HttpRoute, Percent, RegexRewrite, RouteDestination, StringMatch, TcpMatch, TcpRoute,
+    VirtualServiceSpec,
+};
+pub use workload::{WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec};

@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::GoDuration;
+use crate::schema::{Opaque, schema};
+
+schema! {
+    pub struct DestinationRuleSpec {
+        pub export_to: Vec<String>,
+        pub host: String,
+        pub subsets: Vec<Subset>,
+        pub traffic_policy: Option<TrafficPolicy>,
+        pub workload_selector: Opaque,
+    }
+    pub struct Subset {
+        pub labels: BTreeMap<String, String>,
+        pub name: String,
+        pub traffic_policy: Option<TrafficPolicy>,
+    }
+    pub struct TrafficPolicy {
+        pub connection_pool: Option<ConnectionPool>,
+        pub load_balancer: Option<LoadBalancer>,
+        pub outlier_detection: Option<OutlierDetection>,
+        pub port_level_settings: Vec<PortTrafficPolicy>,
+        pub proxy_protocol: Opaque,
+        pub retry_budget: Opaque,
+        pub tls: Option<TlsSettings>,
+        pub tunnel: Opaque,
+    }
+    /// Replaces the whole of the destination's policy for one port (Istio: fields are not inherited).
+    pub struct PortTrafficPolicy {
+        pub connection_pool: Option<ConnectionPool>,
+        pub load_balancer: Option<LoadBalancer>,
+        pub outlier_detection: Option<OutlierDetection>,
+        pub port: PortSelector,
+        pub tls: Option<TlsSettings>,
+    }
+    pub struct PortSelector {
+        pub number: u16,
+    }
+    pub struct ConnectionPool {
+        pub http: Option<HttpPool>,
+        pub tcp: Option<TcpPool>,
+    }
+    pub struct HttpPool {
+        pub h2_upgrade_policy: Option<H2UpgradePolicy>,
+        #[serde(rename = "http1MaxPendingRequests")]
+        pub http1_max_pending_requests: Option<u32>,
+        #[serde(rename = "http2KeepAlive")]
+        pub http2_keep_alive: Opaque,
+        #[serde(rename = "http2MaxRequests")]
+        pub http2_max_requests: Option<u32>,
+        pub idle_timeout: Option<GoDuration>,
+        pub max_concurrent_streams: Option<u32>,
+        pub max_requests_per_connection: Option<u32>,
+        pub max_retries: Option<u32>,
+        pub use_client_protocol: Option<bool>,
+    }
+    pub struct TcpPool {
+        pub connect_timeout: Option<GoDuration>,
+        pub idle_timeout: Option<GoDuration>,
+        pub max_connection_duration: Option<GoDuration>,
+        pub max_connections: Option<u32>,
+        pub tcp_keepalive: Opaque,
+    }
+    pub struct LoadBalancer {
+        pub backend_utilization: Opaque,
+        pub consistent_hash: Opaque,
+        pub locality_lb_setting: Opaque,
+        pub simple: Option<SimpleBalancer>,
+        pub warmup: Opaque,
+        pub warmup_duration_secs: Opaque,
+        pub zone_aware_lb_setting: Opaque,
+    }
+    pub struct OutlierDetection {
+        pub base_ejection_time: Option<GoDuration>,
+        #[serde(rename = "consecutive5xxErrors")]
+        pub consecutive_5xx_errors: Option<u32>,
+        pub consecutive_errors: Opaque,
+        pub consecutive_gateway_errors: Option<u32>,
+        pub consecutive_local_origin_failures: Option<u32>,
+        pub interval: Option<GoDuration>,
+        pub max_ejection_percent: Option<u32>,
+        pub min_health_percent: Option<u32>,
+        pub outlier_detection_http_error_codes: Opaque,
+        pub split_external_local_origin_errors: Option<bool>,
+    }
+    pub struct TlsSettings {
+        pub ca_certificates: Option<String>,
+        pub ca_crl: Option<String>,
+        pub client_certificate: Option<String>,
+        pub credential_name: Option<String>,
+        pub insecure_skip_verify: Option<bool>,
+        pub mode: Option<TlsMode>,
+        pub private_key: Option<String>,
+        pub sni: Option<String>,
+        pub subject_alt_names: Vec<String>,
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum H2UpgradePolicy {
+    Default,
+    DoNotUpgrade,
+    Upgrade,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SimpleBalancer {
+    /// The old name of `LEAST_REQUEST`.
+    LeastConn,
+    LeastRequest,
+    Passthrough,
+    Random,
+    RoundRobin,
+    Unspecified,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TlsMode {
+    Disable,
+    IstioMutual,
+    Mutual,
+    Simple,
+}

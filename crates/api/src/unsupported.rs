@@ -1,0 +1,96 @@
+//! Fields that upstream defines and that do nothing here yet.
+
+use crate::{Kind, Resource};
+
+/// `[]` stands for each item of a list.
+const fn fields(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::DestinationRule => &[
+            "spec.exportTo",
+            "spec.workloadSelector",
+            "spec.subsets[].trafficPolicy.*",
+            "spec.trafficPolicy.*",
+            "spec.trafficPolicy.portLevelSettings[].*",
+            "spec.subsets[].trafficPolicy.portLevelSettings[].*",
+        ],
+        Kind::HttpRoute => &[
+            "spec.hostnames",
+            "spec.useDefaultGateways",
+            "spec.rules[].sessionPersistence",
+            "spec.rules[].filters[].cors",
+            "spec.rules[].filters[].extensionRef",
+            "spec.rules[].filters[].externalAuth",
+        ],
+        Kind::Service => &["spec.externalName", "spec.sessionAffinityConfig"],
+        Kind::VirtualService => &[
+            "spec.exportTo",
+            "spec.tls",
+            "spec.http[].corsPolicy",
+            "spec.http[].delegate",
+            "spec.http[].fault",
+            "spec.http[].mirror_percent",
+            "spec.http[].match[].sourceLabels",
+            "spec.http[].match[].sourceNamespace",
+            "spec.http[].directResponse.body.bytes",
+            "spec.http[].retries.retryRemoteLocalities",
+            "spec.http[].redirect.derivePort",
+            "spec.tcp[].match[].sourceLabels",
+            "spec.tcp[].match[].sourceNamespace",
+            "spec.tcp[].match[].sourceSubnet",
+            "spec.tcp[].match[].destinationSubnets",
+        ],
+        Kind::WorkloadEntry => &["spec.network"],
+        Kind::WorkloadGroup => &["spec.probe"],
+    }
+}
+
+/// Below a traffic policy.
+const POLICY: [&str; 19] = [
+    "connectionPool.http.http2KeepAlive",
+    "connectionPool.tcp.idleTimeout",
+    "connectionPool.tcp.maxConnectionDuration",
+    "connectionPool.tcp.tcpKeepalive",
+    "loadBalancer.backendUtilization",
+    "loadBalancer.consistentHash",
+    "loadBalancer.localityLbSetting",
+    "loadBalancer.warmup",
+    "loadBalancer.warmupDurationSecs",
+    "loadBalancer.zoneAwareLbSetting",
+    "outlierDetection.consecutiveErrors",
+    "outlierDetection.outlierDetectionHttpErrorCodes",
+    "proxyProtocol",
+    "retryBudget",
+    "tunnel",
+    "tls.credentialName",
+    "tls.subjectAltNames",
+    "tls.sni",
+    "tls.insecureSkipVerify",
+];
+
+/// Paths of the fields in `resource` that are set and do nothing yet, such as `spec.http[0].fault`.
+pub fn not_supported_yet(resource: &Resource) -> Vec<String> {
+    let json = resource.to_json();
+    let mut found = Vec::new();
+    for field in fields(resource.kind()) {
+        match field.strip_suffix(".*") {
+            Some(policy) => POLICY.iter().for_each(|below| walk(&json, &format!("{policy}.{below}"), "", &mut found)),
+            None => walk(&json, field, "", &mut found),
+        }
+    }
+    found
+}
+
+fn walk(json: &serde_json::Value, pattern: &str, path: &str, found: &mut Vec<String>) {
+    let (step, rest) = pattern.split_once('.').map_or((pattern, None), |(step, rest)| (step, Some(rest)));
+    let name = step.trim_end_matches("[]");
+    let Some(child) = json.get(name) else { return };
+    let at = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let go_on = |child: &serde_json::Value, at: String, found: &mut Vec<String>| match rest {
+        Some(rest) => walk(child, rest, &at, found),
+        None => found.push(at),
+    };
+    match child.as_array().filter(|_| step.ends_with("[]")) {
+        Some(items) => items.iter().enumerate().for_each(|(index, item)| go_on(item, format!("{at}[{index}]"), found)),
+        None => go_on(child, at, found),
+    }
+}

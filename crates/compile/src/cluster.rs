@@ -1,0 +1,118 @@
+use leno_ir::{
+    BalancerPolicy, Cluster, Discovery, Flavor, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, StringMatch,
+    UpstreamProtocol, UpstreamTls,
+};
+use leno_model::api::{TlsMode, TrafficPolicy};
+use leno_model::{Problem, Protocol, Service, ServicePort, Snapshot};
+use leno_names::SpiffeId;
+
+use crate::policy::{self, Layer};
+
+/// One cluster per port and subset.
+pub(crate) fn compile(
+    snapshot: &Snapshot,
+    service: &Service,
+    flavor: Flavor,
+    problems: &mut Vec<Problem>,
+) -> Vec<Cluster> {
+    let whole = service.destination_rule.as_ref().and_then(|rule| rule.spec.traffic_policy.as_ref());
+    let mut clusters = Vec::new();
+    for port in &service.ports {
+        let layers = layers(whole, "spec.trafficPolicy", port.number);
+        clusters.push(one(snapshot, service, port, None, flavor, &layers, problems));
+        for (index, subset) in service.subsets().iter().enumerate() {
+            let mut layers = layers.clone();
+            let at = format!("spec.subsets[{index}].trafficPolicy");
+            layers.extend(self::layers(subset.traffic_policy.as_ref(), &at, port.number));
+            clusters.push(one(snapshot, service, port, Some(&subset.name), flavor, &layers, problems));
+        }
+    }
+    clusters
+}
+
+/// The parts of a policy that hold for a port, weakest first. Istio: settings of a port replace all others of the same policy.
+fn layers<'a>(policy: Option<&'a TrafficPolicy>, at: &str, port: u16) -> Vec<Layer<'a>> {
+    let Some(policy) = policy else { return Vec::new() };
+    match policy.port_level_settings.iter().enumerate().find(|(_, level)| level.port.number == port) {
+        Some((index, level)) => vec![Layer::of_port(level, format!("{at}.portLevelSettings[{index}]"))],
+        None => vec![Layer::of(policy, at.to_owned())],
+    }
+}
+
+fn one(
+    snapshot: &Snapshot,
+    service: &Service,
+    port: &ServicePort,
+    subset: Option<&str>,
+    flavor: Flavor,
+    layers: &[Layer<'_>],
+    problems: &mut Vec<Problem>,
+) -> Cluster {
+    let name = service.cluster_name(port.number, subset);
+    let mut cluster = Cluster::new(name.clone(), Discovery::Eds { service_name: name });
+    cluster.service = Some(service.key.clone());
+    cluster.http.protocol = protocol(port.protocol, flavor);
+    cluster.outlier_detection = policy::default_outlier_detection(flavor);
+    let mut mode = TlsMode::IstioMutual;
+    if let Some(object) = service.destination_rule_key() {
+        for layer in layers {
+            layer.apply(&object, &mut cluster, &mut mode, problems);
+        }
+    }
+    cluster.balancer = balancer(cluster.balancer, flavor);
+    if flavor == Flavor::Grpc {
+        cluster.http.protocol = UpstreamProtocol::Http2;
+    }
+    if mode != TlsMode::Disable {
+        cluster.tls = Some(tls(snapshot, service, port, subset, flavor, &cluster));
+    }
+    cluster
+}
+
+/// Between Leno proxies requests keep their protocol. Envoy's ALPN is fixed per cluster, so its protocol is too.
+const fn protocol(protocol: Protocol, flavor: Flavor) -> UpstreamProtocol {
+    match (protocol, flavor) {
+        (Protocol::Grpc | Protocol::Http2, _) => UpstreamProtocol::Http2,
+        (Protocol::Http, Flavor::Envoy) => UpstreamProtocol::Http1,
+        _ => UpstreamProtocol::SameAsDownstream,
+    }
+}
+
+/// The nearest that each program has.
+fn balancer(wanted: BalancerPolicy, flavor: Flavor) -> BalancerPolicy {
+    match (wanted, flavor) {
+        (BalancerPolicy::PeakEwma { .. }, Flavor::Envoy) => BalancerPolicy::LeastRequest { choices: 2 },
+        (BalancerPolicy::PeakEwma { .. } | BalancerPolicy::Random, Flavor::Grpc) => BalancerPolicy::RoundRobin,
+        (wanted, _) => wanted,
+    }
+}
+
+fn tls(
+    snapshot: &Snapshot,
+    service: &Service,
+    port: &ServicePort,
+    subset: Option<&str>,
+    flavor: Flavor,
+    cluster: &Cluster,
+) -> UpstreamTls {
+    let trust_domain = &snapshot.settings.trust_domain;
+    let accounts = service.service_accounts.iter();
+    let ids = accounts.map(|account| SpiffeId::new(trust_domain.clone(), &service.key.namespace, account).to_string());
+    let alpn: &[&str] = match (flavor, port.protocol, cluster.http.protocol) {
+        (Flavor::Leno, ..) => &[],
+        (_, Protocol::Tcp, _) => &["istio"],
+        (_, _, UpstreamProtocol::Http1) => &["http/1.1"],
+        (_, _, UpstreamProtocol::Http2) => &["h2"],
+        (_, _, UpstreamProtocol::SameAsDownstream) => &[],
+    };
+    UpstreamTls {
+        certificate: Some(IDENTITY_SECRET.to_owned()),
+        validation: PeerValidation {
+            roots: ROOTS_SECRET.to_owned(),
+            subject_alt_names: ids.map(StringMatch::exact).collect(),
+        },
+        // Istio's name for a cluster in SNI.
+        sni: Some(format!("outbound_.{}_.{}_.{}", port.number, subset.unwrap_or_default(), service.fqdn)),
+        alpn: alpn.iter().map(|&protocol| protocol.to_owned()).collect(),
+    }
+}

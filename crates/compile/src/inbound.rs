@@ -1,0 +1,110 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use leno_ir::{
+    Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain, FilterChainMatch,
+    Forward, ForwardClientCert, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints, NetworkFilter, Node,
+    PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol,
+    VirtualHost, WorkloadLabels, WorkloadPort,
+};
+use leno_model::Protocol;
+
+use crate::{listener, tcp};
+
+const HTTP_ALPN: [&str; 4] = ["h2", "http/1.1", "istio-h2", "istio-http/1.1"];
+const TCP_ALPN: &str = "istio";
+
+/// A listener with mutual TLS and a cluster for each port of the application.
+pub(crate) fn compile(node: &Node) -> (Vec<Listener>, Vec<Cluster>) {
+    let Some(address) = node.address else { return (Vec::new(), Vec::new()) };
+    let bind = |port: &WorkloadPort| listener(node, port, SocketAddr::new(address, port.inbound));
+    (node.ports.iter().map(bind).collect(), node.ports.iter().map(cluster).collect())
+}
+
+fn name(port: &WorkloadPort) -> String {
+    format!("inbound|{}||", port.app)
+}
+
+fn listener(node: &Node, port: &WorkloadPort, address: SocketAddr) -> Listener {
+    let chain = |alpn: &[&str], matched: &[&str], filter| FilterChain {
+        name: name(port),
+        matches: FilterChainMatch { application_protocols: words(matched), ..FilterChainMatch::default() },
+        tls: Some(tls(alpn)),
+        filter,
+    };
+    let all: Vec<_> = HTTP_ALPN.into_iter().chain([TCP_ALPN]).collect();
+    let (filter_chains, default) = match Protocol::from_word(&port.protocol) {
+        Protocol::Tcp => (Vec::new(), chain(&[TCP_ALPN], &[], tcp_filter(node, port))),
+        // ALPN tells what the caller's proxy found out; callers without it are passed through byte by byte.
+        Protocol::Auto => {
+            (vec![chain(&all, &HTTP_ALPN, http_filter(node, port))], chain(&all, &[], tcp_filter(node, port)))
+        }
+        _ => (Vec::new(), chain(&HTTP_ALPN, &[], http_filter(node, port))),
+    };
+    Listener {
+        name: name(port),
+        address,
+        direction: Direction::Inbound,
+        inspect_tls: !filter_chains.is_empty(),
+        inspect_http: false,
+        filter_chains,
+        default_filter_chain: Some(default),
+        api: false,
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// Any workload of the trust domain may connect; who may do what is for authorization to say.
+fn tls(alpn: &[&str]) -> DownstreamTls {
+    DownstreamTls {
+        certificate: IDENTITY_SECRET.to_owned(),
+        validation: Some(PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: Vec::new() }),
+        require_client_certificate: true,
+        alpn: words(alpn),
+    }
+}
+
+fn http_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
+    let host = VirtualHost {
+        name: name(port),
+        domains: vec!["*".to_owned()],
+        routes: vec![Route {
+            name: "default".to_owned(),
+            matches: RouteMatch::any(),
+            action: RouteAction::Forward(Box::new(Forward::to(name(port)))),
+            request_headers: Default::default(),
+            response_headers: Default::default(),
+        }],
+        ..VirtualHost::default()
+    };
+    let table = RouteTable { name: name(port), virtual_hosts: vec![host] };
+    let mut manager = HttpConnectionManager::new(name(port), RouteSource::Inline(Arc::new(table)));
+    manager.access_log = listener::access_log(node);
+    manager.forward_client_cert = ForwardClientCert::SanitizeSet;
+    NetworkFilter::Http(Box::new(manager))
+}
+
+fn tcp_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
+    let cluster = leno_ir::WeightedCluster::new(name(port), 1);
+    NetworkFilter::Tcp(tcp::proxy(node, name(port), vec![cluster]))
+}
+
+fn cluster(port: &WorkloadPort) -> Cluster {
+    let endpoint = Endpoint {
+        address: port.app_address,
+        weight: 1,
+        health: EndpointHealth::Unknown,
+        workload: WorkloadLabels::default(),
+    };
+    let locality = LocalityEndpoints { weight: 1, endpoints: vec![endpoint], ..LocalityEndpoints::default() };
+    let set = EndpointSet { name: name(port), localities: vec![locality] };
+    let mut cluster = Cluster::new(name(port), Discovery::Static(Arc::new(set)));
+    cluster.balancer = leno_ir::BalancerPolicy::RoundRobin;
+    if matches!(Protocol::from_word(&port.protocol), Protocol::Grpc | Protocol::Http2) {
+        cluster.http.protocol = UpstreamProtocol::Http2;
+    }
+    cluster
+}

@@ -1,0 +1,157 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use leno_ir::{
+    AccessLog, AccessLogFormat, AccessLogSink, Direction, FilterChain, FilterChainMatch, Flavor, HttpConnectionManager,
+    Listener, NetworkFilter, Node, RouteSource,
+};
+use leno_model::{Protocol, Service, ServicePort, Snapshot};
+
+use crate::{routes, tcp};
+
+/// What an HTTP inspector finds in plaintext.
+const PLAIN_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
+
+/// The listeners through which the application of `node` reaches services.
+pub(crate) fn outbound(snapshot: &Snapshot, node: &Node) -> Vec<Listener> {
+    let services = snapshot.services.values();
+    let ports = services.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    if node.flavor == Flavor::Grpc {
+        let http = ports.filter(|(_, port)| port.protocol.may_be_http());
+        return http.flat_map(|(service, port)| api(snapshot, node, service, port)).collect();
+    }
+    let Some(prefix) = node.outbound_prefix else { return Vec::new() };
+    ports.filter_map(|(service, port)| bound(snapshot, node, service, port, prefix)).collect()
+}
+
+fn bound(
+    snapshot: &Snapshot,
+    node: &Node,
+    service: &Service,
+    port: &ServicePort,
+    [a, b]: [u8; 2],
+) -> Option<Listener> {
+    let [c, d] = service.index?.to_be_bytes();
+    let name = service.cluster_name(port.number, None);
+    let chain = |protocols: &[&str], filter| FilterChain {
+        name: name.clone(),
+        matches: FilterChainMatch {
+            application_protocols: protocols.iter().map(|&word| word.to_owned()).collect(),
+            ..FilterChainMatch::default()
+        },
+        tls: None,
+        filter,
+    };
+    let http = || http(node, &name, &name);
+    let tcp = || NetworkFilter::Tcp(tcp::proxy(node, name.clone(), tcp::clusters(snapshot, service, port)));
+    let (filter_chains, default) = match port.protocol {
+        Protocol::Tcp => (Vec::new(), chain(&[], tcp())),
+        Protocol::Auto => (vec![chain(&PLAIN_HTTP, http())], chain(&[], tcp())),
+        Protocol::Grpc | Protocol::Http | Protocol::Http2 => (Vec::new(), chain(&[], http())),
+    };
+    Some(Listener {
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port.number),
+        direction: Direction::Outbound,
+        inspect_tls: false,
+        inspect_http: !filter_chains.is_empty(),
+        filter_chains,
+        default_filter_chain: Some(default),
+        api: false,
+        name,
+    })
+}
+
+/// What proxyless gRPC asks for: the authority of the target, so one listener for each way to write it.
+fn api(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort) -> Vec<Listener> {
+    let table = service.cluster_name(port.number, None);
+    let one = |host: String| Listener {
+        name: format!("{host}:{}", port.number),
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        direction: Direction::Outbound,
+        inspect_tls: false,
+        inspect_http: false,
+        filter_chains: vec![FilterChain {
+            name: table.clone(),
+            matches: FilterChainMatch::default(),
+            tls: None,
+            filter: http(node, &table, &table),
+        }],
+        default_filter_chain: None,
+        api: true,
+    };
+    hosts(snapshot, service, &node.namespace).into_iter().map(one).collect()
+}
+
+/// The ways to write a service's name in `namespace`.
+pub(crate) fn hosts(snapshot: &Snapshot, service: &Service, namespace: &str) -> Vec<String> {
+    let (name, own) = (&service.key.name, &service.key.namespace);
+    let mut all = Vec::new();
+    if own == namespace {
+        all.push(name.clone());
+    }
+    all.extend([format!("{name}.{own}"), format!("{name}.{own}.svc"), service.key.fqdn(&snapshot.settings.domain)]);
+    all
+}
+
+/// The forward proxy for applications that take one from their environment.
+pub(crate) fn http_proxy(node: &Node, address: SocketAddr) -> Listener {
+    Listener {
+        name: routes::PROXY_TABLE.to_owned(),
+        address,
+        direction: Direction::Outbound,
+        inspect_tls: false,
+        inspect_http: false,
+        filter_chains: Vec::new(),
+        default_filter_chain: Some(FilterChain {
+            name: routes::PROXY_TABLE.to_owned(),
+            matches: FilterChainMatch::default(),
+            tls: None,
+            filter: http(node, routes::PROXY_TABLE, routes::PROXY_TABLE),
+        }),
+        api: false,
+    }
+}
+
+fn http(node: &Node, stat_prefix: &str, table: &str) -> NetworkFilter {
+    let mut manager = HttpConnectionManager::new(stat_prefix, RouteSource::Rds(table.to_owned()));
+    manager.access_log = access_log(node);
+    NetworkFilter::Http(Box::new(manager))
+}
+
+/// Istio's keys of a JSON access log and the operators behind them.
+const JSON_LOG: [(&str, &str); 20] = [
+    ("authority", "%REQ(:AUTHORITY)%"),
+    ("bytes_received", "%BYTES_RECEIVED%"),
+    ("bytes_sent", "%BYTES_SENT%"),
+    ("connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"),
+    ("downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"),
+    ("downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+    ("duration", "%DURATION%"),
+    ("method", "%REQ(:METHOD)%"),
+    ("path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"),
+    ("protocol", "%PROTOCOL%"),
+    ("request_id", "%REQ(X-REQUEST-ID)%"),
+    ("requested_server_name", "%REQUESTED_SERVER_NAME%"),
+    ("response_code", "%RESPONSE_CODE%"),
+    ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
+    ("response_flags", "%RESPONSE_FLAGS%"),
+    ("route_name", "%ROUTE_NAME%"),
+    ("start_time", "%START_TIME%"),
+    ("upstream_cluster", "%UPSTREAM_CLUSTER%"),
+    ("upstream_host", "%UPSTREAM_HOST%"),
+    ("user_agent", "%REQ(USER-AGENT)%"),
+];
+
+pub(crate) fn access_log(node: &Node) -> Vec<AccessLog> {
+    let Some(path) = &node.access_log else { return Vec::new() };
+    let sink = if path == "-" { AccessLogSink::Stdout } else { AccessLogSink::File(path.into()) };
+    let format = match node.access_log_format.as_deref() {
+        None | Some("") => AccessLogFormat::Standard,
+        Some("json") => {
+            let keys: BTreeMap<_, _> = JSON_LOG.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect();
+            AccessLogFormat::Json(keys)
+        }
+        Some(text) => AccessLogFormat::Text(text.to_owned()),
+    };
+    vec![AccessLog { sink, format }]
+}

@@ -1,0 +1,154 @@
+//! Traffic policies: what a DestinationRule changes in a cluster.
+
+use leno_ir::{BalancerPolicy, Cluster, Flavor, OutlierDetection, UpstreamProtocol};
+use leno_model::Problem;
+use leno_model::api::{
+    self, ConnectionPool, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey, SimpleBalancer, TlsMode,
+    TlsSettings, TrafficPolicy,
+};
+use leno_names::Fraction;
+
+/// One policy, with the field it stands in.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer<'a> {
+    at: String,
+    pool: Option<&'a ConnectionPool>,
+    balancer: Option<&'a LoadBalancer>,
+    outlier: Option<&'a api::OutlierDetection>,
+    tls: Option<&'a TlsSettings>,
+}
+
+impl<'a> Layer<'a> {
+    pub(crate) fn of(policy: &'a TrafficPolicy, at: String) -> Self {
+        Self {
+            at,
+            pool: policy.connection_pool.as_ref(),
+            balancer: policy.load_balancer.as_ref(),
+            outlier: policy.outlier_detection.as_ref(),
+            tls: policy.tls.as_ref(),
+        }
+    }
+
+    pub(crate) fn of_port(policy: &'a PortTrafficPolicy, at: String) -> Self {
+        Self {
+            at,
+            pool: policy.connection_pool.as_ref(),
+            balancer: policy.load_balancer.as_ref(),
+            outlier: policy.outlier_detection.as_ref(),
+            tls: policy.tls.as_ref(),
+        }
+    }
+
+    pub(crate) fn apply(
+        &self,
+        object: &ResourceKey,
+        cluster: &mut Cluster,
+        mode: &mut TlsMode,
+        problems: &mut Vec<Problem>,
+    ) {
+        if let Some(pool) = self.pool {
+            connection_pool(pool, cluster);
+        }
+        match self.balancer.and_then(|balancer| balancer.simple) {
+            None | Some(SimpleBalancer::Unspecified) => {}
+            Some(SimpleBalancer::LeastConn | SimpleBalancer::LeastRequest) => {
+                cluster.balancer = BalancerPolicy::LeastRequest { choices: 2 };
+            }
+            Some(SimpleBalancer::Random) => cluster.balancer = BalancerPolicy::Random,
+            Some(SimpleBalancer::RoundRobin) => cluster.balancer = BalancerPolicy::RoundRobin,
+            Some(SimpleBalancer::Passthrough) => {
+                let field = format!("{}.loadBalancer.simple", self.at);
+                let message = "not supported yet: PASSTHROUGH; the default balancer is used";
+                problems.push(Problem::warning(object, field, "not_supported_yet", message));
+            }
+        }
+        if let Some(outlier) = self.outlier {
+            cluster.outlier_detection = Some(outlier_detection(outlier));
+        }
+        match self.tls.and_then(|tls| tls.mode) {
+            None => {}
+            Some(wanted @ (TlsMode::Disable | TlsMode::IstioMutual)) => *mode = wanted,
+            Some(_) => {
+                let message = "not supported yet: certificates of one's own; the mesh's mutual TLS is used";
+                problems.push(Problem::warning(object, format!("{}.tls.mode", self.at), "not_supported_yet", message));
+            }
+        }
+    }
+}
+
+fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
+    if let Some(tcp) = &pool.tcp {
+        set(&mut cluster.circuit_breakers.max_connections, tcp.max_connections);
+        if let Some(timeout) = tcp.connect_timeout {
+            cluster.connect_timeout = timeout.0;
+        }
+    }
+    let Some(http) = &pool.http else { return };
+    set(&mut cluster.circuit_breakers.max_pending_requests, http.http1_max_pending_requests);
+    set(&mut cluster.circuit_breakers.max_requests, http.http2_max_requests);
+    if let Some(retries) = http.max_retries {
+        cluster.circuit_breakers.max_retries = retries;
+        cluster.circuit_breakers.retry_budget = None;
+    }
+    set(&mut cluster.http.max_concurrent_streams, http.max_concurrent_streams);
+    if let Some(most) = http.max_requests_per_connection {
+        cluster.http.max_requests_per_connection = Some(most).filter(|most| *most > 0);
+    }
+    if let Some(timeout) = http.idle_timeout {
+        cluster.http.idle_timeout = timeout.0;
+    }
+    match http.h2_upgrade_policy {
+        Some(H2UpgradePolicy::Upgrade) => cluster.http.protocol = UpstreamProtocol::Http2,
+        Some(H2UpgradePolicy::DoNotUpgrade) if cluster.http.protocol != UpstreamProtocol::Http2 => {
+            cluster.http.protocol = UpstreamProtocol::Http1;
+        }
+        _ => {}
+    }
+    if http.use_client_protocol == Some(true) {
+        cluster.http.protocol = UpstreamProtocol::SameAsDownstream;
+    }
+}
+
+/// 0 means "the default" in Istio.
+fn set(slot: &mut u32, wanted: Option<u32>) {
+    if let Some(wanted) = wanted.filter(|wanted| *wanted > 0) {
+        *slot = wanted;
+    }
+}
+
+/// What holds when no DestinationRule speaks of ejection. Leno's proxy leaves out endpoints that five times in a row
+/// could not be reached, reset or timed out, at most half of them, 10 s at first: such an endpoint is gone, whatever
+/// the request was. Answers never eject by default, not even 5xx: they are often the request's fault, and a bad
+/// release would take healthy endpoints out with it. Guests keep Istio's default, none.
+pub(crate) fn default_outlier_detection(flavor: Flavor) -> Option<OutlierDetection> {
+    (flavor == Flavor::Leno).then(|| OutlierDetection {
+        consecutive_5xx: None,
+        consecutive_local_origin_failures: Some(5),
+        base_ejection_time: std::time::Duration::from_secs(10),
+        max_ejection: percent(Some(50)),
+        ..OutlierDetection::default()
+    })
+}
+
+/// Istio's: 0 turns a detector off; gateway errors count only when asked for; local origin failures only when split.
+fn outlier_detection(written: &api::OutlierDetection) -> OutlierDetection {
+    let default = OutlierDetection::default();
+    let positive = |wanted: Option<u32>| wanted.filter(|count| *count > 0);
+    let split = written.split_external_local_origin_errors == Some(true);
+    OutlierDetection {
+        consecutive_5xx: positive(Some(written.consecutive_5xx_errors.unwrap_or(5))),
+        consecutive_gateway_errors: positive(written.consecutive_gateway_errors),
+        consecutive_local_origin_failures: positive(
+            split.then(|| written.consecutive_local_origin_failures.unwrap_or(5)),
+        ),
+        interval: written.interval.map_or(default.interval, |interval| interval.0),
+        base_ejection_time: written.base_ejection_time.map_or(default.base_ejection_time, |time| time.0),
+        max_ejection_time: default.max_ejection_time,
+        max_ejection: written.max_ejection_percent.map_or(default.max_ejection, |most| percent(Some(most))),
+        min_health: percent(written.min_health_percent),
+    }
+}
+
+fn percent(percent: Option<u32>) -> Fraction {
+    percent.and_then(Fraction::from_percent).unwrap_or(Fraction::ZERO)
+}

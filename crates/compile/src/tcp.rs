@@ -1,0 +1,36 @@
+use std::time::Duration;
+
+use leno_ir::{Node, TcpProxy, WeightedCluster};
+use leno_model::{Rules, Service, ServicePort, Snapshot};
+
+use crate::listener;
+
+pub(crate) fn proxy(node: &Node, stat_prefix: String, clusters: Vec<WeightedCluster>) -> TcpProxy {
+    TcpProxy {
+        stat_prefix,
+        clusters,
+        idle_timeout: Some(Duration::from_secs(3600)),
+        access_log: listener::access_log(node),
+    }
+}
+
+/// Where connections to a port go: by the first `tcp` route of its VirtualService that is meant for the port.
+pub(crate) fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<WeightedCluster> {
+    let fallback = || vec![WeightedCluster::new(service.cluster_name(port.number, None), 1)];
+    let Rules::VirtualService(object) = &service.rules else { return fallback() };
+    let meant = |route: &&leno_model::api::TcpRoute| {
+        route.r#match.is_empty() || route.r#match.iter().any(|m| m.port.is_none_or(|number| number == port.number))
+    };
+    let Some(route) = object.spec.tcp.iter().find(meant) else { return fallback() };
+    let namespace = object.metadata.namespace();
+    let single = route.route.len() == 1;
+    let target = |target: &leno_model::api::RouteDestination| {
+        let to = &target.destination;
+        let found = snapshot.service(&to.host, namespace)?;
+        let number = to.port.as_ref().map_or(port.number, |port| port.number);
+        let weight = target.weight.unwrap_or(u32::from(single));
+        Some(WeightedCluster::new(found.cluster_name(number, to.subset.as_deref()), weight))
+    };
+    let clusters: Vec<_> = route.route.iter().filter_map(target).collect();
+    if clusters.is_empty() { fallback() } else { clusters }
+}

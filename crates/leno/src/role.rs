@@ -1,0 +1,6 @@
+//! Composition roots: what a role consists of, in start order.
+
+pub(crate) mod control;
+pub(crate) mod proxy;
+pub(crate) mod proxy_args;
+mod workload;

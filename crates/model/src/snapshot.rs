@@ -1,0 +1,53 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use leno_api::Resource;
+use leno_names::{ServiceKey, TrustDomain};
+use serde::Serialize;
+
+use crate::{Problem, Service, build};
+
+/// What holds for the mesh as a whole.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct MeshSettings {
+    pub trust_domain: TrustDomain,
+    /// What service names end in. Default `cluster.local`.
+    pub domain: String,
+    /// Where objects for the whole mesh live. Default `leno-system`.
+    pub root_namespace: String,
+}
+
+impl MeshSettings {
+    pub fn new(trust_domain: TrustDomain) -> Self {
+        Self { trust_domain, domain: "cluster.local".to_owned(), root_namespace: "leno-system".to_owned() }
+    }
+}
+
+/// The mesh at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Snapshot {
+    pub settings: MeshSettings,
+    pub services: BTreeMap<ServiceKey, Arc<Service>>,
+}
+
+impl Snapshot {
+    /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.
+    pub fn build(
+        resources: &[Arc<Resource>],
+        settings: &MeshSettings,
+        indices: &BTreeMap<ServiceKey, u16>,
+    ) -> (Self, Vec<Problem>) {
+        build::build(resources, settings, indices)
+    }
+
+    /// The service that `host` means when it is said in `namespace`: `reviews`, `reviews.ns`, `reviews.ns.svc` or the
+    /// whole name. `None` for names outside the mesh; the service need not exist.
+    pub fn resolve(&self, host: &str, namespace: &str) -> Option<ServiceKey> {
+        build::resolve(host, namespace, &self.settings.domain)
+    }
+
+    /// The service that `host` means, if it exists.
+    pub fn service(&self, host: &str, namespace: &str) -> Option<&Arc<Service>> {
+        self.services.get(&self.resolve(host, namespace)?)
+    }
+}

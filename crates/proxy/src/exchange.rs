@@ -1,0 +1,134 @@
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use leno_ir::Cluster;
+
+use crate::flags::ResponseFlags;
+use crate::stats::WorkloadId;
+
+/// What happened between one request and the end of its response, or on one TCP connection.
+///
+/// Filled while it happens; read once, at the end, by `WorkerStats` and `AccessLogger`. Heads are passed beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) protocol: Protocol,
+    pub(crate) started: Instant,
+    pub(crate) started_at: SystemTime,
+    /// From `started` to the last byte of the request.
+    pub(crate) request_duration: Option<Duration>,
+    /// From `started` to the first byte of the upstream's response.
+    pub(crate) response_duration: Option<Duration>,
+    /// The upstream's own time: from the request's last byte sent to the response's first received.
+    pub(crate) upstream_service_time: Option<Duration>,
+    /// From `started` to the end; set by `finish`.
+    pub(crate) duration: Duration,
+    /// 0: no response was sent.
+    pub(crate) status: u16,
+    /// `content-type: application/grpc…`.
+    pub(crate) is_grpc: bool,
+    pub(crate) grpc_status: Option<u32>,
+    pub(crate) flags: ResponseFlags,
+    /// Envoy's `%RESPONSE_CODE_DETAILS%`: `via_upstream`, `route_not_found` …; empty: not known.
+    pub(crate) details: Cow<'static, str>,
+    /// Why the downstream connection was closed by us; empty: it was not.
+    pub(crate) termination_details: Cow<'static, str>,
+    /// Why the upstream connection failed.
+    pub(crate) upstream_failure: Option<String>,
+    /// Body bytes, as they came in and went out downstream; on TCP all bytes.
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) request_header_bytes: u64,
+    pub(crate) response_header_bytes: u64,
+    /// Tries made; 1 without a retry, 0 when none got as far.
+    pub(crate) attempts: u32,
+    pub(crate) route_name: Option<Arc<str>>,
+    /// The cluster the request was last sent to.
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    /// The endpoint of the last try.
+    pub(crate) upstream: Option<SocketAddr>,
+    /// Who runs there: `WorkerStats::workload(&pick.endpoint().workload)`.
+    pub(crate) workload: WorkloadId,
+    /// Our side of the connection to it.
+    pub(crate) upstream_local: Option<SocketAddr>,
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Protocol {
+    Http10,
+    Http11,
+    Http2,
+    Tcp,
+}
+
+impl Protocol {
+    /// Envoy's `%PROTOCOL%`; `None` for TCP.
+    pub(crate) const fn version(self) -> Option<&'static str> {
+        match self {
+            Self::Http10 => Some("HTTP/1.0"),
+            Self::Http11 => Some("HTTP/1.1"),
+            Self::Http2 => Some("HTTP/2"),
+            Self::Tcp => None,
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(protocol: Protocol, started: Instant, started_at: SystemTime) -> Self {
+        Self {
+            protocol,
+            started,
+            started_at,
+            request_duration: None,
+            response_duration: None,
+            upstream_service_time: None,
+            duration: Duration::ZERO,
+            status: 0,
+            is_grpc: false,
+            grpc_status: None,
+            flags: ResponseFlags::NONE,
+            details: Cow::Borrowed(""),
+            termination_details: Cow::Borrowed(""),
+            upstream_failure: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            request_header_bytes: 0,
+            response_header_bytes: 0,
+            attempts: 0,
+            route_name: None,
+            cluster: None,
+            upstream: None,
+            workload: WorkloadId::UNKNOWN,
+            upstream_local: None,
+        }
+    }
+
+    /// Notes the end; call it before the exchange is recorded.
+    pub(crate) fn finish(&mut self, now: Instant) {
+        self.duration = now.saturating_duration_since(self.started);
+    }
+}
+
+/// A head whose values can be asked for; pseudo-headers (`:method`, `:path`, `:authority`, `:scheme`, `:status`) included.
+pub(crate) trait HeaderLookup {
+    /// The first value; `None` when there is none.
+    fn header(&self, lower_case_name: &str) -> Option<&[u8]>;
+}
+
+/// The head of an exchange that has none: TCP, or a response that never came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoHeaders;
+
+impl HeaderLookup for NoHeaders {
+    fn header(&self, _lower_case_name: &str) -> Option<&[u8]> {
+        None
+    }
+}
+
+impl HeaderLookup for http::HeaderMap {
+    fn header(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.get(lower_case_name).map(http::HeaderValue::as_bytes)
+    }
+}

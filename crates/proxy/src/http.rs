@@ -1,0 +1,105 @@
+//! HTTP: from an accepted stream to finished exchanges, in HTTP/1 and HTTP/2 on either side.
+//!
+//! Shape       connection -> `http1::serve` | `http2::serve` -> n exchanges (`forward::Forwarder`) -> n tries (`peer::Peer`)
+//!             `codec` (bytes to heads and bodies, no sockets) below `http1`; `headers`, `head` are what both protocols share
+//! Invariants  what RFC 9112 calls faulty framing never reaches an upstream; every exchange is recorded once
+//! Cost        an HTTP/1 exchange without surprises: two reads, two writes, no task, no timer set
+//! Source      RFC 9110, RFC 9112, RFC 9113; Envoy's connection manager and router for everything a user configures
+
+mod codec;
+mod downstream;
+mod failure;
+mod forward;
+mod head;
+mod headers;
+mod http1;
+mod http2;
+mod peer;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod write_buffer;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
+use leno_routing::CompiledRoutes;
+use tokio::io::AsyncReadExt;
+
+use self::forward::Context;
+use crate::access_log::AccessLogger;
+use crate::connection::{Alpn, Connection};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// How one filter chain speaks HTTP, on one worker.
+#[derive(Debug)]
+pub(crate) struct HttpManager {
+    pub(crate) config: HttpConnectionManager,
+    pub(crate) routes: Routes,
+    pub(crate) access_log: AccessLogger,
+}
+
+#[derive(Debug)]
+pub(crate) enum Routes {
+    Inline(Arc<CompiledRoutes>),
+    Rds(String),
+}
+
+impl HttpManager {
+    pub(crate) fn new(config: &HttpConnectionManager, _worker: &Worker) -> Self {
+        let routes = match &config.routes {
+            RouteSource::Inline(table) => Routes::Inline(Arc::new(CompiledRoutes::new(table.clone()))),
+            RouteSource::Rds(name) => Routes::Rds(name.clone()),
+        };
+        Self { config: config.clone(), routes, access_log: AccessLogger::new(&config.access_log) }
+    }
+}
+
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(
+    mut stream: Stream,
+    mut first_bytes: BytesMut,
+    connection: Rc<Connection>,
+    manager: Rc<HttpManager>,
+    worker: Rc<Worker>,
+) {
+    let context = Context { connection, manager, worker };
+    let is_http2 = match (context.config().codec, context.connection.alpn) {
+        (HttpCodec::Http1, _) | (HttpCodec::Auto, Some(Alpn::Http1)) => false,
+        (HttpCodec::Http2, _) | (HttpCodec::Auto, Some(Alpn::Http2)) => true,
+        (HttpCodec::Auto, _) => starts_http2(&mut stream, &mut first_bytes, &context).await,
+    };
+    if is_http2 {
+        http2::serve(stream, first_bytes, &context).await;
+    } else {
+        http1::serve(stream, first_bytes, &context).await;
+    }
+}
+
+/// Reads only as long as the bytes may be the start of the preface (RFC 9113 §3.4), and only for the idle time-out.
+async fn starts_http2(stream: &mut Stream, first_bytes: &mut BytesMut, context: &Context) -> bool {
+    let drain = context.connection.drain.clone();
+    let reading = async {
+        while first_bytes.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(first_bytes) {
+            // The end and errors are met again by the codec.
+            match stream.read_buf(first_bytes).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    };
+    let patience = context.config().request_headers_timeout.unwrap_or(std::time::Duration::from_secs(60));
+    tokio::select! {
+        biased;
+        () = reading => {}
+        () = drain.draining() => {}
+        () = tokio::time::sleep(patience) => {}
+    }
+    first_bytes.starts_with(HTTP2_PREFACE)
+}

@@ -1,0 +1,152 @@
+use std::borrow::Cow;
+
+use h2::Reason;
+
+use super::codec::Malformed;
+use super::peer::PeerError;
+use crate::flags::ResponseFlags;
+use crate::upstream::{ConnectError, Overflow};
+
+/// Why an exchange did not end with the upstream's response.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Connect(ConnectError),
+    /// The client closed or reset.
+    DownstreamGone,
+    DownstreamMalformed(Malformed),
+    /// No bytes for the stream's idle time; `request_was_complete` tells whose silence it was.
+    Idle { request_was_complete: bool },
+    NoCluster,
+    NoHealthyUpstream,
+    NoRoute,
+    Overflow(Overflow),
+    PerTryTimeout,
+    Peer(PeerError),
+    /// No upgrade or tunnel is allowed here.
+    Refused { status: u16, details: &'static str },
+    Timeout,
+}
+
+impl Failure {
+    /// 0: there is nobody to answer.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::DownstreamGone => 0,
+            Self::DownstreamMalformed(malformed) => malformed.status(),
+            Self::Idle { request_was_complete: false } => 408,
+            Self::Idle { request_was_complete: true } | Self::PerTryTimeout | Self::Timeout => 504,
+            Self::NoRoute => 404,
+            Self::Refused { status, .. } => *status,
+            Self::Peer(PeerError::Protocol(_)) => 502,
+            Self::Connect(_) | Self::NoCluster | Self::NoHealthyUpstream | Self::Overflow(_) | Self::Peer(_) => 503,
+        }
+    }
+
+    pub(super) fn flag(&self) -> ResponseFlags {
+        match self {
+            Self::Connect(ConnectError::Overflow(_)) | Self::Overflow(_) => ResponseFlags::UPSTREAM_OVERFLOW,
+            Self::Connect(_) => ResponseFlags::UPSTREAM_CONNECTION_FAILURE,
+            Self::DownstreamGone => ResponseFlags::DOWNSTREAM_TERMINATION,
+            Self::DownstreamMalformed(_) => ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
+            Self::Idle { .. } => ResponseFlags::STREAM_IDLE_TIMEOUT,
+            Self::NoCluster => ResponseFlags::NO_CLUSTER,
+            Self::NoHealthyUpstream => ResponseFlags::NO_HEALTHY_UPSTREAM,
+            Self::NoRoute => ResponseFlags::NO_ROUTE,
+            Self::PerTryTimeout | Self::Timeout => ResponseFlags::UPSTREAM_TIMEOUT,
+            Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
+            Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
+            Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
+            Self::Refused { .. } => ResponseFlags::NONE,
+        }
+    }
+
+    /// Envoy's words for it, in `%RESPONSE_CODE_DETAILS%`.
+    pub(super) fn details(&self, has_started: bool) -> Cow<'static, str> {
+        if let Some(reason) = self.reset_reason() {
+            let when = if has_started { "after" } else { "before" };
+            let reason = reason.replace(' ', "_");
+            return Cow::Owned(format!("upstream_reset_{when}_response_started{{{reason}}}"));
+        }
+        Cow::Borrowed(match self {
+            Self::DownstreamGone => "downstream_remote_disconnect",
+            Self::DownstreamMalformed(malformed) => malformed.details(),
+            Self::Idle { .. } => "stream_idle_timeout",
+            Self::NoCluster => "cluster_not_found",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::NoRoute => "route_not_found",
+            Self::PerTryTimeout => "upstream_per_try_timeout",
+            Self::Refused { details, .. } => details,
+            _ => "response_timeout",
+        })
+    }
+
+    fn reset_reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect(ConnectError::Overflow(_)) | Self::Overflow(_) => Some("overflow"),
+            Self::Connect(ConnectError::Timeout { .. }) => Some("connection timeout"),
+            Self::Connect(_) => Some("remote connection failure"),
+            Self::Peer(PeerError::Closed) => Some("connection termination"),
+            Self::Peer(PeerError::Protocol(_)) => Some("protocol error"),
+            Self::Peer(PeerError::Reset(Reason::REFUSED_STREAM)) => Some("remote refused stream reset"),
+            Self::Peer(PeerError::Reset(_)) => Some("remote reset"),
+            _ => None,
+        }
+    }
+
+    /// The body of the local reply, as Envoy words it.
+    pub(super) fn body(&self) -> Cow<'static, str> {
+        if let Some(reason) = self.reset_reason() {
+            return Cow::Owned(format!(
+                "upstream connect error or disconnect/reset before headers. reset reason: {reason}"
+            ));
+        }
+        Cow::Borrowed(match self {
+            Self::DownstreamMalformed(Malformed::HeadTooLarge) => "Request Header Fields Too Large",
+            Self::DownstreamMalformed(_) => "Bad Request",
+            Self::Idle { .. } => "stream timeout",
+            Self::NoHealthyUpstream => "no healthy upstream",
+            Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
+            _ => "",
+        })
+    }
+
+    /// What an HTTP/2 peer is told when a message that has begun cannot be finished.
+    pub(super) fn reset_code(&self) -> Reason {
+        match self {
+            Self::Peer(PeerError::Reset(reason)) => *reason,
+            Self::DownstreamGone | Self::Idle { .. } | Self::PerTryTimeout | Self::Timeout => Reason::CANCEL,
+            Self::DownstreamMalformed(_) => Reason::PROTOCOL_ERROR,
+            _ => Reason::INTERNAL_ERROR,
+        }
+    }
+}
+
+/// Envoy's mapping of an HTTP status to a gRPC status (its `httpToGrpcStatus`, by the gRPC specification's table).
+pub(super) const fn grpc_status_of(http: u16) -> u32 {
+    match http {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
+/// The HTTP status that a gRPC status counts as, for outlier detection (Envoy's `grpcToHttpStatus`).
+pub(super) const fn http_status_of(grpc: u32) -> u16 {
+    match grpc {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
+    }
+}

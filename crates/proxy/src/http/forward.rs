@@ -1,0 +1,218 @@
+//! One exchange from its request's head to its record: route, tries, relay, or a local reply.
+//!
+//! Shape       route -> cluster -> n tries (endpoint, connection, head, body) -> 1 response, streamed while the request still may be
+//! Invariants  every exchange is recorded and logged exactly once; buffers are bounded, a side that does not take stops the other
+//! Errors      `Failure`: answered locally while nothing was sent, otherwise the client's stream is cut
+//! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
+//! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
+
+mod local_reply;
+mod mirror;
+mod prepare;
+mod pump;
+mod retry;
+mod tries;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use leno_ir::{HeaderOps, HttpConnectionManager, Route, RouteAction, VirtualHost, WeightedCluster};
+use leno_routing::{CompiledRoutes, RequestView as _};
+
+use super::downstream::Downstream;
+use super::failure::Failure;
+use super::head::{Framing, RequestHead, ResponseHead};
+use super::timer::Timer;
+use super::{HttpManager, Routes};
+use crate::connection::Connection;
+use crate::exchange::Exchange;
+use crate::worker::Worker;
+
+/// What exchanges of one connection share.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) connection: Rc<Connection>,
+    pub(super) manager: Rc<HttpManager>,
+    pub(super) worker: Rc<Worker>,
+}
+
+impl Context {
+    pub(super) fn config(&self) -> &HttpConnectionManager {
+        &self.manager.config
+    }
+}
+
+/// One exchange under way.
+#[derive(Debug)]
+pub(super) struct Forwarder<'a, 'd> {
+    context: &'a Context,
+    downstream: &'a mut Downstream<'d>,
+    timer: &'a mut Timer,
+    request: &'a mut RequestHead,
+    response: &'a mut ResponseHead,
+    /// Of the request.
+    framing: Framing,
+    exchange: Exchange,
+    deadlines: Deadlines,
+    is_tunnel: bool,
+    /// The response's head is on its way to the client.
+    has_responded: bool,
+}
+
+#[derive(Debug, Default)]
+struct Deadlines {
+    /// Of the whole exchange and of the present try; run from the end of the request, as in Envoy.
+    route: Option<Instant>,
+    per_try: Option<Instant>,
+    route_timeout: Option<Duration>,
+    per_try_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    last_activity: Option<Instant>,
+}
+
+impl Deadlines {
+    fn next(&self) -> Option<Instant> {
+        [self.route, self.per_try, self.idle()].into_iter().flatten().min()
+    }
+
+    fn idle(&self) -> Option<Instant> {
+        self.last_activity?.checked_add(self.idle_timeout?)
+    }
+
+    fn failure(&self, now: Instant, request_was_complete: bool) -> Failure {
+        let has_passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if has_passed(self.route) {
+            Failure::Timeout
+        } else if has_passed(self.per_try) {
+            Failure::PerTryTimeout
+        } else {
+            Failure::Idle { request_was_complete }
+        }
+    }
+}
+
+impl<'a, 'd> Forwarder<'a, 'd> {
+    pub(super) fn new(
+        context: &'a Context,
+        downstream: &'a mut Downstream<'d>,
+        timer: &'a mut Timer,
+        (request, framing): (&'a mut RequestHead, Framing),
+        response: &'a mut ResponseHead,
+        exchange: Exchange,
+    ) -> Self {
+        let deadlines = Deadlines {
+            idle_timeout: context.config().stream_idle_timeout,
+            last_activity: Some(exchange.started),
+            ..Deadlines::default()
+        };
+        response.headers.clear();
+        response.status = 0;
+        Self {
+            context,
+            downstream,
+            timer,
+            request,
+            response,
+            framing,
+            exchange,
+            deadlines,
+            is_tunnel: false,
+            has_responded: false,
+        }
+    }
+
+    /// To the end, record included.
+    pub(super) async fn run(mut self) {
+        if let Err(failure) = self.route_and_serve().await {
+            self.fail(failure).await;
+        }
+        self.record();
+    }
+
+    /// For what is not even a request.
+    pub(super) async fn refuse(mut self, failure: Failure) {
+        self.fail(failure).await;
+        self.record();
+    }
+
+    async fn route_and_serve(&mut self) -> Result<(), Failure> {
+        self.prepare()?;
+        let table = self.table().ok_or(Failure::NoRoute)?;
+        let matched = table.route(&*self.request, self.context.worker.random()).ok_or(Failure::NoRoute)?;
+        let (host, route): (&VirtualHost, &Route) = (matched.virtual_host, matched.route);
+        self.exchange.route_name = Some(matched.name.clone());
+        match &route.action {
+            RouteAction::Direct(direct) => {
+                self.exchange.details = "direct_response".into();
+                let body = bytes::Bytes::copy_from_slice(direct.body.as_bytes());
+                self.reply(direct.status, body, None, &[&route.response_headers, &host.response_headers]).await
+            }
+            RouteAction::Redirect(redirect) => {
+                self.exchange.details = "direct_response".into();
+                let location = matched.redirect_location(redirect, &*self.request);
+                let ops = [&route.response_headers, &host.response_headers];
+                self.reply(redirect.status, bytes::Bytes::new(), Some(&location), &ops).await
+            }
+            RouteAction::Forward(forward) => {
+                let random = self.context.worker.random();
+                let chosen = leno_routing::pick_cluster(&forward.clusters, random).ok_or(Failure::NoCluster)?;
+                let path = matched.rewritten_path(self.request.path());
+                self.edit_request(host, route, chosen);
+                if let Some(path) = path.filter(|_| !self.is_tunnel) {
+                    self.request.path = path.into();
+                }
+                if let Some(authority) = &forward.host_rewrite {
+                    self.request.authority = bytes::Bytes::copy_from_slice(authority.as_bytes());
+                }
+                self.forward(forward, chosen, &[&chosen.response_headers, &route.response_headers, &host.response_headers])
+                    .await
+            }
+        }
+    }
+
+    fn table(&self) -> Option<std::sync::Arc<CompiledRoutes>> {
+        match &self.context.manager.routes {
+            Routes::Inline(table) => Some(table.clone()),
+            Routes::Rds(name) => self.context.worker.route_table(name),
+        }
+    }
+
+    fn edit_request(&mut self, host: &VirtualHost, route: &Route, chosen: &WeightedCluster) {
+        for ops in [&chosen.request_headers, &route.request_headers, &host.request_headers] {
+            apply(ops, &mut self.request.headers);
+        }
+    }
+
+    /// Marks progress, for the idle time-out.
+    fn touch(&mut self) -> Instant {
+        let now = self.context.worker.now();
+        self.deadlines.last_activity = Some(now);
+        now
+    }
+
+    fn record(&mut self) {
+        let Context { connection, manager, worker } = self.context;
+        self.exchange.finish(worker.now());
+        worker.stats.record(&self.exchange, connection);
+        manager.access_log.log(&self.exchange, connection, &*self.request, &*self.response);
+    }
+}
+
+/// First removals, then additions.
+fn apply(ops: &HeaderOps, headers: &mut super::headers::Headers) {
+    use leno_ir::HeaderAppend;
+    for name in &ops.remove {
+        headers.remove(name);
+    }
+    for header in &ops.add {
+        let (name, value) = (header.name.as_str(), header.value.as_bytes());
+        match header.append {
+            HeaderAppend::AppendOrAdd => headers.append(name.as_bytes(), value),
+            HeaderAppend::AddIfAbsent if headers.contains(name) => {}
+            HeaderAppend::OverwriteIfExists if !headers.contains(name) => {}
+            HeaderAppend::AddIfAbsent | HeaderAppend::OverwriteIfExists | HeaderAppend::OverwriteOrAdd => {
+                headers.set(name, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+use std::future::poll_fn;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::Method;
+use leno_ir::HeaderOps;
+
+use super::{Forwarder, apply};
+use crate::flags::ResponseFlags;
+use crate::http::failure::{Failure, grpc_status_of};
+use crate::http::head::{Frame, Framing};
+
+impl Forwarder<'_, '_> {
+    /// The one place where failures become responses, or cut ones.
+    pub(super) async fn fail(&mut self, failure: Failure) {
+        self.exchange.flags.insert(failure.flag());
+        self.exchange.details = failure.details(self.has_responded);
+        if let Failure::Connect(error) = &failure {
+            self.exchange.upstream_failure = Some(error.to_string());
+        }
+        let status = failure.status();
+        if self.has_responded || status == 0 {
+            self.downstream.abort(failure.reset_code());
+            return;
+        }
+        let body = match failure.body() {
+            std::borrow::Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            std::borrow::Cow::Owned(text) => Bytes::from(text),
+        };
+        if let Failure::DownstreamMalformed(_) = failure {
+            self.exchange.is_grpc = false;
+        }
+        // Fails only when the client has gone meanwhile.
+        if self.reply(status, body, None, &[]).await.is_err() {
+            self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
+            self.downstream.abort(h2::Reason::CANCEL);
+        }
+    }
+
+    /// A response of our own; to gRPC requests a status without body, as Envoy does.
+    pub(super) async fn reply(
+        &mut self,
+        status: u16,
+        body: Bytes,
+        location: Option<&str>,
+        ops: &[&HeaderOps],
+    ) -> Result<(), Failure> {
+        let headers = &mut self.response.headers;
+        headers.clear();
+        self.response.upgrade = None;
+        let body = if self.exchange.is_grpc {
+            let grpc_status = grpc_status_of(status);
+            self.response.status = 200;
+            headers.append(b"content-type", b"application/grpc");
+            headers.append(b"grpc-status", itoa::Buffer::new().format(grpc_status).as_bytes());
+            if !body.is_empty() {
+                headers.append(b"grpc-message", &percent_encode(&body));
+            }
+            self.exchange.grpc_status = Some(grpc_status);
+            Bytes::new()
+        } else {
+            self.response.status = status;
+            if !body.is_empty() {
+                headers.append(b"content-type", b"text/plain");
+            }
+            body
+        };
+        if let Some(location) = location {
+            headers.append(b"location", location.as_bytes());
+        }
+        headers.append(b"server", b"leno");
+        for ops in ops {
+            apply(ops, headers);
+        }
+        let has_length = !matches!(self.response.status, 100..=199 | 204 | 304);
+        if has_length && !(self.exchange.is_grpc && self.downstream.is_http2()) {
+            headers.set("content-length", itoa::Buffer::new().format(body.len()).as_bytes());
+        }
+        let has_body = has_length && self.request.method != Method::HEAD && !body.is_empty();
+        let framing = if has_body { Framing::Length(body.len() as u64) } else { Framing::None };
+        self.send_reply(framing, body).await
+    }
+
+    async fn send_reply(&mut self, framing: Framing, body: Bytes) -> Result<(), Failure> {
+        self.exchange.status = self.response.status;
+        self.has_responded = true;
+        self.downstream.respond(self.response, framing);
+        if !framing.is_empty() {
+            self.exchange.bytes_sent += body.len() as u64;
+            let frame = Frame::Data { bytes: body, last: true };
+            self.downstream.push(frame).map_err(|_| Failure::DownstreamGone)?;
+        }
+        self.deadlines.route = None;
+        self.deadlines.per_try = None;
+        self.touch();
+        poll_fn(|cx| match self.downstream.poll_flush(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::DownstreamGone)),
+            Poll::Pending => self.timer.poll(cx, self.deadlines.next()).map(|()| Err(Failure::DownstreamGone)),
+        })
+        .await
+    }
+}
+
+/// gRPC over HTTP/2, "Status-Message": everything but printable ASCII, and `%`, is escaped.
+fn percent_encode(text: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(text.len());
+    for byte in text {
+        if matches!(byte, b' '..=b'~') && *byte != b'%' {
+            encoded.push(*byte);
+        } else {
+            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    encoded
+}

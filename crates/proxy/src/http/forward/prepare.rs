@@ -1,0 +1,86 @@
+use http::Method;
+use leno_ir::{Direction, ForwardClientCert};
+
+use super::Forwarder;
+use crate::http::failure::Failure;
+
+impl Forwarder<'_, '_> {
+    /// What every request gets before it is routed.
+    pub(super) fn prepare(&mut self) -> Result<(), Failure> {
+        let config = self.context.config();
+        self.exchange.is_grpc =
+            self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
+        if self.framing.is_empty() {
+            self.exchange.request_duration = Some(std::time::Duration::ZERO);
+        }
+        if self.request.method == Method::CONNECT {
+            // Inbound, bytes beyond HTTP's rules would reach the application under the name of HTTP.
+            if self.context.connection.direction == Direction::Inbound {
+                return Err(Failure::Refused { status: 405, details: "connect_not_allowed" });
+            }
+            self.is_tunnel = true;
+        }
+        if let Some(upgrade) = &self.request.upgrade
+            && !config.upgrades.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(upgrade))
+        {
+            // RFC 9110 §7.8: a server may ignore it, and the request goes on as it is.
+            self.request.upgrade = None;
+        }
+        self.identify_client();
+        if config.generate_request_id && !self.request.headers.contains("x-request-id") {
+            let id = request_id(self.context.worker.random(), self.context.worker.random());
+            self.request.headers.append(b"x-request-id", &id);
+        }
+        if !self.request.headers.contains("x-forwarded-proto") {
+            let is_tls = self.context.connection.alpn.is_some() || self.context.connection.mtls;
+            self.request.headers.append(b"x-forwarded-proto", if is_tls { b"https" } else { b"http" });
+        }
+        Ok(())
+    }
+
+    fn identify_client(&mut self) {
+        let connection = &self.context.connection;
+        let name = "x-forwarded-client-cert";
+        match (self.context.config().forward_client_cert, &connection.peer) {
+            (ForwardClientCert::SanitizeSet, Some(peer)) => {
+                let value = match &connection.local_identity {
+                    Some(local) => format!("By={local};URI={peer}"),
+                    None => format!("URI={peer}"),
+                };
+                self.request.headers.set(name, value.as_bytes());
+            }
+            _ => {
+                self.request.headers.remove(name);
+            }
+        }
+    }
+}
+
+/// Shaped like a version 4 UUID (RFC 9562 §5.4).
+fn request_id(high: u64, low: u64) -> [u8; 36] {
+    let mut bytes = [0_u8; 16];
+    bytes[..8].copy_from_slice(&high.to_be_bytes());
+    bytes[8..].copy_from_slice(&low.to_be_bytes());
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut id = [b'-'; 36];
+    let mut at = 0;
+    for (index, byte) in bytes.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            at += 1;
+        }
+        id[at] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        id[at + 1] = b"0123456789abcdef"[usize::from(byte & 0xf)];
+        at += 2;
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_request_id_is_a_uuid() {
+        let id = super::request_id(0x0123_4567_89ab_cdef, u64::MAX);
+        assert_eq!(&id, b"01234567-89ab-4def-bfff-ffffffffffff");
+    }
+}

@@ -1,0 +1,234 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use super::Forwarder;
+use crate::http::downstream::DownstreamError;
+use crate::http::failure::Failure;
+use crate::http::head::{Frame, Framing};
+use crate::http::peer::{Peer, PeerError};
+use crate::http::replay::Replay;
+
+/// Bytes under way per direction; above it the source is not read. Chosen: keeps a fast pair of sockets busy.
+const HIGH_WATER_BYTES: usize = 256 * 1024;
+
+impl From<DownstreamError> for Failure {
+    fn from(error: DownstreamError) -> Self {
+        match error {
+            DownstreamError::Gone => Self::DownstreamGone,
+            DownstreamError::Malformed(malformed) => Self::DownstreamMalformed(malformed),
+        }
+    }
+}
+
+/// How far the relay of a response has come.
+#[derive(Debug, Default)]
+struct Relay {
+    response_is_done: bool,
+    upstream_was_shut: bool,
+    downstream_was_shut: bool,
+}
+
+impl Forwarder<'_, '_> {
+    /// Waits for something that is no I/O of ours, within the deadlines, and while the client is there.
+    pub(super) async fn guard<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll_interruption(cx).map(Err),
+        })
+        .await
+    }
+
+    fn poll_interruption(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        if self.downstream.poll_gone(cx).is_ready() {
+            return Poll::Ready(Failure::DownstreamGone);
+        }
+        let deadlines = &self.deadlines;
+        let request_was_complete = self.downstream.request_is_done();
+        self.timer.poll(cx, deadlines.next()).map(|()| deadlines.failure(self.context.worker.now(), request_was_complete))
+    }
+
+    /// Sends the request until the response's head is there; it is left in `self.response`.
+    pub(super) async fn exchange_heads(&mut self, peer: &mut Peer, replay: &mut Replay) -> Result<Framing, Failure> {
+        loop {
+            let framing = poll_fn(|cx| {
+                if let Poll::Ready(Err(failure)) = self.poll_request(cx, peer, replay) {
+                    return Poll::Ready(Err(failure));
+                }
+                if let Poll::Ready(result) = peer.poll_head(cx, self.response) {
+                    return Poll::Ready(result.map_err(Failure::Peer));
+                }
+                self.poll_interruption(cx).map(Err)
+            })
+            .await?;
+            self.touch();
+            if !self.response.is_informational() {
+                return Ok(framing);
+            }
+            self.downstream.inform(self.response);
+            poll_fn(|cx| self.downstream.poll_flush(cx)).await?;
+        }
+    }
+
+    /// Ready when the whole request is with the upstream's connection.
+    fn poll_request(&mut self, cx: &mut Context<'_>, peer: &mut Peer, replay: &mut Replay) -> Poll<Result<(), Failure>> {
+        loop {
+            let mut is_waiting = false;
+            let mut has_moved = false;
+            while peer.backlog() < HIGH_WATER_BYTES {
+                let frame = match replay.next() {
+                    Some(frame) => frame,
+                    None if self.downstream.request_is_done() => break,
+                    None => match self.downstream.poll_request(cx) {
+                        Poll::Ready(frame) => {
+                            let frame = frame?;
+                            self.note_received(&frame);
+                            replay.keep(&frame);
+                            frame
+                        }
+                        Poll::Pending => {
+                            is_waiting = true;
+                            break;
+                        }
+                    },
+                };
+                has_moved = true;
+                peer.push(frame).map_err(Failure::Peer)?;
+            }
+            if peer.poll_flush(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if has_moved {
+                self.touch();
+                self.downstream.release();
+            }
+            if is_waiting {
+                return Poll::Pending;
+            }
+            if self.downstream.request_is_done() && !has_moved {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn note_received(&mut self, frame: &Frame) {
+        if let Frame::Data { bytes, .. } = frame {
+            self.exchange.bytes_received += bytes.len() as u64;
+        }
+        if !matches!(frame, Frame::Data { last: false, .. }) {
+            self.request_is_complete();
+        }
+    }
+
+    /// The time-outs of route and try start now.
+    pub(super) fn request_is_complete(&mut self) {
+        let now = self.touch();
+        self.exchange.request_duration = Some(now.saturating_duration_since(self.exchange.started));
+        self.deadlines.route = self.deadlines.route_timeout.and_then(|timeout| now.checked_add(timeout));
+        self.deadlines.per_try = self.deadlines.per_try_timeout.and_then(|timeout| now.checked_add(timeout));
+    }
+
+    /// Streams the response, and what is left of the request.
+    pub(super) async fn relay(&mut self, peer: &mut Peer, replay: &mut Replay, framing: Framing) -> Result<(), Failure> {
+        let mut relay = Relay { response_is_done: framing.is_empty() && !self.is_tunnel, ..Relay::default() };
+        let waits_for_trailers = peer.is_http2() && framing != Framing::None;
+        relay.response_is_done &= !waits_for_trailers;
+        poll_fn(|cx| self.poll_relay(cx, peer, replay, &mut relay)).await
+    }
+
+    fn poll_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: &mut Peer,
+        replay: &mut Replay,
+        relay: &mut Relay,
+    ) -> Poll<Result<(), Failure>> {
+        if let Poll::Ready(result) = self.poll_response(cx, peer, relay)? {
+            if !self.is_tunnel {
+                return Poll::Ready(Ok(result));
+            }
+            if !relay.downstream_was_shut {
+                relay.downstream_was_shut = self.downstream.poll_shutdown(cx).is_ready();
+            }
+        }
+        match self.poll_request(cx, peer, replay) {
+            // Of the request's fate after the response began only the client's end matters.
+            Poll::Ready(Err(failure @ (Failure::DownstreamGone | Failure::DownstreamMalformed(_)))) => {
+                return Poll::Ready(Err(failure));
+            }
+            Poll::Ready(Ok(())) if self.is_tunnel => {
+                if !relay.upstream_was_shut {
+                    relay.upstream_was_shut = peer.poll_shutdown(cx).is_ready();
+                }
+                if relay.upstream_was_shut && relay.downstream_was_shut {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            _ => {}
+        }
+        self.poll_interruption(cx).map(Err)
+    }
+
+    /// Ready when the whole response is with the client's connection.
+    fn poll_response(&mut self, cx: &mut Context<'_>, peer: &mut Peer, relay: &mut Relay) -> Poll<Result<(), Failure>> {
+        loop {
+            let mut is_waiting = false;
+            let mut has_moved = false;
+            let mut broken = None;
+            while !relay.response_is_done && self.downstream.backlog() < HIGH_WATER_BYTES {
+                match peer.poll_response(cx) {
+                    Poll::Ready(Ok(frame)) => {
+                        has_moved = true;
+                        relay.response_is_done = !matches!(frame, Frame::Data { last: false, .. });
+                        self.note_sent(&frame);
+                        self.downstream.push(frame)?;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        broken = Some(error);
+                        break;
+                    }
+                    Poll::Pending => {
+                        is_waiting = true;
+                        break;
+                    }
+                }
+            }
+            let flushed = self.downstream.poll_flush(cx)?;
+            if let Some(error) = broken {
+                return Poll::Ready(Err(Failure::Peer(error)));
+            }
+            if has_moved {
+                self.touch();
+            }
+            if flushed.is_pending() {
+                return Poll::Pending;
+            }
+            peer.release_credit();
+            if relay.response_is_done {
+                return Poll::Ready(Ok(()));
+            }
+            if is_waiting {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn note_sent(&mut self, frame: &Frame) {
+        match frame {
+            Frame::Data { bytes, .. } => self.exchange.bytes_sent += bytes.len() as u64,
+            Frame::Trailers(trailers) => {
+                if let Some(status) = trailers.get_str("grpc-status").and_then(|status| status.parse().ok()) {
+                    self.exchange.grpc_status = Some(status);
+                }
+            }
+            Frame::End => {}
+        }
+    }
+}
+
+impl From<PeerError> for Failure {
+    fn from(error: PeerError) -> Self {
+        Self::Peer(error)
+    }
+}

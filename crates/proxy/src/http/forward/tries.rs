@@ -1,0 +1,309 @@
+use std::rc::Rc;
+use std::time::Instant;
+
+use leno_ir::{Forward, HeaderOps, RetryPolicy, UpstreamProtocol, WeightedCluster};
+use smallvec::SmallVec;
+
+use super::retry::{back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure, wants_retry_after_response};
+use super::{Forwarder, apply};
+use crate::flags::ResponseFlags;
+use crate::http::failure::{Failure, http_status_of};
+use crate::http::head::{Framing, ResponseHead};
+use crate::http::peer::{Peer, PeerError};
+use crate::http::replay::Replay;
+use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, UpstreamCluster};
+
+/// Where the tries of one exchange stand.
+struct Tries<'f> {
+    cluster: Rc<UpstreamCluster>,
+    policy: Option<&'f RetryPolicy>,
+    replay: Replay,
+    avoid: SmallVec<[EndpointId; 4]>,
+    retries: u32,
+    /// A pooled connection was closed under us, and the request was sent again on another.
+    has_replaced_stale: bool,
+    permit: Option<RetryPermit>,
+}
+
+/// A response that has begun.
+struct Answer {
+    peer: Peer,
+    pick: Pick,
+    framing: Framing,
+    sent: Instant,
+}
+
+/// A try without a response.
+struct Miss {
+    failure: Failure,
+    pick: Option<Pick>,
+    was_stale: bool,
+}
+
+impl From<Failure> for Miss {
+    fn from(failure: Failure) -> Self {
+        Self { failure, pick: None, was_stale: false }
+    }
+}
+
+impl Forwarder<'_, '_> {
+    pub(super) async fn forward(
+        &mut self,
+        forward: &Forward,
+        chosen: &WeightedCluster,
+        response_ops: &[&HeaderOps],
+    ) -> Result<(), Failure> {
+        let cluster = self.context.worker.cluster(&chosen.name).ok_or(Failure::NoCluster)?;
+        self.exchange.cluster = Some(cluster.config.clone());
+        let _admitted = cluster.admit().map_err(Failure::Overflow)?;
+        self.start_deadlines(forward);
+        let policy = forward.retry.as_ref().filter(|policy| policy.attempts > 0);
+        let keeps_body = !self.is_tunnel && (policy.is_some() || is_idempotent(&self.request.method) || !forward.mirrors.is_empty());
+        let mut tries = Tries {
+            cluster,
+            policy,
+            replay: Replay::new(keeps_body),
+            avoid: SmallVec::new(),
+            retries: 0,
+            has_replaced_stale: false,
+            permit: None,
+        };
+        let answer = self.answer(&mut tries).await?;
+        tries.permit = None;
+        self.mirror(forward, &mut tries.replay);
+        self.relay_answer(answer, &mut tries.replay, response_ops).await
+    }
+
+    fn start_deadlines(&mut self, forward: &Forward) {
+        self.deadlines.route_timeout = forward.timeout.filter(|timeout| !timeout.is_zero() && !self.is_tunnel);
+        self.deadlines.per_try_timeout = forward.retry.as_ref().and_then(|policy| policy.per_try_timeout);
+        if let Some(idle) = forward.idle_timeout {
+            self.deadlines.idle_timeout = Some(idle).filter(|idle| !idle.is_zero());
+        }
+        if self.framing.is_empty() {
+            self.request_is_complete();
+        }
+    }
+
+    /// Tries until there is a response to pass on.
+    async fn answer(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Failure> {
+        loop {
+            match self.attempt(tries).await {
+                Ok(answer) => {
+                    if !self.may_retry_response(tries) {
+                        return Ok(answer);
+                    }
+                    let Answer { peer, pick, sent, .. } = answer;
+                    let outcome = self.response_outcome(sent);
+                    tries.avoid(&pick);
+                    pick.finish(outcome);
+                    peer.cancel(h2::Reason::CANCEL);
+                }
+                Err(Miss { failure, pick, was_stale }) => {
+                    if let Some(pick) = pick {
+                        // A connection that went stale in the pool says nothing about the endpoint.
+                        if !was_stale {
+                            tries.avoid(&pick);
+                        }
+                        pick.finish(if was_stale { Outcome::Abandoned } else { outcome_of(&failure) });
+                    }
+                    let can_replay = tries.replay.is_possible() && !self.is_tunnel;
+                    if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
+                        tries.has_replaced_stale = true;
+                        tries.replay.restart();
+                        continue;
+                    }
+                    if !can_replay || !self.may_retry_failure(tries, &failure) {
+                        return Err(failure);
+                    }
+                }
+            }
+            self.wait_before_retry(tries).await?;
+        }
+    }
+
+    async fn wait_before_retry(&mut self, tries: &mut Tries<'_>) -> Result<(), Failure> {
+        tries.retries += 1;
+        tries.replay.restart();
+        self.deadlines.per_try = None;
+        let Some(policy) = tries.policy else { return Ok(()) };
+        let wait = back_off(policy, tries.retries, self.context.worker.random());
+        self.guard(tokio::time::sleep(wait)).await?;
+        if self.downstream.request_is_done() {
+            let now = self.touch();
+            self.deadlines.per_try = policy.per_try_timeout.and_then(|timeout| now.checked_add(timeout));
+        }
+        Ok(())
+    }
+
+    fn may_retry_failure(&mut self, tries: &mut Tries<'_>, failure: &Failure) -> bool {
+        let Some(policy) = tries.policy else { return false };
+        let is_safe = policy.retry_non_idempotent || is_idempotent(&self.request.method) || is_unprocessed(failure);
+        is_safe && wants_retry_after_failure(policy, failure) && self.take_retry(tries, policy)
+    }
+
+    fn may_retry_response(&mut self, tries: &mut Tries<'_>) -> bool {
+        let Some(policy) = tries.policy else { return false };
+        if !tries.replay.is_possible() || self.is_tunnel || !wants_retry_after_response(policy, self.response) {
+            return false;
+        }
+        let is_safe = policy.retry_non_idempotent || is_idempotent(&self.request.method) || is_grpc_refusal(self.response);
+        is_safe && self.take_retry(tries, policy)
+    }
+
+    fn take_retry(&mut self, tries: &mut Tries<'_>, policy: &RetryPolicy) -> bool {
+        if tries.retries >= policy.attempts {
+            self.exchange.flags.insert(ResponseFlags::RETRY_LIMIT_EXCEEDED);
+            return false;
+        }
+        // The permit of the try before ends only when the next has one, so that one request counts once.
+        match tries.cluster.admit_retry() {
+            Ok(permit) => tries.permit = Some(permit),
+            Err(_) => {
+                self.exchange.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// One endpoint, one connection, up to the head of its response.
+    async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
+        let avoid: &[EndpointId] = if tries.policy.is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
+        let pick = tries.cluster.pick(&self.context.worker, avoid).ok_or(Failure::NoHealthyUpstream)?;
+        self.exchange.attempts += 1;
+        self.exchange.upstream = Some(pick.endpoint().address);
+        let mut peer = match self.connect(&tries.cluster, &pick).await {
+            Ok(peer) => peer,
+            Err(failure) => return Err(Miss { failure, pick: Some(pick), was_stale: false }),
+        };
+        let sent = self.context.worker.now();
+        if self.is_tunnel {
+            self.response.status = 200;
+            self.response.headers.clear();
+            return Ok(Answer { peer, pick, framing: Framing::UntilClose, sent });
+        }
+        match self.exchange_heads(&mut peer, &mut tries.replay).await {
+            Ok(framing) => Ok(Answer { peer, pick, framing, sent }),
+            Err(failure) => {
+                let was_stale = peer.may_be_stale() && matches!(failure, Failure::Peer(PeerError::Closed));
+                peer.cancel(failure.reset_code());
+                Err(Miss { failure, pick: Some(pick), was_stale })
+            }
+        }
+    }
+
+    async fn connect(&mut self, cluster: &Rc<UpstreamCluster>, pick: &Pick) -> Result<Peer, Failure> {
+        let worker = self.context.worker.clone();
+        if self.is_tunnel {
+            let stream = self.guard(cluster.tcp(&worker, pick)).await?.map_err(Failure::Connect)?;
+            return Ok(Peer::raw(stream));
+        }
+        if self.speaks_http2(cluster) {
+            self.request.upgrade = None;
+            let lease = self.guard(cluster.http2(&worker, pick)).await?.map_err(Failure::Connect)?;
+            self.continue_ourselves().await?;
+            return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
+        }
+        let lease = self.guard(cluster.http1(&worker, pick)).await?.map_err(Failure::Connect)?;
+        Ok(Peer::http1(lease, self.request, self.framing))
+    }
+
+    fn speaks_http2(&self, cluster: &UpstreamCluster) -> bool {
+        match cluster.config.http.protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::Http2 => true,
+            UpstreamProtocol::SameAsDownstream => self.downstream.is_http2(),
+        }
+    }
+
+    /// `Expect: 100-continue` is answered by us where the upstream's protocol has better means.
+    async fn continue_ourselves(&mut self) -> Result<(), Failure> {
+        let expects = self.request.headers.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        if expects && !self.downstream.request_is_done() {
+            self.request.headers.remove("expect");
+            self.downstream.inform(&ResponseHead { status: 100, ..ResponseHead::default() });
+            std::future::poll_fn(|cx| self.downstream.poll_flush(cx)).await?;
+        }
+        Ok(())
+    }
+
+    fn response_outcome(&mut self, sent: Instant) -> Outcome {
+        let latency = self.context.worker.now().saturating_duration_since(sent);
+        let grpc = self.response.headers.get_str("grpc-status").and_then(|status| status.parse().ok());
+        let status = grpc.filter(|_| self.exchange.is_grpc).map_or(self.response.status, http_status_of);
+        Outcome::Response { status, latency }
+    }
+
+    async fn relay_answer(&mut self, answer: Answer, replay: &mut Replay, ops: &[&HeaderOps]) -> Result<(), Failure> {
+        let Answer { mut peer, pick, framing, sent } = answer;
+        self.note_head(sent);
+        let outcome = self.response_outcome(sent);
+        if self.response.status == 101 {
+            if self.request.upgrade.is_none() {
+                pick.finish(Outcome::Reset);
+                return Err(Failure::Peer(PeerError::Protocol("unexpected_101")));
+            }
+            self.is_tunnel = true;
+            peer.become_tunnel();
+        }
+        for ops in ops {
+            apply(ops, &mut self.response.headers);
+        }
+        if let Some(time) = self.exchange.upstream_service_time {
+            let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            self.response.headers.set("x-envoy-upstream-service-time", itoa::Buffer::new().format(millis).as_bytes());
+        }
+        replay.stop();
+        if self.is_tunnel {
+            self.deadlines.route = None;
+            self.deadlines.per_try = None;
+            self.downstream.become_tunnel();
+        }
+        self.has_responded = true;
+        self.downstream.respond(self.response, framing);
+        match self.relay(&mut peer, replay, framing).await {
+            Ok(()) => {
+                pick.finish(outcome);
+                peer.finish();
+                Ok(())
+            }
+            Err(failure) => {
+                pick.finish(match &failure {
+                    Failure::Peer(_) => Outcome::Reset,
+                    _ => outcome,
+                });
+                peer.cancel(failure.reset_code());
+                Err(failure)
+            }
+        }
+    }
+
+    fn note_head(&mut self, sent: Instant) {
+        let now = self.context.worker.now();
+        // The service's time runs from the end of the request; one that answered earlier took none.
+        let complete = self.exchange.request_duration.and_then(|took| self.exchange.started.checked_add(took));
+        let from = complete.map_or(now, |complete| complete.max(sent));
+        self.exchange.upstream_service_time = Some(now.saturating_duration_since(from));
+        self.exchange.response_duration = Some(now.saturating_duration_since(self.exchange.started));
+        self.exchange.status = self.response.status;
+        self.exchange.details = "via_upstream".into();
+        self.exchange.grpc_status = self.response.headers.get_str("grpc-status").and_then(|status| status.parse().ok());
+    }
+}
+
+impl Tries<'_> {
+    fn avoid(&mut self, pick: &Pick) {
+        self.avoid.push(pick.id());
+    }
+}
+
+fn outcome_of(failure: &Failure) -> Outcome {
+    match failure {
+        Failure::Connect(error) if error.blames_endpoint() => Outcome::ConnectFailure,
+        Failure::Connect(ConnectError::Overflow(_)) => Outcome::Abandoned,
+        Failure::Idle { request_was_complete: true } | Failure::PerTryTimeout | Failure::Timeout => Outcome::Timeout,
+        Failure::Peer(_) => Outcome::Reset,
+        _ => Outcome::Abandoned,
+    }
+}

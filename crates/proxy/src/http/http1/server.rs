@@ -1,0 +1,190 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::BytesMut;
+use std::future::Future;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{Http1Io, ReadError};
+use crate::exchange::{Exchange, Protocol};
+use crate::http::codec::{BodyDecoder, HeadLimits, Malformed, decode_request};
+use crate::http::downstream::{Downstream, Http1Downstream};
+use crate::http::failure::Failure;
+use crate::http::forward::{Context, Forwarder};
+use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
+use crate::http::timer::Timer;
+use crate::stream::Stream;
+
+/// After our last byte a client that still sends is listened to for this long and much, so that the reset that our
+/// close would cause does not destroy the response on its way (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// How the wait for the next request ended.
+#[derive(Debug)]
+enum Next {
+    /// The connection is over, without anything to say.
+    Close,
+    Head(usize),
+    Bad(Malformed),
+    /// The head did not come in time.
+    Late,
+}
+
+/// Serves the requests of one HTTP/1 connection one after the other.
+pub(in crate::http) async fn serve(mut stream: Stream, first_bytes: BytesMut, context: &Context) {
+    let mut server = Server { context, io: Http1Io::new(first_bytes), timer: Timer::default() };
+    server.run(&mut stream).await;
+}
+
+struct Server<'a> {
+    context: &'a Context,
+    io: Http1Io,
+    timer: Timer,
+}
+
+impl Server<'_> {
+    async fn run(&mut self, stream: &mut Stream) {
+        let config = self.context.config();
+        let limits = HeadLimits {
+            bytes: config.max_request_headers_bytes as usize,
+            fields: config.max_request_headers_count as usize,
+        };
+        let drain = self.context.connection.drain.clone();
+        let mut draining = pin!(drain.draining());
+        let mut request = RequestHead::default();
+        let mut response = ResponseHead::default();
+        loop {
+            let next = self.next(stream, limits, draining.as_mut()).await;
+            let exchange = self.exchange();
+            let decoded = match next {
+                Next::Close => return,
+                Next::Head(length) => {
+                    let before = self.io.read.len();
+                    decode_request(&mut self.io.read, length, limits, &mut request)
+                        .map(|decoded| (decoded, length.min(before)))
+                        .map_err(Failure::DownstreamMalformed)
+                }
+                Next::Bad(malformed) => Err(Failure::DownstreamMalformed(malformed)),
+                Next::Late => Err(Failure::Refused { status: 408, details: "request_header_timeout" }),
+            };
+            let is_alive = match decoded {
+                Ok((decoded, head_bytes)) => {
+                    self.io.decoder = BodyDecoder::new(decoded.framing, limits);
+                    let keep_alive = decoded.keep_alive && !self.context.connection.drain.is_draining();
+                    let mut exchange = exchange;
+                    exchange.request_header_bytes = head_bytes as u64;
+                    if request.version == Version::Http10 {
+                        exchange.protocol = Protocol::Http10;
+                    }
+                    self.forward(stream, (&mut request, decoded.framing), &mut response, exchange, keep_alive).await
+                }
+                Err(failure) => {
+                    self.refuse(stream, failure, &mut request, &mut response, exchange).await;
+                    false
+                }
+            };
+            if !is_alive {
+                return self.close(stream).await;
+            }
+            // Give the block back to the buffer, so that the next read needs no new one.
+            request.headers.clear();
+            request.path.clear();
+            request.authority.clear();
+            response.headers.clear();
+        }
+    }
+
+    fn exchange(&self) -> Exchange {
+        Exchange::new(Protocol::Http11, self.context.worker.now(), SystemTime::now())
+    }
+
+    async fn next(
+        &mut self,
+        stream: &mut Stream,
+        limits: HeadLimits,
+        mut draining: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> Next {
+        let context = self.context;
+        let config = context.config();
+        let mut idle_since: Option<Instant> = None;
+        let mut head_since: Option<Instant> = None;
+        poll_fn(|cx| {
+            match self.io.poll_head(stream, cx, limits) {
+                Poll::Ready(Ok(Some(length))) => return Poll::Ready(Next::Head(length)),
+                Poll::Ready(Ok(None) | Err(ReadError::Io(_) | ReadError::Malformed(Malformed::Closed))) => {
+                    return Poll::Ready(Next::Close);
+                }
+                Poll::Ready(Err(ReadError::Malformed(malformed))) => return Poll::Ready(Next::Bad(malformed)),
+                Poll::Pending => {}
+            }
+            if self.io.read.is_empty() {
+                if context.connection.drain.is_draining() || draining.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Next::Close);
+                }
+                let since = *idle_since.get_or_insert_with(|| context.worker.now());
+                let deadline = config.idle_timeout.and_then(|timeout| since.checked_add(timeout));
+                return self.timer.poll(cx, deadline).map(|()| Next::Close);
+            }
+            let since = *head_since.get_or_insert_with(|| context.worker.now());
+            let deadline = config.request_headers_timeout.and_then(|timeout| since.checked_add(timeout));
+            self.timer.poll(cx, deadline).map(|()| Next::Late)
+        })
+        .await
+    }
+
+    /// Whether another request may follow.
+    async fn forward(
+        &mut self,
+        stream: &mut Stream,
+        (request, framing): (&mut RequestHead, Framing),
+        response: &mut ResponseHead,
+        exchange: Exchange,
+        keep_alive: bool,
+    ) -> bool {
+        let drain = self.context.connection.drain.clone();
+        let http1 = Http1Downstream::new(stream, &mut self.io, request.version, keep_alive, drain);
+        let mut downstream = Downstream::Http1(http1);
+        Forwarder::new(self.context, &mut downstream, &mut self.timer, (request, framing), response, exchange).run().await;
+        matches!(downstream, Downstream::Http1(http1) if http1.keep_alive && http1.request_is_done)
+    }
+
+    /// Answers what is no request, and records it all the same.
+    async fn refuse(
+        &mut self,
+        stream: &mut Stream,
+        failure: Failure,
+        request: &mut RequestHead,
+        response: &mut ResponseHead,
+        exchange: Exchange,
+    ) {
+        *request = RequestHead::default();
+        let drain = self.context.connection.drain.clone();
+        let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, false, drain);
+        let mut downstream = Downstream::Http1(http1);
+        Forwarder::new(self.context, &mut downstream, &mut self.timer, (request, Framing::None), response, exchange)
+            .refuse(failure)
+            .await;
+    }
+
+    async fn close(&mut self, stream: &mut Stream) {
+        // Errors mean that the client is gone, which is what we want.
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let lingering = async {
+            let mut heard = 0;
+            while heard < LINGER_BYTES {
+                self.io.read.clear();
+                match stream.read_buf(&mut self.io.read).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => heard += count,
+                }
+            }
+        };
+        // Either way it closes now.
+        let _ = tokio::time::timeout(LINGER, lingering).await;
+    }
+}

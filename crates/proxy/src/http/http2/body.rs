@@ -1,0 +1,154 @@
+use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::{Reason, RecvStream, SendStream};
+
+use super::convert;
+use crate::http::head::Frame;
+
+/// The body that a peer sends on one stream.
+#[derive(Debug)]
+pub(in crate::http) struct BodySource {
+    stream: RecvStream,
+    /// Received, but not yet taken by the other side; the peer gets this much credit back when it is.
+    held: usize,
+    is_at_trailers: bool,
+    pub(in crate::http) is_done: bool,
+}
+
+impl BodySource {
+    pub(in crate::http) fn new(stream: RecvStream) -> Self {
+        let is_done = stream.is_end_stream();
+        Self { stream, held: 0, is_at_trailers: false, is_done }
+    }
+
+    pub(in crate::http) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, h2::Error>> {
+        while !self.is_at_trailers {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(data) => {
+                    let bytes = data?;
+                    self.held += bytes.len();
+                    let last = self.stream.is_end_stream();
+                    self.is_done = last;
+                    if bytes.is_empty() && !last {
+                        continue;
+                    }
+                    return Poll::Ready(Ok(Frame::Data { bytes, last }));
+                }
+                None => self.is_at_trailers = true,
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx))?;
+        self.is_done = true;
+        Poll::Ready(Ok(match trailers {
+            Some(map) if !map.is_empty() => Frame::Trailers(convert::from_map(&map)),
+            _ => Frame::End,
+        }))
+    }
+
+    /// Gives the peer credit for what was taken.
+    pub(in crate::http) fn release(&mut self) {
+        if self.held > 0 {
+            // Fails only on a stream that is over.
+            let _ = self.stream.flow_control().release_capacity(self.held);
+            self.held = 0;
+        }
+    }
+}
+
+/// The body that we send on one stream, as fast as the peer's windows allow.
+#[derive(Debug)]
+pub(in crate::http) struct BodySink {
+    stream: SendStream<Bytes>,
+    queue: VecDeque<Bytes>,
+    backlog: usize,
+    end: Option<End>,
+    is_done: bool,
+}
+
+#[derive(Debug)]
+enum End {
+    Empty,
+    Trailers(Box<http::HeaderMap>),
+}
+
+impl BodySink {
+    /// `is_done`: the head ended the stream already.
+    pub(in crate::http) fn new(stream: SendStream<Bytes>, is_done: bool) -> Self {
+        Self { stream, queue: VecDeque::new(), backlog: 0, end: None, is_done }
+    }
+
+    pub(in crate::http) fn backlog(&self) -> usize {
+        self.backlog
+    }
+
+    pub(in crate::http) fn push(&mut self, frame: Frame) {
+        match frame {
+            Frame::Data { bytes, last } => {
+                self.backlog += bytes.len();
+                if !bytes.is_empty() {
+                    self.queue.push_back(bytes);
+                }
+                if last {
+                    self.end = Some(End::Empty);
+                }
+            }
+            Frame::Trailers(trailers) => self.end = Some(End::Trailers(Box::new(convert::to_map(&trailers)))),
+            Frame::End => self.end = Some(End::Empty),
+        }
+    }
+
+    /// Ready when all that was pushed is with the connection.
+    pub(in crate::http) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        if self.is_done {
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(bytes) = self.queue.front_mut() {
+            self.stream.reserve_capacity(self.backlog);
+            let capacity = match ready!(self.stream.poll_capacity(cx)) {
+                Some(capacity) => capacity?,
+                None => return Poll::Ready(Err(Reason::CANCEL.into())),
+            };
+            let piece = bytes.split_to(capacity.min(bytes.len()));
+            self.backlog -= piece.len();
+            if !bytes.has_remaining() {
+                self.queue.pop_front();
+            }
+            if piece.is_empty() {
+                continue;
+            }
+            let ends = self.queue.is_empty() && matches!(self.end, Some(End::Empty));
+            self.stream.send_data(piece, ends)?;
+            if ends {
+                self.end = None;
+                self.is_done = true;
+            }
+        }
+        match self.end.take() {
+            Some(End::Empty) => self.stream.send_data(Bytes::new(), true)?,
+            Some(End::Trailers(map)) => self.stream.send_trailers(*map)?,
+            None => return Poll::Ready(Ok(())),
+        }
+        self.is_done = true;
+        Poll::Ready(Ok(()))
+    }
+
+    pub(in crate::http) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Ready when the peer has reset the stream.
+    pub(in crate::http) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_reset(cx).map(|_| ())
+    }
+
+    pub(in crate::http) fn reset(&mut self, reason: Reason) {
+        if !self.is_done {
+            self.is_done = true;
+            self.queue.clear();
+            self.backlog = 0;
+        }
+        self.stream.send_reset(reason);
+    }
+}

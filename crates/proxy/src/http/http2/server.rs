@@ -1,0 +1,196 @@
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{self, Poll};
+use std::time::SystemTime;
+
+use bytes::{Buf, Bytes, BytesMut};
+use h2::Reason;
+use h2::server::{Connection, SendResponse};
+use std::io;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use super::{BodySource, ServerStream, convert};
+use crate::exchange::{Exchange, Protocol};
+use crate::http::downstream::Downstream;
+use crate::http::failure::Failure;
+use crate::http::forward::{Context, Forwarder};
+use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
+use crate::http::timer::Timer;
+use crate::stream::Stream;
+
+/// Flow-control windows, in bytes; as on the upstream side.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Streams at once. RFC 9113 §6.5.2 advises at least 100; a sidecar's peer multiplexes everything on few connections.
+const MOST_STREAMS: u32 = 1024;
+/// Unread responses per stream that h2 buffers for us.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
+
+/// Serves one HTTP/2 connection until both sides are done with it.
+pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, context: &Context) {
+    let config = context.config();
+    let prefixed = Prefixed { stream, first_bytes };
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(config.max_request_headers_bytes)
+        .max_send_buffer_size(SEND_BUFFER_BYTES);
+    let handshake = builder.handshake::<_, Bytes>(prefixed);
+    let patience = config.request_headers_timeout.unwrap_or(std::time::Duration::from_secs(60));
+    // A client that does not speak HTTP/2 gets nothing it could understand.
+    let Ok(Ok(mut connection)) = tokio::time::timeout(patience, handshake).await else { return };
+    if let Err(error) = accept(&mut connection, context).await {
+        tracing::debug!(remote = %context.connection.remote, %error, "http/2 connection ended");
+    }
+}
+
+/// How many streams are served, and a bell for when one ends.
+#[derive(Debug, Default)]
+struct Active {
+    count: Cell<usize>,
+    ended: Notify,
+}
+
+struct ActiveGuard(Rc<Active>);
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get().saturating_sub(1));
+        self.0.ended.notify_one();
+    }
+}
+
+async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context) -> Result<(), h2::Error> {
+    let drain = context.connection.drain.clone();
+    let mut draining = pin!(drain.draining());
+    let active = Rc::new(Active::default());
+    let mut timer = Timer::default();
+    let mut is_closing = false;
+    let mut idle_since = context.worker.now();
+    loop {
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(next) = connection.poll_accept(cx) {
+                return Poll::Ready(Event::Accepted(next));
+            }
+            if !is_closing && (drain.is_draining() || draining.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Event::Drain);
+            }
+            if pin!(active.ended.notified()).poll(cx).is_ready() {
+                return Poll::Ready(Event::Ended);
+            }
+            let timeout = context.config().idle_timeout.filter(|_| active.count.get() == 0 && !is_closing);
+            timer.poll(cx, timeout.and_then(|timeout| idle_since.checked_add(timeout))).map(|()| Event::Drain)
+        })
+        .await;
+        match next {
+            Event::Accepted(None) => return Ok(()),
+            Event::Accepted(Some(accepted)) => {
+                let (request, responder) = accepted?;
+                active.count.set(active.count.get() + 1);
+                let guard = ActiveGuard(active.clone());
+                let context = context.clone();
+                let tasks = context.worker.tasks().clone();
+                tasks.spawn_local("http2-stream", async move {
+                    serve_stream(request, responder, &context).await;
+                    drop(guard);
+                });
+            }
+            Event::Ended => idle_since = context.worker.now(),
+            // First GOAWAY with the highest stream id, the final one after a round trip (RFC 9113 §6.8).
+            Event::Drain => {
+                is_closing = true;
+                connection.graceful_shutdown();
+            }
+        }
+    }
+}
+
+type Accepted = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
+
+enum Event {
+    Accepted(Option<Result<Accepted, h2::Error>>),
+    Drain,
+    Ended,
+}
+
+async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendResponse<Bytes>, context: &Context) {
+    let (parts, body) = request.into_parts();
+    let source = BodySource::new(body);
+    let is_complete = source.is_done;
+    let mut downstream = Downstream::Http2(Box::new(ServerStream::new(source, responder)));
+    let mut timer = Timer::default();
+    let mut response = ResponseHead::default();
+    let exchange = Exchange::new(Protocol::Http2, context.worker.now(), SystemTime::now());
+    match convert::request_from(&parts) {
+        Some(mut head) => {
+            let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
+            let framing = match length {
+                _ if is_complete => Framing::None,
+                Some(length) => Framing::Length(length),
+                None => Framing::Chunked,
+            };
+            let request = (&mut head, framing);
+            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, exchange).run().await;
+        }
+        None => {
+            let mut head = RequestHead { version: Version::Http2, ..RequestHead::default() };
+            let request = (&mut head, Framing::None);
+            let failure = Failure::DownstreamMalformed(crate::http::codec::Malformed::Header);
+            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, exchange).refuse(failure).await;
+        }
+    }
+    let Downstream::Http2(mut stream) = downstream else { return };
+    // Answered before the end of the request: the client need not send the rest (RFC 9113 §8.1).
+    if !stream.source.is_done {
+        stream.reset(Reason::NO_ERROR);
+    }
+}
+
+/// A connection whose first bytes were read already.
+struct Prefixed {
+    stream: Stream,
+    first_bytes: BytesMut,
+}
+
+impl AsyncRead for Prefixed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.first_bytes.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let count = self.first_bytes.len().min(buffer.remaining());
+        buffer.put_slice(&self.first_bytes[..count]);
+        self.first_bytes.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Prefixed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

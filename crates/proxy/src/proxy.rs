@@ -1,0 +1,270 @@
+//! Starts the workers, gives them configurations, and stops them.
+//!
+//! Shape       `ir::Config` -> bind -> `Plan` -> every worker answers -> active; one configuration at a time
+//! Invariants  what cannot be activated is rejected by name and leaves its last good version; the rest is activated
+//! Cost        a change: one comparison per resource and worker; unchanged resources keep sockets, pools, measurements
+mod config;
+mod cpus;
+mod sockets;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use leno_identity::Identity;
+use leno_ir::Config;
+use leno_runtime::{Readiness, ReadyGuard, Tasks};
+use leno_telemetry::Registry;
+use tokio::sync::{mpsc, oneshot};
+
+pub use config::{DnsConfig, ProxyConfig};
+pub use cpus::{available_cpus, default_threads};
+pub(crate) use sockets::{BindKey, NewSockets};
+
+use self::sockets::SocketTable;
+use crate::admin::Admin;
+use crate::dns::NameTable;
+use crate::stats::Stats;
+use crate::worker::{Command, Plan, WorkerSeed};
+
+/// The data plane.
+#[derive(Debug)]
+pub struct Proxy;
+
+/// A running proxy. Clones are the same proxy.
+#[derive(Clone, Debug)]
+pub struct ProxyHandle {
+    inner: Arc<Inner>,
+}
+
+/// A resource that could not be activated.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejection {
+    pub resource_type: ResourceType,
+    pub name: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ResourceType {
+    Cluster,
+    Endpoints,
+    Listener,
+    RouteTable,
+}
+
+/// Why a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the admin interface cannot listen on {address}: {source}")]
+    Admin { address: SocketAddr, source: io::Error },
+    #[error("the DNS server cannot start: {0}")]
+    Dns(#[source] io::Error),
+    #[error("worker {index} cannot start: {source}")]
+    Worker { index: usize, source: io::Error },
+}
+
+#[derive(Debug)]
+struct Inner {
+    workers: Vec<WorkerHandle>,
+    /// Held while a configuration is being activated, so that each is complete before the next begins.
+    state: tokio::sync::Mutex<State>,
+    config: ArcSwap<Config>,
+    names: Option<Names>,
+    ready: Mutex<Option<ReadyGuard>>,
+    admin: Option<SocketAddr>,
+    tasks: Tasks,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sockets: SocketTable,
+    plan: Arc<Plan>,
+    is_draining: bool,
+}
+
+#[derive(Debug)]
+struct Names {
+    namespace: String,
+    table: Arc<ArcSwap<NameTable>>,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
+    commands: mpsc::Sender<Command>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Proxy {
+    /// Starts the workers, and on the current runtime the admin interface and the DNS server. The part "configuration" of
+    /// `readiness` becomes ready with the first [`ProxyHandle::apply`].
+    ///
+    /// # Errors
+    /// When an address cannot be bound, or the system gives no threads.
+    pub fn start(
+        config: ProxyConfig,
+        identity: Identity,
+        registry: Registry,
+        readiness: Readiness,
+    ) -> Result<ProxyHandle, StartError> {
+        let ready = readiness.guard("configuration");
+        let tasks = Tasks::new();
+        let stats = Stats::register(&registry);
+        let count = config.workers.map_or_else(default_threads, usize::from);
+        let workers = (0..count)
+            .map(|index| start_worker(index, &config, identity.clone(), &stats))
+            .collect::<Result<Vec<_>, _>>()?;
+        let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
+        let admin = config.admin.map(|address| bind_admin(address)).transpose()?;
+        let inner = Inner {
+            workers,
+            state: tokio::sync::Mutex::default(),
+            config: ArcSwap::default(),
+            names,
+            ready: Mutex::new(Some(ready)),
+            admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+            tasks,
+        };
+        let handle = ProxyHandle { inner: Arc::new(inner) };
+        if let Some(listener) = admin {
+            let source = handle.clone();
+            let config = Box::new(move || source.config());
+            let admin = Admin::new(registry, readiness, config);
+            handle.inner.tasks.spawn("admin", admin.serve(listener));
+        }
+        Ok(handle)
+    }
+}
+
+fn start_worker(
+    index: usize,
+    config: &ProxyConfig,
+    identity: Identity,
+    stats: &Stats,
+) -> Result<WorkerHandle, StartError> {
+    let seed = WorkerSeed {
+        index,
+        stats: stats.worker(index),
+        identity,
+        handshake_timeout: config.handshake_timeout,
+        random: rand::random(),
+    };
+    // One command at a time is under way; a second place lets a drain queue behind it.
+    let (commands, receiver) = mpsc::channel(2);
+    let thread = crate::worker::spawn(seed, receiver).map_err(|source| StartError::Worker { index, source })?;
+    Ok(WorkerHandle { commands, thread: Mutex::new(Some(thread)) })
+}
+
+fn start_dns(dns: DnsConfig, tasks: &Tasks) -> io::Result<Names> {
+    let table = Arc::new(ArcSwap::from_pointee(NameTable::default()));
+    crate::dns::serve(dns.block, table.clone(), dns.upstream, tasks)?;
+    Ok(Names { namespace: dns.namespace, table })
+}
+
+fn bind_admin(address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    };
+    bind().map_err(|source| StartError::Admin { address, source })
+}
+
+impl ProxyHandle {
+    /// Makes `config` what the proxy runs, and says what of it could not be activated. Returns when every worker runs it.
+    ///
+    /// A listener that cannot be bound is rejected, its last good version stays; everything else is activated.
+    pub async fn apply(&self, config: Arc<Config>) -> Vec<Rejection> {
+        let inner = &self.inner;
+        let mut state = inner.state.lock().await;
+        if state.is_draining {
+            return Vec::new();
+        }
+        let running = state.plan.config.clone();
+        let bound = state.sockets.bind(&config, &running, inner.workers.len());
+        let mut rejections = bound.rejections;
+        let plan = Arc::new(state.plan.next(Arc::new(bound.config)));
+        state.plan = plan.clone();
+        if let Some(names) = &inner.names {
+            names.table.store(Arc::new(NameTable::new(&plan.config, &names.namespace)));
+        }
+        let mut answers = Vec::with_capacity(inner.workers.len());
+        for (worker, sockets) in inner.workers.iter().zip(bound.sockets) {
+            let (done, answer) = oneshot::channel();
+            // A worker is gone only when its thread has panicked, which was logged.
+            if worker.commands.send(Command::Apply { plan: plan.clone(), sockets, done }).await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            for rejection in answer.await.unwrap_or_default() {
+                if !rejections.contains(&rejection) {
+                    rejections.push(rejection);
+                }
+            }
+        }
+        inner.config.store(plan.config.clone());
+        if let Some(ready) = inner.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            ready.release();
+        }
+        rejections
+    }
+
+    /// What runs now.
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.config.load_full()
+    }
+
+    /// Where a listener is reached; differs from its configuration when that says port 0. `None`: it does not run.
+    pub async fn listener_address(&self, name: &str) -> Option<SocketAddr> {
+        let state = self.inner.state.lock().await;
+        state.sockets.address(state.plan.config.listeners.get(name)?)
+    }
+
+    /// Where the admin interface is reached.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.inner.admin
+    }
+
+    /// Takes no new connections, lets exchanges under way finish until `deadline`, then closes what is left and ends the
+    /// workers. `false` when something had to be cut. Admin and DNS go on until [`ProxyHandle::stop`].
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        let mut state = self.inner.state.lock().await;
+        state.is_draining = true;
+        drop(state);
+        let mut answers = Vec::with_capacity(self.inner.workers.len());
+        for worker in &self.inner.workers {
+            let (done, answer) = oneshot::channel();
+            if worker.commands.send(Command::Drain { deadline, done }).await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        let mut all_finished = true;
+        for answer in answers {
+            all_finished &= answer.await.unwrap_or(false);
+        }
+        for worker in &self.inner.workers {
+            let thread = worker.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread {
+                // It ends at once now; a panic in it was reported by the panic hook.
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+        }
+        all_finished
+    }
+
+    /// Ends the admin interface and the DNS server.
+    pub async fn stop(&self) {
+        self.inner.tasks.stop().await;
+    }
+
+    /// [`ProxyHandle::drain`], then [`ProxyHandle::stop`].
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        let all_finished = self.drain(deadline).await;
+        self.stop().await;
+        all_finished
+    }
+}

@@ -1,0 +1,34 @@
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::dns::Block;
+
+/// How a proxy runs; what it serves comes later, as `ir::Config`.
+#[derive(Debug)]
+pub struct ProxyConfig {
+    /// Threads that carry traffic. `None`: [`super::default_threads`].
+    pub workers: Option<NonZeroUsize>,
+    /// Where `/ready`, `/stats/prometheus` and `/config_dump` are served. `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+    pub dns: Option<DnsConfig>,
+    /// TLS from the first byte to the end of the handshake, and the time a client may take to show its protocol where no
+    /// upstream can be waiting to speak first. Envoy: 15 s.
+    pub handshake_timeout: Duration,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self { workers: None, admin: None, dns: None, handshake_timeout: Duration::from_secs(15) }
+    }
+}
+
+/// The DNS server for the application.
+#[derive(Debug)]
+pub struct DnsConfig {
+    pub block: Block,
+    /// Services of this namespace are known by their short names too.
+    pub namespace: String,
+    /// Who answers names that the mesh does not have. `None`: they are refused.
+    pub upstream: Option<SocketAddr>,
+}

@@ -1,0 +1,196 @@
+//! Counts of what the proxy does: Istio's standard metrics, and Leno's own. Decides nothing.
+//!
+//! Shape       1 `Stats` -> n `WorkerStats` (one per thread) -> n series; merged by label set at scrape time
+//! Units       durations are milliseconds (Istio), sizes bytes
+//! Invariants  a cell is written by one worker only, so that counting is a plain load and store; a worker keeps at most
+//!             `max_series` label sets, what exceeds them is counted under the label values `other`
+//! Cost        per exchange: look-ups of three small ids and one of the series, then relaxed stores; a lock is taken by the
+//!             worker only for a label set it has not met, and by a scrape
+//! Source      Istio standard metrics v1.24, https://istio.io/latest/docs/reference/config/metrics/
+
+mod cells;
+mod cluster;
+mod collector;
+mod hash;
+mod labels;
+mod own;
+mod traffic;
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use leno_ir::{Direction, WorkloadLabels};
+use leno_names::SpiffeId;
+use leno_telemetry::Registry;
+
+use crate::connection::Connection;
+use crate::exchange::Exchange;
+
+pub(crate) use cluster::{ClusterCells, ClusterStats, Limit};
+pub(crate) use labels::WorkloadId;
+pub(crate) use own::{ActiveGuard, HandshakeResult, TlsSide};
+
+use cells::Cell64;
+use collector::StatsCollector;
+use own::WorkerCells;
+use traffic::{HttpCells, TcpCells, Traffic};
+
+/// Who this proxy is, for the labels of its own side.
+#[derive(Clone, Debug)]
+pub(crate) struct StatsSettings {
+    pub(crate) workload: WorkloadLabels,
+    /// `None` until an identity is known; the principal is then `unknown`.
+    pub(crate) identity: Option<SpiffeId>,
+    /// For `destination_service` of inbound traffic: `cluster.local`.
+    pub(crate) mesh_domain: String,
+    /// Label sets a worker keeps per kind (HTTP, TCP).
+    pub(crate) max_series: usize,
+}
+
+impl Default for StatsSettings {
+    fn default() -> Self {
+        Self {
+            workload: WorkloadLabels::default(),
+            identity: None,
+            mesh_domain: "cluster.local".to_owned(),
+            max_series: Self::MAX_SERIES,
+        }
+    }
+}
+
+impl StatsSettings {
+    /// Chosen: about 10 MB a worker at worst.
+    pub(crate) const MAX_SERIES: usize = 10_000;
+}
+
+/// All counts of a proxy. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Stats {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: StatsSettings,
+    shards: Mutex<Vec<Arc<Shard>>>,
+    global: own::GlobalCells,
+}
+
+/// What one worker counts; read by scrapes.
+#[derive(Debug, Default)]
+struct Shard {
+    http: Mutex<Vec<Arc<HttpCells>>>,
+    tcp: Mutex<Vec<Arc<TcpCells>>>,
+    clusters: Mutex<Vec<Arc<ClusterCells>>>,
+    own: Arc<WorkerCells>,
+    overflows: Cell64,
+}
+
+/// The counts of one worker; stays on its thread.
+#[derive(Debug)]
+pub(crate) struct WorkerStats {
+    shared: Arc<Shared>,
+    shard: Arc<Shard>,
+    traffic: RefCell<Traffic>,
+}
+
+impl Stats {
+    /// Adds everything to what `registry` exports.
+    pub(crate) fn register(registry: &Registry, settings: StatsSettings) -> Self {
+        let shared = Arc::new(Shared { settings, shards: Mutex::default(), global: own::GlobalCells::default() });
+        registry.register_collector(StatsCollector::new(shared.clone()));
+        Self { shared }
+    }
+
+    pub(crate) fn worker(&self) -> WorkerStats {
+        let shard = Arc::new(Shard::default());
+        lock(&self.shared.shards).push(shard.clone());
+        let traffic = RefCell::new(Traffic::new(self.shared.settings.max_series));
+        WorkerStats { shared: self.shared.clone(), shard, traffic }
+    }
+
+    /// A configuration was activated; `rejected` of its resources were not.
+    pub(crate) fn config_applied(&self, rejected: u64) {
+        self.shared.global.config_applied(rejected);
+    }
+
+    /// Lines of the access log that were not written.
+    pub(crate) fn access_log_dropped(&self) -> Arc<std::sync::atomic::AtomicU64> {
+        self.shared.global.access_log_dropped.clone()
+    }
+}
+
+impl WorkerStats {
+    /// A finished HTTP exchange.
+    pub(crate) fn record(&self, exchange: &Exchange, connection: &Connection) {
+        let mut traffic = self.traffic.borrow_mut();
+        let cells = traffic.http(exchange, connection, &self.shard);
+        cells.record(exchange);
+    }
+
+    /// A TCP connection to an upstream was made, or could not be.
+    pub(crate) fn tcp_opened(&self, exchange: &Exchange, connection: &Connection) {
+        self.traffic.borrow_mut().tcp(exchange, connection, &self.shard).opened.add(1);
+    }
+
+    /// The end of a connection that `tcp_opened` was called for. Flags may have come since.
+    pub(crate) fn tcp_closed(&self, exchange: &Exchange, connection: &Connection) {
+        let mut traffic = self.traffic.borrow_mut();
+        let cells = traffic.tcp(exchange, connection, &self.shard);
+        cells.closed.add(1);
+        cells.received_bytes.add(exchange.bytes_received);
+        cells.sent_bytes.add(exchange.bytes_sent);
+    }
+
+    /// A small number for who runs at an endpoint, to be kept in `Exchange::workload`.
+    pub(crate) fn workload(&self, labels: &WorkloadLabels) -> WorkloadId {
+        self.traffic.borrow_mut().workload(labels)
+    }
+
+    /// The counts of one cluster. Keep it; it is found by a scan under a lock.
+    pub(crate) fn cluster(&self, name: &str) -> ClusterStats {
+        let mut clusters = lock(&self.shard.clusters);
+        if let Some(cells) = clusters.iter().find(|cells| cells.name() == name) {
+            return ClusterStats::new(cells.clone());
+        }
+        let cells = Arc::new(ClusterCells::new(name));
+        clusters.push(cells.clone());
+        ClusterStats::new(cells)
+    }
+
+    /// Counts a downstream connection until the guard is dropped.
+    pub(crate) fn downstream_connection(&self, direction: Direction) -> ActiveGuard {
+        self.shard.own.downstream_connection(direction)
+    }
+
+    /// Counts a request as active until the guard is dropped.
+    pub(crate) fn active_request(&self, direction: Direction) -> ActiveGuard {
+        self.shard.own.active_request(direction)
+    }
+
+    pub(crate) fn tls_handshake(&self, side: TlsSide, result: HandshakeResult) {
+        self.shard.own.tls_handshake(side, result);
+    }
+
+    /// A peer showed a valid certificate of a workload that is not allowed here.
+    pub(crate) fn peer_refused(&self) {
+        self.shard.own.peer_refused.add(1);
+    }
+
+    pub(crate) fn settings(&self) -> &StatsSettings {
+        &self.shared.settings
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+
+#[cfg(test)]
+mod tests;

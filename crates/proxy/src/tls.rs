@@ -1,0 +1,195 @@
+//! TLS settings of one worker, made from its identity; and what is told of failed handshakes.
+//!
+//! Invariants  a handshake after a rotation uses the new certificate and bundle; keys never leave `identity`
+//! Errors      the peer's fault (bad certificate, wrong service, no TLS) or ours (no identity yet)
+//! Cost        one configuration for each TLS chain, and for each cluster and protocol spoken with it
+//! Source      DEPENDENCIES.md §3: no session resumption between proxies
+
+mod report;
+
+use std::cell::OnceCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_identity::{ClientAuth, ClientTls, Identity, NameMatch, PeerNames, PeerRefused, ServerTls, TlsError};
+use leno_ir::{DownstreamTls, StringMatch, UpstreamTls};
+use leno_names::SpiffeId;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use self::report::FailureLog;
+use crate::connection::Alpn;
+use crate::stream::Stream;
+use crate::upstream::ApplicationProtocol;
+
+/// Settings, made when they are first needed. A rotation needs no new ones: `identity` looks its current SVID and bundle
+/// up in each handshake.
+#[derive(Debug)]
+pub(crate) struct ConfigCache<T> {
+    made: OnceCell<Arc<T>>,
+}
+
+impl<T> Default for ConfigCache<T> {
+    fn default() -> Self {
+        Self { made: OnceCell::new() }
+    }
+}
+
+impl<T> ConfigCache<T> {
+    fn get(&self, make: impl FnOnce() -> Result<Arc<T>, TlsError>) -> Result<Arc<T>, TlsError> {
+        if let Some(made) = self.made.get() {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        Ok(self.made.get_or_init(|| made).clone())
+    }
+}
+
+/// What a handshake with a client established.
+#[derive(Debug, Default)]
+pub(crate) struct PeerFacts {
+    pub(crate) peer: Option<SpiffeId>,
+    pub(crate) local_identity: Option<SpiffeId>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) alpn: Option<Alpn>,
+    pub(crate) mtls: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AcceptError {
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("this proxy cannot serve TLS")]
+    Identity(#[from] TlsError),
+    #[error("the client did not complete the handshake within {0:?}")]
+    Timeout(Duration),
+}
+
+impl AcceptError {
+    /// Set when the client proved to be somebody else than it must be.
+    pub(crate) fn refusal(&self) -> Option<&PeerRefused> {
+        match self {
+            Self::Handshake(error) => PeerRefused::find(error),
+            _ => None,
+        }
+    }
+}
+
+/// One per worker.
+#[derive(Debug)]
+pub(crate) struct TlsSettings {
+    identity: Identity,
+    handshake_timeout: Duration,
+    failures: FailureLog,
+}
+
+impl TlsSettings {
+    pub(crate) fn new(identity: Identity, handshake_timeout: Duration) -> Self {
+        Self { identity, handshake_timeout, failures: FailureLog::default() }
+    }
+
+    /// Takes a client through the handshake.
+    pub(crate) async fn accept(
+        &self,
+        socket: TcpStream,
+        tls: &DownstreamTls,
+        cache: &ConfigCache<rustls::ServerConfig>,
+    ) -> Result<(Stream, PeerFacts), AcceptError> {
+        let config = cache.get(|| {
+            let (client, peers) = match &tls.validation {
+                None => (ClientAuth::None, PeerNames::AnyInTrustDomain),
+                Some(validation) if tls.require_client_certificate => {
+                    (ClientAuth::Required, names(&validation.subject_alt_names))
+                }
+                Some(validation) => (ClientAuth::Optional, names(&validation.subject_alt_names)),
+            };
+            let alpn = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+            self.identity.server_config(&ServerTls { alpn, client, peers })
+        })?;
+        let after = self.handshake_timeout;
+        let stream = tokio::time::timeout(after, TlsAcceptor::from(config).accept(socket))
+            .await
+            .map_err(|_| AcceptError::Timeout(after))?
+            .map_err(AcceptError::Handshake)?;
+        let facts = self.facts(stream.get_ref().1);
+        Ok((Stream::Tls(Box::new(TlsStream::Server(stream))), facts))
+    }
+
+    fn facts(&self, session: &rustls::ServerConnection) -> PeerFacts {
+        let certificates = session.peer_certificates().unwrap_or_default();
+        PeerFacts {
+            mtls: !certificates.is_empty(),
+            peer: leno_identity::peer_spiffe_id(certificates).ok(),
+            local_identity: Some(self.identity.current().id.clone()),
+            server_name: session.server_name().map(str::to_owned),
+            alpn: session.alpn_protocol().map(Alpn::parse),
+        }
+    }
+
+    /// Settings for a connection to an upstream that will carry `protocol`.
+    pub(crate) fn client(
+        &self,
+        tls: &UpstreamTls,
+        protocol: ApplicationProtocol,
+        caches: &ClientCaches,
+    ) -> Result<TlsClient, TlsError> {
+        let config = caches.of(protocol).get(|| {
+            self.identity.client_config(&ClientTls {
+                alpn: protocol.alpn().iter().map(|name| name.as_bytes().to_vec()).collect(),
+                peers: names(&tls.validation.subject_alt_names),
+                present_certificate: tls.certificate.is_some(),
+            })
+        })?;
+        let server_name = tls.sni.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        Ok(TlsClient { connector: TlsConnector::from(config), server_name })
+    }
+}
+
+/// A cluster's settings for each protocol it is spoken to in.
+#[derive(Debug, Default)]
+pub(crate) struct ClientCaches {
+    http1: ConfigCache<rustls::ClientConfig>,
+    http2: ConfigCache<rustls::ClientConfig>,
+    tcp: ConfigCache<rustls::ClientConfig>,
+}
+
+impl ClientCaches {
+    fn of(&self, protocol: ApplicationProtocol) -> &ConfigCache<rustls::ClientConfig> {
+        match protocol {
+            ApplicationProtocol::Http1 => &self.http1,
+            ApplicationProtocol::Http2 => &self.http2,
+            ApplicationProtocol::Tcp => &self.tcp,
+        }
+    }
+}
+
+pub(crate) struct TlsClient {
+    connector: TlsConnector,
+    server_name: Option<ServerName<'static>>,
+}
+
+impl TlsClient {
+    pub(crate) async fn connect(self, socket: TcpStream, endpoint: SocketAddr) -> io::Result<Stream> {
+        // An address sends no SNI; who the peer must be is decided by its SPIFFE ID, not by this name.
+        let name = self.server_name.unwrap_or_else(|| ServerName::from(endpoint.ip()));
+        let stream = self.connector.connect(name, socket).await?;
+        Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+/// No names at all means anybody the bundle vouches for. A kind of match that `identity` does not know welcomes nobody.
+fn names(matches: &[StringMatch]) -> PeerNames {
+    if matches.is_empty() {
+        return PeerNames::AnyInTrustDomain;
+    }
+    let known = matches.iter().filter_map(|name| match name {
+        StringMatch::Exact { text, ignore_case: false } => Some(NameMatch::Exact(text.clone())),
+        StringMatch::Prefix { text, ignore_case: false } => Some(NameMatch::Prefix(text.clone())),
+        StringMatch::Suffix { text, ignore_case: false } => Some(NameMatch::Suffix(text.clone())),
+        _ => None,
+    });
+    PeerNames::OneOf(known.collect())
+}

@@ -1,0 +1,44 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use leno_ir::{Cluster, Config, Discovery, EndpointSet};
+use leno_routing::CompiledRoutes;
+
+use crate::upstream::Limits;
+
+/// A configuration, prepared once for all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) config: Arc<Config>,
+    /// Every route table, indexed for matching.
+    pub(crate) routes: HashMap<String, Arc<CompiledRoutes>>,
+    /// By cluster name; the same as long as the cluster stays.
+    pub(crate) limits: HashMap<String, Arc<Limits>>,
+}
+
+impl Plan {
+    /// Keeps what did not change of `self`.
+    pub(crate) fn next(&self, config: Arc<Config>) -> Self {
+        let route_table = |(name, table): (&String, &Arc<leno_ir::RouteTable>)| {
+            let kept = self
+                .config
+                .route_tables
+                .get(name)
+                .filter(|old| Arc::ptr_eq(old, table) || old == &table)
+                .and_then(|_| self.routes.get(name).cloned());
+            (name.clone(), kept.unwrap_or_else(|| Arc::new(CompiledRoutes::new(table.clone()))))
+        };
+        let routes = config.route_tables.iter().map(route_table).collect();
+        let limits =
+            config.clusters.keys().map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default())).collect();
+        Self { config, routes, limits }
+    }
+
+    /// The endpoints of a cluster; none while they have not arrived.
+    pub(crate) fn endpoints(&self, cluster: &Cluster) -> Arc<EndpointSet> {
+        match &cluster.discovery {
+            Discovery::Eds { service_name } => self.config.endpoints.get(service_name).cloned().unwrap_or_default(),
+            Discovery::Static(endpoints) => endpoints.clone(),
+        }
+    }
+}

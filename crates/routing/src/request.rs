@@ -1,0 +1,30 @@
+/// The head of a request, as far as routes look at it.
+pub trait RequestView {
+    fn method(&self) -> &str;
+
+    /// With the query.
+    fn path(&self) -> &str;
+
+    fn authority(&self) -> &str;
+
+    /// `http` or `https`.
+    fn scheme(&self) -> &str;
+
+    /// The values of every line of this name, in order. Pseudo-headers need not be known here.
+    fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a;
+
+    /// The first value.
+    fn header<'a>(&'a self, lower_case_name: &'a str) -> Option<&'a [u8]> {
+        self.header_values(lower_case_name).next()
+    }
+}
+
+/// What path matches and rewrites look at: everything before `?` or `#`.
+pub fn path_without_query(path: &str) -> &str {
+    split_path(path).0
+}
+
+/// The path, and the rest from `?` or `#` on.
+pub(crate) fn split_path(path: &str) -> (&str, &str) {
+    path.split_at(path.find(['?', '#']).unwrap_or(path.len()))
+}

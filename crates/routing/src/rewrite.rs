@@ -1,0 +1,78 @@
+use leno_ir::{PathMatch, Rewrite};
+use regex::Regex;
+
+use crate::request::split_path;
+
+/// A rewrite with its expression compiled.
+#[derive(Debug)]
+pub(crate) enum CompiledRewrite {
+    Path(String),
+    Prefix(String),
+    Regex { pattern: Regex, substitution: String },
+}
+
+/// Longest compiled program accepted, in bytes: bounds the memory one hostile pattern can take.
+const SIZE_LIMIT_BYTES: usize = 1 << 20;
+
+impl CompiledRewrite {
+    /// `None` when the pattern is no regular expression: then the path stays as it is.
+    pub(crate) fn new(rewrite: &Rewrite) -> Option<Self> {
+        Some(match rewrite {
+            Rewrite::Path(path) => Self::Path(path.clone()),
+            Rewrite::Prefix(prefix) => Self::Prefix(prefix.clone()),
+            Rewrite::Regex { pattern, substitution } => Self::Regex {
+                pattern: regex::RegexBuilder::new(pattern).size_limit(SIZE_LIMIT_BYTES).build().ok()?,
+                substitution: regex_substitution(substitution),
+            },
+        })
+    }
+
+    /// The new path with the old query.
+    pub(crate) fn apply(&self, matches: &PathMatch, path_and_query: &str) -> String {
+        let (path, rest) = split_path(path_and_query);
+        match self {
+            Self::Path(new) => join(&[new, rest]),
+            Self::Prefix(new) => join(&[&replace_prefix(matches, path, new), rest]),
+            Self::Regex { pattern, substitution } => join(&[&pattern.replace_all(path, substitution.as_str()), rest]),
+        }
+    }
+}
+
+/// Replaces what `matches` matched of `path`: the prefix, or all of it when the match was on the whole path.
+///
+/// Deviation from Envoy: behind a path-separated prefix no `//` is made and none lost, so that replacing `/a` by `/`
+/// turns `/a/b` into `/b` (Gateway API `ReplacePrefixMatch`).
+pub(crate) fn replace_prefix(matches: &PathMatch, path: &str, new: &str) -> String {
+    match matches {
+        PathMatch::Prefix { text, .. } => join(&[new, path.get(text.len()..).unwrap_or_default()]),
+        PathMatch::PathSeparatedPrefix { text, .. } => {
+            let rest = path.get(text.len()..).unwrap_or_default();
+            let new = if rest.starts_with('/') { new.strip_suffix('/').unwrap_or(new) } else { new };
+            if new.is_empty() && rest.is_empty() { "/".to_owned() } else { join(&[new, rest]) }
+        }
+        PathMatch::Exact { .. } | PathMatch::Regex(_) => new.to_owned(),
+    }
+}
+
+/// From RE2's `\1` to `${1}`.
+fn regex_substitution(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '$' => out.push_str("$$"),
+            '\\' => match characters.next() {
+                Some(digit @ '0'..='9') => out.extend(['$', '{', digit, '}']),
+                Some('$') => out.push_str("$$"),
+                Some(other) => out.push(other),
+                None => {}
+            },
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn join(parts: &[&str]) -> String {
+    parts.concat()
+}

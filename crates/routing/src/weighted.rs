@@ -1,0 +1,18 @@
+use leno_ir::WeightedCluster;
+
+/// One of the clusters, each for exactly its share of the values of `random`. `None` when no cluster has a weight.
+///
+/// The bias of the remainder is below 2^-30, as weights sum to less than 2^34.
+pub fn pick_cluster(clusters: &[WeightedCluster], random: u64) -> Option<&WeightedCluster> {
+    if let [only] = clusters {
+        return (only.weight > 0).then_some(only);
+    }
+    let total: u64 = clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
+    let mut at = random.checked_rem(total)?;
+    clusters.iter().find(|cluster| {
+        let weight = u64::from(cluster.weight);
+        let chosen = at < weight;
+        at = at.saturating_sub(weight);
+        chosen
+    })
+}
