@@ -109,10 +109,11 @@ fn host(found: &mut Checked, path: String, host: &str) {
     let name = host.strip_prefix("*.").unwrap_or(host);
     if host.is_empty() {
         report(found, path, MISSING);
-    } else if host != "*" && name.parse::<std::net::IpAddr>().is_err() {
-        if let Err(error) = dns_name(name) {
-            report(found, path, error.to_string());
-        }
+    } else if host != "*"
+        && name.parse::<std::net::IpAddr>().is_err()
+        && let Err(error) = dns_name(&name.to_ascii_lowercase())
+    {
+        report(found, path, error.to_string());
     }
 }
 
@@ -155,15 +156,15 @@ fn virtual_service_route(route: &HttpRoute, at: &str, found: &mut Checked) {
         headers(&target.headers, &format!("{at}.route[{index}].headers"), found);
     }
     headers(&route.headers, &format!("{at}.headers"), found);
-    if let Some(response) = &route.direct_response {
-        if !(200..=599).contains(&response.status) {
-            report(found, format!("{at}.directResponse.status"), "a status between 200 and 599 is required");
-        }
+    if let Some(response) = &route.direct_response
+        && !(200..=599).contains(&response.status)
+    {
+        report(found, format!("{at}.directResponse.status"), "a status between 200 and 599 is required");
     }
-    if let Some(code) = route.redirect.as_ref().and_then(|redirect| redirect.redirect_code) {
-        if !matches!(code, 301 | 302 | 303 | 307 | 308) {
-            report(found, format!("{at}.redirect.redirectCode"), "must be 301, 302, 303, 307 or 308");
-        }
+    if let Some(code) = route.redirect.as_ref().and_then(|redirect| redirect.redirect_code)
+        && !matches!(code, 301 | 302 | 303 | 307 | 308)
+    {
+        report(found, format!("{at}.redirect.redirectCode"), "must be 301, 302, 303, 307 or 308");
     }
     if let Some(rewrite) = route.rewrite.as_ref().and_then(|rewrite| rewrite.uri_regex_rewrite.as_ref()) {
         regex(found, format!("{at}.rewrite.uriRegexRewrite.match"), &rewrite.r#match);
@@ -258,10 +259,11 @@ fn http_route(spec: &HttpRouteSpec, found: &mut Checked) {
             require(found, format!("{at}.backendRefs[{entry}].name"), &backend.name);
             port(found, format!("{at}.backendRefs[{entry}].port"), backend.port);
         }
-        if let (Some(whole), Some(attempt)) = (rule.timeouts.request, rule.timeouts.backend_request) {
-            if attempt > whole && !whole.0.is_zero() {
-                report(found, format!("{at}.timeouts.backendRequest"), "must not exceed the request timeout");
-            }
+        if let (Some(whole), Some(attempt)) = (rule.timeouts.request, rule.timeouts.backend_request)
+            && attempt > whole
+            && !whole.0.is_zero()
+        {
+            report(found, format!("{at}.timeouts.backendRequest"), "must not exceed the request timeout");
         }
     }
 }

@@ -243,7 +243,12 @@ where
     // A field that could not be read looks missing: one complaint for it is enough.
     let checked: Checked = check::check(&resource);
     for (path, message) in checked {
-        if !all.iter().any(|(found, _)| path.starts_with(found.as_str()) || found.starts_with(&path)) {
+        let leaf = path.rsplit('.').next().unwrap_or_default();
+        let meant = format!("did you mean `{leaf}`");
+        let explained = |(found, message): &(String, String)| {
+            path.starts_with(found.as_str()) || found.starts_with(&path) || message.contains(&meant)
+        };
+        if !all.iter().any(explained) {
             all.push((path, message));
         }
     }

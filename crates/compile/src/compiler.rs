@@ -27,7 +27,6 @@ pub fn compile(snapshot: &Snapshot, node: &Node) -> Compiled {
 pub struct Compiler {
     snapshot: Option<Arc<Snapshot>>,
     services: BTreeMap<ServiceKey, Pieces>,
-    proxy_routes: Option<Arc<RouteTable>>,
     /// The last configuration of each node, so that unchanged listeners keep their identity.
     nodes: BTreeMap<String, Config>,
 }
@@ -60,12 +59,10 @@ impl Compiler {
             if same_names && last == Some(service) {
                 continue;
             }
-            let rules_changed = !same_names || last.is_none_or(|last| without_workloads(last) != without_workloads(service));
+            let rules_changed =
+                !same_names || last.is_none_or(|last| without_workloads(last) != without_workloads(service));
             self.services.entry(key.clone()).or_default().update(snapshot, service, rules_changed);
         }
-        keep_one(&mut self.proxy_routes, routes::proxy_table(snapshot, |key, name| {
-            self.services.get(key)?.routes.get(name).cloned()
-        }));
     }
 
     /// The configuration of `node` under the last snapshot. Listeners are shared with the node's last configuration.
@@ -81,9 +78,12 @@ impl Compiler {
             config.endpoints.extend(pieces.endpoints.iter().map(|(name, set)| (name.clone(), set.clone())));
         }
         let mut listeners = listener::outbound(snapshot, node);
-        if let (Some(address), Some(table)) = (node.http_proxy, &self.proxy_routes) {
+        if let Some(address) = node.http_proxy {
             listeners.push(listener::http_proxy(node, address));
-            config.route_tables.insert(routes::PROXY_TABLE.to_owned(), table.clone());
+            let table = routes::proxy_table(snapshot, &node.namespace, |service, name| {
+                self.services.get(&service.key)?.routes.get(name).map(AsRef::as_ref)
+            });
+            config.route_tables.insert(routes::PROXY_TABLE.to_owned(), Arc::new(table));
         }
         if node.flavor != Flavor::Grpc {
             let (bound, clusters) = inbound::compile(node);
@@ -93,6 +93,7 @@ impl Compiler {
         config.listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
         if let Some(last) = self.nodes.get(&node.id) {
             keep(&mut config.listeners, &last.listeners);
+            keep(&mut config.route_tables, &last.route_tables);
             keep(&mut config.clusters, &last.clusters);
         }
         self.nodes.insert(node.id.clone(), config.clone());
@@ -161,11 +162,5 @@ fn keep<T: PartialEq>(new: &mut BTreeMap<String, Arc<T>>, old: &BTreeMap<String,
         if let Some(old) = old.get(name).filter(|old| *old == value) {
             *value = old.clone();
         }
-    }
-}
-
-fn keep_one<T: PartialEq>(slot: &mut Option<Arc<T>>, new: T) {
-    if slot.as_deref() != Some(&new) {
-        *slot = Some(Arc::new(new));
     }
 }

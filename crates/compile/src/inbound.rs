@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain, FilterChainMatch,
-    Forward, ForwardClientCert, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints, NetworkFilter, Node,
-    PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol,
+    Forward, ForwardClientCert, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints, NetworkFilter,
+    Node, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol,
     VirtualHost, WorkloadLabels, WorkloadPort,
 };
 use leno_model::Protocol;

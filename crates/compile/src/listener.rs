@@ -24,13 +24,7 @@ pub(crate) fn outbound(snapshot: &Snapshot, node: &Node) -> Vec<Listener> {
     ports.filter_map(|(service, port)| bound(snapshot, node, service, port, prefix)).collect()
 }
 
-fn bound(
-    snapshot: &Snapshot,
-    node: &Node,
-    service: &Service,
-    port: &ServicePort,
-    [a, b]: [u8; 2],
-) -> Option<Listener> {
+fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort, [a, b]: [u8; 2]) -> Option<Listener> {
     let [c, d] = service.index?.to_be_bytes();
     let name = service.cluster_name(port.number, None);
     let chain = |protocols: &[&str], filter| FilterChain {
@@ -148,7 +142,8 @@ pub(crate) fn access_log(node: &Node) -> Vec<AccessLog> {
     let format = match node.access_log_format.as_deref() {
         None | Some("") => AccessLogFormat::Standard,
         Some("json") => {
-            let keys: BTreeMap<_, _> = JSON_LOG.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect();
+            let keys: BTreeMap<_, _> =
+                JSON_LOG.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect();
             AccessLogFormat::Json(keys)
         }
         Some(text) => AccessLogFormat::Text(text.to_owned()),

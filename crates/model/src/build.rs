@@ -75,6 +75,7 @@ fn workloads(resources: &[Arc<Resource>], problems: &mut Vec<Problem>) -> Vec<Ar
 }
 
 pub(crate) fn resolve(host: &str, namespace: &str, domain: &str) -> Option<ServiceKey> {
+    let host = &*host.to_ascii_lowercase();
     let host = host.strip_suffix('.').unwrap_or(host);
     let local = host.strip_suffix(domain).and_then(|rest| rest.strip_suffix(".svc."));
     let short = local.or_else(|| host.strip_suffix(".svc")).unwrap_or(host);

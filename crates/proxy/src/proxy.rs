@@ -27,7 +27,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 use self::sockets::SocketTable;
 use crate::admin::Admin;
 use crate::dns::NameTable;
-use crate::stats::Stats;
+use crate::stats::{Stats, StatsSettings};
 use crate::worker::{Command, Plan, WorkerSeed};
 
 /// The data plane.
@@ -76,6 +76,7 @@ struct Inner {
     names: Option<Names>,
     ready: Mutex<Option<ReadyGuard>>,
     admin: Option<SocketAddr>,
+    stats: Stats,
     tasks: Tasks,
 }
 
@@ -112,7 +113,13 @@ impl Proxy {
     ) -> Result<ProxyHandle, StartError> {
         let ready = readiness.guard("configuration");
         let tasks = Tasks::new();
-        let stats = Stats::register(&registry);
+        let settings = StatsSettings {
+            workload: config.workload.clone(),
+            identity: Some(identity.current().id.clone()),
+            mesh_domain: config.mesh_domain.clone(),
+            max_series: config.max_series,
+        };
+        let stats = Stats::register(&registry, settings);
         let count = config.workers.map_or_else(default_threads, usize::from);
         let workers = (0..count)
             .map(|index| start_worker(index, &config, identity.clone(), &stats))
@@ -126,6 +133,7 @@ impl Proxy {
             names,
             ready: Mutex::new(Some(ready)),
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
+            stats,
             tasks,
         };
         let handle = ProxyHandle { inner: Arc::new(inner) };
@@ -147,7 +155,7 @@ fn start_worker(
 ) -> Result<WorkerHandle, StartError> {
     let seed = WorkerSeed {
         index,
-        stats: stats.worker(index),
+        stats: stats.worker(),
         identity,
         handshake_timeout: config.handshake_timeout,
         random: rand::random(),
@@ -207,6 +215,7 @@ impl ProxyHandle {
             }
         }
         inner.config.store(plan.config.clone());
+        inner.stats.config_applied(rejections.len() as u64);
         if let Some(ready) = inner.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
             ready.release();
         }

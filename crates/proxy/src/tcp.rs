@@ -23,7 +23,7 @@ use crate::connection::Connection;
 use crate::exchange::{Exchange, NoHeaders, Protocol};
 use crate::flags::ResponseFlags;
 use crate::stream::Stream;
-use crate::upstream::{Outcome, Pick};
+use crate::upstream::Outcome;
 use crate::worker::Worker;
 
 /// How one filter chain proxies TCP, on one worker.
@@ -43,40 +43,54 @@ pub(crate) async fn serve(
     worker: &Rc<Worker>,
 ) {
     let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
-    let mut pick = None;
     match upstream {
         Err(error) => {
             exchange.flags.insert(error.flag());
             exchange.upstream_failure = Some(error.to_string());
+            worker.stats.tcp_opened(&exchange, &connection);
         }
-        Ok(dialled) => pick = Some(carry(&mut downstream, first_bytes, dialled, &mut exchange, manager).await),
+        Ok(dialled) => {
+            let Dialled { cluster, mut pick, stream, first_bytes: answer, permit } = dialled;
+            exchange.cluster = Some(cluster.config.clone());
+            exchange.upstream = Some(pick.endpoint().address);
+            exchange.upstream_local = stream.tcp().local_addr().ok();
+            exchange.workload = worker.stats.workload(&pick.endpoint().workload);
+            exchange.attempts = 1;
+            worker.stats.tcp_opened(&exchange, &connection);
+            if carry(&mut downstream, stream, (first_bytes, answer), &mut exchange, manager).await == Verdict::CutUnheard {
+                pick.report(Outcome::Reset);
+            }
+            drop(permit);
+        }
     }
     drop(downstream);
     exchange.finish(worker.now());
-    let endpoint = pick.as_ref().map(Pick::endpoint);
-    worker.stats.record(&exchange, &connection, exchange.cluster.as_deref(), endpoint);
+    worker.stats.tcp_closed(&exchange, &connection);
     manager.access_log.log(&exchange, &connection, &NoHeaders, &NoHeaders);
+}
+
+/// What the end of a connection says about the endpoint.
+#[derive(Debug, Eq, PartialEq)]
+enum Verdict {
+    /// It cut the connection before it had said a word.
+    CutUnheard,
+    Fine,
 }
 
 async fn carry(
     downstream: &mut Stream,
-    first_bytes: BytesMut,
-    dialled: Dialled,
+    mut upstream: Stream,
+    first: (BytesMut, BytesMut),
     exchange: &mut Exchange,
     manager: &TcpManager,
-) -> Pick {
-    let Dialled { cluster, mut pick, stream: mut upstream, first_bytes: first_answer, permit } = dialled;
-    exchange.cluster = Some(cluster.config.clone());
-    exchange.upstream = Some(pick.endpoint().address);
-    exchange.upstream_local = upstream.tcp().local_addr().ok();
-    exchange.attempts = 1;
+) -> Verdict {
     let counts = Counts::default();
-    let end = copy_both(downstream, &mut upstream, (first_bytes, first_answer), manager.config.idle_timeout, &counts).await;
+    let end = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts).await;
     exchange.bytes_received = counts.to_upstream.get();
     exchange.bytes_sent = counts.to_downstream.get();
     match end {
         CopyEnd::Closed => {}
-        CopyEnd::Downstream(_) => exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION),
+        CopyEnd::Downstream => exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION),
         CopyEnd::Idle => {
             exchange.flags.insert(ResponseFlags::STREAM_IDLE_TIMEOUT);
             exchange.termination_details = Cow::Borrowed("tcp_idle_timeout");
@@ -84,12 +98,10 @@ async fn carry(
         CopyEnd::Upstream(error) => {
             exchange.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION);
             exchange.upstream_failure = Some(error.to_string());
-            // An endpoint that cuts connections before it says a word counts against it.
-            if counts.to_downstream.get() == 0 {
-                pick.report(Outcome::Reset);
+            if exchange.bytes_sent == 0 {
+                return Verdict::CutUnheard;
             }
         }
     }
-    drop(permit);
-    pick
+    Verdict::Fine
 }

@@ -1,34 +1,13 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use leno_identity::Identity;
-use leno_ir::Config;
 use leno_runtime::Tasks;
 use leno_telemetry::Registry;
-use leno_xds::Rejection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use crate::XdsClientConfig;
 use crate::driver::Driver;
 use crate::metrics::Metrics;
-
-/// A configuration to run, complete as far as the control plane has sent what belongs to it.
-#[derive(Debug)]
-pub struct Update {
-    pub config: Arc<Config>,
-    pub origin: Origin,
-    /// What the proxy could not use, once it runs the rest; it keeps the last good version of each. Dropped unsent, all
-    /// that is new counts as rejected. The next update comes only after this.
-    pub reply: oneshot::Sender<Vec<Rejection>>,
-}
-
-/// Where a configuration comes from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Origin {
-    Control,
-    /// Saved by an earlier run; the control plane has not been heard yet.
-    Disk,
-}
+use crate::{Update, XdsClientConfig};
 
 /// Keeps a stream to the control plane for as long as its tasks run.
 #[derive(Debug)]

@@ -19,29 +19,14 @@ mod tests;
 mod value;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use leno_ir::{Config, RouteSource};
 use leno_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
-use crate::ResourceKind;
+use crate::{Rejection, ResourceKind};
 use kind::ClientKind;
 pub use persist::PersistError;
 use value::Value;
-
-/// A resource that is not used, and why.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Rejection {
-    pub kind: ResourceKind,
-    pub name: String,
-    pub reason: String,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.reason)
-    }
-}
 
 /// The client's half of a delta stream, and what outlives the stream.
 #[derive(Debug, Default)]

@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod kind;
+mod rejection;
 mod resource;
 mod secret;
 mod server;
 
 pub use kind::ResourceKind;
+pub use rejection::Rejection;
 pub use resource::Resource;
 pub use secret::{encode_identity_secret, encode_roots_secret};
 pub use server::{DeltaServer, FullServer, Pacing, Report, Verdict};

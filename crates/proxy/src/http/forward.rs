@@ -140,7 +140,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         let table = self.table().ok_or(Failure::NoRoute)?;
         let matched = table.route(&*self.request, self.context.worker.random()).ok_or(Failure::NoRoute)?;
         let (host, route): (&VirtualHost, &Route) = (matched.virtual_host, matched.route);
-        self.exchange.route_name = Some(matched.name.clone());
+        self.exchange.route_name = matched.route_name();
         match &route.action {
             RouteAction::Direct(direct) => {
                 self.exchange.details = "direct_response".into();

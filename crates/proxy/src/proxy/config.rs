@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use leno_ir::WorkloadLabels;
+
 use crate::dns::Block;
 
 /// How a proxy runs; what it serves comes later, as `ir::Config`.
@@ -15,11 +17,24 @@ pub struct ProxyConfig {
     /// TLS from the first byte to the end of the handshake, and the time a client may take to show its protocol where no
     /// upstream can be waiting to speak first. Envoy: 15 s.
     pub handshake_timeout: Duration,
+    /// Who this proxy stands before, for metric labels.
+    pub workload: WorkloadLabels,
+    pub mesh_domain: String,
+    /// Label sets a worker keeps per kind of traffic; what exceeds them is counted under `other`.
+    pub max_series: usize,
 }
 
 impl Default for ProxyConfig {
     fn default() -> Self {
-        Self { workers: None, admin: None, dns: None, handshake_timeout: Duration::from_secs(15) }
+        Self {
+            workers: None,
+            admin: None,
+            dns: None,
+            handshake_timeout: Duration::from_secs(15),
+            workload: WorkloadLabels::default(),
+            mesh_domain: "cluster.local".to_owned(),
+            max_series: 10_000,
+        }
     }
 }
 

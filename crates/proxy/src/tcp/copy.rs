@@ -32,7 +32,7 @@ pub(crate) struct Counts {
 pub(super) enum CopyEnd {
     /// Both sides closed in order.
     Closed,
-    Downstream(io::Error),
+    Downstream,
     Idle,
     Upstream(io::Error),
 }
@@ -50,12 +50,12 @@ pub(super) async fn copy_both(
     let copying = poll_fn(|cx| {
         // Each direction fails on reading one side or on writing the other.
         let up = up.poll(cx, downstream, upstream, &counts.to_upstream).map_err(|error| match error {
-            CopyError::Read(error) => CopyEnd::Downstream(error),
+            CopyError::Read(_) => CopyEnd::Downstream,
             CopyError::Write(error) => CopyEnd::Upstream(error),
         })?;
         let down = down.poll(cx, upstream, downstream, &counts.to_downstream).map_err(|error| match error {
             CopyError::Read(error) => CopyEnd::Upstream(error),
-            CopyError::Write(error) => CopyEnd::Downstream(error),
+            CopyError::Write(_) => CopyEnd::Downstream,
         })?;
         if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     });

@@ -5,8 +5,8 @@ use leno_proto::envoy::service::discovery::v3::{
 };
 use leno_proto::google::rpc::Status;
 
-use super::{Rejection, Value};
-use crate::ResourceKind;
+use super::Value;
+use crate::{Rejection, ResourceKind};
 
 /// `google.rpc.Code.INVALID_ARGUMENT`: the code of a NACK.
 const INVALID_ARGUMENT: i32 = 3;

@@ -7,8 +7,8 @@ use leno_ir::{
 use leno_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 use leno_proto::google::protobuf::Any;
 
-use super::{DeltaClient, PersistError, Rejection};
-use crate::{DeltaServer, Pacing, ResourceKind, Verdict, codec};
+use super::{DeltaClient, PersistError};
+use crate::{DeltaServer, Pacing, Rejection, ResourceKind, Verdict, codec};
 
 const NODE: &str = "reviews-1.default";
 

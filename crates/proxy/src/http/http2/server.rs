@@ -94,7 +94,7 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
                 active.count.set(active.count.get() + 1);
                 let guard = ActiveGuard(active.clone());
                 let context = context.clone();
-                let tasks = context.worker.tasks().clone();
+                let tasks = context.worker.connections().clone();
                 tasks.spawn_local("http2-stream", async move {
                     serve_stream(request, responder, &context).await;
                     drop(guard);

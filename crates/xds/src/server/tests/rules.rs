@@ -2,7 +2,7 @@ use leno_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDisc
 use leno_proto::google::rpc::Status;
 
 use super::resource;
-use crate::ResourceKind::{Cluster, Endpoints, Listener, Secret};
+use crate::ResourceKind::{Cluster, Endpoints, Listener, RouteTable, Secret};
 use crate::{DeltaServer, FullServer, Pacing, ResourceKind, Verdict};
 
 fn subscribe(kind: ResourceKind, names: &[&str]) -> DeltaDiscoveryRequest {
@@ -200,4 +200,45 @@ fn full_state_repeats_clusters_but_not_endpoints() {
         server.set(kind, resource(kind, "a", "2"));
         assert_eq!(server.poll_response().expect("the change").0.resources.len(), repeated);
     }
+}
+
+/// Envoy accepts clusters only when they are warm, that is when their endpoints and secrets have come.
+#[test]
+fn endpoints_do_not_wait_for_clusters_but_listeners_do() {
+    let mut server = DeltaServer::new(Pacing::Stepwise);
+    for kind in [Cluster, Endpoints, Listener] {
+        server.set(kind, resource(kind, "a", "1"));
+    }
+    server.handle(&subscribe(Cluster, &[]));
+    server.handle(&subscribe(Listener, &[]));
+    let clusters = next(&mut server);
+    assert_eq!(clusters.type_url, Cluster.type_url());
+    assert!(server.poll_response().is_none());
+    server.handle(&subscribe(Endpoints, &["a"]));
+    let endpoints = next(&mut server);
+    assert_eq!(names(&endpoints), ["a"]);
+    server.handle(&ack(&endpoints));
+    assert!(server.poll_response().is_none());
+    server.handle(&ack(&clusters));
+    assert_eq!(next(&mut server).type_url, Listener.type_url());
+}
+
+/// Leno's proxy answers when it has applied the whole, so what it asks for must come although something is unanswered.
+#[test]
+fn what_an_atomic_client_waits_for_is_never_held_back() {
+    let mut server = DeltaServer::new(Pacing::Atomic);
+    server.set(Cluster, resource(Cluster, "a", "1"));
+    server.set(RouteTable, resource(RouteTable, "a", "1"));
+    server.handle(&subscribe(Cluster, &[]));
+    next(&mut server);
+    server.set(Cluster, resource(Cluster, "b", "1"));
+    server.handle(&subscribe(Listener, &[]));
+    assert_eq!(next(&mut server).type_url, Listener.type_url());
+    server.handle(&subscribe(RouteTable, &["a"]));
+    let routes = next(&mut server);
+    assert_eq!(names(&routes), ["a"]);
+    server.handle(&ack(&routes));
+    // A later change may refer to the cluster that is still to come, so it waits for that.
+    server.set(RouteTable, resource(RouteTable, "a", "2"));
+    assert!(server.poll_response().is_none());
 }

@@ -1,0 +1,71 @@
+//! Problems name the line and the nearest valid word, and one bad document stops no other.
+
+use leno_api::{Kind, Resource, parse};
+
+const BROKEN: &str = r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews }
+spec:
+  hosts: [reviews]
+  http:
+    - route:
+        - destination:
+            hots: reviews
+            subset: v1
+          weight: -5
+      timeout: 5 seconds
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: shop }
+spec: { selector: { app: web }, ports: [{ name: http, port: 80, targetPort: 9080 }] }
+---
+apiVersion: v1
+kind: Servce
+metadata: { name: x }
+---
+a: [
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+"#;
+
+#[test]
+fn every_problem_of_every_document_is_found() {
+    let parsed = parse("shop.yaml", BROKEN);
+    let shown: Vec<_> = parsed.problems.iter().map(|problem| (problem.line, problem.field.as_str())).collect();
+    assert_eq!(
+        shown,
+        [
+            (9, "spec.http[0].route[0].destination.hots"),
+            (11, "spec.http[0].route[0].weight"),
+            (12, "spec.http[0].timeout"),
+            (20, "kind"),
+            (23, ""),
+        ],
+        "{:#?}",
+        parsed.problems
+    );
+    assert_eq!(parsed.problems[0].message, "unknown field `hots`, did you mean `host`?");
+    assert_eq!(parsed.problems[3].message, "unknown kind `Servce`, did you mean `Service`?");
+    let keys: Vec<_> = parsed.resources.iter().map(|located| located.value.key().to_string()).collect();
+    assert_eq!(keys, ["Service shop/web"]);
+    assert_eq!(parsed.skipped.len(), 1);
+}
+
+#[test]
+fn json_and_yaml_give_the_object_back() {
+    let parsed = parse("shop.yaml", BROKEN);
+    let resource = &parsed.resources[0].value;
+    assert_eq!(resource.kind(), Kind::Service);
+    assert_eq!(Resource::from_json(&resource.to_json()).as_ref(), Ok(resource));
+    assert_eq!(parse("", &resource.to_yaml()).resources.first().map(|located| &located.value), Some(resource));
+}
+
+#[test]
+fn ports_of_workloads_may_be_named_by_number() {
+    let text = "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: { name: a }\nspec: { address: 127.0.0.2, ports: { \"9080\": 41234, 9090: 7 } }\n";
+    let parsed = parse("", text);
+    assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
+}

@@ -1,0 +1,92 @@
+use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, VirtualHost};
+use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
+
+use crate::{forward, gateway_route, listener, virtual_service};
+
+/// Listener and route table of the forward proxy.
+pub(crate) const PROXY_TABLE: &str = "http_proxy";
+
+/// A table for each port on which HTTP may be spoken.
+pub(crate) fn compile(snapshot: &Snapshot, service: &Service, problems: &mut Vec<Problem>) -> Vec<RouteTable> {
+    let http = service.ports.iter().filter(|port| port.protocol.may_be_http());
+    http.map(|port| table(snapshot, service, port, problems)).collect()
+}
+
+fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &mut Vec<Problem>) -> RouteTable {
+    let name = service.cluster_name(port.number, None);
+    let routes = match &service.rules {
+        Rules::HttpRoutes(routes) => gateway_route::compile(snapshot, service, port, routes, problems),
+        Rules::VirtualService(object) if !object.spec.http.is_empty() => {
+            Some(virtual_service::compile(snapshot, port, object, problems))
+        }
+        Rules::Default | Rules::VirtualService(_) => None,
+    };
+    let host = VirtualHost {
+        name: format!("{}:{}", service.fqdn, port.number),
+        // The listener's address is the service's alone: whatever the request calls it, it is meant.
+        domains: vec!["*".to_owned()],
+        routes: routes.unwrap_or_else(|| vec![default_route(service, port)]),
+        ..VirtualHost::default()
+    };
+    RouteTable { name, virtual_hosts: vec![host] }
+}
+
+fn default_route(service: &Service, port: &ServicePort) -> Route {
+    let mut forward = Forward::to(service.cluster_name(port.number, None));
+    forward.retry = Some(forward::default_retry());
+    Route {
+        name: "default".to_owned(),
+        matches: RouteMatch::any(),
+        action: RouteAction::Forward(Box::new(forward)),
+        request_headers: Default::default(),
+        response_headers: Default::default(),
+    }
+}
+
+/// The forward proxy's table for applications in `namespace`: the same routes, chosen by authority.
+pub(crate) fn proxy_table<'a>(
+    snapshot: &Snapshot,
+    namespace: &str,
+    table_of: impl Fn(&Service, &str) -> Option<&'a RouteTable>,
+) -> RouteTable {
+    let mut table = RouteTable { name: PROXY_TABLE.to_owned(), virtual_hosts: Vec::new() };
+    for service in snapshot.services.values() {
+        for port in &service.ports {
+            let Some(routes) = table_of(service, &service.cluster_name(port.number, None)) else { continue };
+            let bare = port.number == 80 || service.ports.len() == 1;
+            let domains = listener::hosts(snapshot, service, namespace).into_iter().flat_map(|host| {
+                let with_port = format!("{host}:{}", port.number);
+                [Some(with_port), bare.then_some(host)].into_iter().flatten()
+            });
+            let domains: Vec<_> = domains.collect();
+            let hosts = routes.virtual_hosts.iter();
+            table.virtual_hosts.extend(hosts.map(|host| VirtualHost { domains: domains.clone(), ..host.clone() }));
+        }
+    }
+    table
+}
+
+/// gRPC knows no prefix that ends at a slash: the same as a pattern.
+pub(crate) fn for_grpc(table: &RouteTable) -> RouteTable {
+    let mut table = table.clone();
+    let routes = table.virtual_hosts.iter_mut().flat_map(|host| &mut host.routes);
+    for path in routes.map(|route| &mut route.matches.path) {
+        let PathMatch::PathSeparatedPrefix { text, ignore_case } = &*path else { continue };
+        let flag = if *ignore_case { "(?i)" } else { "" };
+        if let Ok(pattern) = Pattern::new(&format!("{flag}{}(/.*)?", escape(text))) {
+            *path = PathMatch::Regex(pattern);
+        }
+    }
+    table
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '/' | '-' | '_' | '%' | '~' | ' ') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}

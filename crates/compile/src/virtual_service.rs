@@ -1,0 +1,236 @@
+//! VirtualService to routes.
+
+use leno_ir::{
+    Forward, HeaderMatch, HeaderMatchKind, Mirror, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect,
+    RedirectPath, Rewrite, Route, RouteAction, RouteMatch, StringMatch, WeightedCluster,
+};
+use leno_model::api::{self, Destination, HttpMatch, HttpRoute, Kind, Percent, ResourceKey, VirtualService};
+use leno_model::{Problem, ServicePort, Snapshot};
+use leno_names::Fraction;
+
+use crate::{forward, headers};
+
+/// The routes that hold on `port`, in the order written.
+pub(crate) fn compile(
+    snapshot: &Snapshot,
+    port: &ServicePort,
+    object: &VirtualService,
+    problems: &mut Vec<Problem>,
+) -> Vec<Route> {
+    let key = ResourceKey::new(Kind::VirtualService, object.metadata.namespace(), &object.metadata.name);
+    let mut compiling = Compiling { snapshot, port, object, key, problems };
+    let mut routes = Vec::new();
+    for (index, route) in object.spec.http.iter().enumerate() {
+        let Some(action) = compiling.action(route, index) else { continue };
+        for matches in compiling.matches(route, index) {
+            routes.push(Route {
+                name: route.name.clone().unwrap_or_else(|| format!("{}.{}", object.metadata.name, index)),
+                action: action_for(&action, route, &matches),
+                matches,
+                request_headers: headers::istio(&route.headers.request),
+                response_headers: headers::istio(&route.headers.response),
+            });
+        }
+    }
+    routes
+}
+
+struct Compiling<'a> {
+    snapshot: &'a Snapshot,
+    port: &'a ServicePort,
+    object: &'a VirtualService,
+    key: ResourceKey,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Compiling<'_> {
+    fn matches(&mut self, route: &HttpRoute, index: usize) -> Vec<RouteMatch> {
+        if route.r#match.is_empty() {
+            return vec![RouteMatch::any()];
+        }
+        let mut all = Vec::new();
+        for (number, condition) in route.r#match.iter().enumerate() {
+            let elsewhere = condition.port.is_some_and(|port| port != self.port.number)
+                || !(condition.gateways.is_empty() || condition.gateways.iter().any(|gateway| gateway == "mesh"));
+            if elsewhere {
+                continue;
+            }
+            if !condition.source_labels.is_empty() || condition.source_namespace.is_some() {
+                // Without the condition the route would take requests that it was not written for.
+                let field = format!("spec.http[{index}].match[{number}]");
+                let message = "this match is left out: matching the source is not supported yet";
+                self.problems.push(Problem::error(&self.key, field, "left_out", message));
+                continue;
+            }
+            all.extend(route_match(condition));
+        }
+        all
+    }
+
+    fn action(&mut self, route: &HttpRoute, index: usize) -> Option<RouteAction> {
+        let at = format!("spec.http[{index}]");
+        if let Some(redirect) = &route.redirect {
+            return Some(RouteAction::Redirect(self::redirect(redirect)));
+        }
+        if let Some(direct) = &route.direct_response {
+            let body = direct.body.as_ref().and_then(|body| body.string.clone()).unwrap_or_default();
+            return Some(RouteAction::Direct(leno_ir::DirectResponse { status: direct.status, body }));
+        }
+        if route.route.is_empty() {
+            return None;
+        }
+        let single = route.route.len() == 1;
+        let mut clusters = Vec::new();
+        for (number, target) in route.route.iter().enumerate() {
+            let name = self.cluster(&target.destination, &format!("{at}.route[{number}].destination"));
+            let mut cluster = WeightedCluster::new(name, target.weight.unwrap_or(u32::from(single)));
+            cluster.request_headers = headers::istio(&target.headers.request);
+            cluster.response_headers = headers::istio(&target.headers.response);
+            clusters.push(cluster);
+        }
+        let (retry, unknown) = forward::retry(route.retries.as_ref());
+        for word in unknown {
+            let message = format!("unknown condition \"{word}\"; it is left out");
+            let field = format!("{at}.retries.retryOn");
+            self.problems.push(Problem::error(&self.key, field, "unknown_retry_condition", message));
+        }
+        Some(RouteAction::Forward(Box::new(Forward {
+            clusters,
+            timeout: route.timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero()),
+            idle_timeout: None,
+            retry,
+            rewrite: None,
+            host_rewrite: route
+                .rewrite
+                .as_ref()
+                .and_then(|rewrite| rewrite.authority.clone())
+                .or_else(|| headers::authority(&route.headers.request)),
+            mirrors: self.mirrors(route, &at),
+        })))
+    }
+
+    /// A name that no cluster has makes the proxy answer 503, as in Istio.
+    fn cluster(&mut self, destination: &Destination, at: &str) -> String {
+        let namespace = self.object.metadata.namespace();
+        let wanted = destination.port.as_ref().map(|port| port.number);
+        let subset = destination.subset.as_deref();
+        let Some(service) = self.snapshot.service(&destination.host, namespace) else {
+            let message = format!("no service of the mesh is called \"{}\"; requests get 503", destination.host);
+            self.problems.push(Problem::error(&self.key, format!("{at}.host"), "unknown_host", message));
+            let port = wanted.unwrap_or(self.port.number);
+            return format!("outbound|{port}|{}|{}", subset.unwrap_or_default(), destination.host);
+        };
+        // Without a port: the one that was called, or the only one there is.
+        let only = (service.ports.len() == 1).then(|| service.ports.first().map(|port| port.number)).flatten();
+        let same = service.port(self.port.number).map(|port| port.number);
+        let port = wanted.or(same).or(only).unwrap_or(self.port.number);
+        if service.port(port).is_none() {
+            let message = format!("service {} has no port {port}; requests get 503", service.key);
+            self.problems.push(Problem::error(&self.key, format!("{at}.port"), "unknown_port", message));
+        }
+        if let Some(subset) = subset.filter(|name| service.subsets().iter().all(|subset| subset.name != *name)) {
+            let message = format!("no DestinationRule of {} has a subset \"{subset}\"; requests get 503", service.key);
+            self.problems.push(Problem::error(&self.key, format!("{at}.subset"), "unknown_subset", message));
+        }
+        service.cluster_name(port, subset)
+    }
+
+    fn mirrors(&mut self, route: &HttpRoute, at: &str) -> Vec<Mirror> {
+        let mut mirrors = Vec::new();
+        if let Some(destination) = &route.mirror {
+            let old = route.mirror_percent.map(|percent| Percent { value: f64::from(percent) });
+            let share = route.mirror_percentage.as_ref().or(old.as_ref());
+            mirrors.push(Mirror {
+                cluster: self.cluster(destination, &format!("{at}.mirror")),
+                fraction: fraction(share),
+            });
+        }
+        for (number, mirror) in route.mirrors.iter().enumerate() {
+            let cluster = self.cluster(&mirror.destination, &format!("{at}.mirrors[{number}].destination"));
+            mirrors.push(Mirror { cluster, fraction: fraction(mirror.percentage.as_ref()) });
+        }
+        mirrors
+    }
+}
+
+fn fraction(percent: Option<&Percent>) -> Fraction {
+    percent.map_or(Fraction::ONE, |percent| Fraction::from_percent_f64(percent.value).unwrap_or(Fraction::ONE))
+}
+
+/// A rewrite replaces what the route's own condition matched.
+fn action_for(action: &RouteAction, route: &HttpRoute, matches: &RouteMatch) -> RouteAction {
+    let mut action = action.clone();
+    if let (RouteAction::Forward(forward), Some(rewrite)) = (&mut action, &route.rewrite) {
+        let regex = rewrite
+            .uri_regex_rewrite
+            .as_ref()
+            .map(|regex| Rewrite::Regex { pattern: regex.r#match.clone(), substitution: regex.rewrite.clone() });
+        let uri = rewrite.uri.clone().map(|uri| match matches.path {
+            PathMatch::Prefix { .. } | PathMatch::PathSeparatedPrefix { .. } => Rewrite::Prefix(uri),
+            PathMatch::Exact { .. } | PathMatch::Regex(_) => Rewrite::Path(uri),
+        });
+        forward.rewrite = uri.or(regex);
+    }
+    action
+}
+
+fn redirect(written: &api::HttpRedirect) -> Redirect {
+    let full = written.uri.clone().map(RedirectPath::Full);
+    Redirect {
+        scheme: written.scheme.clone(),
+        host: written.authority.clone(),
+        port: written.port,
+        path: full.or_else(|| written.prefix_rewrite.clone().map(RedirectPath::Prefix)),
+        status: written.redirect_code.unwrap_or(301),
+        strip_query: false,
+    }
+}
+
+/// `None` when a pattern is not usable; those were reported when the object was read.
+fn route_match(condition: &HttpMatch) -> Option<RouteMatch> {
+    let mut matches = RouteMatch::any();
+    if let Some(uri) = &condition.uri {
+        let ignore_case = condition.ignore_uri_case == Some(true);
+        matches.path = match (&uri.exact, &uri.prefix, &uri.regex) {
+            (Some(text), ..) => PathMatch::Exact { text: text.clone(), ignore_case },
+            (_, Some(text), _) => PathMatch::Prefix { text: text.clone(), ignore_case },
+            (.., Some(pattern)) => PathMatch::Regex(Pattern::new(pattern).ok()?),
+            _ => matches.path,
+        };
+    }
+    let pseudo = [(":authority", &condition.authority), (":method", &condition.method), (":scheme", &condition.scheme)];
+    for (name, text) in pseudo {
+        if let Some(text) = text {
+            matches.headers.push(header(name, text, false)?);
+        }
+    }
+    for (name, text) in &condition.headers {
+        matches.headers.push(header(name, text, false)?);
+    }
+    for (name, text) in &condition.without_headers {
+        matches.headers.push(header(name, text, true)?);
+    }
+    for (name, text) in &condition.query_params {
+        let kind = string_match(text)?.map_or(QueryMatchKind::Present(true), QueryMatchKind::Value);
+        matches.query.push(QueryMatch { name: name.clone(), kind });
+    }
+    Some(matches)
+}
+
+fn header(name: &str, text: &api::StringMatch, without: bool) -> Option<HeaderMatch> {
+    let value = string_match(text)?;
+    let kind = value.map_or(HeaderMatchKind::Present(true), HeaderMatchKind::Value);
+    // A header that is absent does not have the value: `withoutHeaders` holds.
+    let treat_missing_as_empty = without && matches!(kind, HeaderMatchKind::Value(_));
+    Some(HeaderMatch { name: name.to_ascii_lowercase(), kind, invert: without, treat_missing_as_empty })
+}
+
+/// `Some(None)`: any value.
+fn string_match(text: &api::StringMatch) -> Option<Option<StringMatch>> {
+    Some(match (&text.exact, &text.prefix, &text.regex) {
+        (Some(text), ..) => Some(StringMatch::exact(text)),
+        (_, Some(text), _) => Some(StringMatch::prefix(text)),
+        (.., Some(pattern)) => Some(StringMatch::Regex(Pattern::new(pattern).ok()?)),
+        _ => None,
+    })
+}

@@ -1,0 +1,112 @@
+//! `testdata/<case>/in.yaml` compiles to `out.yaml`, whatever the order of its objects. `UPDATE=1` rewrites.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use leno_compile::{Compiler, compile};
+use leno_ir::{Flavor, Node, WorkloadPort};
+use leno_model::api::{Resource, parse};
+use leno_model::{MeshSettings, Snapshot, service_keys};
+
+fn node(flavor: Flavor) -> Node {
+    let port = WorkloadPort {
+        app: 9080,
+        app_address: "127.0.0.1:9080".parse().unwrap(),
+        inbound: 15006,
+        protocol: String::new(),
+    };
+    Node {
+        id: "web-1.default".to_owned(),
+        flavor,
+        locality: Default::default(),
+        namespace: "default".to_owned(),
+        service_account: "web".to_owned(),
+        workload: "web-1".to_owned(),
+        service: Some("web".to_owned()),
+        labels: BTreeMap::new(),
+        address: Some("127.0.0.9".parse().unwrap()),
+        ports: vec![port],
+        outbound_prefix: Some([127, 9]),
+        http_proxy: Some("127.9.0.1:15001".parse().unwrap()),
+        access_log: Some("-".to_owned()),
+        access_log_format: None,
+    }
+}
+
+fn load(case: &Path) -> Vec<Arc<Resource>> {
+    let parsed = parse("in.yaml", &std::fs::read_to_string(case.join("in.yaml")).unwrap());
+    assert!(parsed.problems.is_empty(), "{:#?}", parsed.problems);
+    parsed.resources.into_iter().map(|located| Arc::new(located.value)).collect()
+}
+
+fn snapshot(resources: &[Arc<Resource>]) -> (Snapshot, Vec<String>) {
+    let indices = service_keys(resources).into_iter().zip(256..).collect();
+    let settings = MeshSettings::new("cluster.local".parse().unwrap());
+    let (snapshot, problems) = Snapshot::build(resources, &settings, &indices);
+    (snapshot, problems.iter().map(ToString::to_string).collect())
+}
+
+fn output(resources: &[Arc<Resource>]) -> String {
+    let (snapshot, mut problems) = snapshot(resources);
+    let mut text = String::new();
+    for flavor in [Flavor::Leno, Flavor::Grpc, Flavor::Envoy] {
+        let compiled = compile(&snapshot, &node(flavor));
+        if flavor == Flavor::Leno {
+            problems.extend(compiled.problems.iter().map(ToString::to_string));
+            text.push_str(&serde_saphyr::to_string(&BTreeMap::from([("problems", &problems)])).unwrap());
+        }
+        text.push_str("---\n");
+        text.push_str(&serde_saphyr::to_string(&compiled.config).unwrap());
+    }
+    text
+}
+
+#[test]
+fn cases_compile_as_recorded_in_any_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    for case in std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path()) {
+        let mut resources = load(&case);
+        let text = output(&resources);
+        for _ in 0..resources.len() {
+            resources.rotate_left(1);
+            assert_eq!(output(&resources), text, "{} depends on the order", case.display());
+        }
+        resources.reverse();
+        assert_eq!(output(&resources), text, "{} depends on the order", case.display());
+        let file = case.join("out.yaml");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), text, "{} (UPDATE=1 rewrites)", case.display());
+    }
+}
+
+#[test]
+fn one_new_endpoint_changes_one_services_endpoint_sets_and_nothing_else() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/bookinfo");
+    let mut resources = load(&case);
+    let mut compiler = Compiler::new();
+    compiler.update(&Arc::new(snapshot(&resources).0));
+    let before = compiler.node(&node(Flavor::Leno));
+    let extra = "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: { name: reviews-v1-b }\nspec: { address: 127.0.1.9, labels: { app: reviews, version: v1 }, serviceAccount: reviews }\n";
+    resources.push(Arc::new(parse("", extra).resources.remove(0).value));
+    compiler.update(&Arc::new(snapshot(&resources).0));
+    let after = compiler.node(&node(Flavor::Leno));
+    let same = before.clusters.iter().all(|(name, cluster)| Arc::ptr_eq(cluster, &after.clusters[name]))
+        && before.route_tables.iter().all(|(name, table)| Arc::ptr_eq(table, &after.route_tables[name]))
+        && before.listeners.iter().all(|(name, listener)| Arc::ptr_eq(listener, &after.listeners[name]));
+    assert!(same);
+    let changed: Vec<_> = before
+        .endpoints
+        .iter()
+        .filter(|(name, set)| !Arc::ptr_eq(set, &after.endpoints[*name]))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        changed,
+        ["outbound|9080|v1|reviews.default.svc.cluster.local", "outbound|9080||reviews.default.svc.cluster.local"]
+    );
+}

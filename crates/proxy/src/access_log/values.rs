@@ -1,0 +1,147 @@
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use leno_telemetry::access_log::{Field, Values};
+
+use crate::connection::Connection;
+use crate::exchange::{Exchange, HeaderLookup};
+
+/// What the operators of one line read from.
+pub(super) struct LineValues<'a> {
+    pub(super) exchange: &'a Exchange,
+    pub(super) connection: &'a Connection,
+    pub(super) request: &'a dyn HeaderLookup,
+    pub(super) response: &'a dyn HeaderLookup,
+}
+
+impl Values for LineValues<'_> {
+    fn request_header(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.request.header(lower_case_name)
+    }
+
+    fn response_header(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.response.header(lower_case_name)
+    }
+
+    fn response_trailer(&self, _lower_case_name: &str) -> Option<&[u8]> {
+        None
+    }
+
+    fn start_time(&self) -> Duration {
+        self.exchange.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn write(&self, field: Field, out: &mut Vec<u8>) {
+        let (exchange, connection) = (self.exchange, self.connection);
+        match field {
+            Field::BytesReceived => number(exchange.bytes_received, out),
+            Field::BytesSent => number(exchange.bytes_sent, out),
+            Field::ConnectionTerminationDetails => text(&exchange.termination_details, out),
+            Field::DownstreamDirectRemoteAddress | Field::DownstreamRemoteAddress => address(Some(connection.remote), out),
+            Field::DownstreamDirectRemoteAddressWithoutPort | Field::DownstreamRemoteAddressWithoutPort => {
+                ip(connection.remote.ip(), out);
+            }
+            Field::DownstreamLocalAddress => address(Some(connection.local), out),
+            Field::DownstreamLocalAddressWithoutPort => ip(connection.local.ip(), out),
+            Field::DownstreamLocalPort => number(connection.local.port().into(), out),
+            Field::DownstreamLocalUriSan => display(connection.local_identity.as_ref(), out),
+            Field::DownstreamPeerUriSan => display(connection.peer.as_ref(), out),
+            Field::DownstreamRemotePort => number(connection.remote.port().into(), out),
+            Field::Duration => number(milliseconds(exchange.duration), out),
+            Field::GrpcStatus => text(exchange.grpc_status.map(grpc_name).unwrap_or_default(), out),
+            Field::GrpcStatusNumber => number_if(exchange.grpc_status.map(u64::from), out),
+            // The name of the machine says nothing that the workload's labels do not.
+            Field::Hostname => {}
+            Field::Protocol => text(exchange.protocol.version().unwrap_or_default(), out),
+            Field::RequestDuration => number_if(exchange.request_duration.map(milliseconds), out),
+            Field::RequestHeadersBytes => number(exchange.request_header_bytes, out),
+            Field::RequestedServerName => text(connection.server_name.as_deref().unwrap_or_default(), out),
+            Field::ResponseCode => number(exchange.status.into(), out),
+            Field::ResponseCodeDetails => text(&exchange.details, out),
+            Field::ResponseDuration => number_if(exchange.response_duration.map(milliseconds), out),
+            Field::ResponseFlags => list(exchange.flags.short_names(), out),
+            Field::ResponseFlagsLong => list(exchange.flags.long_names(), out),
+            Field::ResponseHeadersBytes => number(exchange.response_header_bytes, out),
+            Field::ResponseTxDuration => {
+                let since = exchange.response_duration.map(|first| exchange.duration.saturating_sub(first));
+                number_if(since.map(milliseconds), out);
+            }
+            Field::RouteName => text(exchange.route_name.as_deref().unwrap_or_default(), out),
+            Field::UpstreamCluster | Field::UpstreamClusterRaw => {
+                text(exchange.cluster.as_ref().map(|cluster| cluster.name.as_str()).unwrap_or_default(), out);
+            }
+            Field::UpstreamHost | Field::UpstreamRemoteAddress => address(exchange.upstream, out),
+            Field::UpstreamLocalAddress => address(exchange.upstream_local, out),
+            Field::UpstreamRemotePort => number_if(exchange.upstream.map(|address| address.port().into()), out),
+            Field::UpstreamRequestAttemptCount => number(exchange.attempts.into(), out),
+            Field::UpstreamTransportFailureReason => text(exchange.upstream_failure.as_deref().unwrap_or_default(), out),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn text(value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(value.as_bytes());
+}
+
+fn number(value: u64, out: &mut Vec<u8>) {
+    text(itoa::Buffer::new().format(value), out);
+}
+
+fn number_if(value: Option<u64>, out: &mut Vec<u8>) {
+    if let Some(value) = value {
+        number(value, out);
+    }
+}
+
+// Writing to a Vec cannot fail, here and below.
+fn display(value: Option<&impl std::fmt::Display>, out: &mut Vec<u8>) {
+    if let Some(value) = value {
+        let _ = write!(out, "{value}");
+    }
+}
+
+fn address(value: Option<SocketAddr>, out: &mut Vec<u8>) {
+    display(value.as_ref(), out);
+}
+
+fn ip(value: IpAddr, out: &mut Vec<u8>) {
+    display(Some(&value), out);
+}
+
+fn list(names: impl Iterator<Item = &'static str>, out: &mut Vec<u8>) {
+    for (at, name) in names.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        text(name, out);
+    }
+}
+
+/// Envoy's spelling of the codes of `google.rpc.Code`.
+fn grpc_name(status: u32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "Canceled",
+        "Unknown",
+        "InvalidArgument",
+        "DeadlineExceeded",
+        "NotFound",
+        "AlreadyExists",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "FailedPrecondition",
+        "Aborted",
+        "OutOfRange",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "Unauthenticated",
+    ];
+    usize::try_from(status).ok().and_then(|at| NAMES.get(at).copied()).unwrap_or("InvalidCode")
+}

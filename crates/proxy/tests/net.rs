@@ -1,0 +1,240 @@
+//! Listeners, TCP, detection, mutual TLS and drain of a running proxy, over loopback.
+
+mod net {
+    pub(crate) mod certificates;
+    pub(crate) mod harness;
+}
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use leno_ir::StringMatch;
+use leno_proxy::ResourceType;
+use net::certificates::Authority;
+use net::harness::{
+    Harness, Upstream, cluster, config, detecting_listener, mtls_cluster, read_all, tcp_listener, timely, with_server_tls,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+#[tokio::test]
+async fn bytes_flow_both_ways_and_a_half_closed_side_stays_open() {
+    let harness = Harness::start();
+    // Says how much it got only after the client has ended its side.
+    let upstream = Upstream::start(|mut stream| async move {
+        let sent = read_all(&mut stream).await;
+        stream.write_all(format!("got {}", sent.len()).as_bytes()).await.expect("client reads");
+    })
+    .await;
+    harness.apply(config([tcp_listener("tcp", "app")], [cluster("app", [upstream.address])])).await;
+    let mut client = harness.connect("tcp").await;
+    client.write_all(&vec![7; 1_000_000]).await.expect("proxy reads");
+    client.shutdown().await.expect("half-close");
+    assert_eq!(read_all(&mut client).await, b"got 1000000");
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn listeners_come_and_go_while_connections_live_on() {
+    let harness = Harness::start();
+    let echo = Upstream::echo().await;
+    harness.apply(config([tcp_listener("a", "app")], [cluster("app", [echo.address])])).await;
+    let mut client = harness.connect("a").await;
+    echo_once(&mut client, b"one").await;
+    let a = harness.address("a").await;
+
+    harness.apply(config([tcp_listener("b", "app")], [cluster("app", [echo.address])])).await;
+    echo_once(&mut client, b"two").await;
+    echo_once(&mut harness.connect("b").await, b"three").await;
+    assert!(TcpStream::connect(a).await.is_err(), "the removed listener still accepts");
+    drop(client);
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_cannot_bind_is_rejected_by_name_and_the_rest_runs() {
+    let harness = Harness::start();
+    let echo = Upstream::echo().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let mut blocked = tcp_listener("blocked", "app");
+    blocked.address = taken.local_addr().expect("bound");
+    let rejections = harness
+        .proxy
+        .apply(config([tcp_listener("fine", "app"), blocked], [cluster("app", [echo.address])]).into())
+        .await;
+    assert_eq!(rejections.len(), 1);
+    assert_eq!((rejections[0].resource_type, rejections[0].name.as_str()), (ResourceType::Listener, "blocked"));
+    echo_once(&mut harness.connect("fine").await, b"x").await;
+    assert!(harness.proxy.config().listeners.keys().eq(["fine"]));
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_last_good_listener_stays_when_its_new_address_is_taken() {
+    let harness = Harness::start();
+    let echo = Upstream::echo().await;
+    let clusters = || [cluster("app", [echo.address])];
+    harness.apply(config([tcp_listener("l", "app")], clusters())).await;
+    let before = harness.address("l").await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let mut moved = tcp_listener("l", "app");
+    moved.address = taken.local_addr().expect("bound");
+    assert_eq!(harness.proxy.apply(config([moved], clusters()).into()).await.len(), 1);
+    assert_eq!(harness.address("l").await, before);
+    echo_once(&mut harness.connect("l").await, b"still here").await;
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn another_endpoint_is_tried_when_one_refuses() {
+    let harness = Harness::start();
+    let echo = Upstream::echo().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound");
+    harness.apply(config([tcp_listener("tcp", "app")], [cluster("app", [closed, echo.address])])).await;
+    for _ in 0..20 {
+        echo_once(&mut harness.connect("tcp").await, b"x").await;
+    }
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_first_is_heard_although_the_port_may_be_http() {
+    let harness = Harness::start();
+    let greeter = Upstream::start(|mut stream| async move {
+        stream.write_all(b"220 hello\r\n").await.expect("client reads");
+        let said = read_all(&mut stream).await;
+        stream.write_all(&said).await.expect("client reads");
+    })
+    .await;
+    harness.apply(config([detecting_listener("auto", "app", "app")], [cluster("app", [greeter.address])])).await;
+    let mut client = harness.connect("auto").await;
+    let mut greeting = [0; 11];
+    timely(client.read_exact(&mut greeting)).await.expect("greeted without saying a word");
+    assert_eq!(&greeting, b"220 hello\r\n");
+    client.write_all(b"QUIT\r\n").await.expect("proxy reads");
+    client.shutdown().await.expect("half-close");
+    assert_eq!(read_all(&mut client).await, b"QUIT\r\n");
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_something_else_first_gets_tcp() {
+    let harness = Harness::start();
+    let echo = Upstream::echo().await;
+    harness.apply(config([detecting_listener("auto", "app", "app")], [cluster("app", [echo.address])])).await;
+    let mut client = harness.connect("auto").await;
+    echo_once(&mut client, b"*1\r\n$4\r\nPING\r\n").await;
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn two_proxies_speak_mutual_tls_and_the_wrong_service_is_refused() {
+    let authority = Authority::new();
+    let server = Harness::with_identity(authority.identity("reviews"));
+    let client = Harness::with_identity(authority.identity("web"));
+    let echo = Upstream::echo().await;
+    let inbound = with_server_tls(tcp_listener("inbound", "app"));
+    server.apply(config([inbound], [cluster("app", [echo.address])])).await;
+    let peer = server.address("inbound").await;
+    let expecting = |account: &str| {
+        let id = format!("spiffe://cluster.local/ns/default/sa/{account}");
+        mtls_cluster(account, [peer], vec![StringMatch::exact(id)])
+    };
+    let listeners = [tcp_listener("right", "reviews"), tcp_listener("wrong", "ratings")];
+    client.apply(config(listeners, [expecting("reviews"), expecting("ratings")])).await;
+    echo_once(&mut client.connect("right").await, b"hello").await;
+    let mut wrong = client.connect("wrong").await;
+    // The proxy hears the end of the client's side and closes; no byte reaches the wrong service.
+    let _ = wrong.write_all(b"secret").await;
+    let mut answer = Vec::new();
+    let _ = timely(wrong.read_to_end(&mut answer)).await;
+    assert_eq!(answer, b"");
+    assert_eq!(echo.connections(), 1);
+    client.shutdown().await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_of_another_trust_is_refused() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let server = Harness::with_identity(ours.identity("reviews"));
+    let client = Harness::with_identity(theirs.identity("web"));
+    let echo = Upstream::echo().await;
+    server.apply(config([with_server_tls(tcp_listener("inbound", "app"))], [cluster("app", [echo.address])])).await;
+    let peer = server.address("inbound").await;
+    client.apply(config([tcp_listener("out", "reviews")], [mtls_cluster("reviews", [peer], Vec::new())])).await;
+    let mut stream = client.connect("out").await;
+    let _ = stream.write_all(b"secret").await;
+    let _ = timely(stream.read_to_end(&mut Vec::new())).await;
+    assert_eq!(echo.connections(), 0);
+    client.shutdown().await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn drain_waits_for_connections_under_way_and_refuses_new_ones() {
+    let harness = Harness::start();
+    let echo = Upstream::echo().await;
+    harness.apply(config([tcp_listener("tcp", "app")], [cluster("app", [echo.address])])).await;
+    let address = harness.address("tcp").await;
+    let mut client = harness.connect("tcp").await;
+    echo_once(&mut client, b"before").await;
+    let proxy = harness.proxy.clone();
+    let draining = tokio::task::spawn(async move { proxy.drain(Duration::from_secs(30)).await });
+    until_refused(address).await;
+    echo_once(&mut client, b"after").await;
+    assert!(!draining.is_finished());
+    drop(client);
+    assert!(timely(draining).await.expect("no panic"), "everything had finished");
+    harness.proxy.stop().await;
+}
+
+#[tokio::test]
+async fn drain_ends_at_the_deadline() {
+    let harness = Harness::start();
+    let echo = Upstream::echo().await;
+    harness.apply(config([tcp_listener("tcp", "app")], [cluster("app", [echo.address])])).await;
+    let mut client = harness.connect("tcp").await;
+    echo_once(&mut client, b"x").await;
+    assert!(!timely(harness.proxy.shutdown(Duration::from_millis(50))).await);
+    let _ = timely(client.read_to_end(&mut Vec::new())).await;
+}
+
+#[tokio::test]
+async fn a_new_endpoint_set_takes_effect_at_once() {
+    let harness = Harness::start();
+    let (first, second) = (Upstream::echo().await, Upstream::echo().await);
+    harness.apply(config([tcp_listener("tcp", "app")], [cluster("app", [first.address])])).await;
+    echo_once(&mut harness.connect("tcp").await, b"x").await;
+    harness.apply(config([tcp_listener("tcp", "app")], [cluster("app", [second.address])])).await;
+    echo_once(&mut harness.connect("tcp").await, b"x").await;
+    assert_eq!((first.connections(), second.connections()), (1, 1));
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_cluster_without_endpoints_closes_the_connection() {
+    let harness = Harness::start();
+    let listeners = [tcp_listener("unknown", "gone"), tcp_listener("known", "empty")];
+    harness.apply(config(listeners, [cluster("empty", [])])).await;
+    for name in ["unknown", "known"] {
+        assert_eq!(read_all(&mut harness.connect(name).await).await, b"");
+    }
+    harness.shutdown().await;
+}
+
+async fn echo_once(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).await.expect("proxy reads");
+    let mut back = vec![0; bytes.len()];
+    timely(stream.read_exact(&mut back)).await.expect("echoed");
+    assert_eq!(back, bytes);
+}
+
+async fn until_refused(address: SocketAddr) {
+    timely(async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,194 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use leno_identity::Identity;
+use leno_ir::{
+    Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
+    FilterChainMatch, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints, NetworkFilter, PeerValidation,
+    ROOTS_SECRET, RouteSource, RouteTable, StringMatch, TcpProxy, TransportProtocol, UpstreamTls, WeightedCluster,
+    WorkloadLabels,
+};
+use leno_proxy::{Proxy, ProxyConfig, ProxyHandle};
+use leno_runtime::{Readiness, Tasks};
+use leno_telemetry::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::certificates::Authority;
+
+/// A running proxy.
+pub(crate) struct Harness {
+    pub(crate) proxy: ProxyHandle,
+}
+
+impl Harness {
+    pub(crate) fn start() -> Self {
+        Self::with_identity(Authority::new().identity("test"))
+    }
+
+    pub(crate) fn with_identity(identity: Identity) -> Self {
+        let config = ProxyConfig { workers: NonZeroUsize::new(2), ..ProxyConfig::default() };
+        let proxy = Proxy::start(config, identity, Registry::new(), Readiness::default()).expect("starts");
+        Self { proxy }
+    }
+
+    /// All of `config` must be accepted.
+    pub(crate) async fn apply(&self, config: Config) {
+        assert_eq!(timely(self.proxy.apply(Arc::new(config))).await, []);
+    }
+
+    pub(crate) async fn address(&self, listener: &str) -> SocketAddr {
+        self.proxy.listener_address(listener).await.expect("the listener runs")
+    }
+
+    pub(crate) async fn connect(&self, listener: &str) -> TcpStream {
+        TcpStream::connect(self.address(listener).await).await.expect("the listener accepts")
+    }
+
+    pub(crate) async fn shutdown(self) {
+        timely(self.proxy.shutdown(Duration::from_millis(200))).await;
+    }
+}
+
+/// A server behind the proxy.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    _tasks: Tasks,
+}
+
+impl Upstream {
+    pub(crate) async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (tasks, connections) = (Tasks::new(), Arc::new(AtomicUsize::new(0)));
+        let (of_loop, counter) = (tasks.clone(), connections.clone());
+        tasks.spawn("upstream", async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                of_loop.spawn("upstream-connection", serve(stream));
+            }
+        });
+        Self { address, connections, _tasks: tasks }
+    }
+
+    pub(crate) async fn echo() -> Self {
+        Self::start(|mut stream| async move {
+            let (mut read, mut write) = stream.split();
+            let _ = tokio::io::copy(&mut read, &mut write).await;
+            let _ = write.shutdown().await;
+        })
+        .await
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// Every wait of a test ends.
+pub(crate) async fn timely<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("within 10 s")
+}
+
+pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    timely(stream.read_to_end(&mut bytes)).await.expect("closed in order");
+    bytes
+}
+
+pub(crate) fn config(
+    listeners: impl IntoIterator<Item = Listener>,
+    clusters: impl IntoIterator<Item = Cluster>,
+) -> Config {
+    let listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener)));
+    let clusters = clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster)));
+    Config { listeners: listeners.collect(), clusters: clusters.collect(), route_tables: BTreeMap::new(), endpoints: BTreeMap::new() }
+}
+
+pub(crate) fn cluster<const N: usize>(name: &str, addresses: [SocketAddr; N]) -> Cluster {
+    let endpoints = addresses.into_iter().map(|address| Endpoint {
+        address,
+        weight: 1,
+        health: EndpointHealth::Healthy,
+        workload: WorkloadLabels::default(),
+    });
+    let locality = LocalityEndpoints { weight: 1, endpoints: endpoints.collect(), ..LocalityEndpoints::default() };
+    let set = EndpointSet { name: name.to_owned(), localities: vec![locality] };
+    Cluster::new(name, Discovery::Static(Arc::new(set)))
+}
+
+pub(crate) fn mtls_cluster<const N: usize>(name: &str, peers: [SocketAddr; N], names: Vec<StringMatch>) -> Cluster {
+    let validation = PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: names };
+    let tls = UpstreamTls { certificate: Some(IDENTITY_SECRET.to_owned()), validation, sni: None, alpn: Vec::new() };
+    Cluster { tls: Some(tls), ..cluster(name, peers) }
+}
+
+pub(crate) fn tcp_listener(name: &str, cluster: &str) -> Listener {
+    Listener {
+        name: name.to_owned(),
+        address: ([127, 0, 0, 1], 0).into(),
+        direction: Direction::Outbound,
+        inspect_tls: false,
+        inspect_http: false,
+        filter_chains: vec![tcp_chain(cluster)],
+        default_filter_chain: None,
+        api: false,
+    }
+}
+
+/// HTTP or TCP, by what the client says first.
+pub(crate) fn detecting_listener(name: &str, http: &str, tcp: &str) -> Listener {
+    let table = RouteTable { name: http.to_owned(), virtual_hosts: Vec::new() };
+    let manager = HttpConnectionManager::new(http, RouteSource::Inline(Arc::new(table)));
+    let protocols = ["http/1.0", "http/1.1", "h2c"].map(str::to_owned).to_vec();
+    let http = FilterChain {
+        name: "http".to_owned(),
+        matches: FilterChainMatch { application_protocols: protocols, ..FilterChainMatch::default() },
+        tls: None,
+        filter: NetworkFilter::Http(Box::new(manager)),
+    };
+    Listener {
+        inspect_http: true,
+        filter_chains: vec![http],
+        default_filter_chain: Some(tcp_chain(tcp)),
+        ..tcp_listener(name, tcp)
+    }
+}
+
+/// Strict mutual TLS in front of what the listener does.
+pub(crate) fn with_server_tls(mut listener: Listener) -> Listener {
+    let validation = PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: Vec::new() };
+    for chain in &mut listener.filter_chains {
+        chain.matches.transport_protocol = Some(TransportProtocol::Tls);
+        chain.tls = Some(DownstreamTls {
+            certificate: IDENTITY_SECRET.to_owned(),
+            validation: Some(validation.clone()),
+            require_client_certificate: true,
+            alpn: ["h2", "http/1.1", "istio"].map(str::to_owned).to_vec(),
+        });
+    }
+    listener.inspect_tls = true;
+    listener
+}
+
+fn tcp_chain(cluster: &str) -> FilterChain {
+    FilterChain {
+        name: "tcp".to_owned(),
+        matches: FilterChainMatch::default(),
+        tls: None,
+        filter: NetworkFilter::Tcp(TcpProxy {
+            stat_prefix: cluster.to_owned(),
+            clusters: vec![WeightedCluster::new(cluster, 1)],
+            idle_timeout: None,
+            access_log: Vec::new(),
+        }),
+    }
+}

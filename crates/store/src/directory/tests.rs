@@ -1,0 +1,47 @@
+use super::*;
+
+const GOOD: &str = "apiVersion: v1\nkind: Service\nmetadata: { name: a }\nspec: { ports: [{ port: 80 }] }\n";
+
+async fn next(
+    content: &mut watch::Receiver<Arc<DirectoryContent>>,
+    wanted: impl Fn(&DirectoryContent) -> bool,
+) -> Arc<DirectoryContent> {
+    let found = tokio::time::timeout(Duration::from_secs(30), content.wait_for(|content| wanted(content)));
+    found.await.expect("in time").expect("the task runs").clone()
+}
+
+#[tokio::test]
+async fn a_file_that_turned_bad_keeps_its_last_good_content() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.yaml");
+    fs::write(&path, GOOD).unwrap();
+    let tasks = Tasks::new();
+    let mut content = DirectorySource::start(directory.path(), &tasks);
+    assert_eq!(content.borrow().resources.len(), 1);
+
+    fs::write(&path, GOOD.replace("port: 80", "prot: 8080")).unwrap();
+    let bad = next(&mut content, |content| !content.problems.is_empty()).await;
+    assert_eq!(bad.resources.len(), 1);
+    let problem = &bad.problems[0];
+    assert_eq!((problem.source.as_str(), problem.line), ("a.yaml", 4));
+
+    fs::write(&path, GOOD.replace("name: a", "name: better")).unwrap();
+    let good = next(&mut content, |content| content.problems.is_empty()).await;
+    assert_eq!(good.resources.keys().next().unwrap().name, "better");
+
+    fs::remove_file(&path).unwrap();
+    next(&mut content, |content| content.resources.is_empty()).await;
+    tasks.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_files_with_one_object_the_first_wins_and_the_other_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("b.yaml"), GOOD.replace("80", "81")).unwrap();
+    fs::write(directory.path().join("a.yaml"), GOOD).unwrap();
+    let tasks = Tasks::new();
+    let content = DirectorySource::start(directory.path(), &tasks).borrow().clone();
+    assert_eq!(&*content.resources.values().next().unwrap().source, "a.yaml");
+    assert!(content.problems[0].message.contains("already defined at a.yaml:1"), "{:?}", content.problems);
+    tasks.stop().await;
+}
