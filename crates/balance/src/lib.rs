@@ -1,1 +1,19 @@
+//! Which endpoint takes a request, and which endpoints are left out for a while. Opens nothing; time and randomness are
+//! passed in. Circuit breakers and retry budgets are counters shared by workers and live with the proxy's clusters.
+//!
+//! Shape       1 `Balancer` (per cluster and worker) -> priorities -> localities -> members; a `Choice` counts one request
+//! Invariants  a member that stays in an update keeps what was measured; at least one member may always be ejected
+//! Cost        a choice: two draws and two exponentials (peak EWMA), O(log n) for weighted round robin; a change: O(n)
+//! Source      Finagle and Linkerd (peak EWMA); Envoy: outlier detection, priority levels, panic threshold
 #![forbid(unsafe_code)]
+
+mod balancer;
+mod load;
+mod outlier;
+mod plan;
+
+pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus};
+pub use outlier::Signal;
+
+#[cfg(test)]
+mod tests;

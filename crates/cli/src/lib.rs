@@ -1,1 +1,31 @@
+//! The commands that talk to a running mesh, and `validate`, which needs none.
+//!
+//! Shape       arguments -> 0..n calls of the API -> table, YAML or JSON on standard output
+//! Errors      on standard error, naming file, line and field; exit 0 fine, 1 a problem was found, 2 misused
 #![forbid(unsafe_code)]
+// Commands print: that is what they are for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod apply;
+mod client;
+mod command;
+mod config;
+mod connection;
+mod delete;
+mod describe;
+mod files;
+mod get;
+mod kinds;
+mod misuse;
+mod problem;
+mod rows;
+mod status;
+mod table;
+mod token;
+mod validate;
+
+pub use client::ApiClient;
+pub use command::{Command, run};
+
+#[cfg(test)]
+mod tests;

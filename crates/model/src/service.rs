@@ -90,9 +90,26 @@ impl Service {
         format!("outbound|{port}|{}|{}", subset.unwrap_or_default(), self.fqdn)
     }
 
+    /// The objects that say how it is called.
+    pub fn rules_keys(&self) -> Vec<ResourceKey> {
+        let mut keys: Vec<_> = self.destination_rule_key().into_iter().collect();
+        match &self.rules {
+            Rules::Default => {}
+            Rules::HttpRoutes(routes) => keys.extend(
+                routes.iter().map(|route| key_of(leno_api::Kind::HttpRoute, &route.metadata)),
+            ),
+            Rules::VirtualService(object) => keys.push(key_of(leno_api::Kind::VirtualService, &object.metadata)),
+        }
+        keys
+    }
+
     /// The object to blame for its routing.
     pub fn destination_rule_key(&self) -> Option<ResourceKey> {
         let metadata = &self.destination_rule.as_ref()?.metadata;
         Some(ResourceKey::new(leno_api::Kind::DestinationRule, metadata.namespace(), &metadata.name))
     }
+}
+
+fn key_of(kind: leno_api::Kind, metadata: &leno_api::ObjectMeta) -> ResourceKey {
+    ResourceKey::new(kind, metadata.namespace(), &metadata.name)
 }

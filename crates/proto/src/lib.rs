@@ -6,3 +6,4 @@
 pub use envoy_types::pb::{envoy, google};
 
 pub mod istio;
+pub mod leno;

@@ -80,7 +80,9 @@ impl WorkerLogs {
             buffer.flush();
         }
         // A file that no filter chain writes to any more is closed once its last lines are out.
-        self.buffers.borrow_mut().retain(|buffer| Rc::strong_count(buffer) > 1 || !buffer.lines.borrow().bytes.is_empty());
+        self.buffers
+            .borrow_mut()
+            .retain(|buffer| Rc::strong_count(buffer) > 1 || !buffer.lines.borrow().bytes.is_empty());
     }
 
     fn buffer(&self, name: &AccessLogSink) -> Rc<Buffer> {

@@ -134,10 +134,7 @@ mod tests {
         assert_eq!(ResponseFlags::NONE.to_string(), "-");
         let mut flags = ResponseFlags::UPSTREAM_CONNECTION_FAILURE | ResponseFlags::RETRY_LIMIT_EXCEEDED;
         assert_eq!(flags.to_string(), "UF,URX");
-        assert_eq!(
-            flags.long_names().collect::<Vec<_>>(),
-            ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]
-        );
+        assert_eq!(flags.long_names().collect::<Vec<_>>(), ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]);
         flags.remove(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
         assert!(flags.contains(ResponseFlags::RETRY_LIMIT_EXCEEDED) && !flags.contains(ResponseFlags::NO_ROUTE));
         assert_eq!(flags.bits(), 1 << 15);

@@ -50,12 +50,12 @@ pub(crate) enum Routes {
 }
 
 impl HttpManager {
-    pub(crate) fn new(config: &HttpConnectionManager, _worker: &Worker) -> Self {
+    pub(crate) fn new(config: &HttpConnectionManager, worker: &Worker) -> Self {
         let routes = match &config.routes {
             RouteSource::Inline(table) => Routes::Inline(Arc::new(CompiledRoutes::new(table.clone()))),
             RouteSource::Rds(name) => Routes::Rds(name.clone()),
         };
-        Self { config: config.clone(), routes, access_log: AccessLogger::new(&config.access_log) }
+        Self { config: config.clone(), routes, access_log: AccessLogger::new(&config.access_log, worker.access_logs()) }
     }
 }
 

@@ -25,6 +25,7 @@ pub use cpus::{available_cpus, default_threads};
 pub(crate) use sockets::{BindKey, NewSockets};
 
 use self::sockets::SocketTable;
+use crate::access_log::AccessLogs;
 use crate::admin::Admin;
 use crate::dns::NameTable;
 use crate::stats::{Stats, StatsSettings};
@@ -120,9 +121,10 @@ impl Proxy {
             max_series: config.max_series,
         };
         let stats = Stats::register(&registry, settings);
+        let access_logs = AccessLogs::new(stats.access_log_dropped());
         let count = config.workers.map_or_else(default_threads, usize::from);
         let workers = (0..count)
-            .map(|index| start_worker(index, &config, identity.clone(), &stats))
+            .map(|index| start_worker(index, &config, identity.clone(), &stats, access_logs.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
         let admin = config.admin.map(|address| bind_admin(address)).transpose()?;
@@ -152,10 +154,12 @@ fn start_worker(
     config: &ProxyConfig,
     identity: Identity,
     stats: &Stats,
+    access_logs: AccessLogs,
 ) -> Result<WorkerHandle, StartError> {
     let seed = WorkerSeed {
         index,
         stats: stats.worker(),
+        access_logs,
         identity,
         handshake_timeout: config.handshake_timeout,
         random: rand::random(),

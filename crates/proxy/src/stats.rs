@@ -191,6 +191,5 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-
 #[cfg(test)]
 mod tests;

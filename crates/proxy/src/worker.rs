@@ -8,6 +8,8 @@
 mod apply;
 mod command;
 mod plan;
+#[cfg(test)]
+mod testing;
 mod thread;
 
 use std::cell::{Cell, RefCell};
@@ -24,6 +26,7 @@ pub(crate) use command::Command;
 pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;
 
+use crate::access_log::{AccessLogs, WorkerLogs};
 use crate::drain::DrainSignal;
 use crate::listener::{AcceptOutage, Binding};
 use crate::proxy::BindKey;
@@ -36,6 +39,7 @@ use crate::upstream::UpstreamCluster;
 pub(crate) struct WorkerSeed {
     pub(crate) index: usize,
     pub(crate) stats: WorkerStats,
+    pub(crate) access_logs: AccessLogs,
     pub(crate) identity: Identity,
     pub(crate) handshake_timeout: Duration,
     /// Starts the random numbers.
@@ -46,6 +50,7 @@ pub(crate) struct WorkerSeed {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
+    access_logs: WorkerLogs,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<HashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
@@ -64,6 +69,7 @@ impl Worker {
     pub(crate) fn new(seed: WorkerSeed) -> Self {
         Self {
             stats: seed.stats,
+            access_logs: WorkerLogs::new(seed.access_logs),
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
@@ -110,6 +116,11 @@ impl Worker {
     /// Resolves when the worker starts to drain. A connection watches its own `Connection::drain`, which includes this.
     pub(crate) async fn draining(&self) {
         self.drain.draining().await;
+    }
+
+    /// The buffers of the access logs; flushed by every tick.
+    pub(crate) fn access_logs(&self) -> &WorkerLogs {
+        &self.access_logs
     }
 
     /// Owner of every task on this thread but the connections.

@@ -160,7 +160,7 @@ fn grpc_is_told_by_its_content_type() {
 
 #[test]
 fn a_fraction_takes_exactly_its_share() {
-    let quarter = RouteMatch { fraction: Fraction::from_percent(25).into(), ..RouteMatch::any() };
+    let quarter = RouteMatch { fraction: Fraction::from_percent(25), ..RouteMatch::any() };
     let table = table(vec![host(&["*"], vec![to("some", quarter), to("rest", RouteMatch::any())])]);
     let request = get("h", "/");
     let taken = (0..1_000_000_u64)

@@ -8,9 +8,16 @@
 //! Source      Envoy xDS protocol (docs: xds_protocol, incremental); backoff: full jitter
 #![forbid(unsafe_code)]
 
+mod backoff;
+mod client;
 mod config;
+mod connect;
+mod driver;
+mod metrics;
+mod state_file;
 mod update;
 
+pub use client::XdsClient;
 pub use config::XdsClientConfig;
 pub use leno_xds::{Rejection, ResourceKind};
 pub use update::{Origin, Update};

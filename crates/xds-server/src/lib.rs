@@ -8,8 +8,17 @@
 //! Source      Envoy xDS protocol (docs: xds_protocol); gRPC A27
 #![forbid(unsafe_code)]
 
+mod body;
+mod cache;
+mod feed;
+mod metrics;
+mod protocol;
+mod serve;
+mod service;
 mod source;
+mod stream;
 
+pub use serve::{PeerAddr, XdsServer};
 pub use source::{
     ConfigSource, Outcome, Refusal, SecretText, Secrets, Session, SessionGuard, StatusReport, StreamEnd,
 };

@@ -6,12 +6,16 @@
 //! Source      Envoy v3 API; Envoy docs `xds_protocol`; gRPC A27
 #![forbid(unsafe_code)]
 
+mod client;
+pub mod codec;
 mod kind;
 mod rejection;
 mod resource;
 mod secret;
 mod server;
 
+pub use client::{DeltaClient, PersistError};
+pub use codec::DecodeError;
 pub use kind::ResourceKind;
 pub use rejection::Rejection;
 pub use resource::Resource;

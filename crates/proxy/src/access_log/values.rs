@@ -38,7 +38,9 @@ impl Values for LineValues<'_> {
             Field::BytesReceived => number(exchange.bytes_received, out),
             Field::BytesSent => number(exchange.bytes_sent, out),
             Field::ConnectionTerminationDetails => text(&exchange.termination_details, out),
-            Field::DownstreamDirectRemoteAddress | Field::DownstreamRemoteAddress => address(Some(connection.remote), out),
+            Field::DownstreamDirectRemoteAddress | Field::DownstreamRemoteAddress => {
+                address(Some(connection.remote), out)
+            }
             Field::DownstreamDirectRemoteAddressWithoutPort | Field::DownstreamRemoteAddressWithoutPort => {
                 ip(connection.remote.ip(), out);
             }
@@ -75,7 +77,9 @@ impl Values for LineValues<'_> {
             Field::UpstreamLocalAddress => address(exchange.upstream_local, out),
             Field::UpstreamRemotePort => number_if(exchange.upstream.map(|address| address.port().into()), out),
             Field::UpstreamRequestAttemptCount => number(exchange.attempts.into(), out),
-            Field::UpstreamTransportFailureReason => text(exchange.upstream_failure.as_deref().unwrap_or_default(), out),
+            Field::UpstreamTransportFailureReason => {
+                text(exchange.upstream_failure.as_deref().unwrap_or_default(), out)
+            }
         }
     }
 }

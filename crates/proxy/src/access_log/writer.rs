@@ -29,7 +29,10 @@ struct Writer {
 enum Message {
     /// Told when everything before it is with the system.
     Flush(SyncSender<()>),
-    Lines { bytes: Vec<u8>, count: u64 },
+    Lines {
+        bytes: Vec<u8>,
+        count: u64,
+    },
     Reopen,
     Stop,
 }

@@ -15,7 +15,9 @@ pub(super) enum Failure {
     DownstreamGone,
     DownstreamMalformed(Malformed),
     /// No bytes for the stream's idle time; `request_was_complete` tells whose silence it was.
-    Idle { request_was_complete: bool },
+    Idle {
+        request_was_complete: bool,
+    },
     NoCluster,
     NoHealthyUpstream,
     NoRoute,
@@ -23,7 +25,10 @@ pub(super) enum Failure {
     PerTryTimeout,
     Peer(PeerError),
     /// No upgrade or tunnel is allowed here.
-    Refused { status: u16, details: &'static str },
+    Refused {
+        status: u16,
+        details: &'static str,
+    },
     Timeout,
 }
 

@@ -123,6 +123,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
 
     /// To the end, record included.
     pub(super) async fn run(mut self) {
+        let _active = self.context.worker.stats.active_request(self.context.connection.direction);
         if let Err(failure) = self.route_and_serve().await {
             self.fail(failure).await;
         }
@@ -164,8 +165,12 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 if let Some(authority) = &forward.host_rewrite {
                     self.request.authority = bytes::Bytes::copy_from_slice(authority.as_bytes());
                 }
-                self.forward(forward, chosen, &[&chosen.response_headers, &route.response_headers, &host.response_headers])
-                    .await
+                self.forward(
+                    forward,
+                    chosen,
+                    &[&chosen.response_headers, &route.response_headers, &host.response_headers],
+                )
+                .await
             }
         }
     }

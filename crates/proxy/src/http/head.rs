@@ -42,17 +42,6 @@ pub(crate) enum Version {
     Http2,
 }
 
-impl Version {
-    /// As in access logs.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http10 => "HTTP/1.0",
-            Self::Http11 => "HTTP/1.1",
-            Self::Http2 => "HTTP/2",
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseHead {
     pub(crate) status: u16,
@@ -95,7 +84,10 @@ impl Framing {
 #[derive(Debug)]
 pub(crate) enum Frame {
     /// `last`: nothing follows.
-    Data { bytes: Bytes, last: bool },
+    Data {
+        bytes: Bytes,
+        last: bool,
+    },
     /// Nothing follows.
     Trailers(Headers),
     End,

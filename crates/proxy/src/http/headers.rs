@@ -108,12 +108,11 @@ impl Headers {
 
     pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_bytes();
-        self.fields.iter().filter_map(move |field| self.is_named(field, name).then(|| self.bytes(field.value)))
+        self.fields.iter().filter(move |field| self.is_named(field, name)).map(|field| self.bytes(field.value))
     }
 
     fn is_named(&self, field: &Field, name: &[u8]) -> bool {
-        (field.name.end - field.name.start) as usize == name.len()
-            && self.bytes(field.name).eq_ignore_ascii_case(name)
+        (field.name.end - field.name.start) as usize == name.len() && self.bytes(field.name).eq_ignore_ascii_case(name)
     }
 
     pub(crate) fn append(&mut self, name: &[u8], value: &[u8]) {

@@ -22,6 +22,7 @@ const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 60 * 1024, fields: 100 }
 const MOST_SPARE: usize = 64;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "exchanges hold them boxed; taking one must not copy it")]
     static SPARE: RefCell<Vec<Box<Http1Io>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -144,16 +145,6 @@ impl Peer {
         }
     }
 
-    pub(super) fn local_and_remote(&mut self) -> (Option<std::net::SocketAddr>, Option<std::net::SocketAddr>) {
-        match self {
-            Self::Http1(peer) => {
-                let tcp = peer.transport.stream().tcp();
-                (tcp.local_addr().ok(), tcp.peer_addr().ok())
-            }
-            Self::Http2(_) => (None, None),
-        }
-    }
-
     pub(super) fn push(&mut self, frame: Frame) -> Result<(), PeerError> {
         match self {
             Self::Http1(peer) => match &mut peer.io {
@@ -194,7 +185,11 @@ impl Peer {
     }
 
     /// The next head: informational ones first, then the final one, whose framing is returned.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<Framing, PeerError>> {
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<Framing, PeerError>> {
         match self {
             Self::Http1(peer) => peer.poll_head(cx, head),
             Self::Http2(peer) => peer.poll_head(cx, head),
@@ -279,7 +274,8 @@ impl Http1Peer {
         let polled = io.poll_head(self.transport.stream(), cx, RESPONSE_LIMITS);
         self.has_read |= !io.read.is_empty();
         let Some(length) = ready!(polled)? else { return Poll::Ready(Err(PeerError::Closed)) };
-        let decoded = decode_response(&mut io.read, length, RESPONSE_LIMITS, &self.method, head).map_err(ReadError::from)?;
+        let decoded =
+            decode_response(&mut io.read, length, RESPONSE_LIMITS, &self.method, head).map_err(ReadError::from)?;
         io.decoder = BodyDecoder::new(decoded.framing, RESPONSE_LIMITS);
         self.keep_alive = decoded.keep_alive && !self.write_failed;
         self.response_is_done = io.decoder.is_done();

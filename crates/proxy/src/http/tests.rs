@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use leno_ir::{
-    Cluster, Config, Direction, Discovery, Endpoint, EndpointSet, Forward, HttpConnectionManager, LocalityEndpoints, RetryOn,
-    RetryPolicy, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
+    Cluster, Config, Direction, Discovery, Endpoint, EndpointSet, Forward, HttpConnectionManager, LocalityEndpoints,
+    RetryOn, RetryPolicy, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,10 +26,22 @@ struct Rig {
 }
 
 /// A proxy in front of `upstreams`.
-async fn proxy(upstreams: &[SocketAddr], protocol: UpstreamProtocol, edit: impl FnOnce(&mut HttpConnectionManager, &mut Forward)) -> Rig {
-    let endpoint = |address: &SocketAddr| Endpoint { address: *address, weight: 1, health: Default::default(), workload: Default::default() };
+async fn proxy(
+    upstreams: &[SocketAddr],
+    protocol: UpstreamProtocol,
+    edit: impl FnOnce(&mut HttpConnectionManager, &mut Forward),
+) -> Rig {
+    let endpoint = |address: &SocketAddr| Endpoint {
+        address: *address,
+        weight: 1,
+        health: Default::default(),
+        workload: Default::default(),
+    };
     let endpoints = upstreams.iter().map(endpoint).collect();
-    let set = EndpointSet { localities: vec![LocalityEndpoints { endpoints, weight: 1, ..LocalityEndpoints::default() }], ..EndpointSet::default() };
+    let set = EndpointSet {
+        localities: vec![LocalityEndpoints { endpoints, weight: 1, ..LocalityEndpoints::default() }],
+        ..EndpointSet::default()
+    };
     let mut cluster = Cluster::new("c", Discovery::Static(Arc::new(set)));
     cluster.http.protocol = protocol;
     cluster.balancer = leno_ir::BalancerPolicy::RoundRobin;
@@ -46,7 +58,12 @@ async fn proxy(upstreams: &[SocketAddr], protocol: UpstreamProtocol, edit: impl 
         request_headers: Default::default(),
         response_headers: Default::default(),
     };
-    let host = VirtualHost { name: "v".to_owned(), domains: vec!["web".to_owned()], routes: vec![route], ..Default::default() };
+    let host = VirtualHost {
+        name: "v".to_owned(),
+        domains: vec!["web".to_owned(), "tunnel:80".to_owned()],
+        routes: vec![route],
+        ..Default::default()
+    };
     manager.routes = RouteSource::Inline(Arc::new(RouteTable { name: "t".to_owned(), virtual_hosts: vec![host] }));
     let manager = Rc::new(HttpManager::new(&manager, &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
@@ -56,6 +73,7 @@ async fn proxy(upstreams: &[SocketAddr], protocol: UpstreamProtocol, edit: impl 
     tokio::task::spawn_local(async move {
         loop {
             let (stream, remote) = listener.accept().await.expect("accepts");
+            stream.set_nodelay(true).expect("a socket");
             let connection = Connection {
                 local: address,
                 remote,
@@ -68,7 +86,8 @@ async fn proxy(upstreams: &[SocketAddr], protocol: UpstreamProtocol, edit: impl 
                 mtls: false,
                 drain: signal.clone(),
             };
-            let serving = serve(Stream::Plain(stream), BytesMut::new(), Rc::new(connection), manager.clone(), worker.clone());
+            let serving =
+                serve(Stream::Plain(stream), BytesMut::new(), Rc::new(connection), manager.clone(), worker.clone());
             tokio::task::spawn_local(serving);
         }
     });
@@ -163,7 +182,8 @@ fn pipelined_requests_are_answered_in_order() {
 fn bad_requests_are_answered_once_and_never_forwarded() {
     run(async {
         let (address, heard) = upstream(vec![]).await;
-        let rig = proxy(&[address], UpstreamProtocol::Http1, |manager, _| manager.max_request_headers_bytes = 512).await;
+        let rig =
+            proxy(&[address], UpstreamProtocol::Http1, |manager, _| manager.max_request_headers_bytes = 512).await;
         let large = format!("GET / HTTP/1.1\r\nHost: web\r\nX: {}\r\n\r\n", "a".repeat(600));
         for (request, status) in [
             ("GET / HTTP/1.1\r\n\r\n", "400"),
@@ -239,7 +259,9 @@ fn a_body_is_sent_again_to_the_next_try() {
 fn failures_have_their_status() {
     run(async {
         let (silent, _) = upstream(vec![vec![("never", "")]]).await;
-        let rig = proxy(&[silent], UpstreamProtocol::Http1, |_, forward| forward.timeout = Some(Duration::from_millis(20))).await;
+        let rig =
+            proxy(&[silent], UpstreamProtocol::Http1, |_, forward| forward.timeout = Some(Duration::from_millis(20)))
+                .await;
         let mut client = TcpStream::connect(rig.address).await.expect("connects");
         let response = ask(&mut client, GET, "timeout").await;
         assert!(response.starts_with("HTTP/1.1 504 ") && response.ends_with("upstream request timeout"), "{response}");
@@ -274,7 +296,10 @@ fn a_head_that_does_not_end_is_answered_408() {
 fn an_upgrade_and_a_connect_become_tunnels() {
     run(async {
         let script = vec![
-            ("\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nwelcome"),
+            (
+                "\r\n\r\n",
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nwelcome",
+            ),
             ("ping", "pong"),
         ];
         let (address, heard) = upstream(vec![script, vec![("ping", "pong")]]).await;
@@ -290,27 +315,45 @@ fn an_upgrade_and_a_connect_become_tunnels() {
         let response = ask(&mut client, "CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n", "\r\n\r\n").await;
         assert!(response.starts_with("HTTP/1.1 404 "), "web:80 is no domain of the table: {response}");
         let mut client = TcpStream::connect(rig.address).await.expect("connects");
-        drop(client.shutdown().await);
+        let response = ask(&mut client, "CONNECT tunnel:80 HTTP/1.1\r\nHost: web:80\r\n\r\n", "\r\n\r\n").await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        assert_eq!(ask(&mut client, "ping", "pong").await, "pong");
     });
 }
 
 #[test]
 fn drain_ends_idle_connections_at_once_and_others_after_their_response() {
     run(async {
-        let (address, _) = upstream(vec![vec![("\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")]]).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let heard = Rc::new(std::cell::RefCell::new(String::new()));
+        let log = heard.clone();
+        let (answer, may_answer) = tokio::sync::oneshot::channel::<()>();
+        tokio::task::spawn_local(async move {
+            let (mut stream, _) = listener.accept().await.expect("accepts");
+            let request = read_until(&mut stream, "\r\n\r\n").await;
+            log.borrow_mut().push_str(&request);
+            may_answer.await.expect("told");
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.expect("writes");
+        });
         let rig = proxy(&[address], UpstreamProtocol::Http1, |_, _| {}).await;
         let mut idle = TcpStream::connect(rig.address).await.expect("connects");
         let mut busy = TcpStream::connect(rig.address).await.expect("connects");
-        busy.write_all(b"GET / HTTP/1.1\r\n").await.expect("writes");
-        tokio::task::yield_now().await;
+        busy.write_all(GET.as_bytes()).await.expect("writes");
+        while heard.borrow().is_empty() {
+            tokio::task::yield_now().await;
+        }
         rig.drain.start();
         assert_eq!(read_until(&mut idle, "never").await, "");
-        let _ = (&mut busy, address);
+        answer.send(()).expect("the upstream waits");
+        let response = read_until(&mut busy, "never").await;
+        assert!(response.contains("connection: close\r\n") && response.ends_with("hi"), "{response}");
     });
 }
 
 async fn http2_client(address: SocketAddr) -> h2::client::SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("connects");
+    stream.set_nodelay(true).expect("a socket");
     let (sender, connection) = h2::client::handshake(stream).await.expect("http/2");
     tokio::task::spawn_local(async move { drop(connection.await) });
     sender.ready().await.expect("ready")
@@ -319,7 +362,10 @@ async fn http2_client(address: SocketAddr) -> h2::client::SendRequest<Bytes> {
 #[test]
 fn http2_reaches_http1_and_gets_grpc_statuses_for_our_own_replies() {
     run(async {
-        let answer = ("hello\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-t: 1\r\n\r\n");
+        let answer = (
+            "hello\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-t: 1\r\n\r\n",
+        );
         let (address, _) = upstream(vec![vec![answer]]).await;
         let rig = proxy(&[address], UpstreamProtocol::Http1, |_, _| {}).await;
         let mut sender = http2_client(rig.address).await;
@@ -334,7 +380,8 @@ fn http2_reaches_http1_and_gets_grpc_statuses_for_our_own_replies() {
 
         let rig = proxy(&[], UpstreamProtocol::Http2, |_, _| {}).await;
         let mut sender = http2_client(rig.address).await;
-        let request = http::Request::post("http://web/x").header("content-type", "application/grpc").body(()).expect("a request");
+        let request =
+            http::Request::post("http://web/x").header("content-type", "application/grpc").body(()).expect("a request");
         let (response, _body) = sender.send_request(request, true).expect("sends");
         let head = response.await.expect("a response");
         assert_eq!((head.status().as_u16(), head.headers()["grpc-status"].as_bytes()), (200, &b"14"[..]));
@@ -348,6 +395,7 @@ async fn http2_upstream() -> SocketAddr {
     let address = listener.local_addr().expect("bound");
     tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).expect("a socket");
             tokio::task::spawn_local(async move {
                 let mut connection = h2::server::handshake(stream).await.expect("http/2");
                 while let Some(Ok((request, mut responder))) = connection.accept().await {

@@ -10,7 +10,7 @@ use super::cluster::Limit;
 use super::labels::{FullLabels, OwnLabels, SeriesLabels};
 use super::own::{HandshakeResult, TlsSide};
 use super::traffic::direction_label;
-use super::{Shared, Shard, lock};
+use super::{Shard, Shared, lock};
 
 /// Merges what the workers counted, at each scrape.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ struct MergedCluster {
     overflows: [u64; Limit::ALL.len()],
 }
 
+/// Name and help of a metric, and the part of a merged record that it shows.
+type Column<R, V> = (&'static str, &'static str, fn(&R) -> V);
+/// As `Column`, for a histogram of HTTP traffic.
+type HistogramColumn = (&'static str, &'static str, fn(&MergedHttp) -> &MergedHistogram);
+
 impl StatsCollector {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let own = OwnLabels::new(&shared.settings);
@@ -81,9 +86,16 @@ impl StatsCollector {
             }
         }
         let full = |series| FullLabels { series, own: &self.own };
-        counter(encoder, "istio_requests", "Requests that have ended", merged.iter().map(|(labels, sum)| (full(labels), sum.requests)))?;
-        let histograms: [(_, _, fn(&MergedHttp) -> &MergedHistogram); 3] = [
-            ("istio_request_duration_milliseconds", "From a request's first byte to the end of its response", |sum| &sum.duration),
+        counter(
+            encoder,
+            "istio_requests",
+            "Requests that have ended",
+            merged.iter().map(|(labels, sum)| (full(labels), sum.requests)),
+        )?;
+        let histograms: [HistogramColumn; 3] = [
+            ("istio_request_duration_milliseconds", "From a request's first byte to the end of its response", |sum| {
+                &sum.duration
+            }),
             ("istio_request_bytes", "Size of requests, heads included", |sum| &sum.request_bytes),
             ("istio_response_bytes", "Size of responses, heads included", |sum| &sum.response_bytes),
         ];
@@ -104,7 +116,7 @@ impl StatsCollector {
                 sum.received_bytes += cells.received_bytes.get();
             }
         }
-        let counters: [(_, _, fn(&MergedTcp) -> u64); 4] = [
+        let counters: [Column<MergedTcp, u64>; 4] = [
             ("istio_tcp_connections_opened", "TCP connections opened", |sum| sum.opened),
             ("istio_tcp_connections_closed", "TCP connections closed", |sum| sum.closed),
             ("istio_tcp_sent_bytes", "Bytes sent to clients over TCP", |sum| sum.sent_bytes),
@@ -142,11 +154,21 @@ impl StatsCollector {
         single(encoder, "leno_proxy_metric_overflows", "Records counted under \"other\" for want of room", overflows)?;
         let global = &self.shared.global;
         single(encoder, "leno_proxy_config_updates", "Configurations activated", global.config_version())?;
-        single(encoder, "leno_proxy_config_rejections", "Resources that could not be activated", global.config_rejections())?;
+        single(
+            encoder,
+            "leno_proxy_config_rejections",
+            "Resources that could not be activated",
+            global.config_rejections(),
+        )?;
         let dropped = global.access_log_dropped.load(Ordering::Relaxed);
         single(encoder, "leno_proxy_access_log_dropped", "Lines of the access log that were not written", dropped)?;
         encoder
-            .encode_descriptor("leno_proxy_config_version", "Number of the active configuration", None, MetricType::Gauge)?
+            .encode_descriptor(
+                "leno_proxy_config_version",
+                "Number of the active configuration",
+                None,
+                MetricType::Gauge,
+            )?
             .encode_gauge(&global.config_version())
     }
 }
@@ -167,14 +189,16 @@ fn encode_clusters(shards: &[Arc<Shard>], encoder: &mut DescriptorEncoder<'_>) -
             }
         }
     }
-    let levels: [(_, _, fn(&MergedCluster) -> i64); 2] = [
+    let levels: [Column<MergedCluster, i64>; 2] = [
         ("leno_proxy_upstream_connections_active", "Open connections to endpoints", |sum| sum.active),
-        ("leno_proxy_outlier_ejected_endpoints", "Endpoints left out now, by the worker that leaves out most", |sum| sum.ejected),
+        ("leno_proxy_outlier_ejected_endpoints", "Endpoints left out now, by the worker that leaves out most", |sum| {
+            sum.ejected
+        }),
     ];
     for (name, help, part) in levels {
         gauge(encoder, name, help, merged.iter().map(|(cluster, sum)| ([("cluster", cluster.as_str())], part(sum))))?;
     }
-    let counters: [(_, _, fn(&MergedCluster) -> u64); 4] = [
+    let counters: [Column<MergedCluster, u64>; 4] = [
         ("leno_proxy_upstream_connections_opened", "Connections made to endpoints", |sum| sum.opened),
         ("leno_proxy_upstream_connections_failed", "Connections to endpoints that could not be made", |sum| sum.failed),
         ("leno_proxy_outlier_ejections", "Times an endpoint was left out", |sum| sum.ejections),
@@ -206,9 +230,7 @@ fn counter<L: EncodeLabelSet>(
 }
 
 fn single(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    encoder
-        .encode_descriptor(name, help, None, MetricType::Counter)?
-        .encode_counter::<NoLabelSet, _, f64>(&value, None)
+    encoder.encode_descriptor(name, help, None, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
 }
 
 fn gauge<L: EncodeLabelSet>(

@@ -91,7 +91,9 @@ fn the_caller_reports_the_endpoint_and_the_service() {
     }
     assert!(requests[0].ends_with(" 2"), "both workers are summed: {}", requests[0]);
     let buckets = lines(&text, "istio_request_duration_milliseconds_bucket{");
-    let at = |bound: &str| buckets.iter().find(|line| line.contains(&format!("le=\"{bound}\""))).map(|line| line.ends_with(" 2"));
+    let at = |bound: &str| {
+        buckets.iter().find(|line| line.contains(&format!("le=\"{bound}\""))).map(|line| line.ends_with(" 2"))
+    };
     assert_eq!((at("3.0"), at("4.0"), at("+Inf")), (Some(false), Some(true), Some(true)), "{buckets:?}");
     assert_eq!(lines(&text, "istio_request_duration_milliseconds_sum{").len(), 1);
 }
@@ -145,7 +147,9 @@ fn tcp_counts_connections_and_bytes() {
     (exchange.bytes_received, exchange.bytes_sent) = (7, 9);
     worker.tcp_closed(&exchange, &connection);
     let text = registry.encode();
-    for (name, value) in [("connections_opened", 1), ("connections_closed", 1), ("sent_bytes", 9), ("received_bytes", 7)] {
+    for (name, value) in
+        [("connections_opened", 1), ("connections_closed", 1), ("sent_bytes", 9), ("received_bytes", 7)]
+    {
         let found = lines(&text, &format!("istio_tcp_{name}_total{{"));
         assert!(found.len() == 1 && found[0].ends_with(&format!(" {value}")), "{found:?}");
         assert!(found[0].contains("request_protocol=\"tcp\"") && !found[0].contains("response_code="));

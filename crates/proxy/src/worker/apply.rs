@@ -97,6 +97,7 @@ impl Worker {
 
     /// What happens once a second.
     pub(super) fn tick(&self) {
+        self.access_logs.flush();
         let now = self.now();
         self.clock.set(now);
         let clusters: Vec<_> = self.clusters.borrow().values().cloned().collect();

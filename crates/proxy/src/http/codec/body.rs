@@ -78,7 +78,11 @@ impl BodyDecoder {
                 }
                 State::ChunkEnd => {
                     if buffer.len() < 2 {
-                        return if buffer.first().is_none_or(|byte| *byte == b'\r') { Ok(None) } else { Err(Malformed::Chunk) };
+                        return if buffer.first().is_none_or(|byte| *byte == b'\r') {
+                            Ok(None)
+                        } else {
+                            Err(Malformed::Chunk)
+                        };
                     }
                     if !buffer.starts_with(b"\r\n") {
                         return Err(Malformed::Chunk);
@@ -128,7 +132,8 @@ impl BodyDecoder {
             return Err(Malformed::Chunk);
         }
         let Some(end) = memchr::memchr(b'\n', window) else {
-            let is_plausible = window.len() < MAX_CHUNK_LINE_BYTES && window.get(digits).is_none_or(|byte| matches!(byte, b'\r' | b';'));
+            let is_plausible = window.len() < MAX_CHUNK_LINE_BYTES
+                && window.get(digits).is_none_or(|byte| matches!(byte, b'\r' | b';'));
             return if is_plausible { Ok(None) } else { Err(Malformed::Chunk) };
         };
         let Some(line) = window[..end].strip_suffix(b"\r") else { return Err(Malformed::BareLineEnd) };
@@ -183,7 +188,14 @@ fn decode_trailers(block: Bytes, limits: HeadLimits) -> Result<Headers, Malforme
 /// Fields that frame, route or authenticate may not come after the body (RFC 9110 §6.5.1).
 fn may_trail(name: &[u8]) -> bool {
     const NEVER: [&[u8]; 8] = [
-        b"content-length", b"host", b"trailer", b"authorization", b"content-encoding", b"content-type", b"content-range", b"set-cookie",
+        b"content-length",
+        b"host",
+        b"trailer",
+        b"authorization",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"set-cookie",
     ];
     !is_hop_by_hop(name) && !NEVER.iter().any(|never| never.eq_ignore_ascii_case(name))
 }

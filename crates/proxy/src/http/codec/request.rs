@@ -85,9 +85,7 @@ fn set_target(head: &mut RequestHead, block: &Bytes, target: &[u8], host: Option
             return Err(Malformed::StartLine);
         }
         (head.path, head.authority) = (Bytes::new(), block.slice_ref(target));
-    } else if target.starts_with(b"/") {
-        (head.path, head.authority) = (block.slice_ref(target), host);
-    } else if target == b"*" && head.method == Method::OPTIONS {
+    } else if target.starts_with(b"/") || (target == b"*" && head.method == Method::OPTIONS) {
         (head.path, head.authority) = (block.slice_ref(target), host);
     } else {
         let (is_https, rest) = strip_scheme(target).ok_or(Malformed::StartLine)?;

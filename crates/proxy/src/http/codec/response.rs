@@ -27,7 +27,11 @@ pub(in crate::http) fn decode_response(
     let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let room = limits.fields.min(MOST_FIELDS);
-    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, &block, &mut fields[..room]) {
+    match httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        &block,
+        &mut fields[..room],
+    ) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(Malformed::StartLine),
         Err(error) => return Err(syntax(error)),

@@ -9,7 +9,10 @@ use crate::http::write_buffer::WriteBuffer;
 const LIMITS: HeadLimits = HeadLimits { bytes: 1024, fields: 8 };
 
 /// Feeds `bytes` in the given pieces; `None` when the head never ends.
-fn request_in_pieces(bytes: &[u8], cuts: &[usize]) -> Result<Option<(RequestHead, Framing, bool, BytesMut)>, Malformed> {
+fn request_in_pieces(
+    bytes: &[u8],
+    cuts: &[usize],
+) -> Result<Option<(RequestHead, Framing, bool, BytesMut)>, Malformed> {
     let mut buffer = BytesMut::new();
     let mut scanner = HeadScanner::default();
     let mut from = 0;
@@ -142,7 +145,8 @@ fn connection_level_fields_stay_on_their_connection() {
 
 #[test]
 fn an_upgrade_needs_both_fields() {
-    let (head, ..) = request("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").expect("good");
+    let (head, ..) =
+        request("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").expect("good");
     assert_eq!(head.upgrade.as_deref(), Some(&b"websocket"[..]));
     let (head, ..) = request("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n").expect("good");
     assert!(head.upgrade.is_none() && head.headers.is_empty());

@@ -9,14 +9,17 @@ use super::{Forwarder, apply};
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, grpc_status_of};
 use crate::http::head::{Frame, Framing};
+use crate::http::peer::PeerError;
 
 impl Forwarder<'_, '_> {
     /// The one place where failures become responses, or cut ones.
     pub(super) async fn fail(&mut self, failure: Failure) {
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
-        if let Failure::Connect(error) = &failure {
-            self.exchange.upstream_failure = Some(error.to_string());
+        match &failure {
+            Failure::Connect(error) => self.exchange.upstream_failure = Some(error.to_string()),
+            Failure::Peer(PeerError::Protocol(details)) => self.exchange.upstream_failure = Some((*details).to_owned()),
+            _ => {}
         }
         let status = failure.status();
         if self.has_responded || status == 0 {

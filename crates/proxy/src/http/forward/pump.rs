@@ -46,7 +46,9 @@ impl Forwarder<'_, '_> {
         }
         let deadlines = &self.deadlines;
         let request_was_complete = self.downstream.request_is_done();
-        self.timer.poll(cx, deadlines.next()).map(|()| deadlines.failure(self.context.worker.now(), request_was_complete))
+        self.timer
+            .poll(cx, deadlines.next())
+            .map(|()| deadlines.failure(self.context.worker.now(), request_was_complete))
     }
 
     /// Sends the request until the response's head is there; it is left in `self.response`.
@@ -72,7 +74,12 @@ impl Forwarder<'_, '_> {
     }
 
     /// Ready when the whole request is with the upstream's connection.
-    fn poll_request(&mut self, cx: &mut Context<'_>, peer: &mut Peer, replay: &mut Replay) -> Poll<Result<(), Failure>> {
+    fn poll_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: &mut Peer,
+        replay: &mut Replay,
+    ) -> Poll<Result<(), Failure>> {
         loop {
             let mut is_waiting = false;
             let mut has_moved = false;
@@ -99,9 +106,10 @@ impl Forwarder<'_, '_> {
             if peer.poll_flush(cx).is_pending() {
                 return Poll::Pending;
             }
+            // Also for what an earlier call pushed.
+            self.downstream.release();
             if has_moved {
                 self.touch();
-                self.downstream.release();
             }
             if is_waiting {
                 return Poll::Pending;
@@ -130,7 +138,12 @@ impl Forwarder<'_, '_> {
     }
 
     /// Streams the response, and what is left of the request.
-    pub(super) async fn relay(&mut self, peer: &mut Peer, replay: &mut Replay, framing: Framing) -> Result<(), Failure> {
+    pub(super) async fn relay(
+        &mut self,
+        peer: &mut Peer,
+        replay: &mut Replay,
+        framing: Framing,
+    ) -> Result<(), Failure> {
         let mut relay = Relay { response_is_done: framing.is_empty() && !self.is_tunnel, ..Relay::default() };
         let waits_for_trailers = peer.is_http2() && framing != Framing::None;
         relay.response_is_done &= !waits_for_trailers;

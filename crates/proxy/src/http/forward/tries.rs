@@ -4,7 +4,9 @@ use std::time::Instant;
 use leno_ir::{Forward, HeaderOps, RetryPolicy, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
 
-use super::retry::{back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure, wants_retry_after_response};
+use super::retry::{
+    back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure, wants_retry_after_response,
+};
 use super::{Forwarder, apply};
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, http_status_of};
@@ -58,7 +60,8 @@ impl Forwarder<'_, '_> {
         let _admitted = cluster.admit().map_err(Failure::Overflow)?;
         self.start_deadlines(forward);
         let policy = forward.retry.as_ref().filter(|policy| policy.attempts > 0);
-        let keeps_body = !self.is_tunnel && (policy.is_some() || is_idempotent(&self.request.method) || !forward.mirrors.is_empty());
+        let keeps_body =
+            !self.is_tunnel && (policy.is_some() || is_idempotent(&self.request.method) || !forward.mirrors.is_empty());
         let mut tries = Tries {
             cluster,
             policy,
@@ -147,7 +150,8 @@ impl Forwarder<'_, '_> {
         if !tries.replay.is_possible() || self.is_tunnel || !wants_retry_after_response(policy, self.response) {
             return false;
         }
-        let is_safe = policy.retry_non_idempotent || is_idempotent(&self.request.method) || is_grpc_refusal(self.response);
+        let is_safe =
+            policy.retry_non_idempotent || is_idempotent(&self.request.method) || is_grpc_refusal(self.response);
         is_safe && self.take_retry(tries, policy)
     }
 
@@ -169,7 +173,8 @@ impl Forwarder<'_, '_> {
 
     /// One endpoint, one connection, up to the head of its response.
     async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
-        let avoid: &[EndpointId] = if tries.policy.is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
+        let avoid: &[EndpointId] =
+            if tries.policy.is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
         let pick = tries.cluster.pick(&self.context.worker, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
@@ -219,7 +224,8 @@ impl Forwarder<'_, '_> {
 
     /// `Expect: 100-continue` is answered by us where the upstream's protocol has better means.
     async fn continue_ourselves(&mut self) -> Result<(), Failure> {
-        let expects = self.request.headers.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        let expects =
+            self.request.headers.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
         if expects && !self.downstream.request_is_done() {
             self.request.headers.remove("expect");
             self.downstream.inform(&ResponseHead { status: 100, ..ResponseHead::default() });

@@ -1,10 +1,9 @@
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
-use std::future::Future;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Http1Io, ReadError};
@@ -147,7 +146,9 @@ impl Server<'_> {
         let drain = self.context.connection.drain.clone();
         let http1 = Http1Downstream::new(stream, &mut self.io, request.version, keep_alive, drain);
         let mut downstream = Downstream::Http1(http1);
-        Forwarder::new(self.context, &mut downstream, &mut self.timer, (request, framing), response, exchange).run().await;
+        Forwarder::new(self.context, &mut downstream, &mut self.timer, (request, framing), response, exchange)
+            .run()
+            .await;
         matches!(downstream, Downstream::Http1(http1) if http1.keep_alive && http1.request_is_done)
     }
 

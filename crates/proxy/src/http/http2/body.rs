@@ -106,10 +106,14 @@ impl BodySink {
         }
         while let Some(bytes) = self.queue.front_mut() {
             self.stream.reserve_capacity(self.backlog);
-            let capacity = match ready!(self.stream.poll_capacity(cx)) {
-                Some(capacity) => capacity?,
-                None => return Poll::Ready(Err(Reason::CANCEL.into())),
-            };
+            // Only increases are announced, so what is there already must be looked at first.
+            let mut capacity = self.stream.capacity();
+            if capacity == 0 {
+                capacity = match ready!(self.stream.poll_capacity(cx)) {
+                    Some(capacity) => capacity?,
+                    None => return Poll::Ready(Err(Reason::CANCEL.into())),
+                };
+            }
             let piece = bytes.split_to(capacity.min(bytes.len()));
             self.backlog -= piece.len();
             if !bytes.has_remaining() {

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 
-use crate::http::codec::{is_host, is_hop_by_hop};
+use crate::http::codec::{is_hop_by_hop, is_host};
 use crate::http::head::{RequestHead, ResponseHead, Version, as_text};
 use crate::http::headers::Headers;
 
@@ -51,12 +51,16 @@ pub(in crate::http) fn request_from(request: &http::request::Parts) -> Option<Re
         }
     }
     let authority = match (uri.authority(), host) {
-        (Some(authority), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => return None,
+        (Some(authority), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            return None;
+        }
         (Some(authority), _) => Bytes::copy_from_slice(authority.as_str().as_bytes()),
         (None, Some(host)) if is_host(host.as_bytes()) => Bytes::copy_from_slice(host.as_bytes()),
         _ => return None,
     };
-    if !is_host(&authority) || headers.iter().any(|(name, value)| is_hop_by_hop(name) && !(name == b"te" && value == b"trailers")) {
+    if !is_host(&authority)
+        || headers.iter().any(|(name, value)| is_hop_by_hop(name) && !(name == b"te" && value == b"trailers"))
+    {
         return None;
     }
     let path = match uri.path_and_query() {

@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{self, Poll};
@@ -8,7 +9,6 @@ use std::time::SystemTime;
 use bytes::{Buf, Bytes, BytesMut};
 use h2::Reason;
 use h2::server::{Connection, SendResponse};
-use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -112,6 +112,7 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
 
 type Accepted = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
 
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one turn")]
 enum Event {
     Accepted(Option<Result<Accepted, h2::Error>>),
     Drain,
@@ -141,7 +142,9 @@ async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendRes
             let mut head = RequestHead { version: Version::Http2, ..RequestHead::default() };
             let request = (&mut head, Framing::None);
             let failure = Failure::DownstreamMalformed(crate::http::codec::Malformed::Header);
-            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, exchange).refuse(failure).await;
+            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, exchange)
+                .refuse(failure)
+                .await;
         }
     }
     let Downstream::Http2(mut stream) = downstream else { return };
@@ -158,7 +161,11 @@ struct Prefixed {
 }
 
 impl AsyncRead for Prefixed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.first_bytes.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }

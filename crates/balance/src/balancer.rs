@@ -1,0 +1,285 @@
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use leno_ir::{BalancerPolicy, EndpointHealth, OutlierDetection};
+use leno_names::Fraction;
+
+use crate::load::Load;
+use crate::outlier::{self, Signal};
+use crate::plan::{Candidate, Group, Plan};
+
+/// How a cluster balances.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BalancerSettings {
+    pub policy: BalancerPolicy,
+    pub outlier_detection: Option<OutlierDetection>,
+    /// With a smaller share of available members all of a priority are used. Default 50 %, as Envoy.
+    pub panic_threshold: Fraction,
+}
+
+impl BalancerSettings {
+    pub fn new(policy: BalancerPolicy, outlier_detection: Option<OutlierDetection>) -> Self {
+        Self { policy, outlier_detection, panic_threshold: Fraction::from_percent(50).unwrap_or(Fraction::ZERO) }
+    }
+
+    /// The time assumed of a member never measured, and the time after which a measurement counts 1/e.
+    fn measuring(&self) -> (Duration, Duration) {
+        match self.policy {
+            BalancerPolicy::PeakEwma { default_rtt, decay } => (default_rtt, decay),
+            _ => (Duration::from_millis(30), Duration::from_secs(10)),
+        }
+    }
+}
+
+/// One endpoint, as the configuration has it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Member<K> {
+    pub key: K,
+    /// At least 1; 0 counts as 1.
+    pub weight: u32,
+    pub health: EndpointHealth,
+    /// 0 is used first.
+    pub priority: u32,
+    /// Any number; members with the same one are together.
+    pub locality: u32,
+    /// Relative within the priority; all 0: localities are ignored.
+    pub locality_weight: u32,
+}
+
+impl<K> Member<K> {
+    pub fn new(key: K) -> Self {
+        Self { key, weight: 1, health: EndpointHealth::Unknown, priority: 0, locality: 0, locality_weight: 0 }
+    }
+}
+
+/// What is known of a member.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MemberStatus<K> {
+    pub key: K,
+    pub health: EndpointHealth,
+    pub active: u32,
+    /// The latency expected now.
+    pub latency: Duration,
+    pub ejected_until: Option<Instant>,
+}
+
+/// Chooses among the endpoints of one cluster, for one thread.
+#[derive(Debug)]
+pub struct Balancer<K> {
+    settings: BalancerSettings,
+    members: Vec<(Member<K>, Rc<Load>)>,
+    candidates: Vec<Candidate>,
+    plan: Plan,
+    ejected: usize,
+    next_sweep: Option<Instant>,
+    seed: u64,
+}
+
+/// A request that is on its way to a member, counted as active until dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Choice<K> {
+    key: K,
+    load: Rc<Load>,
+}
+
+impl<K: Copy> Choice<K> {
+    pub fn key(&self) -> K {
+        self.key
+    }
+}
+
+impl<K> Drop for Choice<K> {
+    fn drop(&mut self) {
+        self.load.end();
+    }
+}
+
+/// Costs closer than this are equal, and the first drawn wins: differences of microseconds must not decide who gets the
+/// traffic of a quiet service. Our deviation from Linkerd, which compares strictly.
+const TIE: f64 = 1.25;
+
+impl<K: Copy + Eq + Hash> Balancer<K> {
+    /// `seed`: where round robin begins, different per worker.
+    pub fn new(settings: BalancerSettings, seed: u64) -> Self {
+        Self {
+            settings,
+            members: Vec::new(),
+            candidates: Vec::new(),
+            plan: Plan::default(),
+            ejected: 0,
+            next_sweep: None,
+            seed,
+        }
+    }
+
+    /// Measurements stay; members ejected stay out unless detection is turned off.
+    pub fn reconfigure(&mut self, settings: BalancerSettings) {
+        if settings.outlier_detection.is_none() {
+            for (_, load) in &self.members {
+                load.ejected_until.set(None);
+            }
+        }
+        self.settings = settings;
+        self.rebuild();
+    }
+
+    /// Replaces the members; those with a key already known keep their state. Of two with one key the first counts.
+    pub fn update(&mut self, members: impl IntoIterator<Item = Member<K>>, now: Instant) {
+        let mut known: HashMap<K, Rc<Load>> = self.members.drain(..).map(|(member, load)| (member.key, load)).collect();
+        let mut seen = std::collections::HashSet::new();
+        let (default_rtt, _) = self.settings.measuring();
+        for member in members {
+            if seen.insert(member.key) {
+                let load = known.remove(&member.key).unwrap_or_else(|| Rc::new(Load::new(default_rtt, now)));
+                self.members.push((member, load));
+            }
+        }
+        self.rebuild();
+    }
+
+    /// A member for one request, none of `avoid` while there is another. `None`: there is none at all (flag UH).
+    pub fn pick(&mut self, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<Choice<K>> {
+        let at = self.choose(now, random, avoid)?;
+        let (member, load) = self.members.get(at)?;
+        load.begin();
+        Some(Choice { key: member.key, load: load.clone() })
+    }
+
+    fn choose(&mut self, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
+        let (members, candidates, settings) = (&self.members, &self.candidates, &self.settings);
+        let is_avoided = |at: usize| avoid.contains(&members[at].0.key);
+        let draw = if self.plan.is_single() { 0 } else { random() };
+        let group = self.plan.group(draw)?;
+        // A few draws nearly always do; a scan settles the rest.
+        let mut last = None;
+        for _ in 0..=avoid.len() {
+            let at = choose_in(group, members, candidates, settings, now, random)?;
+            if !is_avoided(at) {
+                return Some(at);
+            }
+            last = Some(at);
+        }
+        let count = self.plan.members().count();
+        let start = usize::try_from(random() % count.max(1) as u64).unwrap_or(0);
+        let all = || self.plan.members();
+        all().skip(start).chain(all().take(start)).find(|at| !is_avoided(*at)).or(last)
+    }
+
+    /// Notes what came of a try. `true` when its member is ejected now.
+    pub fn report(&mut self, choice: &Choice<K>, signal: Signal, latency: Option<Duration>, now: Instant) -> bool {
+        let (default_rtt, decay) = self.settings.measuring();
+        match latency {
+            _ if signal.is_failure() => choice.load.observe_failure(default_rtt, decay, now),
+            Some(latency) => choice.load.observe(latency, decay, now),
+            None => {}
+        }
+        let Some(config) = &self.settings.outlier_detection else { return false };
+        if !outlier::count(&choice.load, signal, config) || choice.load.ejected_until.get().is_some() {
+            return false;
+        }
+        let total = self.members.len();
+        let healthy = self.candidates.iter().filter(|candidate| candidate.is_available).count();
+        let is_member = self.members.iter().any(|(_, load)| Rc::ptr_eq(load, &choice.load));
+        if !is_member || !outlier::may_eject(config, healthy, self.ejected, total) {
+            return false;
+        }
+        outlier::eject(&choice.load, config, now);
+        self.rebuild();
+        true
+    }
+
+    /// Lets members back in whose time is over; does nothing more often than every `interval`. Returns how many came back.
+    pub fn sweep(&mut self, now: Instant) -> usize {
+        let Some(config) = &self.settings.outlier_detection else { return 0 };
+        match self.next_sweep {
+            Some(next) if now < next => return 0,
+            None => {
+                self.next_sweep = now.checked_add(config.interval);
+                return 0;
+            }
+            Some(_) => self.next_sweep = now.checked_add(config.interval),
+        }
+        let returned = self.members.iter().filter(|(_, load)| outlier::sweep(load, now)).count();
+        if returned > 0 {
+            self.rebuild();
+        }
+        returned
+    }
+
+    /// Members that are left out now.
+    pub fn ejected(&self) -> usize {
+        self.ejected
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// For the admin interface.
+    pub fn status(&self, now: Instant) -> impl Iterator<Item = MemberStatus<K>> {
+        let (_, decay) = self.settings.measuring();
+        self.members.iter().map(move |(member, load)| MemberStatus {
+            key: member.key,
+            health: member.health,
+            active: load.active(),
+            latency: Duration::from_nanos(load.estimate(decay, now) as u64),
+            ejected_until: load.ejected_until.get(),
+        })
+    }
+
+    fn rebuild(&mut self) {
+        let candidate = |(member, load): &(Member<K>, Rc<Load>)| Candidate {
+            weight: member.weight.max(1),
+            priority: member.priority,
+            locality: member.locality,
+            locality_weight: member.locality_weight,
+            is_available: member.health.takes_traffic() && load.ejected_until.get().is_none(),
+            is_draining: member.health == EndpointHealth::Draining,
+        };
+        self.candidates = self.members.iter().map(candidate).collect();
+        self.ejected = self.members.iter().filter(|(_, load)| load.ejected_until.get().is_some()).count();
+        self.plan = Plan::new(&self.candidates, self.settings.panic_threshold, self.seed);
+    }
+}
+
+fn choose_in<K>(
+    group: &mut Group,
+    members: &[(Member<K>, Rc<Load>)],
+    candidates: &[Candidate],
+    settings: &BalancerSettings,
+    now: Instant,
+    random: &mut impl FnMut() -> u64,
+) -> Option<usize> {
+    let load = |at: usize| &members[at].1;
+    // Weight relative to the mean only matters against weights that differ.
+    let weight = |at: usize| f64::from(candidates[at].weight);
+    match settings.policy {
+        BalancerPolicy::RoundRobin => group.next(candidates),
+        BalancerPolicy::Random => group.draw(random()),
+        BalancerPolicy::LeastRequest { choices } => {
+            let cost = |at: usize| f64::from(load(at).active()) / weight(at);
+            let (mut best, second) = group.draw_two(random)?;
+            let rest = (2..choices.clamp(2, 16)).filter_map(|_| group.draw(random())).collect::<Vec<_>>();
+            for at in std::iter::once(second).chain(rest) {
+                if cost(at) < cost(best) {
+                    best = at;
+                }
+            }
+            Some(best)
+        }
+        BalancerPolicy::PeakEwma { decay, .. } => {
+            let (first, second) = group.draw_two(random)?;
+            let mean = group.mean_weight();
+            let cost =
+                |at: usize| load(at).estimate(decay, now) * (f64::from(load(at).active()) * mean / weight(at) + 1.0);
+            Some(if cost(second) * TIE < cost(first) { second } else { first })
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// What is known of one member; shared by the choices that are under way.
+#[derive(Debug)]
+pub(crate) struct Load {
+    active: Cell<u32>,
+    /// Nanoseconds. Rises at once to a higher measurement, falls with time.
+    estimate: Cell<f64>,
+    updated: Cell<Instant>,
+    pub(crate) consecutive_5xx: Cell<u32>,
+    pub(crate) consecutive_gateway_errors: Cell<u32>,
+    pub(crate) consecutive_local_failures: Cell<u32>,
+    /// When the ejection ends.
+    pub(crate) ejected_until: Cell<Option<Instant>>,
+    /// Ejections so far, less one per sweep spent in rotation.
+    pub(crate) ejections: Cell<u32>,
+}
+
+/// A failure counts as this many times the estimate, so that failing fast attracts nothing.
+const FAILURE_PENALTY: f64 = 2.0;
+/// The estimate never grows beyond it by failures alone. Chosen: an endpoint is tried again after some decays.
+const MAX_PENALTY: Duration = Duration::from_secs(10);
+
+impl Load {
+    pub(crate) fn new(default_rtt: Duration, now: Instant) -> Self {
+        Self {
+            active: Cell::new(0),
+            estimate: Cell::new(default_rtt.as_nanos() as f64),
+            updated: Cell::new(now),
+            consecutive_5xx: Cell::new(0),
+            consecutive_gateway_errors: Cell::new(0),
+            consecutive_local_failures: Cell::new(0),
+            ejected_until: Cell::new(None),
+            ejections: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn active(&self) -> u32 {
+        self.active.get()
+    }
+
+    pub(crate) fn begin(&self) {
+        self.active.set(self.active.get().saturating_add(1));
+    }
+
+    pub(crate) fn end(&self) {
+        self.active.set(self.active.get().saturating_sub(1));
+    }
+
+    /// The estimate in nanoseconds, decayed to `now`.
+    pub(crate) fn estimate(&self, decay: Duration, now: Instant) -> f64 {
+        self.estimate.get() * self.weight_of_the_old(decay, now)
+    }
+
+    pub(crate) fn observe(&self, rtt: Duration, decay: Duration, now: Instant) {
+        let rtt = rtt.as_nanos() as f64;
+        let old = self.estimate.get();
+        let weight = self.weight_of_the_old(decay, now);
+        self.estimate.set(if rtt > old { rtt } else { old * weight + rtt * (1.0 - weight) });
+        self.updated.set(now);
+    }
+
+    pub(crate) fn observe_failure(&self, default_rtt: Duration, decay: Duration, now: Instant) {
+        let known = self.estimate(decay, now).max(default_rtt.as_nanos() as f64);
+        let penalty = (known * FAILURE_PENALTY).min(MAX_PENALTY.as_nanos() as f64).max(known);
+        self.observe(Duration::from_nanos(penalty as u64), decay, now);
+    }
+
+    fn weight_of_the_old(&self, decay: Duration, now: Instant) -> f64 {
+        let elapsed = now.saturating_duration_since(self.updated.get());
+        if decay.is_zero() { 0.0 } else { (-elapsed.as_secs_f64() / decay.as_secs_f64()).exp() }
+    }
+}

@@ -1,0 +1,319 @@
+use std::time::{Duration, Instant};
+
+use leno_ir::{BalancerPolicy, EndpointHealth, OutlierDetection};
+use leno_names::Fraction;
+use rand::rngs::SmallRng;
+use rand::{Rng, RngCore, SeedableRng};
+
+use crate::{Balancer, BalancerSettings, Choice, Member, Signal};
+
+/// A balancer under virtual time and seeded randomness.
+struct Simulation {
+    balancer: Balancer<u32>,
+    now: Instant,
+    rng: SmallRng,
+}
+
+impl Simulation {
+    fn new(policy: BalancerPolicy, members: Vec<Member<u32>>) -> Self {
+        Self::with_outliers(policy, members, None)
+    }
+
+    fn with_outliers(policy: BalancerPolicy, members: Vec<Member<u32>>, outlier: Option<OutlierDetection>) -> Self {
+        // Any origin will do: time only moves when a test moves it.
+        #[allow(clippy::disallowed_methods)]
+        let now = Instant::now();
+        let mut balancer = Balancer::new(BalancerSettings::new(policy, outlier), 0);
+        balancer.update(members, now);
+        balancer.sweep(now);
+        Self { balancer, now, rng: SmallRng::seed_from_u64(42) }
+    }
+
+    fn pick(&mut self, avoid: &[u32]) -> Option<Choice<u32>> {
+        let rng = &mut self.rng;
+        self.balancer.pick(self.now, &mut || rng.next_u64(), avoid)
+    }
+
+    fn fail(&mut self, key: u32, times: usize) -> bool {
+        let mut ejected = false;
+        for _ in 0..times {
+            let others: Vec<u32> = (0..20).filter(|other| *other != key).collect();
+            let choice = self.pick(&others).expect("a member");
+            assert_eq!(choice.key(), key, "the member is in rotation");
+            ejected |= self.balancer.report(&choice, Signal::Response { status: 503 }, None, self.now);
+        }
+        ejected
+    }
+
+    /// Shares in percent of `requests` made one after the other, each taking `latency` of its member.
+    fn shares(&mut self, requests: u32, latency: impl Fn(u32) -> Duration) -> Vec<f64> {
+        let mut counts = vec![0_u32; 20];
+        for _ in 0..requests {
+            let choice = self.pick(&[]).expect("a member");
+            let latency = latency(choice.key());
+            self.now += latency;
+            counts[choice.key() as usize] += 1;
+            self.balancer.report(&choice, Signal::Response { status: 200 }, Some(latency), self.now);
+        }
+        counts.into_iter().map(|count| f64::from(count) * 100.0 / f64::from(requests)).collect()
+    }
+
+    fn advance(&mut self, time: Duration) -> usize {
+        self.now += time;
+        self.balancer.sweep(self.now)
+    }
+}
+
+fn members(count: u32) -> Vec<Member<u32>> {
+    (0..count).map(Member::new).collect()
+}
+
+fn weighted(weights: &[u32]) -> Vec<Member<u32>> {
+    weights.iter().zip(0..).map(|(weight, key)| Member { weight: *weight, ..Member::new(key) }).collect()
+}
+
+fn near(share: f64, expected: f64, tolerance: f64) -> bool {
+    (share - expected).abs() <= tolerance
+}
+
+fn ewma() -> BalancerPolicy {
+    BalancerPolicy::default()
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn equal_members_get_equal_shares_whatever_the_policy() {
+    for policy in
+        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest { choices: 2 }]
+    {
+        let mut simulation = Simulation::new(policy.clone(), members(4));
+        let shares = simulation.shares(20_000, |_| MS);
+        assert!(shares[..4].iter().all(|share| near(*share, 25.0, 1.5)), "{policy:?} {shares:?}");
+    }
+}
+
+#[test]
+fn weights_are_kept_by_every_policy() {
+    for policy in
+        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest { choices: 2 }]
+    {
+        let mut simulation = Simulation::new(policy.clone(), weighted(&[1, 3, 6]));
+        let shares = simulation.shares(20_000, |_| MS);
+        assert!(
+            near(shares[0], 10.0, 1.5) && near(shares[1], 30.0, 2.0) && near(shares[2], 60.0, 2.0),
+            "{policy:?} {shares:?}"
+        );
+    }
+}
+
+#[test]
+fn round_robin_by_weight_is_exact_and_interleaved() {
+    let mut simulation = Simulation::new(BalancerPolicy::RoundRobin, weighted(&[1, 2]));
+    let keys: Vec<u32> = (0..6).map(|_| simulation.pick(&[]).expect("a member").key()).collect();
+    assert_eq!(keys, [1, 0, 1, 1, 0, 1]);
+}
+
+#[test]
+fn a_slow_member_gets_little_and_recovers() {
+    let mut simulation = Simulation::new(ewma(), members(3));
+    let slow = simulation.shares(10_000, |key| if key == 0 { 50 * MS } else { 2 * MS });
+    assert!(slow[0] < 5.0 && near(slow[1], 48.0, 5.0), "{slow:?}");
+    simulation.now += 60 * SECOND;
+    let healed = simulation.shares(10_000, |_| 2 * MS);
+    assert!(healed[0] > 20.0, "{healed:?}");
+}
+
+#[test]
+fn requests_under_way_count() {
+    for policy in [ewma(), BalancerPolicy::LeastRequest { choices: 2 }] {
+        let mut simulation = Simulation::new(policy, members(2));
+        let held: Vec<_> = (0..10).map(|_| simulation.pick(&[]).expect("a member")).collect();
+        let first = held.iter().filter(|choice| choice.key() == 0).count();
+        assert!((4..=6).contains(&first), "{first}");
+        drop(held);
+        assert!(simulation.balancer.status(simulation.now).all(|status| status.active == 0));
+    }
+}
+
+#[test]
+fn a_member_that_fails_fast_attracts_nothing() {
+    let mut simulation = Simulation::new(ewma(), members(2));
+    let mut failing = 0;
+    for _ in 0..1_000 {
+        let choice = simulation.pick(&[]).expect("a member");
+        simulation.now += MS;
+        let signal = if choice.key() == 0 { Signal::LocalFailure } else { Signal::Response { status: 200 } };
+        failing += u32::from(choice.key() == 0);
+        simulation.balancer.report(&choice, signal, Some(10 * MS), simulation.now);
+    }
+    assert!(failing < 50, "{failing}");
+}
+
+#[test]
+fn tried_members_are_avoided_while_there_is_another() {
+    for policy in [ewma(), BalancerPolicy::RoundRobin, BalancerPolicy::Random] {
+        let mut simulation = Simulation::new(policy, members(3));
+        for _ in 0..100 {
+            assert_eq!(simulation.pick(&[0, 2]).map(|choice| choice.key()), Some(1));
+        }
+        assert!(simulation.pick(&[0, 1, 2]).is_some());
+    }
+    assert!(Simulation::new(ewma(), Vec::new()).pick(&[]).is_none());
+}
+
+#[test]
+fn an_update_keeps_what_was_measured() {
+    let mut simulation = Simulation::new(ewma(), members(2));
+    let held = simulation.pick(&[1]).expect("a member");
+    simulation.balancer.report(&held, Signal::Success, Some(90 * MS), simulation.now);
+    simulation.balancer.update(members(3), simulation.now);
+    let status: Vec<_> = simulation.balancer.status(simulation.now).collect();
+    assert_eq!((status[0].active, status[0].latency, status[2].latency), (1, 90 * MS, 30 * MS));
+    simulation.balancer.update(weighted(&[1]), simulation.now);
+    assert_eq!(simulation.balancer.len(), 1);
+}
+
+#[test]
+fn priorities_spill_over_by_health() {
+    let make = |healthy: u32| {
+        let first = (0..10).map(|key| Member {
+            health: if key < healthy { EndpointHealth::Healthy } else { EndpointHealth::Unhealthy },
+            ..Member::new(key)
+        });
+        let second = (10..20).map(|key| Member { priority: 1, ..Member::new(key) });
+        Simulation::new(BalancerPolicy::Random, first.chain(second).collect())
+    };
+    for (healthy, expected) in [(10, 100.0), (8, 100.0), (5, 70.0), (2, 28.0), (0, 0.0)] {
+        let shares = make(healthy).shares(20_000, |_| MS);
+        let first: f64 = shares[..10].iter().sum();
+        assert!(near(first, expected, 1.5), "{healthy} healthy: {first}");
+    }
+}
+
+#[test]
+fn panic_uses_everybody_but_those_that_drain() {
+    let health = |key: u32| match key {
+        0 => EndpointHealth::Healthy,
+        1 => EndpointHealth::Draining,
+        _ => EndpointHealth::Unhealthy,
+    };
+    let all = members(4).into_iter().map(|member| Member { health: health(member.key), ..member }).collect();
+    let shares = Simulation::new(BalancerPolicy::Random, all).shares(10_000, |_| MS);
+    assert!(shares[1] == 0.0 && near(shares[2], 33.0, 2.0), "{shares:?}");
+    let half = members(4).into_iter().map(|member| Member {
+        health: if member.key < 2 { EndpointHealth::Healthy } else { EndpointHealth::Unhealthy },
+        ..member
+    });
+    let shares = Simulation::new(BalancerPolicy::Random, half.collect()).shares(1_000, |_| MS);
+    assert_eq!(shares[2] + shares[3], 0.0);
+}
+
+#[test]
+fn localities_get_the_share_of_their_weight() {
+    let member = |key: u32| Member { locality: key % 2, locality_weight: 1 + 2 * (key % 2), ..Member::new(key) };
+    let shares = Simulation::new(BalancerPolicy::Random, (0..4).map(member).collect()).shares(20_000, |_| MS);
+    assert!(near(shares[0] + shares[2], 25.0, 1.5), "{shares:?}");
+}
+
+fn outliers() -> OutlierDetection {
+    OutlierDetection { max_ejection: Fraction::ONE, ..OutlierDetection::default() }
+}
+
+#[test]
+fn ejections_last_longer_each_time_and_are_forgiven() {
+    let mut simulation = Simulation::with_outliers(ewma(), members(4), Some(outliers()));
+    assert!(!simulation.fail(0, 4));
+    assert!(simulation.fail(0, 1), "the fifth in a row");
+    assert_eq!(simulation.balancer.ejected(), 1);
+    assert_eq!(simulation.shares(1_000, |_| Duration::from_micros(1))[0], 0.0);
+    assert_eq!(simulation.advance(29 * SECOND), 0);
+    assert_eq!(simulation.advance(10 * SECOND), 1, "after 30 s, at the next sweep");
+    assert!(simulation.fail(0, 5));
+    assert_eq!(simulation.advance(31 * SECOND), 0, "the second time is 60 s");
+    assert_eq!(simulation.advance(30 * SECOND), 1);
+    for _ in 0..2 {
+        simulation.advance(11 * SECOND);
+    }
+    assert!(simulation.fail(0, 5));
+    assert_eq!(simulation.advance(31 * SECOND), 1, "two sweeps in rotation forgave two ejections");
+}
+
+#[test]
+fn a_good_response_starts_the_count_anew() {
+    let mut simulation = Simulation::with_outliers(ewma(), members(2), Some(outliers()));
+    assert!(!simulation.fail(0, 4));
+    let choice = simulation.pick(&[1]).expect("a member");
+    simulation.balancer.report(&choice, Signal::Response { status: 404 }, Some(MS), simulation.now);
+    drop(choice);
+    assert!(!simulation.fail(0, 4));
+}
+
+#[test]
+fn gateway_and_local_failures_have_detectors_of_their_own() {
+    let config = OutlierDetection {
+        consecutive_5xx: None,
+        consecutive_gateway_errors: Some(2),
+        consecutive_local_origin_failures: Some(3),
+        ..outliers()
+    };
+    let mut simulation = Simulation::with_outliers(ewma(), members(4), Some(config.clone()));
+    let mut report = |key: u32, signal: Signal| {
+        let others: Vec<u32> = (0..4).filter(|other| *other != key).collect();
+        let choice = simulation.pick(&others).expect("a member");
+        simulation.balancer.report(&choice, signal, None, simulation.now)
+    };
+    assert!(!report(0, Signal::Response { status: 500 }) && !report(0, Signal::Response { status: 500 }));
+    assert!(!report(0, Signal::Response { status: 502 }) && report(0, Signal::Response { status: 504 }));
+    let config = OutlierDetection { consecutive_gateway_errors: None, ..config };
+    let mut simulation = Simulation::with_outliers(ewma(), members(1), Some(config));
+    let mut report = |signal: Signal| {
+        let choice = simulation.pick(&[]).expect("a member");
+        simulation.balancer.report(&choice, signal, None, simulation.now)
+    };
+    assert!(!report(Signal::LocalFailure) && !report(Signal::LocalFailure) && report(Signal::LocalFailure));
+}
+
+#[test]
+fn only_a_share_is_ejected_but_always_one() {
+    let config = |percent| OutlierDetection {
+        max_ejection: Fraction::from_percent(percent).expect("in range"),
+        ..OutlierDetection::default()
+    };
+    let mut simulation = Simulation::with_outliers(ewma(), members(4), Some(config(10)));
+    assert!(simulation.fail(0, 5) && !simulation.fail(1, 10));
+    let mut simulation = Simulation::with_outliers(ewma(), members(4), Some(config(50)));
+    assert!(simulation.fail(0, 5) && simulation.fail(1, 5) && !simulation.fail(2, 10));
+    let floor = OutlierDetection { min_health: Fraction::ONE, ..config(100) };
+    let mut simulation = Simulation::with_outliers(ewma(), members(4), Some(floor));
+    assert!(simulation.fail(0, 5) && !simulation.fail(1, 10), "three of four is below the least health");
+}
+
+#[test]
+fn random_histories_keep_the_invariants() {
+    for seed in 0..200 {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut simulation = Simulation::with_outliers(ewma(), members(5), Some(outliers()));
+        let mut held = Vec::new();
+        for _ in 0..200 {
+            match rng.random_range(0..6) {
+                0 => simulation.balancer.update(weighted(&[1, 2, 3, 4][..rng.random_range(0..5)]), simulation.now),
+                1 => drop(held.pop()),
+                2 => drop(simulation.advance(SECOND * rng.random_range(0..60))),
+                _ => {
+                    if let Some(choice) = simulation.pick(&[rng.random_range(0..5)]) {
+                        let signal = Signal::Response { status: if rng.random_bool(0.7) { 503 } else { 200 } };
+                        simulation.balancer.report(&choice, signal, Some(MS), simulation.now);
+                        held.push(choice);
+                    }
+                }
+            }
+            let total = simulation.balancer.len();
+            assert!(simulation.balancer.ejected() <= total, "seed {seed}");
+            assert_eq!(simulation.pick(&[]).is_some(), total > 0, "seed {seed}: somebody takes traffic");
+            let active: u32 = simulation.balancer.status(simulation.now).map(|status| status.active).sum();
+            assert!(active as usize <= held.len(), "seed {seed}");
+        }
+    }
+}

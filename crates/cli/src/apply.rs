@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::connection::ConnectionArgs;
+use crate::files;
+use crate::problem::FileProblem;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: leno apply -f routes/ --dry-run")]
+pub struct ApplyArgs {
+    /// File, directory, or - for standard input. Repeatable.
+    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
+    file: Vec<PathBuf>,
+    /// Only say what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    results: Vec<Applied>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Applied {
+    kind: String,
+    namespace: String,
+    name: String,
+    outcome: String,
+    problems: Vec<FileProblem>,
+}
+
+pub(crate) async fn run(args: ApplyArgs) -> anyhow::Result<i32> {
+    let inputs = files::read(&args.file)?;
+    let client = args.connection.client()?;
+    let mut rejected = false;
+    for input in inputs {
+        let path = format!("/apply?dryRun={}&source={}", args.dry_run, escape(&input.source));
+        let answer: Value =
+            client.post_text(&path, &input.text).await.with_context(|| format!("applying {}", input.source))?;
+        let answer: Answer = serde_json::from_value(answer).context("the answer is not understood")?;
+        if answer.results.is_empty() {
+            eprintln!("{}: holds no object of the mesh", input.source);
+        }
+        for applied in &answer.results {
+            rejected |= applied.outcome == "rejected";
+            show(applied, args.dry_run);
+        }
+    }
+    Ok(i32::from(rejected))
+}
+
+fn show(applied: &Applied, dry_run: bool) {
+    if !applied.name.is_empty() {
+        let suffix = if dry_run { " (dry run)" } else { "" };
+        let kind = applied.kind.to_ascii_lowercase();
+        println!("{kind} {}/{} {}{suffix}", applied.namespace, applied.name, applied.outcome);
+    }
+    for problem in &applied.problems {
+        eprintln!("{problem}");
+    }
+}
+
+/// For a query (RFC 3986 §3.4): all but unreserved characters.
+fn escape(text: &str) -> String {
+    let show = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(show).collect()
+}

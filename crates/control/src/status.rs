@@ -1,0 +1,232 @@
+//! What became of what was sent: per node and type, per object.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use leno_api::ResourceKey;
+use leno_ir::Flavor;
+use leno_model::Severity;
+use leno_names::ServiceKey;
+use leno_xds_server::{Outcome, StatusReport};
+use serde::Serialize;
+
+use crate::Control;
+use crate::control::State;
+
+/// The state of the whole mesh.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Snapshots since the start.
+    pub revision: u64,
+    pub proxies: Vec<NodeStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// The workload's name.
+    pub name: String,
+    pub namespace: String,
+    pub flavor: Flavor,
+    pub identity: String,
+    pub address: Option<String>,
+    /// Seconds since 1970.
+    pub connected_since: u64,
+    /// Everything sent was taken.
+    pub in_sync: bool,
+    /// Resources taken, by type (`cluster`, `listener` …).
+    pub taken: BTreeMap<String, usize>,
+    /// Resources sent and not answered yet.
+    pub pending: usize,
+    pub rejected: Vec<RejectedResource>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RejectedResource {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub name: String,
+    pub reason: String,
+}
+
+/// In the manner of Kubernetes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// `True` or `False`.
+    pub status: &'static str,
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// By type URL and resource name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SyncState {
+    types: BTreeMap<String, TypeState>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct TypeState {
+    /// Name to version.
+    pending: BTreeMap<String, String>,
+    taken: BTreeMap<String, String>,
+    /// Name to reason.
+    rejected: BTreeMap<String, String>,
+}
+
+impl SyncState {
+    fn record(&mut self, report: StatusReport) {
+        let state = self.types.entry(report.type_url).or_default();
+        for name in &report.removed {
+            state.pending.remove(name);
+            state.taken.remove(name);
+            state.rejected.remove(name);
+        }
+        for (name, version) in report.resources {
+            match &report.outcome {
+                Outcome::Sent => {
+                    state.pending.insert(name, version);
+                }
+                Outcome::Acked => {
+                    if state.pending.get(&name) == Some(&version) {
+                        state.pending.remove(&name);
+                    }
+                    state.rejected.remove(&name);
+                    state.taken.insert(name, version);
+                }
+                Outcome::Rejected { reason } => {
+                    state.pending.remove(&name);
+                    state.rejected.insert(name, reason.clone());
+                }
+            }
+        }
+    }
+
+    fn in_sync(&self) -> bool {
+        !self.types.is_empty() && self.types.values().all(|state| state.pending.is_empty() && state.rejected.is_empty())
+    }
+
+    fn pending(&self) -> usize {
+        self.types.values().map(|state| state.pending.len()).sum()
+    }
+
+    fn rejected(&self) -> Vec<RejectedResource> {
+        let all = self.types.iter().flat_map(|(url, state)| {
+            state.rejected.iter().map(|(name, reason)| RejectedResource {
+                kind: short(url),
+                name: name.clone(),
+                reason: reason.clone(),
+            })
+        });
+        all.collect()
+    }
+}
+
+/// `cluster` for `type.googleapis.com/envoy.config.cluster.v3.Cluster`.
+fn short(type_url: &str) -> String {
+    type_url.rsplit('.').next().unwrap_or(type_url).to_ascii_lowercase()
+}
+
+impl State {
+    pub(crate) fn record(&mut self, report: StatusReport) {
+        if let Outcome::Rejected { reason } = &report.outcome {
+            tracing::warn!(
+                node = report.node_id,
+                kind = short(&report.type_url),
+                reason,
+                "a node rejects configuration"
+            );
+        }
+        // The newest session of the node: an older stream of it may still be on its way out.
+        let session = self.sessions.values_mut().rev().find(|session| session.node.id == report.node_id);
+        if let Some(session) = session {
+            session.sync.record(report);
+        }
+    }
+}
+
+impl Control {
+    pub fn status(&self) -> Status {
+        let state = self.shared.lock();
+        let proxies = state
+            .sessions
+            .values()
+            .map(|session| NodeStatus {
+                name: session.node.workload.clone(),
+                namespace: session.node.namespace.clone(),
+                flavor: session.node.flavor,
+                identity: session.peer.to_string(),
+                address: session.node.address.map(|address| address.to_string()),
+                connected_since: session.connected.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+                in_sync: session.sync.in_sync(),
+                taken: session.sync.types.iter().map(|(url, state)| (short(url), state.taken.len())).collect(),
+                pending: session.sync.pending(),
+                rejected: session.sync.rejected(),
+            })
+            .collect();
+        Status { revision: *self.shared.revision.borrow(), proxies }
+    }
+
+    /// Whether an object is understood, and whether every node runs what came of it.
+    pub fn conditions(&self, key: &ResourceKey) -> Vec<Condition> {
+        let state = self.shared.lock();
+        vec![accepted(&state, key), programmed(&state, key)]
+    }
+}
+
+fn accepted(state: &State, key: &ResourceKey) -> Condition {
+    let problems: Vec<_> = state.problems.iter().filter(|problem| problem.object == *key).collect();
+    let message = problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect::<Vec<_>>();
+    let message = message.join("; ");
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        Condition { kind: "Accepted", status: "False", reason: "Invalid", message }
+    } else {
+        Condition { kind: "Accepted", status: "True", reason: "Accepted", message }
+    }
+}
+
+fn programmed(state: &State, key: &ResourceKey) -> Condition {
+    let services = services_of(state, key);
+    let concerns =
+        |name: &str| services.iter().any(|service| name.ends_with(&service.fqdn(&state.snapshot.settings.domain)));
+    let mut rejected = Vec::new();
+    let mut pending = 0;
+    for session in state.sessions.values() {
+        for kind in session.sync.types.values() {
+            pending += kind.pending.keys().filter(|name| concerns(name)).count();
+            rejected.extend(
+                kind.rejected
+                    .iter()
+                    .filter(|(name, _)| concerns(name))
+                    .map(|(name, reason)| format!("{} rejects {name}: {reason}", session.node.workload)),
+            );
+        }
+    }
+    if !rejected.is_empty() {
+        Condition { kind: "Programmed", status: "False", reason: "Rejected", message: rejected.join("; ") }
+    } else if pending > 0 {
+        let message = format!("{pending} resources are not acknowledged yet");
+        Condition { kind: "Programmed", status: "False", reason: "Pending", message }
+    } else {
+        Condition { kind: "Programmed", status: "True", reason: "Programmed", message: String::new() }
+    }
+}
+
+/// The services whose configuration an object has a part in.
+fn services_of(state: &State, key: &ResourceKey) -> Vec<ServiceKey> {
+    let named = ServiceKey::new(&key.namespace, &key.name);
+    let part_of = |service: &leno_model::Service| {
+        service.rules_keys().contains(key) || service.workloads.iter().any(|workload| workload.key == *key)
+    };
+    state
+        .snapshot
+        .services
+        .iter()
+        .filter(|(service_key, service)| {
+            (key.kind == leno_api::Kind::Service && **service_key == named) || part_of(service)
+        })
+        .map(|(service_key, _)| service_key.clone())
+        .collect()
+}

@@ -1,0 +1,78 @@
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use leno_ir::{Config, EndpointHealth};
+use serde_json::{Value, json};
+
+use super::{CertificateStatus, ClusterStatus};
+
+pub(super) const HELP: &str = "\
+GET  /ready              whether the proxy serves\n\
+GET  /stats/prometheus   metrics\n\
+GET  /config_dump        the active configuration\n\
+GET  /clusters           endpoints and their health\n\
+GET  /listeners          names and addresses\n\
+GET  /certs              certificates in use\n\
+GET  /server_info        version and uptime\n\
+POST /logging?level=…    change the process log\n\
+POST /drain_listeners    take no new connections\n\
+POST /quitquitquit       drain and end\n";
+
+pub(super) fn config_dump(config: &Config, certificates: &[CertificateStatus]) -> Value {
+    json!({ "version": version(), "certificates": certificates, "config": config })
+}
+
+pub(super) fn server_info(uptime: Duration, is_ready: bool) -> Value {
+    let state = if is_ready { "LIVE" } else { "PRE_INITIALIZING" };
+    json!({ "version": version(), "state": state, "uptime_seconds": uptime.as_secs() })
+}
+
+pub(super) fn certificates(certificates: &[CertificateStatus]) -> Value {
+    json!({ "certificates": certificates })
+}
+
+fn version() -> Value {
+    json!({ "name": "leno", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// `name::address::key::value`, as Envoy's.
+pub(super) fn clusters(clusters: &[ClusterStatus]) -> String {
+    let mut out = String::new();
+    for cluster in clusters {
+        for endpoint in &cluster.endpoints {
+            let start = format!("{}::{}::", cluster.name, endpoint.address);
+            let flags = health_flags(endpoint.health, endpoint.is_ejected);
+            let ewma_ms = endpoint.latency.as_secs_f64() * 1000.0;
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{start}health_flags::{flags}");
+            let _ = writeln!(out, "{start}rq_active::{}", endpoint.active_requests);
+            let _ = writeln!(out, "{start}weight::{}", endpoint.weight);
+            let _ = writeln!(out, "{start}ewma_ms::{ewma_ms:.3}");
+        }
+    }
+    out
+}
+
+/// Envoy's words.
+fn health_flags(health: EndpointHealth, is_ejected: bool) -> String {
+    let mut flags = Vec::new();
+    if is_ejected {
+        flags.push("/failed_outlier_check");
+    }
+    match health {
+        EndpointHealth::Unhealthy => flags.push("/failed_eds_health"),
+        EndpointHealth::Draining => flags.push("/eds_status_draining"),
+        EndpointHealth::Healthy | EndpointHealth::Unknown => {}
+    }
+    if flags.is_empty() { "healthy".to_owned() } else { flags.concat() }
+}
+
+/// `name::address`, as Envoy's.
+pub(super) fn listeners(listeners: &[(String, SocketAddr)]) -> String {
+    let mut out = String::new();
+    for (name, address) in listeners {
+        let _ = writeln!(out, "{name}::{address}");
+    }
+    out
+}

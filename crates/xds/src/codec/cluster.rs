@@ -1,0 +1,270 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use leno_ir::{BalancerPolicy, Cluster, Discovery, Flavor, UpstreamHttp, UpstreamProtocol};
+use leno_names::{Fraction, ServiceKey};
+use leno_proto::envoy::config::cluster::v3::{
+    Cluster as Proto, LoadBalancingPolicy,
+    cluster::{
+        ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy, LeastRequestLbConfig,
+    },
+    load_balancing_policy::Policy,
+};
+use leno_proto::envoy::config::core::v3::{
+    Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, Metadata, TypedExtensionConfig,
+};
+use leno_proto::envoy::extensions::upstreams::http::v3::{
+    HttpProtocolOptions,
+    http_protocol_options::{
+        ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig, explicit_http_config::ProtocolConfig,
+    },
+};
+use leno_proto::envoy::r#type::v3::Percent;
+use leno_proto::google::protobuf::Any;
+use leno_proto::leno::{PEAK_EWMA_TYPE, PeakEwma};
+
+use super::common::{
+    ads, any, as_list, as_struct, as_text, duration, duration_or_off, is_type, list, object, read_duration, string,
+    structure, u32_value, unpack,
+};
+use super::error::{At, DecodeError, Result};
+use super::{endpoints, policy, tls};
+
+const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
+const ROUND_ROBIN_TYPE: &str = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
+const RANDOM_TYPE: &str = "envoy.extensions.load_balancing_policies.random.v3.Random";
+const FILTER: &str = "istio";
+/// Envoy's default when a cluster names no number of choices.
+const CHOICES: u32 = 2;
+/// "No limit" for streams of one HTTP/2 connection (RFC 9113 §6.5.2).
+const MAX_STREAMS: u32 = 0x7fff_ffff;
+
+pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
+    let mut proto = Proto {
+        name: cluster.name.clone(),
+        connect_timeout: duration(cluster.connect_timeout),
+        circuit_breakers: Some(policy::encode_breakers(&cluster.circuit_breakers)),
+        transport_socket: cluster.tls.as_ref().map(|settings| tls::upstream(settings, flavor)),
+        metadata: cluster.service.as_ref().map(metadata),
+        ..Proto::default()
+    };
+    let discovery = match &cluster.discovery {
+        Discovery::Eds { service_name } => {
+            proto.eds_cluster_config = Some(EdsClusterConfig { eds_config: ads(), service_name: service_name.clone() });
+            DiscoveryType::Eds
+        }
+        Discovery::Static(set) => {
+            proto.load_assignment = Some(endpoints::encode(set));
+            DiscoveryType::Static
+        }
+    };
+    proto.cluster_discovery_type = Some(ClusterDiscoveryType::Type(discovery.into()));
+    encode_balancer(&mut proto, &cluster.balancer, flavor);
+    if flavor == Flavor::Grpc {
+        return proto;
+    }
+    if let Some(detection) = &cluster.outlier_detection {
+        proto.outlier_detection = Some(policy::encode_outlier(detection));
+        proto.common_lb_config = Some(CommonLbConfig {
+            healthy_panic_threshold: Some(Percent { value: detection.min_health.as_f64() * 100.0 }),
+            ..CommonLbConfig::default()
+        });
+    }
+    proto.typed_extension_protocol_options =
+        HashMap::from([(OPTIONS.to_owned(), any(OPTIONS, &encode_http(&cluster.http)))]);
+    proto
+}
+
+fn encode_balancer(proto: &mut Proto, balancer: &BalancerPolicy, flavor: Flavor) {
+    if flavor == Flavor::Grpc {
+        // What gRPC has for all of them (A27).
+        proto.lb_policy = LbPolicy::RoundRobin.into();
+        return;
+    }
+    let least_request = |proto: &mut Proto, choices: u32| {
+        proto.lb_policy = LbPolicy::LeastRequest.into();
+        proto.lb_config = Some(LbConfig::LeastRequestLbConfig(LeastRequestLbConfig {
+            choice_count: u32_value(choices.max(CHOICES)),
+            ..LeastRequestLbConfig::default()
+        }));
+    };
+    match balancer {
+        BalancerPolicy::LeastRequest { choices } => least_request(proto, *choices),
+        BalancerPolicy::Random => proto.lb_policy = LbPolicy::Random.into(),
+        BalancerPolicy::RoundRobin => proto.lb_policy = LbPolicy::RoundRobin.into(),
+        BalancerPolicy::PeakEwma { .. } if flavor == Flavor::Envoy => least_request(proto, CHOICES),
+        BalancerPolicy::PeakEwma { default_rtt, decay } => {
+            let config = PeakEwma { default_rtt: duration(*default_rtt), decay: duration(*decay) };
+            proto.load_balancing_policy = Some(LoadBalancingPolicy {
+                policies: vec![Policy {
+                    typed_extension_config: Some(TypedExtensionConfig {
+                        name: "leno.peak_ewma".to_owned(),
+                        typed_config: Some(any(PEAK_EWMA_TYPE, &config)),
+                    }),
+                }],
+            });
+        }
+    }
+}
+
+fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
+    let http2 = || Http2ProtocolOptions {
+        max_concurrent_streams: u32_value(http.max_concurrent_streams.clamp(1, MAX_STREAMS)),
+        ..Http2ProtocolOptions::default()
+    };
+    let explicit =
+        |config| UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config: Some(config) });
+    HttpProtocolOptions {
+        common_http_protocol_options: Some(CommonOptions {
+            idle_timeout: duration_or_off(Some(http.idle_timeout)),
+            max_requests_per_connection: http.max_requests_per_connection.and_then(u32_value),
+            ..CommonOptions::default()
+        }),
+        upstream_protocol_options: Some(match http.protocol {
+            UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default())),
+            UpstreamProtocol::Http2 => explicit(ProtocolConfig::Http2ProtocolOptions(http2())),
+            UpstreamProtocol::SameAsDownstream => {
+                UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
+                    http_protocol_options: Some(Http1ProtocolOptions::default()),
+                    http2_protocol_options: Some(http2()),
+                    ..UseDownstreamHttpConfig::default()
+                })
+            }
+        }),
+        ..HttpProtocolOptions::default()
+    }
+}
+
+/// As Istio names the services behind a cluster.
+fn metadata(service: &ServiceKey) -> Metadata {
+    let entry = object([("name", string(service.name.as_str())), ("namespace", string(service.namespace.as_str()))]);
+    let fields = structure([("services", list(vec![entry]))]);
+    Metadata { filter_metadata: HashMap::from([(FILTER.to_owned(), fields)]), ..Metadata::default() }
+}
+
+fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
+    let fields = metadata?.filter_metadata.get(FILTER)?;
+    let entry = as_struct(as_list(fields.fields.get("services")).first()?)?;
+    let text = |name: &str| as_text(entry.fields.get(name));
+    Some(ServiceKey::new(text("namespace")?, text("name")?))
+}
+
+pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
+    let discovery = decode_discovery(proto)?;
+    if !proto.transport_socket_matches.is_empty() {
+        return Err(DecodeError::unsupported("transport_socket_matches"));
+    }
+    if proto.lb_subset_config.is_some() {
+        return Err(DecodeError::unsupported("lb_subset_config"));
+    }
+    if !proto.health_checks.is_empty() {
+        return Err(DecodeError::unsupported("health_checks"));
+    }
+    let min_health = proto
+        .common_lb_config
+        .as_ref()
+        .and_then(|common| common.healthy_panic_threshold.as_ref())
+        .and_then(|percent| Fraction::from_percent_f64(percent.value).ok())
+        .unwrap_or(Fraction::ZERO);
+    Ok(Cluster {
+        name: proto.name.clone(),
+        discovery,
+        connect_timeout: read_duration(proto.connect_timeout.as_ref()).unwrap_or(policy::CONNECT_TIMEOUT),
+        balancer: decode_balancer(proto)?,
+        circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
+        outlier_detection: proto
+            .outlier_detection
+            .as_ref()
+            .map(|detection| policy::decode_outlier(detection, min_health)),
+        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?,
+        http: decode_http(proto)?,
+        service: read_service(proto.metadata.as_ref()),
+    })
+}
+
+fn decode_discovery(proto: &Proto) -> Result<Discovery> {
+    let kind = match &proto.cluster_discovery_type {
+        Some(ClusterDiscoveryType::Type(kind)) => DiscoveryType::try_from(*kind).unwrap_or(DiscoveryType::Static),
+        Some(ClusterDiscoveryType::ClusterType(_)) => return Err(DecodeError::unsupported("cluster_type")),
+        None => DiscoveryType::Static,
+    };
+    match kind {
+        DiscoveryType::Eds => {
+            let config = proto.eds_cluster_config.clone().unwrap_or_default();
+            let name = if config.service_name.is_empty() { proto.name.clone() } else { config.service_name };
+            Ok(Discovery::Eds { service_name: name })
+        }
+        DiscoveryType::Static => {
+            let set = proto.load_assignment.as_ref().map(endpoints::decode).transpose().at("load_assignment")?;
+            Ok(Discovery::Static(Arc::new(set.unwrap_or_default())))
+        }
+        other => Err(DecodeError::new("type", format!("{} is not supported", other.as_str_name()))),
+    }
+}
+
+fn decode_balancer(proto: &Proto) -> Result<BalancerPolicy> {
+    if let Some(policies) = &proto.load_balancing_policy {
+        let known = policies
+            .policies
+            .iter()
+            .find_map(|policy| decode_extension(policy.typed_extension_config.as_ref()?.typed_config.as_ref()?));
+        return known.ok_or_else(|| DecodeError::new("load_balancing_policy", "none of the policies is supported"));
+    }
+    match proto.lb_policy() {
+        LbPolicy::LeastRequest => {
+            let choices = match &proto.lb_config {
+                Some(LbConfig::LeastRequestLbConfig(config)) => config.choice_count.as_ref().map(|count| count.value),
+                _ => None,
+            };
+            Ok(BalancerPolicy::LeastRequest { choices: choices.unwrap_or(CHOICES) })
+        }
+        LbPolicy::Random => Ok(BalancerPolicy::Random),
+        LbPolicy::RoundRobin => Ok(BalancerPolicy::RoundRobin),
+        other => Err(DecodeError::new("lb_policy", format!("{} is not supported", other.as_str_name()))),
+    }
+}
+
+fn decode_extension(config: &Any) -> Option<BalancerPolicy> {
+    if let Ok(ewma) = unpack::<PeakEwma>(Some(config), PEAK_EWMA_TYPE) {
+        let default_rtt = read_duration(ewma.default_rtt.as_ref())?;
+        return Some(BalancerPolicy::PeakEwma { default_rtt, decay: read_duration(ewma.decay.as_ref())? });
+    }
+    if is_type(Some(config), LEAST_REQUEST_TYPE) {
+        return Some(BalancerPolicy::LeastRequest { choices: CHOICES });
+    }
+    if is_type(Some(config), ROUND_ROBIN_TYPE) {
+        return Some(BalancerPolicy::RoundRobin);
+    }
+    is_type(Some(config), RANDOM_TYPE).then_some(BalancerPolicy::Random)
+}
+
+fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
+    let default = UpstreamHttp { protocol: UpstreamProtocol::Http1, ..UpstreamHttp::default() };
+    let Some(config) = proto.typed_extension_protocol_options.get(OPTIONS) else { return Ok(default) };
+    let options: HttpProtocolOptions =
+        unpack(Some(config), OPTIONS).at(&format!("typed_extension_protocol_options[{OPTIONS}]"))?;
+    let common = options.common_http_protocol_options.unwrap_or_default();
+    let (protocol, http2) = match options.upstream_protocol_options {
+        Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => match explicit.protocol_config {
+            Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, Some(http2)),
+            Some(ProtocolConfig::HttpProtocolOptions(_)) | None => (UpstreamProtocol::Http1, None),
+            Some(_) => return Err(DecodeError::new("explicit_http_config", "only HTTP/1.1 and HTTP/2 are supported")),
+        },
+        Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(same)) => {
+            (UpstreamProtocol::SameAsDownstream, same.http2_protocol_options)
+        }
+        Some(UpstreamProtocolOptions::AutoConfig(_)) => return Err(DecodeError::unsupported("auto_config")),
+        None => (UpstreamProtocol::Http1, None),
+    };
+    let streams = http2.and_then(|http2| http2.max_concurrent_streams).map(|streams| streams.value);
+    Ok(UpstreamHttp {
+        protocol,
+        max_requests_per_connection: common
+            .max_requests_per_connection
+            .map(|count| count.value)
+            .filter(|count| *count > 0),
+        idle_timeout: read_duration(common.idle_timeout.as_ref()).unwrap_or(default.idle_timeout),
+        max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
+    })
+}

@@ -1,0 +1,228 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use leno_names::Fraction;
+use leno_proto::envoy::config::core::v3::{
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, HeaderValue as ProtoHeaderValue, HeaderValueOption,
+    SocketAddress, address, config_source, header_value_option, socket_address,
+};
+use leno_proto::envoy::r#type::v3::{FractionalPercent, fractional_percent};
+use leno_proto::google::protobuf::{self, Any, ListValue, Struct, Value, value};
+use prost::Message;
+
+use super::error::{DecodeError, Result};
+use leno_ir::{HeaderAppend, HeaderOps, HeaderValue};
+
+pub(super) fn any(type_name: &str, message: &impl Message) -> Any {
+    Any { type_url: format!("type.googleapis.com/{type_name}"), value: message.encode_to_vec() }
+}
+
+/// The message in `any` if it is of that type.
+pub(super) fn unpack<M: Message + Default>(any: Option<&Any>, type_name: &str) -> Result<M> {
+    let any = any.ok_or_else(|| DecodeError::new("typed_config", "is missing"))?;
+    if any.type_url.rsplit('/').next() != Some(type_name) {
+        return Err(DecodeError::new("typed_config", format!("{} is not supported", any.type_url)));
+    }
+    M::decode(any.value.as_slice())
+        .map_err(|error| DecodeError::new("typed_config", format!("is no {type_name}: {error}")))
+}
+
+pub(super) fn is_type(any: Option<&Any>, type_name: &str) -> bool {
+    any.is_some_and(|any| any.type_url.rsplit('/').next() == Some(type_name))
+}
+
+pub(super) fn duration(duration: Duration) -> Option<protobuf::Duration> {
+    Some(protobuf::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+    })
+}
+
+/// `None` is written as zero, which Envoy reads as "off" where the field says so.
+pub(super) fn duration_or_off(value: Option<Duration>) -> Option<protobuf::Duration> {
+    duration(value.unwrap_or_default())
+}
+
+pub(super) fn read_duration(value: Option<&protobuf::Duration>) -> Option<Duration> {
+    let value = value?;
+    Some(Duration::new(u64::try_from(value.seconds).unwrap_or(0), u32::try_from(value.nanos).unwrap_or(0)))
+}
+
+/// Absent gives the default, zero gives `None`.
+pub(super) fn read_limit(value: Option<&protobuf::Duration>, default: Option<Duration>) -> Option<Duration> {
+    match read_duration(value) {
+        None => default,
+        Some(Duration::ZERO) => None,
+        Some(limit) => Some(limit),
+    }
+}
+
+pub(super) fn u32_value(value: u32) -> Option<protobuf::UInt32Value> {
+    Some(protobuf::UInt32Value { value })
+}
+
+pub(super) fn bool_value(value: bool) -> Option<protobuf::BoolValue> {
+    Some(protobuf::BoolValue { value })
+}
+
+/// Everything else comes over the stream this resource came over.
+pub(super) fn ads() -> Option<ConfigSource> {
+    Some(ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..ConfigSource::default()
+    })
+}
+
+pub(super) fn address(addr: SocketAddr) -> Option<Address> {
+    Some(Address {
+        address: Some(address::Address::SocketAddress(SocketAddress {
+            address: addr.ip().to_string(),
+            port_specifier: Some(socket_address::PortSpecifier::PortValue(addr.port().into())),
+            ..SocketAddress::default()
+        })),
+    })
+}
+
+pub(super) fn read_address(value: Option<&Address>) -> Result<SocketAddr> {
+    let Some(address::Address::SocketAddress(socket)) = value.and_then(|address| address.address.as_ref()) else {
+        return Err(DecodeError::new("address", "only socket addresses are supported"));
+    };
+    let ip = socket.address.parse().map_err(|_| {
+        DecodeError::new("address.socket_address.address", format!("\"{}\" is no IP address", socket.address))
+    })?;
+    match &socket.port_specifier {
+        Some(socket_address::PortSpecifier::PortValue(port)) => u16::try_from(*port)
+            .map(|port| SocketAddr::new(ip, port))
+            .map_err(|_| DecodeError::new("address.socket_address.port_value", format!("{port} is no port"))),
+        _ => Err(DecodeError::new("address.socket_address.port_value", "is missing")),
+    }
+}
+
+pub(super) fn fraction(fraction: Fraction) -> FractionalPercent {
+    FractionalPercent {
+        numerator: fraction.parts_per_million(),
+        denominator: fractional_percent::DenominatorType::Million.into(),
+    }
+}
+
+pub(super) fn read_fraction(value: &FractionalPercent) -> Result<Fraction> {
+    let unit = match value.denominator() {
+        fractional_percent::DenominatorType::Hundred => 10_000,
+        fractional_percent::DenominatorType::TenThousand => 100,
+        fractional_percent::DenominatorType::Million => 1,
+    };
+    let parts = value.numerator.saturating_mul(unit).min(1_000_000);
+    Fraction::from_parts_per_million(parts).ok_or_else(|| DecodeError::new("numerator", "is above the denominator"))
+}
+
+pub(super) fn headers_to_add(ops: &HeaderOps) -> Vec<HeaderValueOption> {
+    ops.add
+        .iter()
+        .map(|header| HeaderValueOption {
+            header: Some(ProtoHeaderValue {
+                key: header.name.clone(),
+                value: header.value.clone(),
+                ..Default::default()
+            }),
+            append_action: action(header.append).into(),
+            keep_empty_value: true,
+            ..HeaderValueOption::default()
+        })
+        .collect()
+}
+
+fn action(append: HeaderAppend) -> header_value_option::HeaderAppendAction {
+    use header_value_option::HeaderAppendAction as Action;
+    match append {
+        HeaderAppend::AddIfAbsent => Action::AddIfAbsent,
+        HeaderAppend::AppendOrAdd => Action::AppendIfExistsOrAdd,
+        HeaderAppend::OverwriteIfExists => Action::OverwriteIfExists,
+        HeaderAppend::OverwriteOrAdd => Action::OverwriteIfExistsOrAdd,
+    }
+}
+
+#[allow(deprecated, reason = "other control planes still write the older field")]
+pub(super) fn read_header_ops(add: &[HeaderValueOption], remove: &[String]) -> HeaderOps {
+    use header_value_option::HeaderAppendAction as Action;
+    let read = |option: &HeaderValueOption| {
+        let header = option.header.as_ref()?;
+        // The old way of saying it: `append: false`.
+        let overwrite = option.append.as_ref().is_some_and(|append| !append.value);
+        let append = match option.append_action() {
+            _ if overwrite => HeaderAppend::OverwriteOrAdd,
+            Action::AddIfAbsent => HeaderAppend::AddIfAbsent,
+            Action::AppendIfExistsOrAdd => HeaderAppend::AppendOrAdd,
+            Action::OverwriteIfExists => HeaderAppend::OverwriteIfExists,
+            Action::OverwriteIfExistsOrAdd => HeaderAppend::OverwriteOrAdd,
+        };
+        let value = if header.raw_value.is_empty() {
+            header.value.clone()
+        } else {
+            String::from_utf8_lossy(&header.raw_value).into_owned()
+        };
+        Some(HeaderValue { name: header.key.to_ascii_lowercase(), value, append })
+    };
+    HeaderOps {
+        remove: remove.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        add: add.iter().filter_map(read).collect(),
+    }
+}
+
+pub(super) fn string(text: impl Into<String>) -> Value {
+    Value { kind: Some(value::Kind::StringValue(text.into())) }
+}
+
+pub(super) fn number(number: u16) -> Value {
+    Value { kind: Some(value::Kind::NumberValue(number.into())) }
+}
+
+pub(super) fn list(values: Vec<Value>) -> Value {
+    Value { kind: Some(value::Kind::ListValue(ListValue { values })) }
+}
+
+pub(super) fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    Value { kind: Some(value::Kind::StructValue(structure(fields))) }
+}
+
+pub(super) fn structure(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Struct {
+    Struct { fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+}
+
+pub(super) fn as_text(value: Option<&Value>) -> Option<&str> {
+    match value?.kind.as_ref()? {
+        value::Kind::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Numbers, and texts of numbers, which is how some tools write them.
+pub(super) fn as_port(value: Option<&Value>) -> Option<u16> {
+    match value?.kind.as_ref()? {
+        value::Kind::NumberValue(number) if number.fract() == 0.0 && (0.0..=65535.0).contains(number) => {
+            Some(*number as u16)
+        }
+        value::Kind::StringValue(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+pub(super) fn as_list(value: Option<&Value>) -> &[Value] {
+    match value.and_then(|value| value.kind.as_ref()) {
+        Some(value::Kind::ListValue(list)) => &list.values,
+        _ => &[],
+    }
+}
+
+pub(super) fn as_struct(value: &Value) -> Option<&Struct> {
+    match value.kind.as_ref()? {
+        value::Kind::StructValue(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+pub(super) fn as_text_map(fields: &Struct) -> BTreeMap<String, String> {
+    let text = |(name, value): (&String, &Value)| Some((name.clone(), as_text(Some(value))?.to_owned()));
+    fields.fields.iter().filter_map(text).collect()
+}

@@ -1,0 +1,141 @@
+//! The HTTP connection manager.
+
+use std::sync::Arc;
+
+use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
+use leno_proto::envoy::config::core::v3::HttpProtocolOptions;
+use leno_proto::envoy::extensions::filters::http::router::v3::Router;
+use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager as Proto, HttpFilter, Rds,
+    http_connection_manager::{
+        CodecType, ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails, UpgradeConfig,
+    },
+    http_filter,
+};
+
+use super::common::{ads, any, bool_value, duration_or_off, is_type, read_limit, u32_value};
+use super::error::{At, DecodeError, Result};
+use super::{access_log, route};
+
+pub(super) const TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const ROUTER: &str = "envoy.filters.http.router";
+const ROUTER_TYPE: &str = "envoy.extensions.filters.http.router.v3.Router";
+
+pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
+    let router = HttpFilter {
+        name: ROUTER.to_owned(),
+        config_type: Some(http_filter::ConfigType::TypedConfig(any(ROUTER_TYPE, &Router::default()))),
+        ..HttpFilter::default()
+    };
+    let mut proto = Proto {
+        stat_prefix: manager.stat_prefix.clone(),
+        route_specifier: Some(match &manager.routes {
+            RouteSource::Inline(table) => RouteSpecifier::RouteConfig(route::encode(table, flavor)),
+            RouteSource::Rds(name) => {
+                RouteSpecifier::Rds(Rds { route_config_name: name.clone(), config_source: ads() })
+            }
+        }),
+        http_filters: vec![router],
+        ..Proto::default()
+    };
+    if flavor == Flavor::Grpc {
+        return proto;
+    }
+    proto.codec_type = match manager.codec {
+        HttpCodec::Auto => CodecType::Auto,
+        HttpCodec::Http1 => CodecType::Http1,
+        HttpCodec::Http2 => CodecType::Http2,
+    }
+    .into();
+    proto.access_log = manager.access_log.iter().map(access_log::encode).collect();
+    if manager.forward_client_cert == ForwardClientCert::SanitizeSet {
+        proto.forward_client_cert_details = ForwardClientCertDetails::SanitizeSet.into();
+        proto.set_current_client_cert_details =
+            Some(SetCurrentClientCertDetails { uri: true, ..SetCurrentClientCertDetails::default() });
+    }
+    proto.generate_request_id = bool_value(manager.generate_request_id);
+    proto.upgrade_configs = manager
+        .upgrades
+        .iter()
+        .map(|upgrade| UpgradeConfig { upgrade_type: upgrade.clone(), ..UpgradeConfig::default() })
+        .collect();
+    proto.max_request_headers_kb = u32_value(manager.max_request_headers_bytes.div_ceil(1024));
+    proto.request_headers_timeout = duration_or_off(manager.request_headers_timeout);
+    proto.stream_idle_timeout = duration_or_off(manager.stream_idle_timeout);
+    proto.common_http_protocol_options = Some(HttpProtocolOptions {
+        idle_timeout: duration_or_off(manager.idle_timeout),
+        max_headers_count: u32_value(manager.max_request_headers_count),
+        ..HttpProtocolOptions::default()
+    });
+    proto
+}
+
+pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
+    check_filters(&proto.http_filters)?;
+    let routes = match &proto.route_specifier {
+        Some(RouteSpecifier::RouteConfig(table)) => {
+            RouteSource::Inline(Arc::new(route::decode(table).at("route_config")?))
+        }
+        Some(RouteSpecifier::Rds(rds)) => RouteSource::Rds(rds.route_config_name.clone()),
+        Some(RouteSpecifier::ScopedRoutes(_)) => return Err(DecodeError::unsupported("scoped_routes")),
+        None => return Err(DecodeError::new("route_specifier", "is missing")),
+    };
+    let mut access_logs = Vec::with_capacity(proto.access_log.len());
+    for (index, log) in proto.access_log.iter().enumerate() {
+        access_logs.push(access_log::decode(log).at_index("access_log", index)?);
+    }
+    let codec = match proto.codec_type() {
+        CodecType::Auto => HttpCodec::Auto,
+        CodecType::Http1 => HttpCodec::Http1,
+        CodecType::Http2 => HttpCodec::Http2,
+        CodecType::Http3 => return Err(DecodeError::new("codec_type", "HTTP3 is not supported")),
+    };
+    let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
+    let common = proto.common_http_protocol_options.clone().unwrap_or_default();
+    Ok(HttpConnectionManager {
+        codec,
+        access_log: access_logs,
+        forward_client_cert: match proto.forward_client_cert_details() {
+            ForwardClientCertDetails::SanitizeSet => ForwardClientCert::SanitizeSet,
+            ForwardClientCertDetails::Sanitize => ForwardClientCert::Sanitize,
+            _ => {
+                return Err(DecodeError::new(
+                    "forward_client_cert_details",
+                    "only SANITIZE and SANITIZE_SET are supported",
+                ));
+            }
+        },
+        generate_request_id: proto.generate_request_id.as_ref().is_none_or(|generate| generate.value),
+        upgrades: proto.upgrade_configs.iter().map(|upgrade| upgrade.upgrade_type.to_ascii_lowercase()).collect(),
+        max_request_headers_bytes: proto
+            .max_request_headers_kb
+            .as_ref()
+            .map_or(default.max_request_headers_bytes, |kilobytes| kilobytes.value.saturating_mul(1024)),
+        max_request_headers_count: common
+            .max_headers_count
+            .as_ref()
+            .map_or(default.max_request_headers_count, |count| count.value),
+        request_headers_timeout: read_limit(proto.request_headers_timeout.as_ref(), None),
+        stream_idle_timeout: read_limit(proto.stream_idle_timeout.as_ref(), default.stream_idle_timeout),
+        idle_timeout: read_limit(common.idle_timeout.as_ref(), default.idle_timeout),
+        ..default
+    })
+}
+
+/// The router, last; filters that do more would have to be there to do it.
+fn check_filters(filters: &[HttpFilter]) -> Result<()> {
+    for (index, filter) in filters.iter().enumerate() {
+        let config = match &filter.config_type {
+            Some(http_filter::ConfigType::TypedConfig(config)) => Some(config),
+            _ => None,
+        };
+        let router = is_type(config, ROUTER_TYPE) || (config.is_none() && filter.name == ROUTER);
+        if !router && !filter.is_optional && !filter.disabled {
+            return Err(DecodeError::new(
+                format!("http_filters[{index}]"),
+                format!("filter {} is not supported", filter.name),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+use leno_ir::{
+    Direction, FilterChain, FilterChainMatch, Flavor, Listener, NetworkFilter, TcpProxy, TransportProtocol,
+    WeightedCluster,
+};
+use leno_proto::envoy::config::core::v3::TrafficDirection;
+use leno_proto::envoy::config::listener::v3::{
+    ApiListener, Filter, FilterChain as ProtoChain, FilterChainMatch as ProtoMatch, Listener as Proto, ListenerFilter,
+    filter, listener_filter,
+};
+use leno_proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
+use leno_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+use leno_proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy as ProtoTcp, tcp_proxy};
+use prost::Message;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::common::{address, any, bool_value, duration_or_off, is_type, read_address, read_limit, u32_value, unpack};
+use super::error::{At, DecodeError, Result};
+use super::{access_log, http, tls};
+
+const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+/// Envoy's default for both protocols.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
+    let mut proto = Proto { name: listener.name.clone(), ..Proto::default() };
+    if listener.api {
+        let manager = listener.filter_chains.iter().find_map(|chain| match &chain.filter {
+            NetworkFilter::Http(manager) => Some(http::encode(manager, flavor)),
+            NetworkFilter::Tcp(_) => None,
+        });
+        proto.api_listener = Some(ApiListener { api_listener: manager.map(|manager| any(http::TYPE, &manager)) });
+        return proto;
+    }
+    proto.address = address(listener.address);
+    proto.traffic_direction = match listener.direction {
+        Direction::Inbound => TrafficDirection::Inbound,
+        Direction::Outbound => TrafficDirection::Outbound,
+        Direction::Unspecified => TrafficDirection::Unspecified,
+    }
+    .into();
+    if listener.inspect_tls {
+        proto.listener_filters.push(inspector(
+            "envoy.filters.listener.tls_inspector",
+            TLS_INSPECTOR,
+            &TlsInspector::default(),
+        ));
+    }
+    if listener.inspect_http {
+        proto.listener_filters.push(inspector(
+            "envoy.filters.listener.http_inspector",
+            HTTP_INSPECTOR,
+            &HttpInspector {},
+        ));
+        // For servers that speak first: Envoy can only wait a while for the client and then go on.
+        proto.listener_filters_timeout = super::common::duration(Duration::from_millis(100));
+        proto.continue_on_listener_filters_timeout = true;
+    }
+    proto.filter_chains = listener.filter_chains.iter().map(|chain| encode_chain(chain, flavor)).collect();
+    proto.default_filter_chain = listener.default_filter_chain.as_ref().map(|chain| encode_chain(chain, flavor));
+    proto.enable_reuse_port = bool_value(true);
+    proto
+}
+
+fn inspector(name: &str, type_name: &str, config: &impl Message) -> ListenerFilter {
+    ListenerFilter {
+        name: name.to_owned(),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(any(type_name, config))),
+        ..ListenerFilter::default()
+    }
+}
+
+fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
+    let (name, config) = match &chain.filter {
+        NetworkFilter::Http(manager) => {
+            ("envoy.filters.network.http_connection_manager", any(http::TYPE, &http::encode(manager, flavor)))
+        }
+        NetworkFilter::Tcp(proxy) => ("envoy.filters.network.tcp_proxy", any(TCP_PROXY, &encode_tcp(proxy))),
+    };
+    let filter = Filter {
+        name: name.to_owned(),
+        config_type: Some(filter::ConfigType::TypedConfig(config)),
+        ..Filter::default()
+    };
+    let matches = &chain.matches;
+    ProtoChain {
+        name: chain.name.clone(),
+        filter_chain_match: (*matches != FilterChainMatch::default()).then(|| ProtoMatch {
+            destination_port: matches.destination_port.and_then(|port| u32_value(port.into())),
+            server_names: matches.server_names.clone(),
+            transport_protocol: match matches.transport_protocol {
+                None => "",
+                Some(TransportProtocol::RawBuffer) => "raw_buffer",
+                Some(TransportProtocol::Tls) => "tls",
+            }
+            .to_owned(),
+            application_protocols: matches.application_protocols.clone(),
+            ..ProtoMatch::default()
+        }),
+        transport_socket: chain.tls.as_ref().map(|settings| tls::downstream(settings, flavor)),
+        filters: vec![filter],
+        ..ProtoChain::default()
+    }
+}
+
+fn encode_tcp(proxy: &TcpProxy) -> ProtoTcp {
+    let specifier = match proxy.clusters.as_slice() {
+        [only] if only.weight == 1 => tcp_proxy::ClusterSpecifier::Cluster(only.name.clone()),
+        clusters => tcp_proxy::ClusterSpecifier::WeightedClusters(tcp_proxy::WeightedCluster {
+            clusters: clusters
+                .iter()
+                .map(|cluster| tcp_proxy::weighted_cluster::ClusterWeight {
+                    name: cluster.name.clone(),
+                    weight: cluster.weight,
+                    ..Default::default()
+                })
+                .collect(),
+        }),
+    };
+    ProtoTcp {
+        stat_prefix: proxy.stat_prefix.clone(),
+        cluster_specifier: Some(specifier),
+        idle_timeout: duration_or_off(proxy.idle_timeout),
+        access_log: proxy.access_log.iter().map(access_log::encode).collect(),
+        ..ProtoTcp::default()
+    }
+}
+
+pub(super) fn decode(proto: &Proto) -> Result<Listener> {
+    if let Some(api) = &proto.api_listener {
+        return decode_api(proto, api);
+    }
+    let mut inspect = (false, false);
+    for (index, filter) in proto.listener_filters.iter().enumerate() {
+        let config = match &filter.config_type {
+            Some(listener_filter::ConfigType::TypedConfig(config)) => Some(config),
+            _ => None,
+        };
+        if is_type(config, TLS_INSPECTOR) {
+            inspect.0 = true;
+        } else if is_type(config, HTTP_INSPECTOR) {
+            inspect.1 = true;
+        } else {
+            let reason = format!("listener filter {} is not supported", filter.name);
+            return Err(DecodeError::new(format!("listener_filters[{index}]"), reason));
+        }
+    }
+    if !proto.additional_addresses.is_empty() {
+        return Err(DecodeError::unsupported("additional_addresses"));
+    }
+    if proto.use_original_dst.as_ref().is_some_and(|on| on.value) {
+        return Err(DecodeError::unsupported("use_original_dst"));
+    }
+    let mut filter_chains = Vec::with_capacity(proto.filter_chains.len());
+    for (index, chain) in proto.filter_chains.iter().enumerate() {
+        filter_chains.push(decode_chain(chain).at_index("filter_chains", index)?);
+    }
+    Ok(Listener {
+        name: proto.name.clone(),
+        address: read_address(proto.address.as_ref())?,
+        direction: match proto.traffic_direction() {
+            TrafficDirection::Inbound => Direction::Inbound,
+            TrafficDirection::Outbound => Direction::Outbound,
+            TrafficDirection::Unspecified => Direction::Unspecified,
+        },
+        inspect_tls: inspect.0,
+        inspect_http: inspect.1,
+        filter_chains,
+        default_filter_chain: proto
+            .default_filter_chain
+            .as_ref()
+            .map(decode_chain)
+            .transpose()
+            .at("default_filter_chain")?,
+        api: false,
+    })
+}
+
+fn decode_api(proto: &Proto, api: &ApiListener) -> Result<Listener> {
+    let manager = unpack(api.api_listener.as_ref(), http::TYPE).at("api_listener")?;
+    let chain = FilterChain {
+        name: String::new(),
+        matches: FilterChainMatch::default(),
+        tls: None,
+        filter: NetworkFilter::Http(Box::new(http::decode(&manager).at("api_listener")?)),
+    };
+    Ok(Listener {
+        name: proto.name.clone(),
+        address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        direction: Direction::Unspecified,
+        inspect_tls: false,
+        inspect_http: false,
+        filter_chains: vec![chain],
+        default_filter_chain: None,
+        api: true,
+    })
+}
+
+fn decode_chain(chain: &ProtoChain) -> Result<FilterChain> {
+    let [filter] = chain.filters.as_slice() else {
+        return Err(DecodeError::new("filters", "exactly one network filter is supported"));
+    };
+    let config = match &filter.config_type {
+        Some(filter::ConfigType::TypedConfig(config)) => Some(config),
+        _ => None,
+    };
+    let network_filter = if is_type(config, http::TYPE) {
+        let manager = unpack(config, http::TYPE)?;
+        NetworkFilter::Http(Box::new(http::decode(&manager).at("filters[0].typed_config")?))
+    } else if is_type(config, TCP_PROXY) {
+        let proxy = unpack(config, TCP_PROXY)?;
+        NetworkFilter::Tcp(decode_tcp(&proxy).at("filters[0].typed_config")?)
+    } else {
+        return Err(DecodeError::new("filters[0]", format!("network filter {} is not supported", filter.name)));
+    };
+    let matches = chain.filter_chain_match.as_ref().map(decode_match).transpose().at("filter_chain_match")?;
+    Ok(FilterChain {
+        name: chain.name.clone(),
+        matches: matches.unwrap_or_default(),
+        tls: chain.transport_socket.as_ref().map(tls::read_downstream).transpose().at("transport_socket")?,
+        filter: network_filter,
+    })
+}
+
+fn decode_match(matches: &ProtoMatch) -> Result<FilterChainMatch> {
+    let by_address = !matches.prefix_ranges.is_empty()
+        || !matches.source_prefix_ranges.is_empty()
+        || !matches.source_ports.is_empty()
+        || !matches.direct_source_prefix_ranges.is_empty();
+    if by_address || matches.source_type != 0 {
+        return Err(DecodeError::new("", "matching by address or source is not supported"));
+    }
+    let port = matches.destination_port.as_ref().map(|port| u16::try_from(port.value)).transpose();
+    Ok(FilterChainMatch {
+        destination_port: port.map_err(|_| DecodeError::new("destination_port", "is no port"))?,
+        server_names: matches.server_names.clone(),
+        transport_protocol: match matches.transport_protocol.as_str() {
+            "" => None,
+            "raw_buffer" => Some(TransportProtocol::RawBuffer),
+            "tls" => Some(TransportProtocol::Tls),
+            other => return Err(DecodeError::new("transport_protocol", format!("\"{other}\" is not supported"))),
+        },
+        application_protocols: matches.application_protocols.clone(),
+    })
+}
+
+fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
+    let clusters = match &proxy.cluster_specifier {
+        Some(tcp_proxy::ClusterSpecifier::Cluster(name)) => vec![WeightedCluster::new(name.clone(), 1)],
+        Some(tcp_proxy::ClusterSpecifier::WeightedClusters(weighted)) => {
+            weighted.clusters.iter().map(|cluster| WeightedCluster::new(cluster.name.clone(), cluster.weight)).collect()
+        }
+        None => return Err(DecodeError::new("cluster_specifier", "is missing")),
+    };
+    if proxy.tunneling_config.is_some() {
+        return Err(DecodeError::unsupported("tunneling_config"));
+    }
+    let mut access_logs = Vec::with_capacity(proxy.access_log.len());
+    for (index, log) in proxy.access_log.iter().enumerate() {
+        access_logs.push(access_log::decode(log).at_index("access_log", index)?);
+    }
+    Ok(TcpProxy {
+        stat_prefix: proxy.stat_prefix.clone(),
+        clusters,
+        idle_timeout: read_limit(proxy.idle_timeout.as_ref(), Some(IDLE_TIMEOUT)),
+        access_log: access_logs,
+    })
+}

@@ -1,0 +1,466 @@
+use leno_ir::{
+    DirectResponse, Flavor, Forward, HeaderMatch, HeaderMatchKind, Mirror, PathMatch, QueryMatch, QueryMatchKind,
+    Redirect, RedirectPath, Rewrite, Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
+};
+use leno_proto::envoy::config::core::v3::{
+    DataSource, RuntimeFractionalPercent, data_source::Specifier as DataSpecifier,
+};
+use leno_proto::envoy::config::route::v3::{
+    DirectResponseAction, HeaderMatcher, QueryParameterMatcher, RedirectAction, Route as ProtoRoute,
+    RouteAction as ProtoRouteAction, RouteConfiguration, RouteMatch as ProtoRouteMatch,
+    VirtualHost as ProtoVirtualHost, WeightedCluster as ProtoWeightedCluster, header_matcher::HeaderMatchSpecifier,
+    query_parameter_matcher::QueryParameterMatchSpecifier, redirect_action, route, route_action, route_match,
+    weighted_cluster::ClusterWeight,
+};
+use leno_proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
+use leno_proto::envoy::r#type::v3::Int64Range;
+use std::time::Duration;
+
+use super::common::{
+    bool_value, duration, duration_or_off, fraction, headers_to_add, read_duration, read_fraction, read_header_ops,
+    read_limit, u32_value,
+};
+use super::error::{At, DecodeError, Result};
+use super::{matching, policy};
+
+/// What Envoy does with a route that says nothing.
+const ENVOY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Replaces a whole path; the query is not part of what it sees.
+const WHOLE_PATH: &str = "^.*$";
+
+pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
+    RouteConfiguration {
+        name: table.name.clone(),
+        virtual_hosts: table.virtual_hosts.iter().map(|host| encode_host(host, flavor)).collect(),
+        // Envoy would otherwise refuse a table whose clusters come a moment later.
+        validate_clusters: bool_value(false),
+        ..RouteConfiguration::default()
+    }
+}
+
+fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
+    ProtoVirtualHost {
+        name: host.name.clone(),
+        domains: host.domains.clone(),
+        routes: host.routes.iter().map(|route| encode_route(route, flavor)).collect(),
+        request_headers_to_add: headers_to_add(&host.request_headers),
+        request_headers_to_remove: host.request_headers.remove.clone(),
+        response_headers_to_add: headers_to_add(&host.response_headers),
+        response_headers_to_remove: host.response_headers.remove.clone(),
+        ..ProtoVirtualHost::default()
+    }
+}
+
+fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
+    ProtoRoute {
+        name: route.name.clone(),
+        r#match: Some(encode_match(&route.matches)),
+        action: Some(match &route.action {
+            RouteAction::Direct(direct) => route::Action::DirectResponse(encode_direct(direct)),
+            RouteAction::Forward(forward) => route::Action::Route(encode_forward(forward, flavor)),
+            RouteAction::Redirect(redirect) => route::Action::Redirect(encode_redirect(redirect)),
+        }),
+        request_headers_to_add: headers_to_add(&route.request_headers),
+        request_headers_to_remove: route.request_headers.remove.clone(),
+        response_headers_to_add: headers_to_add(&route.response_headers),
+        response_headers_to_remove: route.response_headers.remove.clone(),
+        ..ProtoRoute::default()
+    }
+}
+
+fn encode_match(matches: &RouteMatch) -> ProtoRouteMatch {
+    use route_match::PathSpecifier;
+    let (path, ignore_case) = match &matches.path {
+        PathMatch::Exact { text, ignore_case } => (PathSpecifier::Path(text.clone()), *ignore_case),
+        PathMatch::PathSeparatedPrefix { text, ignore_case } => {
+            (PathSpecifier::PathSeparatedPrefix(text.clone()), *ignore_case)
+        }
+        PathMatch::Prefix { text, ignore_case } => (PathSpecifier::Prefix(text.clone()), *ignore_case),
+        PathMatch::Regex(pattern) => (PathSpecifier::SafeRegex(matching::regex(pattern.as_str())), false),
+    };
+    ProtoRouteMatch {
+        path_specifier: Some(path),
+        case_sensitive: ignore_case.then_some(leno_proto::google::protobuf::BoolValue { value: false }),
+        headers: matches.headers.iter().map(encode_header_match).collect(),
+        query_parameters: matches.query.iter().map(encode_query_match).collect(),
+        grpc: matches.grpc.then(route_match::GrpcRouteMatchOptions::default),
+        runtime_fraction: matches.fraction.map(runtime_fraction),
+        ..ProtoRouteMatch::default()
+    }
+}
+
+fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractionalPercent {
+    RuntimeFractionalPercent { default_value: Some(fraction(share)), ..RuntimeFractionalPercent::default() }
+}
+
+fn encode_header_match(header: &HeaderMatch) -> HeaderMatcher {
+    HeaderMatcher {
+        name: header.name.clone(),
+        invert_match: header.invert,
+        treat_missing_header_as_empty: header.treat_missing_as_empty,
+        header_match_specifier: Some(match &header.kind {
+            HeaderMatchKind::Present(present) => HeaderMatchSpecifier::PresentMatch(*present),
+            HeaderMatchKind::Range { start, end } => {
+                HeaderMatchSpecifier::RangeMatch(Int64Range { start: *start, end: *end })
+            }
+            HeaderMatchKind::Value(value) => HeaderMatchSpecifier::StringMatch(matching::encode(value)),
+        }),
+    }
+}
+
+fn encode_query_match(query: &QueryMatch) -> QueryParameterMatcher {
+    QueryParameterMatcher {
+        name: query.name.clone(),
+        query_parameter_match_specifier: Some(match &query.kind {
+            QueryMatchKind::Present(present) => QueryParameterMatchSpecifier::PresentMatch(*present),
+            QueryMatchKind::Value(value) => QueryParameterMatchSpecifier::StringMatch(matching::encode(value)),
+        }),
+    }
+}
+
+fn encode_direct(direct: &DirectResponse) -> DirectResponseAction {
+    let body =
+        DataSource { specifier: Some(DataSpecifier::InlineString(direct.body.clone())), ..DataSource::default() };
+    DirectResponseAction {
+        status: direct.status.into(),
+        body: (!direct.body.is_empty()).then_some(body),
+        ..DirectResponseAction::default()
+    }
+}
+
+fn encode_redirect(redirect: &Redirect) -> RedirectAction {
+    use redirect_action::{PathRewriteSpecifier, RedirectResponseCode as Code, SchemeRewriteSpecifier};
+    RedirectAction {
+        host_redirect: redirect.host.clone().unwrap_or_default(),
+        port_redirect: redirect.port.unwrap_or_default().into(),
+        response_code: match redirect.status {
+            302 => Code::Found,
+            303 => Code::SeeOther,
+            307 => Code::TemporaryRedirect,
+            308 => Code::PermanentRedirect,
+            _ => Code::MovedPermanently,
+        }
+        .into(),
+        strip_query: redirect.strip_query,
+        scheme_rewrite_specifier: redirect.scheme.clone().map(SchemeRewriteSpecifier::SchemeRedirect),
+        path_rewrite_specifier: redirect.path.as_ref().map(|path| match path {
+            RedirectPath::Full(path) => PathRewriteSpecifier::PathRedirect(path.clone()),
+            RedirectPath::Prefix(prefix) => PathRewriteSpecifier::PrefixRewrite(prefix.clone()),
+        }),
+    }
+}
+
+fn encode_forward(forward: &Forward, flavor: Flavor) -> ProtoRouteAction {
+    let mut action = ProtoRouteAction {
+        timeout: duration_or_off(forward.timeout),
+        idle_timeout: forward.idle_timeout.and_then(duration),
+        retry_policy: forward.retry.as_ref().map(|retry| policy::encode_retry(retry, flavor)),
+        host_rewrite_specifier: forward
+            .host_rewrite
+            .clone()
+            .map(route_action::HostRewriteSpecifier::HostRewriteLiteral),
+        request_mirror_policies: forward.mirrors.iter().map(encode_mirror).collect(),
+        cluster_specifier: Some(encode_clusters(&forward.clusters)),
+        ..ProtoRouteAction::default()
+    };
+    match &forward.rewrite {
+        None => {}
+        Some(Rewrite::Prefix(prefix)) => action.prefix_rewrite.clone_from(prefix),
+        Some(Rewrite::Path(path)) => action.regex_rewrite = Some(substitution(WHOLE_PATH, &path.replace('\\', "\\\\"))),
+        Some(Rewrite::Regex { pattern, substitution: by }) => action.regex_rewrite = Some(substitution(pattern, by)),
+    }
+    action
+}
+
+fn substitution(pattern: &str, by: &str) -> RegexMatchAndSubstitute {
+    RegexMatchAndSubstitute { pattern: Some(matching::regex(pattern)), substitution: by.to_owned() }
+}
+
+fn encode_mirror(mirror: &Mirror) -> route_action::RequestMirrorPolicy {
+    route_action::RequestMirrorPolicy {
+        cluster: mirror.cluster.clone(),
+        runtime_fraction: Some(runtime_fraction(mirror.fraction)),
+        ..Default::default()
+    }
+}
+
+/// A single cluster without more to say is written the short way.
+fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifier {
+    if let [only] = clusters
+        && only.weight == 1
+        && only.request_headers.is_empty()
+        && only.response_headers.is_empty()
+    {
+        return route_action::ClusterSpecifier::Cluster(only.name.clone());
+    }
+    let encode = |cluster: &WeightedCluster| ClusterWeight {
+        name: cluster.name.clone(),
+        weight: u32_value(cluster.weight),
+        request_headers_to_add: headers_to_add(&cluster.request_headers),
+        request_headers_to_remove: cluster.request_headers.remove.clone(),
+        response_headers_to_add: headers_to_add(&cluster.response_headers),
+        response_headers_to_remove: cluster.response_headers.remove.clone(),
+        ..ClusterWeight::default()
+    };
+    let clusters = clusters.iter().map(encode).collect();
+    route_action::ClusterSpecifier::WeightedClusters(ProtoWeightedCluster { clusters, ..Default::default() })
+}
+
+pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
+    if table.vhds.is_some() {
+        return Err(DecodeError::unsupported("vhds"));
+    }
+    let headers = read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove);
+    if !headers.is_empty() || !table.response_headers_to_add.is_empty() || !table.response_headers_to_remove.is_empty()
+    {
+        return Err(DecodeError::unsupported("request_headers_to_add and response_headers_to_add of a whole table"));
+    }
+    let mut virtual_hosts = Vec::with_capacity(table.virtual_hosts.len());
+    for (index, host) in table.virtual_hosts.iter().enumerate() {
+        virtual_hosts.push(decode_host(host).at_index("virtual_hosts", index)?);
+    }
+    Ok(RouteTable { name: table.name.clone(), virtual_hosts })
+}
+
+fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
+    if host.matcher.is_some() {
+        return Err(DecodeError::unsupported("matcher"));
+    }
+    if !host.typed_per_filter_config.is_empty() {
+        return Err(DecodeError::unsupported("typed_per_filter_config"));
+    }
+    let mut routes = Vec::with_capacity(host.routes.len());
+    for (index, route) in host.routes.iter().enumerate() {
+        let mut route = decode_route(route).at_index("routes", index)?;
+        if let (RouteAction::Forward(forward), Some(retry)) = (&mut route.action, &host.retry_policy)
+            && forward.retry.is_none()
+        {
+            forward.retry = Some(policy::decode_retry(retry).at("retry_policy")?);
+        }
+        routes.push(route);
+    }
+    Ok(VirtualHost {
+        name: host.name.clone(),
+        domains: host.domains.clone(),
+        routes,
+        request_headers: read_header_ops(&host.request_headers_to_add, &host.request_headers_to_remove),
+        response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove),
+    })
+}
+
+fn decode_route(route: &ProtoRoute) -> Result<Route> {
+    if !route.typed_per_filter_config.is_empty() {
+        return Err(DecodeError::unsupported("typed_per_filter_config"));
+    }
+    let matches = route.r#match.as_ref().ok_or_else(|| DecodeError::new("match", "is missing"))?;
+    Ok(Route {
+        name: route.name.clone(),
+        matches: decode_match(matches).at("match")?,
+        action: match &route.action {
+            Some(route::Action::DirectResponse(direct)) => {
+                RouteAction::Direct(decode_direct(direct).at("direct_response")?)
+            }
+            Some(route::Action::Route(forward)) => RouteAction::Forward(Box::new(decode_forward(forward).at("route")?)),
+            Some(route::Action::Redirect(redirect)) => RouteAction::Redirect(decode_redirect(redirect).at("redirect")?),
+            Some(_) => return Err(DecodeError::unsupported("action")),
+            None => return Err(DecodeError::new("action", "is missing")),
+        },
+        request_headers: read_header_ops(&route.request_headers_to_add, &route.request_headers_to_remove),
+        response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove),
+    })
+}
+
+fn decode_match(matches: &ProtoRouteMatch) -> Result<RouteMatch> {
+    use route_match::PathSpecifier;
+    if !matches.cookies.is_empty() || !matches.dynamic_metadata.is_empty() || !matches.filter_state.is_empty() {
+        return Err(DecodeError::unsupported("cookies, dynamic_metadata and filter_state"));
+    }
+    if matches.tls_context.is_some() {
+        return Err(DecodeError::unsupported("tls_context"));
+    }
+    let ignore_case = matches.case_sensitive.as_ref().is_some_and(|sensitive| !sensitive.value);
+    let path = match &matches.path_specifier {
+        Some(PathSpecifier::Path(text)) => PathMatch::Exact { text: text.clone(), ignore_case },
+        Some(PathSpecifier::PathSeparatedPrefix(text)) => {
+            PathMatch::PathSeparatedPrefix { text: text.clone(), ignore_case }
+        }
+        Some(PathSpecifier::Prefix(text)) => PathMatch::Prefix { text: text.clone(), ignore_case },
+        Some(PathSpecifier::SafeRegex(regex)) => PathMatch::Regex(matching::read_regex(regex).at("safe_regex")?),
+        Some(_) => return Err(DecodeError::unsupported("path_specifier")),
+        None => return Err(DecodeError::new("path_specifier", "is missing")),
+    };
+    let mut headers = Vec::with_capacity(matches.headers.len());
+    for (index, header) in matches.headers.iter().enumerate() {
+        headers.push(decode_header_match(header).at_index("headers", index)?);
+    }
+    let mut query = Vec::with_capacity(matches.query_parameters.len());
+    for (index, parameter) in matches.query_parameters.iter().enumerate() {
+        query.push(decode_query_match(parameter).at_index("query_parameters", index)?);
+    }
+    let share = matches.runtime_fraction.as_ref().and_then(|share| share.default_value.as_ref());
+    Ok(RouteMatch {
+        path,
+        headers,
+        query,
+        grpc: matches.grpc.is_some(),
+        fraction: share.map(read_fraction).transpose().at("runtime_fraction")?,
+    })
+}
+
+#[allow(deprecated, reason = "other control planes still write the older fields")]
+fn decode_header_match(header: &HeaderMatcher) -> Result<HeaderMatch> {
+    use leno_ir::StringMatch;
+    let value = |matches| HeaderMatchKind::Value(matches);
+    let loose = |text: &String| (text.clone(), false);
+    let kind = match &header.header_match_specifier {
+        None => HeaderMatchKind::Present(true),
+        Some(HeaderMatchSpecifier::PresentMatch(present)) => HeaderMatchKind::Present(*present),
+        Some(HeaderMatchSpecifier::RangeMatch(range)) => HeaderMatchKind::Range { start: range.start, end: range.end },
+        Some(HeaderMatchSpecifier::StringMatch(matcher)) => value(matching::decode(matcher).at("string_match")?),
+        Some(HeaderMatchSpecifier::ExactMatch(text)) => value(StringMatch::exact(text.clone())),
+        Some(HeaderMatchSpecifier::PrefixMatch(text)) => value(StringMatch::prefix(text.clone())),
+        Some(HeaderMatchSpecifier::SuffixMatch(text)) => {
+            let (text, ignore_case) = loose(text);
+            value(StringMatch::Suffix { text, ignore_case })
+        }
+        Some(HeaderMatchSpecifier::ContainsMatch(text)) => {
+            let (text, ignore_case) = loose(text);
+            value(StringMatch::Contains { text, ignore_case })
+        }
+        Some(HeaderMatchSpecifier::SafeRegexMatch(regex)) => {
+            value(StringMatch::Regex(matching::read_regex(regex).at("safe_regex_match")?))
+        }
+    };
+    Ok(HeaderMatch {
+        name: header.name.to_ascii_lowercase(),
+        kind,
+        invert: header.invert_match,
+        treat_missing_as_empty: header.treat_missing_header_as_empty,
+    })
+}
+
+fn decode_query_match(parameter: &QueryParameterMatcher) -> Result<QueryMatch> {
+    let kind = match &parameter.query_parameter_match_specifier {
+        None => QueryMatchKind::Present(true),
+        Some(QueryParameterMatchSpecifier::PresentMatch(present)) => QueryMatchKind::Present(*present),
+        Some(QueryParameterMatchSpecifier::StringMatch(matcher)) => {
+            QueryMatchKind::Value(matching::decode(matcher).at("string_match")?)
+        }
+    };
+    Ok(QueryMatch { name: parameter.name.clone(), kind })
+}
+
+fn decode_direct(direct: &DirectResponseAction) -> Result<DirectResponse> {
+    let body = match direct.body.as_ref().and_then(|body| body.specifier.as_ref()) {
+        None => String::new(),
+        Some(DataSpecifier::InlineString(text)) => text.clone(),
+        Some(DataSpecifier::InlineBytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        Some(_) => return Err(DecodeError::new("body", "only an inline body is supported")),
+    };
+    let status = u16::try_from(direct.status).ok().filter(|status| (200..600).contains(status));
+    Ok(DirectResponse { status: status.ok_or_else(|| DecodeError::new("status", "is not from 200 to 599"))?, body })
+}
+
+fn decode_redirect(redirect: &RedirectAction) -> Result<Redirect> {
+    use redirect_action::{PathRewriteSpecifier, RedirectResponseCode as Code, SchemeRewriteSpecifier};
+    let port = u16::try_from(redirect.port_redirect).map_err(|_| DecodeError::new("port_redirect", "is no port"))?;
+    Ok(Redirect {
+        scheme: redirect.scheme_rewrite_specifier.as_ref().and_then(|scheme| match scheme {
+            SchemeRewriteSpecifier::HttpsRedirect(https) => https.then(|| "https".to_owned()),
+            SchemeRewriteSpecifier::SchemeRedirect(scheme) => Some(scheme.clone()),
+        }),
+        host: Some(redirect.host_redirect.clone()).filter(|host| !host.is_empty()),
+        port: (port != 0).then_some(port),
+        path: match &redirect.path_rewrite_specifier {
+            None => None,
+            Some(PathRewriteSpecifier::PathRedirect(path)) => Some(RedirectPath::Full(path.clone())),
+            Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => Some(RedirectPath::Prefix(prefix.clone())),
+            Some(_) => {
+                return Err(DecodeError::new(
+                    "path_rewrite_specifier",
+                    "only path_redirect and prefix_rewrite are supported",
+                ));
+            }
+        },
+        status: match redirect.response_code() {
+            Code::MovedPermanently => 301,
+            Code::Found => 302,
+            Code::SeeOther => 303,
+            Code::TemporaryRedirect => 307,
+            Code::PermanentRedirect => 308,
+        },
+        strip_query: redirect.strip_query,
+    })
+}
+
+fn decode_forward(action: &ProtoRouteAction) -> Result<Forward> {
+    if !action.hash_policy.is_empty() {
+        return Err(DecodeError::unsupported("hash_policy"));
+    }
+    if action.internal_redirect_policy.is_some() {
+        return Err(DecodeError::unsupported("internal_redirect_policy"));
+    }
+    if action.hedge_policy.is_some() {
+        return Err(DecodeError::unsupported("hedge_policy"));
+    }
+    let mut mirrors = Vec::with_capacity(action.request_mirror_policies.len());
+    for (index, mirror) in action.request_mirror_policies.iter().enumerate() {
+        let share = mirror.runtime_fraction.as_ref().and_then(|share| share.default_value.as_ref());
+        let fraction = share.map_or(Ok(leno_names::Fraction::ONE), read_fraction);
+        let fraction = fraction.at_index("request_mirror_policies", index)?;
+        mirrors.push(Mirror { cluster: mirror.cluster.clone(), fraction });
+    }
+    Ok(Forward {
+        clusters: decode_clusters(action.cluster_specifier.as_ref())?,
+        timeout: read_limit(action.timeout.as_ref(), Some(ENVOY_TIMEOUT)),
+        idle_timeout: read_duration(action.idle_timeout.as_ref()),
+        retry: action.retry_policy.as_ref().map(policy::decode_retry).transpose().at("retry_policy")?,
+        rewrite: decode_rewrite(action)?,
+        host_rewrite: match &action.host_rewrite_specifier {
+            None => None,
+            Some(route_action::HostRewriteSpecifier::HostRewriteLiteral(host)) => Some(host.clone()),
+            Some(_) => {
+                return Err(DecodeError::new("host_rewrite_specifier", "only host_rewrite_literal is supported"));
+            }
+        },
+        mirrors,
+    })
+}
+
+fn decode_rewrite(action: &ProtoRouteAction) -> Result<Option<Rewrite>> {
+    if !action.prefix_rewrite.is_empty() {
+        return Ok(Some(Rewrite::Prefix(action.prefix_rewrite.clone())));
+    }
+    let Some(rewrite) = &action.regex_rewrite else { return Ok(None) };
+    let pattern = rewrite.pattern.clone().unwrap_or_default().regex;
+    let whole = pattern == WHOLE_PATH && !rewrite.substitution.replace("\\\\", "").contains('\\');
+    Ok(Some(if whole {
+        Rewrite::Path(rewrite.substitution.replace("\\\\", "\\"))
+    } else {
+        leno_ir::Pattern::new(&pattern).map_err(|error| DecodeError::new("regex_rewrite", error.to_string()))?;
+        Rewrite::Regex { pattern, substitution: rewrite.substitution.clone() }
+    }))
+}
+
+fn decode_clusters(specifier: Option<&route_action::ClusterSpecifier>) -> Result<Vec<WeightedCluster>> {
+    match specifier {
+        Some(route_action::ClusterSpecifier::Cluster(name)) => Ok(vec![WeightedCluster::new(name.clone(), 1)]),
+        Some(route_action::ClusterSpecifier::WeightedClusters(weighted)) if !weighted.clusters.is_empty() => {
+            Ok(weighted.clusters.iter().map(decode_weight).collect())
+        }
+        Some(route_action::ClusterSpecifier::WeightedClusters(_)) => {
+            Err(DecodeError::new("weighted_clusters.clusters", "is empty"))
+        }
+        Some(_) => Err(DecodeError::new("cluster_specifier", "only cluster and weighted_clusters are supported")),
+        None => Err(DecodeError::new("cluster_specifier", "is missing")),
+    }
+}
+
+fn decode_weight(cluster: &ClusterWeight) -> WeightedCluster {
+    WeightedCluster {
+        name: cluster.name.clone(),
+        weight: cluster.weight.as_ref().map_or(0, |weight| weight.value),
+        request_headers: read_header_ops(&cluster.request_headers_to_add, &cluster.request_headers_to_remove),
+        response_headers: read_header_ops(&cluster.response_headers_to_add, &cluster.response_headers_to_remove),
+    }
+}

@@ -1,0 +1,268 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_ir::{
+    BalancerPolicy, CircuitBreakers, Cluster, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet,
+    FilterChain, FilterChainMatch, Flavor, Forward, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue,
+    HttpConnectionManager, Listener, LocalityEndpoints, Mirror, NetworkFilter, Node, OutlierDetection, PathMatch,
+    Pattern, PeerValidation, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite, Route,
+    RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy, UpstreamHttp, UpstreamProtocol,
+    UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels, WorkloadPort,
+};
+use leno_names::{Fraction, Locality, ServiceKey};
+
+use super::*;
+
+fn percent(percent: u32) -> Fraction {
+    Fraction::from_percent(percent).unwrap()
+}
+
+fn ops() -> HeaderOps {
+    let header = |name: &str, append| HeaderValue { name: name.into(), value: "v".into(), append };
+    HeaderOps {
+        remove: vec!["x-gone".into()],
+        add: vec![
+            header("a", HeaderAppend::AddIfAbsent),
+            header("b", HeaderAppend::AppendOrAdd),
+            header("c", HeaderAppend::OverwriteIfExists),
+            header("d", HeaderAppend::OverwriteOrAdd),
+        ],
+    }
+}
+
+fn cluster() -> Cluster {
+    Cluster {
+        connect_timeout: Duration::from_millis(1500),
+        balancer: BalancerPolicy::PeakEwma { default_rtt: Duration::from_millis(30), decay: Duration::from_secs(10) },
+        circuit_breakers: CircuitBreakers { max_connections: 7, ..CircuitBreakers::default() },
+        outlier_detection: Some(OutlierDetection {
+            consecutive_gateway_errors: Some(3),
+            consecutive_5xx: None,
+            min_health: percent(20),
+            ..OutlierDetection::default()
+        }),
+        tls: Some(UpstreamTls {
+            certificate: Some("default".into()),
+            validation: PeerValidation {
+                roots: "ROOTCA".into(),
+                subject_alt_names: vec![
+                    StringMatch::exact("spiffe://td/ns/a/sa/b"),
+                    StringMatch::prefix("spiffe://td/"),
+                ],
+            },
+            sni: Some("outbound_.9080_._.reviews".into()),
+            alpn: vec!["istio".into()],
+        }),
+        http: UpstreamHttp {
+            protocol: UpstreamProtocol::Http2,
+            max_requests_per_connection: Some(10),
+            idle_timeout: Duration::from_secs(5),
+            max_concurrent_streams: 99,
+        },
+        service: Some(ServiceKey::new("default", "reviews")),
+        ..Cluster::new("outbound|9080||reviews", Discovery::Eds { service_name: "other".into() })
+    }
+}
+
+fn endpoints() -> EndpointSet {
+    let workload = WorkloadLabels { workload: "r-1".into(), version: "v1".into(), ..WorkloadLabels::default() };
+    let endpoint = |port: u16, health| Endpoint {
+        address: SocketAddr::from(([127, 0, 0, 1], port)),
+        weight: 3,
+        health,
+        workload: workload.clone(),
+    };
+    EndpointSet {
+        name: "other".into(),
+        localities: vec![LocalityEndpoints {
+            locality: "eu/a".parse::<Locality>().unwrap(),
+            priority: 1,
+            weight: 2,
+            endpoints: vec![
+                endpoint(1, EndpointHealth::Draining),
+                endpoint(2, EndpointHealth::Healthy),
+                endpoint(3, EndpointHealth::Unhealthy),
+                endpoint(4, EndpointHealth::Unknown),
+            ],
+        }],
+    }
+}
+
+fn routes() -> RouteTable {
+    let retry = RetryPolicy {
+        on: RetryOn::ALL.to_vec(),
+        retriable_status_codes: vec![409],
+        attempts: 2,
+        per_try_timeout: Some(Duration::from_millis(250)),
+        back_off_base: RetryPolicy::BACK_OFF_BASE,
+        back_off_max: RetryPolicy::BACK_OFF_MAX,
+        avoid_previous_hosts: true,
+        retry_non_idempotent: false,
+    };
+    let weighted = WeightedCluster { request_headers: ops(), response_headers: ops(), ..WeightedCluster::new("a", 90) };
+    let forward = Forward {
+        clusters: vec![weighted, WeightedCluster::new("b", 10)],
+        timeout: Some(Duration::from_secs(3)),
+        idle_timeout: Some(Duration::ZERO),
+        retry: Some(retry),
+        rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
+        host_rewrite: Some("other".into()),
+        mirrors: vec![Mirror { cluster: "m".into(), fraction: percent(5) }],
+    };
+    let header = |kind| HeaderMatch { name: "x".into(), kind, invert: true, treat_missing_as_empty: false };
+    let matches = RouteMatch {
+        path: PathMatch::Regex(Pattern::new("/a.*").unwrap()),
+        headers: vec![
+            header(HeaderMatchKind::Present(false)),
+            header(HeaderMatchKind::Range { start: -1, end: 9 }),
+            header(HeaderMatchKind::Value(StringMatch::Contains { text: "q".into(), ignore_case: true })),
+        ],
+        query: vec![
+            QueryMatch { name: "p".into(), kind: QueryMatchKind::Present(true) },
+            QueryMatch { name: "q".into(), kind: QueryMatchKind::Value(StringMatch::exact("1")) },
+        ],
+        grpc: true,
+        fraction: Some(Fraction::from_parts_per_million(5).unwrap()),
+    };
+    let route = |name: &str, matches, action| Route {
+        name: name.into(),
+        matches,
+        action,
+        request_headers: ops(),
+        response_headers: HeaderOps::default(),
+    };
+    let redirect = Redirect {
+        scheme: Some("https".into()),
+        host: Some("h".into()),
+        port: Some(8443),
+        path: Some(RedirectPath::Prefix("/new".into())),
+        status: 308,
+        strip_query: true,
+    };
+    let plain = |rewrite| RouteAction::Forward(Box::new(Forward { rewrite, ..Forward::to("c") }));
+    RouteTable {
+        name: "table".into(),
+        virtual_hosts: vec![VirtualHost {
+            name: "host".into(),
+            domains: vec!["a".into(), "*.b".into()],
+            routes: vec![
+                route("one", matches, RouteAction::Forward(Box::new(forward))),
+                route("two", RouteMatch::any(), RouteAction::Redirect(redirect)),
+                route("three", RouteMatch::any(), plain(Some(Rewrite::Path("/whole\\x".into())))),
+                route("four", RouteMatch::any(), plain(Some(Rewrite::Prefix("/p".into())))),
+                route(
+                    "five",
+                    RouteMatch {
+                        path: PathMatch::PathSeparatedPrefix { text: "/x".into(), ignore_case: true },
+                        ..RouteMatch::any()
+                    },
+                    RouteAction::Direct(leno_ir::DirectResponse { status: 418, body: "tea".into() }),
+                ),
+            ],
+            request_headers: HeaderOps::default(),
+            response_headers: ops(),
+        }],
+    }
+}
+
+fn listener() -> Listener {
+    let manager = HttpConnectionManager {
+        access_log: vec![
+            leno_ir::AccessLog { sink: leno_ir::AccessLogSink::Stdout, format: leno_ir::AccessLogFormat::Standard },
+            leno_ir::AccessLog {
+                sink: leno_ir::AccessLogSink::File("/tmp/x".into()),
+                format: leno_ir::AccessLogFormat::Json([("a".into(), "%PROTOCOL%".into())].into()),
+            },
+        ],
+        forward_client_cert: leno_ir::ForwardClientCert::SanitizeSet,
+        stream_idle_timeout: None,
+        ..HttpConnectionManager::new("in", RouteSource::Inline(Arc::new(routes())))
+    };
+    let chain = |name: &str, alpn: &[&str], filter| FilterChain {
+        name: name.into(),
+        matches: FilterChainMatch {
+            application_protocols: alpn.iter().map(|a| (*a).to_owned()).collect(),
+            ..FilterChainMatch::default()
+        },
+        tls: Some(DownstreamTls {
+            certificate: "default".into(),
+            validation: Some(PeerValidation { roots: "ROOTCA".into(), subject_alt_names: Vec::new() }),
+            require_client_certificate: true,
+            alpn: vec!["h2".into(), "istio".into()],
+        }),
+        filter,
+    };
+    let tcp = TcpProxy {
+        stat_prefix: "tcp".into(),
+        clusters: vec![WeightedCluster::new("a", 1)],
+        idle_timeout: None,
+        access_log: Vec::new(),
+    };
+    Listener {
+        name: "inbound|9080||".into(),
+        address: SocketAddr::from(([127, 64, 0, 1], 15006)),
+        direction: leno_ir::Direction::Inbound,
+        inspect_tls: true,
+        inspect_http: true,
+        filter_chains: vec![chain("http", &["h2", "http/1.1"], NetworkFilter::Http(Box::new(manager)))],
+        default_filter_chain: Some(chain("tcp", &[], NetworkFilter::Tcp(tcp))),
+        api: false,
+    }
+}
+
+#[test]
+fn what_is_encoded_for_leno_comes_back_as_it_was() {
+    let flavor = Flavor::Leno;
+    assert_eq!(decode_cluster(&encode_cluster(&cluster(), flavor).body), Ok(cluster()));
+    assert_eq!(decode_endpoints(&encode_endpoints(&endpoints(), flavor).body), Ok(endpoints()));
+    assert_eq!(decode_route_table(&encode_route_table(&routes(), flavor).body), Ok(routes()));
+    assert_eq!(decode_listener(&encode_listener(&listener(), flavor).body), Ok(listener()));
+    let inline = Cluster::new("inbound|9080||", Discovery::Static(Arc::new(endpoints())));
+    assert_eq!(decode_cluster(&encode_cluster(&inline, flavor).body), Ok(inline));
+}
+
+#[test]
+fn a_node_introduces_itself_completely() {
+    let node = Node {
+        id: "reviews-v1.default".into(),
+        flavor: Flavor::Leno,
+        locality: "eu/a".parse().unwrap(),
+        namespace: "default".into(),
+        service_account: "reviews".into(),
+        workload: "reviews-v1".into(),
+        service: Some("reviews".into()),
+        labels: [("app".to_owned(), "reviews".to_owned())].into(),
+        address: Some([127, 64, 0, 1].into()),
+        ports: vec![WorkloadPort {
+            app: 9080,
+            app_address: SocketAddr::from(([127, 0, 0, 1], 9080)),
+            inbound: 15006,
+            protocol: "http".into(),
+        }],
+        outbound_prefix: Some([127, 64]),
+        http_proxy: Some(SocketAddr::from(([127, 64, 0, 1], 15001))),
+        access_log: Some("-".into()),
+        access_log_format: None,
+    };
+    assert_eq!(decode_node(&encode_node(&node)), Ok(node.clone()));
+    let mut foreign = encode_node(&node);
+    foreign.metadata.as_mut().unwrap().fields.insert("OUTBOUND_PREFIX".into(), common::string("10.0"));
+    assert_eq!(decode_node(&foreign).unwrap_err().field, "metadata.OUTBOUND_PREFIX");
+}
+
+#[test]
+fn equal_values_have_equal_versions_and_flavors_differ() {
+    let version = |flavor| encode_cluster(&cluster(), flavor).version;
+    assert_eq!(version(Flavor::Leno), version(Flavor::Leno));
+    assert_ne!(version(Flavor::Leno), version(Flavor::Envoy));
+}
+
+#[test]
+fn what_is_not_supported_is_refused_with_its_field() {
+    use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
+    let proto = Proto { health_checks: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
+    let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
+    assert_eq!(error.to_string(), "health_checks: is not supported");
+    assert!(decode_listener(b"\xff\xff").is_err());
+}

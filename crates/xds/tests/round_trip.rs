@@ -1,0 +1,63 @@
+//! What a Leno proxy reads is what the compiler made; what others read is what was meant for them.
+
+#[path = "support/generate.rs"]
+mod generate;
+
+use leno_ir::Flavor;
+use leno_xds::codec::{
+    decode_cluster, decode_endpoints, decode_listener, decode_route_table, encode_cluster, encode_endpoints,
+    encode_listener, encode_route_table,
+};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn clusters_survive_the_wire(cluster in generate::cluster()) {
+        let resource = encode_cluster(&cluster, Flavor::Leno);
+        prop_assert_eq!(&resource.name, &cluster.name);
+        prop_assert_eq!(decode_cluster(&resource.body), Ok(cluster));
+    }
+
+    #[test]
+    fn endpoints_survive_the_wire(endpoints in generate::endpoint_set()) {
+        let resource = encode_endpoints(&endpoints, Flavor::Leno);
+        prop_assert_eq!(decode_endpoints(&resource.body), Ok(endpoints));
+    }
+
+    #[test]
+    fn listeners_survive_the_wire(listener in generate::listener()) {
+        let resource = encode_listener(&listener, Flavor::Leno);
+        prop_assert_eq!(decode_listener(&resource.body), Ok(listener));
+    }
+
+    #[test]
+    fn route_tables_survive_the_wire(table in generate::route_table()) {
+        let resource = encode_route_table(&table, Flavor::Leno);
+        prop_assert_eq!(decode_route_table(&resource.body), Ok(table));
+    }
+
+    #[test]
+    fn equal_values_have_equal_versions_and_flavors_differ(cluster in generate::cluster()) {
+        let version = |flavor| encode_cluster(&cluster.clone(), flavor).version;
+        prop_assert_eq!(version(Flavor::Leno), version(Flavor::Leno));
+        prop_assert_ne!(version(Flavor::Leno), version(Flavor::Grpc));
+    }
+
+    #[test]
+    fn what_stock_envoy_gets_is_readable_to_us_too(cluster in generate::cluster(), listener in generate::listener()) {
+        let read = decode_cluster(&encode_cluster(&cluster, Flavor::Envoy).body);
+        prop_assert!(read.is_ok(), "{:?}", read);
+        let read = decode_listener(&encode_listener(&listener, Flavor::Envoy).body);
+        prop_assert!(read.is_ok(), "{:?}", read);
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        drop(decode_cluster(&body));
+        drop(decode_endpoints(&body));
+        drop(decode_listener(&body));
+        drop(decode_route_table(&body));
+    }
+}

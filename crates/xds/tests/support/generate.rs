@@ -1,0 +1,427 @@
+//! Configuration as the compiler could make it: whatever `ir` can say and Envoy accepts.
+//!
+//! Invariants  clusters are of [`CLUSTERS`]; the chains of a listener and the domains of a table differ; names, durations and
+//!             numbers keep Envoy's bounds; `Some(ZERO)` stands only where it differs from `None`
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_ir::*;
+use leno_names::{Fraction, Locality, ServiceKey};
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+/// The clusters that exist.
+pub(crate) const CLUSTERS: [&str; 3] = ["inbound|9080||", "outbound|80||reviews.default", "outbound|80|v2|reviews.default"];
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{0,8}[a-z0-9]"
+}
+
+fn cluster_name() -> impl Strategy<Value = String> {
+    select(&CLUSTERS[..]).prop_map(str::to_owned)
+}
+
+/// Above zero.
+fn span() -> impl Strategy<Value = Duration> {
+    (1..10_000_000_u64).prop_map(Duration::from_millis)
+}
+
+fn fraction() -> impl Strategy<Value = Fraction> {
+    (0..=1_000_000_u32).prop_map(|parts| Fraction::from_parts_per_million(parts).expect("within bounds"))
+}
+
+/// Envoy has no finer share in these places.
+fn percent() -> impl Strategy<Value = Fraction> {
+    (0..=100_u32).prop_map(|percent| Fraction::from_percent(percent).expect("within bounds"))
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    select(vec!["a|b+", "/v[0-9]+/.*", "[a-z]+\\.html"]).prop_map(|text| Pattern::new(text).expect("a regular expression"))
+}
+
+pub(crate) fn string_match() -> impl Strategy<Value = StringMatch> {
+    prop_oneof![
+        (name(), any::<bool>()).prop_map(|(text, ignore_case)| StringMatch::Contains { text, ignore_case }),
+        (name(), any::<bool>()).prop_map(|(text, ignore_case)| StringMatch::Exact { text, ignore_case }),
+        (name(), any::<bool>()).prop_map(|(text, ignore_case)| StringMatch::Prefix { text, ignore_case }),
+        (name(), any::<bool>()).prop_map(|(text, ignore_case)| StringMatch::Suffix { text, ignore_case }),
+        pattern().prop_map(StringMatch::Regex),
+    ]
+}
+
+fn header_ops() -> impl Strategy<Value = HeaderOps> {
+    let append = select(vec![
+        HeaderAppend::AddIfAbsent,
+        HeaderAppend::AppendOrAdd,
+        HeaderAppend::OverwriteIfExists,
+        HeaderAppend::OverwriteOrAdd,
+    ]);
+    let header = ("x-[a-z]{1,6}", "[a-z0-9 ]{0,6}", append);
+    let header = header.prop_map(|(name, value, append)| HeaderValue { name, value, append });
+    (vec("x-[a-z]{1,6}", 0..2), vec(header, 0..2)).prop_map(|(remove, add)| HeaderOps { remove, add })
+}
+
+fn path_match() -> impl Strategy<Value = PathMatch> {
+    prop_oneof![
+        ("/[a-z]{0,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Exact { text, ignore_case }),
+        ("/[a-z]{1,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::PathSeparatedPrefix { text, ignore_case }),
+        ("/[a-z]{0,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Prefix { text, ignore_case }),
+        pattern().prop_map(PathMatch::Regex),
+    ]
+}
+
+fn header_match() -> impl Strategy<Value = HeaderMatch> {
+    let kind = prop_oneof![
+        any::<bool>().prop_map(HeaderMatchKind::Present),
+        (-9..9_i64, 10..99_i64).prop_map(|(start, end)| HeaderMatchKind::Range { start, end }),
+        string_match().prop_map(HeaderMatchKind::Value),
+    ];
+    let names = select(vec![":method", ":authority", "x-user"]);
+    (names, kind, any::<bool>(), any::<bool>()).prop_map(|(name, kind, invert, treat_missing_as_empty)| HeaderMatch {
+        name: name.to_owned(),
+        kind,
+        invert,
+        treat_missing_as_empty,
+    })
+}
+
+fn query_match() -> impl Strategy<Value = QueryMatch> {
+    let kind = prop_oneof![
+        any::<bool>().prop_map(QueryMatchKind::Present),
+        string_match().prop_map(QueryMatchKind::Value),
+    ];
+    (name(), kind).prop_map(|(name, kind)| QueryMatch { name, kind })
+}
+
+fn route_match() -> impl Strategy<Value = RouteMatch> {
+    (path_match(), vec(header_match(), 0..3), vec(query_match(), 0..2), any::<bool>(), of(fraction()))
+        .prop_map(|(path, headers, query, grpc, fraction)| RouteMatch { path, headers, query, grpc, fraction })
+}
+
+fn redirect() -> impl Strategy<Value = Redirect> {
+    let path = prop_oneof![
+        "/[a-z]{1,4}".prop_map(RedirectPath::Full),
+        "/[a-z]{1,4}".prop_map(RedirectPath::Prefix),
+    ];
+    let scheme = select(vec!["http", "https"]).prop_map(str::to_owned);
+    let status = select(vec![301_u16, 302, 303, 307, 308]);
+    (of(scheme), of(name()), of(1..u16::MAX), of(path), status, any::<bool>()).prop_map(
+        |(scheme, host, port, path, status, strip_query)| Redirect { scheme, host, port, path, status, strip_query },
+    )
+}
+
+fn retry() -> impl Strategy<Value = RetryPolicy> {
+    let on = subsequence(RetryOn::ALL.to_vec(), 1..=4);
+    let back_off = (1..100_u64, 1..20_u32);
+    (on, vec(400..599_u16, 0..3), 1..9_u32, of(span()), back_off, any::<bool>(), any::<bool>()).prop_map(
+        |(on, retriable_status_codes, attempts, per_try_timeout, (base, times), avoid_previous_hosts, unsafe_too)| {
+            let back_off_base = Duration::from_millis(base);
+            RetryPolicy {
+                on,
+                retriable_status_codes,
+                attempts,
+                per_try_timeout,
+                back_off_base,
+                back_off_max: back_off_base * times,
+                avoid_previous_hosts,
+                retry_non_idempotent: unsafe_too,
+            }
+        },
+    )
+}
+
+fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops()).prop_map(
+        |(name, weight, request_headers, response_headers)| WeightedCluster {
+            name,
+            weight,
+            request_headers,
+            response_headers,
+        },
+    );
+    prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
+}
+
+fn forward() -> impl Strategy<Value = Forward> {
+    let rewrite = prop_oneof![
+        "/[a-z]{1,4}".prop_map(Rewrite::Path),
+        "/[a-z]{1,4}".prop_map(Rewrite::Prefix),
+        Just(Rewrite::Regex { pattern: "^/(.*)$".to_owned(), substitution: "/x/\\1".to_owned() }),
+    ];
+    let idle = prop_oneof![Just(Duration::ZERO), span()];
+    let mirror = (cluster_name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
+    (weighted_clusters(), of(span()), of(idle), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2)).prop_map(
+        |(clusters, timeout, idle_timeout, retry, rewrite, host_rewrite, mirrors)| Forward {
+            clusters,
+            timeout,
+            idle_timeout,
+            retry,
+            rewrite,
+            host_rewrite,
+            mirrors,
+        },
+    )
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let action = prop_oneof![
+        (200..600_u16, "[a-z]{0,8}").prop_map(|(status, body)| RouteAction::Direct(DirectResponse { status, body })),
+        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
+        redirect().prop_map(RouteAction::Redirect),
+    ];
+    (name(), route_match(), action, header_ops(), header_ops()).prop_map(
+        |(name, matches, action, request_headers, response_headers)| Route {
+            name,
+            matches,
+            action,
+            request_headers,
+            response_headers,
+        },
+    )
+}
+
+pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
+    let host = (vec(route(), 0..4), header_ops(), header_ops());
+    (name(), vec(host, 0..4)).prop_map(|(name, hosts)| {
+        let host = |(at, (routes, request_headers, response_headers))| VirtualHost {
+            name: format!("host-{at}"),
+            domains: vec![format!("a{at}.test"), format!("a{at}.test:80"), format!("*.b{at}.test"), format!("c{at}.*")],
+            routes,
+            request_headers,
+            response_headers,
+        };
+        RouteTable { name, virtual_hosts: hosts.into_iter().enumerate().map(host).collect() }
+    })
+}
+
+pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
+    let operators = || select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%", "%ROUTE_NAME%"]).prop_map(str::to_owned);
+    let format = prop_oneof![
+        btree_map(name(), operators(), 1..3).prop_map(AccessLogFormat::Json),
+        Just(AccessLogFormat::Standard),
+        operators().prop_map(AccessLogFormat::Text),
+    ];
+    let sink = prop_oneof![Just(AccessLogSink::File(PathBuf::from("/dev/null"))), Just(AccessLogSink::Stdout)];
+    (sink, format).prop_map(|(sink, format)| AccessLog { sink, format })
+}
+
+fn alpn() -> impl Strategy<Value = Vec<String>> {
+    let all = ["h2", "http/1.1", "istio"].map(str::to_owned).to_vec();
+    subsequence(all, 0..=3)
+}
+
+fn validation() -> impl Strategy<Value = PeerValidation> {
+    vec(string_match(), 0..3)
+        .prop_map(|subject_alt_names| PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names })
+}
+
+fn downstream_tls() -> impl Strategy<Value = DownstreamTls> {
+    (of(validation()), alpn()).prop_map(|(validation, alpn)| DownstreamTls {
+        certificate: IDENTITY_SECRET.to_owned(),
+        require_client_certificate: validation.is_some(),
+        validation,
+        alpn,
+    })
+}
+
+fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
+    (of(Just(IDENTITY_SECRET.to_owned())), validation(), of(name()), alpn())
+        .prop_map(|(certificate, validation, sni, alpn)| UpstreamTls { certificate, validation, sni, alpn })
+}
+
+/// `None` for the source: by RDS.
+fn http() -> impl Strategy<Value = HttpConnectionManager> {
+    let routes = prop_oneof![
+        route_table().prop_map(|table| RouteSource::Inline(Arc::new(table))),
+        name().prop_map(RouteSource::Rds),
+    ];
+    let codec = select(vec![HttpCodec::Auto, HttpCodec::Http1, HttpCodec::Http2]);
+    let forward = select(vec![ForwardClientCert::Sanitize, ForwardClientCert::SanitizeSet]);
+    let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
+    let limits = (1..96_u32, 1..1000_u32);
+    let timeouts = (of(span()), of(span()), of(span()));
+    (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts).prop_map(
+        |(stat_prefix, codec, routes, access_log, forward_client_cert, generate_request_id, upgrades, limits, timeouts)| {
+            HttpConnectionManager {
+                stat_prefix,
+                codec,
+                routes,
+                access_log,
+                forward_client_cert,
+                generate_request_id,
+                upgrades,
+                max_request_headers_bytes: limits.0 * 1024,
+                max_request_headers_count: limits.1,
+                request_headers_timeout: timeouts.0,
+                stream_idle_timeout: timeouts.1,
+                idle_timeout: timeouts.2,
+            }
+        },
+    )
+}
+
+fn tcp() -> impl Strategy<Value = TcpProxy> {
+    let clusters = vec((cluster_name(), 1..1000_u32), 1..3).prop_map(|clusters| match clusters.as_slice() {
+        [(name, _)] => vec![WeightedCluster::new(name, 1)],
+        many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
+    });
+    (name(), clusters, of(span()), vec(access_log(), 0..2)).prop_map(
+        |(stat_prefix, clusters, idle_timeout, access_log)| TcpProxy { stat_prefix, clusters, idle_timeout, access_log },
+    )
+}
+
+fn filter_chain() -> impl Strategy<Value = FilterChain> {
+    let filter = prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
+    let transport = select(vec![TransportProtocol::RawBuffer, TransportProtocol::Tls]);
+    let names = subsequence(vec!["a.test".to_owned(), "*.b.test".to_owned()], 0..=2);
+    let matches = (names, of(transport), alpn()).prop_map(|(server_names, transport_protocol, application_protocols)| {
+        FilterChainMatch { destination_port: None, server_names, transport_protocol, application_protocols }
+    });
+    (name(), matches, of(downstream_tls()), filter)
+        .prop_map(|(name, matches, tls, filter)| FilterChain { name, matches, tls, filter })
+}
+
+pub(crate) fn listener() -> impl Strategy<Value = Listener> {
+    let direction = select(vec![Direction::Inbound, Direction::Outbound, Direction::Unspecified]);
+    let inspect = (any::<bool>(), any::<bool>());
+    (name(), address(), direction, inspect, vec(filter_chain(), 1..4), of(filter_chain())).prop_map(
+        |(name, address, direction, inspect, mut filter_chains, mut default_filter_chain)| {
+            for (chain, port) in filter_chains.iter_mut().zip(1000..) {
+                chain.matches.destination_port = Some(port);
+            }
+            for chain in &mut default_filter_chain {
+                chain.matches = FilterChainMatch::default();
+            }
+            let (inspect_tls, inspect_http) = inspect;
+            Listener {
+                name,
+                address,
+                direction,
+                inspect_tls,
+                inspect_http,
+                filter_chains,
+                default_filter_chain,
+                api: false,
+            }
+        },
+    )
+}
+
+/// What is read by proxyless gRPC.
+pub(crate) fn api_listener() -> impl Strategy<Value = Listener> {
+    (name(), name()).prop_map(|(name, table)| Listener {
+        filter_chains: vec![FilterChain {
+            name: String::new(),
+            matches: FilterChainMatch::default(),
+            tls: None,
+            filter: NetworkFilter::Http(Box::new(HttpConnectionManager::new(name.clone(), RouteSource::Rds(table)))),
+        }],
+        name,
+        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        direction: Direction::Outbound,
+        inspect_tls: false,
+        inspect_http: false,
+        default_filter_chain: None,
+        api: true,
+    })
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    let ip = select(vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+    (ip, 1..u16::MAX).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+}
+
+fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
+    let health = select(vec![
+        EndpointHealth::Draining,
+        EndpointHealth::Healthy,
+        EndpointHealth::Unhealthy,
+        EndpointHealth::Unknown,
+    ]);
+    let labels = [name(), name(), name(), name(), name()].prop_map(|[workload, namespace, service, version, cluster]| {
+        WorkloadLabels { workload, namespace, service, version, cluster }
+    });
+    let labels = prop_oneof![Just(WorkloadLabels::default()), labels];
+    let endpoint = (address(), 1..1000_u32, health, labels)
+        .prop_map(|(address, weight, health, workload)| Endpoint { address, weight, health, workload });
+    let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
+    let locality = locality.prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
+    let part = (locality, 1..1000_u32, vec(endpoint, 0..4));
+    vec(part, 0..3).prop_map(|parts| {
+        let part = |(priority, (locality, weight, endpoints))| LocalityEndpoints { locality, priority, weight, endpoints };
+        (0..).zip(parts).map(part).collect()
+    })
+}
+
+pub(crate) fn endpoint_set() -> impl Strategy<Value = EndpointSet> {
+    (cluster_name(), localities()).prop_map(|(name, localities)| EndpointSet { name, localities })
+}
+
+fn balancer() -> impl Strategy<Value = BalancerPolicy> {
+    prop_oneof![
+        (2..9_u32).prop_map(|choices| BalancerPolicy::LeastRequest { choices }),
+        (span(), span()).prop_map(|(default_rtt, decay)| BalancerPolicy::PeakEwma { default_rtt, decay }),
+        Just(BalancerPolicy::Random),
+        Just(BalancerPolicy::RoundRobin),
+    ]
+}
+
+fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
+    let limit = || prop_oneof![Just(u32::MAX), 1..10_000_u32];
+    let budget = (fraction(), 0..100_u32)
+        .prop_map(|(budget, min_retry_concurrency)| RetryBudget { budget, min_retry_concurrency });
+    (limit(), limit(), limit(), limit(), of(budget)).prop_map(
+        |(max_connections, max_pending_requests, max_requests, max_retries, retry_budget)| CircuitBreakers {
+            max_connections,
+            max_pending_requests,
+            max_requests,
+            max_retries,
+            retry_budget,
+        },
+    )
+}
+
+fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
+    let detector = || of(1..100_u32);
+    let detectors = (detector(), detector(), detector());
+    let times = (span(), span(), 1..20_u32);
+    (detectors, times, percent(), percent()).prop_map(|(detectors, times, max_ejection, min_health)| OutlierDetection {
+        consecutive_5xx: detectors.0,
+        consecutive_gateway_errors: detectors.1,
+        consecutive_local_origin_failures: detectors.2,
+        interval: times.0,
+        base_ejection_time: times.1,
+        max_ejection_time: times.1 * times.2,
+        max_ejection,
+        min_health,
+    })
+}
+
+fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
+    let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::Http2, UpstreamProtocol::SameAsDownstream]);
+    (protocol, of(1..1000_u32), span(), 1..2000_u32).prop_map(
+        |(protocol, max_requests_per_connection, idle_timeout, max_concurrent_streams)| UpstreamHttp {
+            protocol,
+            max_requests_per_connection,
+            idle_timeout,
+            max_concurrent_streams,
+        },
+    )
+}
+
+pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
+    let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
+    let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
+    (cluster_name(), of(localities()), parts, service).prop_map(|(name, inline, parts, service)| {
+        let discovery = match inline {
+            None => Discovery::Eds { service_name: name.clone() },
+            Some(localities) => Discovery::Static(Arc::new(EndpointSet { name: name.clone(), localities })),
+        };
+        let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+        Cluster { name, discovery, connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http, service }
+    })
+}
