@@ -51,17 +51,23 @@ pub(crate) async fn run(args: ConfigArgs) -> anyhow::Result<i32> {
         ConfigCommand::Dump(proxy) => (proxy, None),
     };
     let dump = ApiClient::new(&proxy.admin, "")?.get("/config_dump").await?;
+    let config = config_of(&dump);
     match (proxy.output, part) {
-        (Format::Json, Some(part)) => println!("{}", serde_json::to_string_pretty(&dump[part])?),
+        (Format::Json, Some(part)) => println!("{}", serde_json::to_string_pretty(&config[part])?),
         (_, None) => println!("{}", serde_json::to_string_pretty(&dump)?),
-        (Format::Table, Some(part)) => print!("{}", render(part, &dump)),
+        (Format::Table, Some(part)) => print!("{}", render(part, config)),
     }
     Ok(0)
 }
 
-pub(crate) fn render(part: &str, dump: &Value) -> String {
+/// The dump also tells of the version and the certificates.
+pub(crate) fn config_of(dump: &Value) -> &Value {
+    dump.get("config").unwrap_or(dump)
+}
+
+pub(crate) fn render(part: &str, config: &Value) -> String {
     let none = Map::new();
-    let entries = dump[part].as_object().unwrap_or(&none);
+    let entries = config[part].as_object().unwrap_or(&none);
     let table = match part {
         "listeners" => listeners(entries),
         "route_tables" => routes(entries),

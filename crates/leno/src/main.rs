@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 mod bootstrap;
 mod demo;
 mod notify;
+mod parent;
 mod paths;
 mod role;
 mod run;

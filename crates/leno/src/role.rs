@@ -3,4 +3,4 @@
 pub(crate) mod control;
 pub(crate) mod proxy;
 pub(crate) mod proxy_args;
-mod workload;
+pub(crate) mod workload;

@@ -13,13 +13,14 @@ pub struct ApiError {
     /// One word for programs: `NotFound`, `Invalid` …
     pub reason: String,
     pub message: String,
+    /// Null when there is nothing to add.
     #[serde(default)]
-    pub details: Value,
+    pub details: Box<Value>,
 }
 
 impl ApiError {
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.to_owned(), message: message.into(), details: Value::Null }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: Box::default() }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -45,7 +46,7 @@ impl ApiError {
 
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
-        self.details = details;
+        self.details = Box::new(details);
         self
     }
 }

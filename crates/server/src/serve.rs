@@ -1,8 +1,10 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::HttpBody;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
@@ -68,11 +70,22 @@ fn router(app: App) -> Router {
         .method_not_allowed_fallback(|| async {
             ApiError::new(405, "MethodNotAllowed", "this path does not know that method")
         })
+        .layer(middleware::from_fn(refuse_large))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require_admin))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(app)
+}
+
+/// Before anything of the body is read; [`DefaultBodyLimit`] stops those that do not say their length.
+async fn refuse_large(request: Request, next: Next) -> Response {
+    let announced = request.body().size_hint().lower();
+    if announced > BODY_LIMIT_BYTES as u64 {
+        let message = format!("the body has {announced} bytes; {BODY_LIMIT_BYTES} are accepted");
+        return ApiError::new(413, "TooLarge", message).into_response();
+    }
+    next.run(request).await
 }
 
 async fn ready(State(app): State<App>) -> Response {

@@ -1,6 +1,7 @@
 //! What a Leno proxy reads is what the compiler made; what others read is what was meant for them.
 
 #[path = "support/generate.rs"]
+#[allow(dead_code, reason = "shared by tests that use different parts")]
 mod generate;
 
 use leno_ir::Flavor;
@@ -11,7 +12,7 @@ use leno_xds::codec::{
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn clusters_survive_the_wire(cluster in generate::cluster()) {

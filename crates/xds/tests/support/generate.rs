@@ -233,7 +233,6 @@ fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
         .prop_map(|(certificate, validation, sni, alpn)| UpstreamTls { certificate, validation, sni, alpn })
 }
 
-/// `None` for the source: by RDS.
 fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let routes = prop_oneof![
         route_table().prop_map(|table| RouteSource::Inline(Arc::new(table))),
@@ -293,7 +292,7 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
             for (chain, port) in filter_chains.iter_mut().zip(1000..) {
                 chain.matches.destination_port = Some(port);
             }
-            for chain in &mut default_filter_chain {
+            if let Some(chain) = &mut default_filter_chain {
                 chain.matches = FilterChainMatch::default();
             }
             let (inspect_tls, inspect_http) = inspect;
@@ -408,7 +407,11 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
             protocol,
             max_requests_per_connection,
             idle_timeout,
-            max_concurrent_streams,
+            // HTTP/1.1 has no streams to count, so nothing says how many.
+            max_concurrent_streams: match protocol {
+                UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
+                UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
+            },
         },
     )
 }

@@ -1,0 +1,193 @@
+//! The API's view of the control plane: store, compiler and authority behind one trait.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use leno_ca::{Ca, CaError, TokenSpec};
+use leno_control::Control;
+use leno_model::api::{Kind, ParseProblem, Resource, ResourceKey, parse};
+use leno_model::{Problem, Severity};
+use leno_server::{ApiError, ApiProblem, ApplyResult, MeshApi, Outcome, TokenCreated, TokenRequest};
+use leno_store::{EmbeddedStore, StoreError, Written};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+pub(super) struct Mesh {
+    pub(super) control: Control,
+    pub(super) store: Arc<EmbeddedStore>,
+    pub(super) ca: Arc<Ca>,
+}
+
+impl MeshApi for Mesh {
+    fn apply(&self, source: &str, text: &str, dry_run: bool) -> Vec<ApplyResult> {
+        let parsed = parse(source, text);
+        let mut results: Vec<_> = parsed.problems.iter().map(unreadable).collect();
+        for located in parsed.resources {
+            results.push(self.apply_one(located.value, dry_run));
+        }
+        results
+    }
+
+    fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Value> {
+        self.control
+            .resources()
+            .iter()
+            .filter(|resource| resource.kind() == kind)
+            .filter(|resource| namespace.is_none_or(|namespace| resource.metadata().namespace() == namespace))
+            .map(|resource| self.with_status(resource))
+            .collect()
+    }
+
+    fn read(&self, key: &ResourceKey) -> Option<Value> {
+        let found = self.control.resources().into_iter().find(|resource| resource.key() == *key)?;
+        Some(self.with_status(&found))
+    }
+
+    fn delete(&self, key: &ResourceKey) -> Result<bool, ApiError> {
+        if self.store.delete(key).map_err(|error| store_error(&error))? {
+            return Ok(true);
+        }
+        match self.control.origin(key) {
+            Some(place) => Err(ApiError::conflict(format!("{} is defined in {place}; remove it there", key))),
+            None if self.read(key).is_some() => {
+                Err(ApiError::conflict(format!("{} is a workload that is connected; it goes when it leaves", key)))
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn status(&self) -> Value {
+        let mut status = serde_json::to_value(self.control.status()).unwrap_or_default();
+        let files = self.control.file_problems();
+        let objects = self.control.problems();
+        let problems: Vec<_> = files.iter().map(parse_problem).chain(objects.iter().map(object_problem)).collect();
+        status["problems"] = json!(problems);
+        status
+    }
+
+    fn create_token(&self, request: TokenRequest) -> Result<TokenCreated, ApiError> {
+        let now = SystemTime::now();
+        let spec = TokenSpec {
+            namespace: request.namespace,
+            service_accounts: request.service_accounts,
+            uses: request.uses,
+            ttl: Duration::from_secs(request.ttl_seconds),
+        };
+        let expires = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let token = self.ca.create_token(&spec, now).map_err(|error| authority_error(&error))?;
+        Ok(TokenCreated {
+            token: token.to_string(),
+            id: token.id,
+            expires: expires.saturating_add(request.ttl_seconds),
+        })
+    }
+
+    fn tokens(&self) -> Value {
+        json!(self.ca.list_tokens())
+    }
+
+    fn revoke_token(&self, id: &str) -> Result<bool, ApiError> {
+        self.ca.revoke_token(id).map_err(|error| authority_error(&error))
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.control.changes()
+    }
+}
+
+impl Mesh {
+    fn apply_one(&self, resource: Resource, dry_run: bool) -> ApplyResult {
+        let key = resource.key();
+        let mut problems: Vec<_> =
+            self.control.check(std::slice::from_ref(&resource)).iter().map(object_problem).collect();
+        let outcome = if let Some(place) = self.control.origin(&key) {
+            problems.push(failure(&key, format!("{place} defines this object; change it there")));
+            Outcome::Rejected
+        } else if dry_run {
+            if self.store.read(&key).is_some() { Outcome::Configured } else { Outcome::Created }
+        } else {
+            match self.store.put(resource, SystemTime::now()) {
+                Ok(Written::Configured) => Outcome::Configured,
+                Ok(Written::Created) => Outcome::Created,
+                Ok(Written::Unchanged) => Outcome::Unchanged,
+                Err(error) => {
+                    problems.push(failure(&key, chain(&error)));
+                    Outcome::Rejected
+                }
+            }
+        };
+        ApplyResult { kind: key.kind.to_string(), namespace: key.namespace, name: key.name, outcome, problems }
+    }
+
+    fn with_status(&self, resource: &Resource) -> Value {
+        let mut value = resource.to_json();
+        value["status"] = json!({ "conditions": self.control.conditions(&resource.key()) });
+        value
+    }
+}
+
+fn unreadable(problem: &ParseProblem) -> ApplyResult {
+    let (kind, name) = problem.object.split_once(' ').unwrap_or_default();
+    let (namespace, name) = name.split_once('/').unwrap_or_default();
+    ApplyResult {
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        outcome: Outcome::Rejected,
+        problems: vec![parse_problem(problem)],
+    }
+}
+
+fn parse_problem(problem: &ParseProblem) -> ApiProblem {
+    ApiProblem {
+        source: problem.source.clone(),
+        line: problem.line,
+        column: problem.column,
+        object: problem.object.clone(),
+        field: problem.field.clone(),
+        message: problem.message.clone(),
+        severity: "error".to_owned(),
+    }
+}
+
+fn object_problem(problem: &Problem) -> ApiProblem {
+    ApiProblem {
+        object: problem.object.to_string(),
+        field: problem.field.clone(),
+        message: problem.message.clone(),
+        severity: match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+        .to_owned(),
+        ..ApiProblem::default()
+    }
+}
+
+fn failure(key: &ResourceKey, message: String) -> ApiProblem {
+    ApiProblem { object: key.to_string(), message, severity: "error".to_owned(), ..ApiProblem::default() }
+}
+
+fn store_error(error: &StoreError) -> ApiError {
+    match error {
+        StoreError::Conflict { .. } => ApiError::conflict(error.to_string()),
+        error => ApiError::internal(chain(error)),
+    }
+}
+
+fn authority_error(error: &CaError) -> ApiError {
+    match error {
+        CaError::Refused { reason } => ApiError::invalid(reason.clone()),
+        error => ApiError::internal(chain(error)),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}

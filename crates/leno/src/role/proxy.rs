@@ -1,0 +1,247 @@
+//! `leno proxy`: a sidecar, put together.
+//!
+//! Order       block -> identity (saved, or by token) -> workers, admin, DNS -> xDS stream -> first configuration -> ready
+//! Shutdown    the stream is closed (callers stop coming) -> exchanges under way finish until the deadline -> end
+//! Errors      without identity or block it does not start; without control plane it starts from what it saved
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use leno_identity::{Identity, JoinConfig, JoinToken};
+use leno_ir::{Config, Direction, Flavor, Node, WorkloadLabels};
+use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_block};
+use leno_runtime::{Readiness, Tasks};
+use leno_telemetry::Registry;
+use leno_xds_client::{Origin, Rejection, ResourceKind, Update, XdsClient, XdsClientConfig};
+use tokio::sync::{mpsc, watch};
+
+use super::proxy_args::ProxyArgs;
+use super::workload;
+use crate::notify::{self, Ready};
+use crate::parent;
+
+/// Of each step of joining.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// File below the state directory.
+const LAST_CONFIGURATION: &str = "configuration";
+
+/// Run a sidecar by itself; `leno run` starts one together with an application.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  leno proxy --service reviews --version v2 --port 9080 --token $TOKEN")]
+pub(crate) struct ProxyCommand {
+    #[command(flatten)]
+    pub(crate) proxy: ProxyArgs,
+    /// Report readiness on this Unix socket, one JSON line.
+    #[arg(long, value_name = "SOCKET")]
+    notify: Option<PathBuf>,
+    /// Stop when standard input ends: the process that started us is gone.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+pub(crate) fn run(command: ProxyCommand) -> anyhow::Result<i32> {
+    // Configuration, certificates, admin and DNS; traffic has threads of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(4)
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(command))?;
+    Ok(0)
+}
+
+async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
+    let args = &command.proxy;
+    let (registry, tasks, readiness) = (Registry::new(), Tasks::new(), Readiness::default());
+    let state = workload::state_directory(args);
+    std::fs::create_dir_all(&state).with_context(|| format!("making the state directory {}", state.display()))?;
+    let preferred = saved_block(&state);
+    let block = claim_block(preferred, workload::seed(args)).context("claiming a block of loopback addresses")?;
+    save_block(&state, block.prefix());
+    let own = block.address();
+    let dns = block.dns_address();
+    let node = workload::node(args, Flavor::Leno, block.prefix())?;
+
+    let join = join_config(args, Some(state.clone()))?;
+    let identity = leno_identity::join(&join).await.context("getting an identity")?;
+    leno_identity::spawn_rotation(identity.clone(), join, &tasks, &registry);
+
+    let (leave, left) = watch::channel(false);
+    let admin = args.admin.unwrap_or_else(|| SocketAddr::from((own, workload::ADMIN_PORT)));
+    let config = ProxyConfig {
+        workers: args.threads,
+        admin: Some(admin),
+        dns: Some(DnsConfig { block, namespace: args.namespace.clone(), upstream: system_resolver() }),
+        workload: labels(&node),
+        on_leave: Some(Box::new(move || {
+            leave.send_replace(true);
+        })),
+        ..ProxyConfig::default()
+    };
+    let proxy = Proxy::start(config, identity.clone(), registry.clone(), readiness.clone())
+        .context("starting the proxy")?;
+    let (client, updates) = start_xds(args, &node, identity, &state, &tasks, &registry);
+    tasks.spawn("configuration", apply_updates(proxy.clone(), updates));
+    let client = std::sync::Arc::new(client);
+    tasks.spawn("leave", leave_when_told(client.clone(), left));
+
+    tokio::select! {
+        () = readiness.ready() => {}
+        stopped = parent::shutdown(command.exit_with_parent) => return stopped,
+    }
+    let addresses = addresses(&proxy, &node, dns, own.to_string());
+    tracing::info!(workload = node.workload, id = node.id, address = %own, "sidecar ready");
+    if let Some(socket) = &command.notify {
+        let upstreams = upstreams(&proxy.config(), &args.namespace);
+        let ready = Ready { name: node.workload.clone(), pid: std::process::id(), addresses, upstreams };
+        notify::send(socket, &ready).await;
+    }
+
+    parent::shutdown(command.exit_with_parent).await?;
+    tracing::info!("leaving the mesh");
+    client.close().await;
+    if !proxy.shutdown(args.drain_deadline).await {
+        tracing::warn!(deadline = ?args.drain_deadline, "requests under way were cut off at the deadline");
+    }
+    tasks.stop().await;
+    Ok(())
+}
+
+/// What a workload needs to join.
+///
+/// # Errors
+/// When the token cannot be read or is none.
+pub(crate) fn join_config(args: &ProxyArgs, state_dir: Option<PathBuf>) -> anyhow::Result<JoinConfig> {
+    let text = match (&args.token, &args.token_file) {
+        (Some(token), _) => Some(token.clone()),
+        (None, Some(path)) => {
+            Some(std::fs::read_to_string(path).with_context(|| format!("reading the join token in {}", path.display()))?)
+        }
+        (None, None) => None,
+    };
+    let token = text.map(|text| text.trim().parse::<JoinToken>()).transpose().context("reading the join token")?;
+    Ok(JoinConfig {
+        control: args.control.clone(),
+        token,
+        namespace: args.namespace.clone(),
+        service_account: args.service_account().to_owned(),
+        state_dir,
+        timeout: JOIN_TIMEOUT,
+    })
+}
+
+fn start_xds(
+    args: &ProxyArgs,
+    node: &Node,
+    identity: Identity,
+    state: &Path,
+    tasks: &Tasks,
+    registry: &Registry,
+) -> (XdsClient, mpsc::Receiver<Update>) {
+    let trust_domain = identity.current().id.trust_domain.clone();
+    let mut config = XdsClientConfig::new(args.control.clone(), trust_domain, node.clone());
+    config.persist = Some(state.join(LAST_CONFIGURATION));
+    XdsClient::start(config, identity, tasks, registry)
+}
+
+async fn apply_updates(proxy: ProxyHandle, mut updates: mpsc::Receiver<Update>) {
+    while let Some(update) = updates.recv().await {
+        if update.origin == Origin::Disk {
+            tracing::warn!("the control plane is not reachable; starting from the last configuration");
+        }
+        let rejections = proxy.apply(update.config).await;
+        let rejections = rejections
+            .into_iter()
+            .map(|rejection| Rejection {
+                kind: match rejection.resource_type {
+                    ResourceType::Cluster => ResourceKind::Cluster,
+                    ResourceType::Endpoints => ResourceKind::Endpoints,
+                    ResourceType::Listener => ResourceKind::Listener,
+                    ResourceType::RouteTable => ResourceKind::RouteTable,
+                },
+                name: rejection.name,
+                reason: rejection.reason,
+            })
+            .collect();
+        // The client is gone: we are shutting down.
+        let _ = update.reply.send(rejections);
+    }
+}
+
+/// Closes the stream when the admin interface was asked to drain: no new callers from then on.
+async fn leave_when_told(client: std::sync::Arc<XdsClient>, mut left: watch::Receiver<bool>) {
+    if left.wait_for(|left| *left).await.is_ok() {
+        tracing::info!("asked to leave the mesh");
+        client.close().await;
+    }
+}
+
+fn labels(node: &Node) -> WorkloadLabels {
+    WorkloadLabels {
+        workload: node.workload.clone(),
+        namespace: node.namespace.clone(),
+        service: node.service.clone().unwrap_or_default(),
+        version: node.labels.get("version").cloned().unwrap_or_default(),
+        cluster: String::new(),
+    }
+}
+
+fn addresses(proxy: &ProxyHandle, node: &Node, dns: SocketAddr, own: String) -> BTreeMap<String, String> {
+    let mut addresses = BTreeMap::from([("dns".to_owned(), dns.to_string()), ("app".to_owned(), own)]);
+    if let Some(admin) = proxy.admin_address() {
+        addresses.insert("admin".to_owned(), admin.to_string());
+    }
+    if let Some(http_proxy) = node.http_proxy {
+        addresses.insert("http_proxy".to_owned(), http_proxy.to_string());
+    }
+    for port in &node.ports {
+        if let Some(address) = node.address {
+            addresses.insert(format!("inbound:{}", port.app), SocketAddr::new(address, port.inbound).to_string());
+        }
+    }
+    addresses
+}
+
+/// Services by the name the application would use: short in its own namespace; the lowest port of each.
+fn upstreams(config: &Config, namespace: &str) -> BTreeMap<String, String> {
+    let mut upstreams: BTreeMap<String, SocketAddr> = BTreeMap::new();
+    for listener in config.listeners.values().filter(|listener| listener.direction == Direction::Outbound) {
+        // `outbound|9080||reviews.default.svc.cluster.local`
+        let Some(host) = listener.name.strip_prefix("outbound|").and_then(|rest| rest.rsplit('|').next()) else { continue };
+        let mut labels = host.split('.');
+        let (Some(service), Some(service_namespace)) = (labels.next(), labels.next()) else { continue };
+        let name =
+            if service_namespace == namespace { service.to_owned() } else { format!("{service}.{service_namespace}") };
+        let address = upstreams.entry(name).or_insert(listener.address);
+        if listener.address.port() < address.port() {
+            *address = listener.address;
+        }
+    }
+    upstreams.into_iter().map(|(name, address)| (name, address.to_string())).collect()
+}
+
+/// The first name server of the system: who answers what the mesh does not know.
+fn system_resolver() -> Option<SocketAddr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").ok()?;
+    let server = text.lines().find_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok())?;
+    Some(SocketAddr::new(server, 53))
+}
+
+const BLOCK_FILE: &str = "block";
+
+/// The block of the last run: the saved configuration has its addresses.
+fn saved_block(state: &Path) -> Option<[u8; 2]> {
+    let text = std::fs::read_to_string(state.join(BLOCK_FILE)).ok()?;
+    let second = text.trim().strip_prefix("127.")?.parse().ok()?;
+    Some([127, second])
+}
+
+fn save_block(state: &Path, [first, second]: [u8; 2]) {
+    if let Err(error) = std::fs::write(state.join(BLOCK_FILE), format!("{first}.{second}\n")) {
+        tracing::warn!(%error, "the claimed block cannot be saved; the next start may get another");
+    }
+}
