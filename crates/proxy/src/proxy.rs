@@ -26,7 +26,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminHooks};
 use crate::dns::NameTable;
 use crate::stats::{Stats, StatsSettings};
 use crate::worker::{Command, Plan, WorkerSeed};
@@ -107,11 +107,12 @@ impl Proxy {
     /// # Errors
     /// When an address cannot be bound, or the system gives no threads.
     pub fn start(
-        config: ProxyConfig,
+        mut config: ProxyConfig,
         identity: Identity,
         registry: Registry,
         readiness: Readiness,
     ) -> Result<ProxyHandle, StartError> {
+        let config_on_leave = config.on_leave.take();
         let ready = readiness.guard("configuration");
         let tasks = Tasks::new();
         let settings = StatsSettings {
@@ -142,7 +143,8 @@ impl Proxy {
         if let Some(listener) = admin {
             let source = handle.clone();
             let config = Box::new(move || source.config());
-            let admin = Admin::new(registry, readiness, config);
+            let hooks = AdminHooks { drain: config_on_leave, ..AdminHooks::default() };
+            let admin = Admin::new(registry, readiness, config).with_hooks(hooks);
             handle.inner.tasks.spawn("admin", admin.serve(listener));
         }
         Ok(handle)

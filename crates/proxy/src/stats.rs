@@ -27,7 +27,7 @@ use leno_telemetry::Registry;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 
-pub(crate) use cluster::{ClusterCells, ClusterStats, Limit};
+pub(crate) use cluster::{ClusterCells, ClusterStats, ConnectionGuard, Limit};
 pub(crate) use labels::WorkloadId;
 pub(crate) use own::{ActiveGuard, HandshakeResult, TlsSide};
 

@@ -6,7 +6,6 @@
 //! Cost        a pooled HTTP/1 request: two hash look-ups, no allocation, no system call
 //! Source      Envoy cluster.proto v1.31 (circuit breakers, connection pools); healthy panic threshold 50 % as its default
 
-mod chooser;
 mod cluster;
 mod connect;
 mod endpoint;

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,7 +8,6 @@ use leno_ir::WorkloadLabels;
 use crate::dns::Block;
 
 /// How a proxy runs; what it serves comes later, as `ir::Config`.
-#[derive(Debug)]
 pub struct ProxyConfig {
     /// Threads that carry traffic. `None`: [`super::default_threads`].
     pub workers: Option<NonZeroUsize>,
@@ -22,6 +22,15 @@ pub struct ProxyConfig {
     pub mesh_domain: String,
     /// Label sets a worker keeps per kind of traffic; what exceeds them is counted under `other`.
     pub max_series: usize,
+    /// Called when the admin interface is asked to drain: the workload should leave the mesh, so that callers stop coming.
+    /// Existing connections go on. `None`: the admin interface has no such command.
+    pub on_leave: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for ProxyConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyConfig").field("workers", &self.workers).field("admin", &self.admin).finish_non_exhaustive()
+    }
 }
 
 impl Default for ProxyConfig {
@@ -34,6 +43,7 @@ impl Default for ProxyConfig {
             workload: WorkloadLabels::default(),
             mesh_domain: "cluster.local".to_owned(),
             max_series: 10_000,
+            on_leave: None,
         }
     }
 }

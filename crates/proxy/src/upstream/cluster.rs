@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leno_balance::{Balancer, BalancerSettings, Choice, Member, Signal};
 use leno_ir::{Cluster, EndpointSet};
 
-use super::chooser::{Chooser, InFlight};
 use super::endpoint::{EndpointSource, EndpointState};
 use super::limits::Limits;
 use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
+use crate::stats::{ClusterStats, Limit};
 use crate::tls::ClientCaches;
 use crate::worker::Worker;
 
@@ -23,15 +24,15 @@ pub(crate) struct UpstreamCluster {
     clock: Rc<Cell<Instant>>,
     endpoints: RefCell<Endpoints>,
     next_id: Rc<Cell<u64>>,
+    stats: ClusterStats,
     pub(super) tls_cache: ClientCaches,
 }
 
 #[derive(Debug)]
 struct Endpoints {
     set: Arc<EndpointSet>,
-    /// In the order of `set`; the chooser names them by their place.
-    members: Vec<Rc<EndpointState>>,
-    chooser: Rc<Chooser>,
+    members: HashMap<EndpointId, Rc<EndpointState>>,
+    balancer: Balancer<EndpointId>,
 }
 
 /// What became of a try, for the balancer and the outlier detector.
@@ -51,32 +52,56 @@ pub(crate) enum Outcome {
     Timeout,
 }
 
+impl Outcome {
+    /// What the balancer and the outlier detector make of it; `None`: nothing.
+    fn signal(self) -> Option<(Signal, Option<Duration>)> {
+        match self {
+            Self::Abandoned => None,
+            Self::ConnectFailure | Self::Reset | Self::Timeout => Some((Signal::LocalFailure, None)),
+            Self::Connected { latency } => Some((Signal::Success, Some(latency))),
+            Self::Response { status, latency } => Some((Signal::Response { status }, Some(latency))),
+        }
+    }
+}
+
 impl UpstreamCluster {
     pub(crate) fn new(config: Arc<Cluster>, limits: Arc<Limits>, set: Arc<EndpointSet>, worker: &Worker) -> Self {
         let next_id = Rc::new(Cell::new(0));
-        let members = members(&set, Vec::new(), &next_id);
-        let chooser = Rc::new(Chooser::new(&config, &members, None, worker.now()));
-        let endpoints = RefCell::new(Endpoints { set, members, chooser });
-        Self { config, limits, clock: worker.clock(), endpoints, next_id, tls_cache: ClientCaches::default() }
+        let balancer = Balancer::new(settings(&config), worker.random());
+        let endpoints = Endpoints::new(set, HashMap::new(), balancer, &next_id, worker.now());
+        let stats = worker.stats.cluster(&config.name);
+        Self {
+            config,
+            limits,
+            clock: worker.clock(),
+            endpoints: RefCell::new(endpoints),
+            next_id,
+            stats,
+            tls_cache: ClientCaches::default(),
+        }
     }
 
     /// The same cluster under another configuration. Endpoints keep their connections unless TLS has changed, and their
-    /// measurements always.
+    /// measurements while their connections stay.
     pub(crate) fn successor(&self, config: Arc<Cluster>, set: Arc<EndpointSet>, worker: &Worker) -> Self {
+        let mut old = self.endpoints.borrow_mut();
         let keeps_connections = self.config.tls == config.tls;
-        let old = self.endpoints.borrow();
         if !keeps_connections {
-            old.members.iter().for_each(|member| member.retire());
+            old.members.values().for_each(|member| member.retire());
         }
-        let kept = if keeps_connections { old.members.clone() } else { Vec::new() };
-        let members = members(&set, kept, &self.next_id);
-        let chooser = Rc::new(Chooser::new(&config, &members, Some(&old.chooser), worker.now()));
+        let kept = if keeps_connections { old.members.clone() } else { HashMap::new() };
+        // Picks under way still report to the old balancer; it is empty then, and what they say is lost.
+        let empty = Balancer::new(settings(&self.config), 0);
+        let mut balancer = std::mem::replace(&mut old.balancer, empty);
+        balancer.reconfigure(settings(&config));
+        let endpoints = Endpoints::new(set, kept, balancer, &self.next_id, worker.now());
         Self {
             config,
             limits: self.limits.clone(),
             clock: self.clock.clone(),
-            endpoints: RefCell::new(Endpoints { set, members, chooser }),
+            endpoints: RefCell::new(endpoints),
             next_id: self.next_id.clone(),
+            stats: self.stats.clone(),
             tls_cache: ClientCaches::default(),
         }
     }
@@ -87,46 +112,67 @@ impl UpstreamCluster {
         if Arc::ptr_eq(&endpoints.set, &set) || endpoints.set == set {
             return;
         }
-        let members = members(&set, std::mem::take(&mut endpoints.members), &self.next_id);
-        let chooser = Rc::new(Chooser::new(&self.config, &members, Some(&endpoints.chooser), worker.now()));
-        *endpoints = Endpoints { set, members, chooser };
+        let old = std::mem::take(&mut endpoints.members);
+        endpoints.members = members(&set, old, &self.next_id);
+        endpoints.set = set;
+        endpoints.refresh(worker.now());
     }
 
     /// # Errors
     /// When `max_requests` are under way (503, flag UO).
     pub(crate) fn admit(self: &Rc<Self>) -> Result<RequestPermit, Overflow> {
-        self.limits.request(&self.config.circuit_breakers)
+        self.limits.request(&self.config.circuit_breakers).inspect_err(|_| self.stats.overflowed(Limit::Requests))
     }
 
     /// # Errors
     /// When the retry budget or `max_retries` is used up: the last response stands.
     pub(crate) fn admit_retry(self: &Rc<Self>) -> Result<RetryPermit, Overflow> {
-        self.limits.retry(&self.config.circuit_breakers)
+        let permit = self.limits.retry(&self.config.circuit_breakers);
+        match &permit {
+            Ok(_) => self.stats.retried(),
+            Err(_) => self.stats.overflowed(Limit::Retries),
+        }
+        permit
     }
 
     /// The endpoint for a try, preferably none of `avoid`. `None`: no endpoint at all (503, flag UH).
     pub(crate) fn pick(self: &Rc<Self>, worker: &Worker, avoid: &[EndpointId]) -> Option<Pick> {
-        let endpoints = self.endpoints.borrow();
-        let is_avoided = |index: usize| endpoints.members.get(index).is_some_and(|member| avoid.contains(&member.id));
-        let index = endpoints.chooser.pick(&|| worker.random(), worker.now(), &is_avoided)?;
-        let state = endpoints.members.get(index)?.clone();
-        let in_flight = InFlight::new(endpoints.chooser.clone(), index);
-        Some(Pick { source: state.source(), state, in_flight })
+        let mut endpoints = self.endpoints.borrow_mut();
+        let choice = endpoints.balancer.pick(worker.now(), &mut || worker.random(), avoid)?;
+        let state = endpoints.members.get(&choice.key())?.clone();
+        Some(Pick { source: state.source(), state, choice, cluster: self.clone() })
     }
 
     /// Once a second: sweeps of the outlier detector, idle connections.
     pub(crate) fn tick(&self, now: Instant) {
-        let endpoints = self.endpoints.borrow();
-        endpoints.chooser.tick(now);
+        let mut endpoints = self.endpoints.borrow_mut();
+        endpoints.balancer.sweep(now);
+        self.stats.set_ejected_endpoints(endpoints.balancer.ejected());
         let oldest = now.checked_sub(self.config.http.idle_timeout);
-        for member in &endpoints.members {
+        for member in endpoints.members.values() {
             member.sweep(oldest);
         }
     }
 
     /// The cluster is gone: idle connections close now, the others when their exchange ends.
     pub(crate) fn retire(&self) {
-        self.endpoints.borrow().members.iter().for_each(|member| member.retire());
+        self.endpoints.borrow().members.values().for_each(|member| member.retire());
+    }
+
+    fn report(&self, choice: &Choice<EndpointId>, outcome: Outcome) {
+        let Some((signal, latency)) = outcome.signal() else { return };
+        let mut endpoints = self.endpoints.borrow_mut();
+        if endpoints.balancer.report(choice, signal, latency, Instant::now()) {
+            self.stats.ejected();
+            self.stats.set_ejected_endpoints(endpoints.balancer.ejected());
+            if let Some(member) = endpoints.members.get(&choice.key()) {
+                tracing::info!(cluster = self.config.name, endpoint = %member.address, ?outcome, "endpoint ejected");
+            }
+        }
+    }
+
+    pub(super) fn stats(&self) -> &ClusterStats {
+        &self.stats
     }
 
     /// The time of the last tick.
@@ -139,15 +185,57 @@ impl UpstreamCluster {
     }
 }
 
+fn settings(config: &Cluster) -> BalancerSettings {
+    BalancerSettings::new(config.balancer.clone(), config.outlier_detection.clone())
+}
+
+impl Endpoints {
+    fn new(
+        set: Arc<EndpointSet>,
+        old: HashMap<EndpointId, Rc<EndpointState>>,
+        balancer: Balancer<EndpointId>,
+        next_id: &Cell<u64>,
+        now: Instant,
+    ) -> Self {
+        let members = members(&set, old, next_id);
+        let mut endpoints = Self { set, members, balancer };
+        endpoints.refresh(now);
+        endpoints
+    }
+
+    /// Tells the balancer who is there now. Endpoints that are draining take nothing new and are left out.
+    fn refresh(&mut self, now: Instant) {
+        let mut ids: Vec<_> = self.members.keys().copied().collect();
+        ids.sort_unstable();
+        let members = ids.into_iter().filter_map(|id| {
+            let source = self.members.get(&id)?.source();
+            let (locality, endpoint) = (source.locality(), source.endpoint());
+            Some(Member {
+                key: id,
+                weight: endpoint.weight,
+                health: endpoint.health,
+                priority: locality.priority,
+                locality: u32::try_from(source.locality_index()).unwrap_or(u32::MAX),
+                locality_weight: locality.weight,
+            })
+        });
+        self.balancer.update(members.collect::<Vec<_>>(), now);
+    }
+}
+
 /// The states of `set`'s endpoints, taken from `old` where the address stays; the rest of `old` is retired.
-fn members(set: &Arc<EndpointSet>, old: Vec<Rc<EndpointState>>, next_id: &Cell<u64>) -> Vec<Rc<EndpointState>> {
+fn members(
+    set: &Arc<EndpointSet>,
+    old: HashMap<EndpointId, Rc<EndpointState>>,
+    next_id: &Cell<u64>,
+) -> HashMap<EndpointId, Rc<EndpointState>> {
     let mut old: HashMap<SocketAddr, Rc<EndpointState>> =
-        old.into_iter().map(|member| (member.address, member)).collect();
-    let mut members = Vec::new();
+        old.into_values().map(|member| (member.address, member)).collect();
+    let mut members = HashMap::new();
     for (locality, endpoints) in set.localities.iter().enumerate() {
         for (index, endpoint) in endpoints.endpoints.iter().enumerate() {
             let source = EndpointSource::new(set.clone(), locality, index);
-            members.push(match old.remove(&endpoint.address) {
+            let member = match old.remove(&endpoint.address) {
                 Some(member) => {
                     member.update(source);
                     member
@@ -156,7 +244,8 @@ fn members(set: &Arc<EndpointSet>, old: Vec<Rc<EndpointState>>, next_id: &Cell<u
                     next_id.set(next_id.get() + 1);
                     Rc::new(EndpointState::new(EndpointId(next_id.get()), source))
                 }
-            });
+            };
+            members.insert(member.id, member);
         }
     }
     old.into_values().for_each(|member| member.retire());
@@ -168,7 +257,8 @@ fn members(set: &Arc<EndpointSet>, old: Vec<Rc<EndpointState>>, next_id: &Cell<u
 pub(crate) struct Pick {
     state: Rc<EndpointState>,
     source: Rc<EndpointSource>,
-    in_flight: InFlight,
+    choice: Choice<EndpointId>,
+    cluster: Rc<UpstreamCluster>,
 }
 
 impl Pick {
@@ -181,13 +271,13 @@ impl Pick {
     }
 
     /// Tells balancer and outlier detector how it went. A pick that is dropped counts as [`Outcome::Abandoned`].
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        self.in_flight.report(outcome);
+    pub(crate) fn finish(self, outcome: Outcome) {
+        self.cluster.report(&self.choice, outcome);
     }
 
     /// Tells how a part of it went; the pick goes on counting as under way.
     pub(crate) fn report(&mut self, outcome: Outcome) {
-        self.in_flight.report(outcome);
+        self.cluster.report(&self.choice, outcome);
     }
 
     pub(super) fn state(&self) -> &Rc<EndpointState> {

@@ -62,6 +62,9 @@ pub(super) async fn connect(
     let result = tokio::time::timeout(after, connecting)
         .await
         .unwrap_or(Err(ConnectError::Timeout { endpoint, after }));
+    if result.is_err() {
+        cluster.stats().connection_failed();
+    }
     if let Err(error @ ConnectError::Tls { .. }) = &result {
         worker.tls().report_upstream_failure(&cluster.config, error);
     }

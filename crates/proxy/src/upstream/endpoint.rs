@@ -11,7 +11,7 @@ use super::http1::Http1Connection;
 use super::http2::Http2Pool;
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct EndpointId(pub(super) u64);
 
 /// What a worker keeps per endpoint: its connections. Survives configurations that keep the address.
@@ -43,6 +43,15 @@ pub(super) struct EndpointSource {
 impl EndpointSource {
     pub(super) fn new(set: Arc<EndpointSet>, locality: usize, index: usize) -> Self {
         Self { set, locality, index }
+    }
+
+    pub(super) fn locality(&self) -> &leno_ir::LocalityEndpoints {
+        // In range, as below.
+        &self.set.localities[self.locality]
+    }
+
+    pub(super) fn locality_index(&self) -> usize {
+        self.locality
     }
 
     pub(super) fn endpoint(&self) -> &leno_ir::Endpoint {

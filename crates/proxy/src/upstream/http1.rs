@@ -7,6 +7,7 @@ use super::connect::{ApplicationProtocol, connect};
 use super::endpoint::EndpointState;
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Overflow, Pick};
+use crate::stats::ConnectionGuard;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -17,7 +18,8 @@ pub(super) struct Http1Connection {
     pub(super) idle_since: Instant,
     requests: u32,
     _permit: ConnectionPermit,
-    open: OpenGuard,
+    _open: OpenGuard,
+    _counted: ConnectionGuard,
 }
 
 #[derive(Debug)]
@@ -103,7 +105,7 @@ impl UpstreamCluster {
         let open = OpenGuard::new(&endpoint.open);
         let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1).await?;
         let connection =
-            Http1Connection { stream, idle_since: self.coarse_now(), requests: 0, _permit: permit, open };
+            Http1Connection { stream, idle_since: self.coarse_now(), requests: 0, _permit: permit, _open: open, _counted: self.stats().connection_opened() };
         Ok(lease(connection, false))
     }
 

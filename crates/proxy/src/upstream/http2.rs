@@ -12,6 +12,7 @@ use super::connect::{ApplicationProtocol, connect};
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
+use crate::stats::ConnectionGuard;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -39,6 +40,7 @@ struct Http2Connection {
     idle_since: Cell<Instant>,
     closed: Rc<Cell<bool>>,
     _permit: ConnectionPermit,
+    _counted: ConnectionGuard,
 }
 
 /// A connection attempt that everybody who needs the endpoint waits for.
@@ -207,6 +209,7 @@ impl UpstreamCluster {
             idle_since: Cell::new(self.coarse_now()),
             closed,
             _permit: permit,
+            _counted: self.stats().connection_opened(),
         }))
     }
 }
