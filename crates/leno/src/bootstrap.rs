@@ -21,7 +21,9 @@ use crate::role::workload;
 #[derive(Debug, Subcommand)]
 pub(crate) enum BootstrapCommand {
     /// Print a bootstrap with which stock Envoy joins as a sidecar.
-    #[command(after_help = "Example:\n  leno bootstrap envoy --service legacy --port 8080:http --token $TOKEN > envoy.yaml")]
+    #[command(
+        after_help = "Example:\n  leno bootstrap envoy --service legacy --port 8080:http --token $TOKEN > envoy.yaml"
+    )]
     Envoy(EnvoyArgs),
     /// Write bootstrap and certificates with which a gRPC program joins without a proxy.
     #[command(after_help = "Example:\n  leno bootstrap grpc --service client --token $TOKEN --directory ./grpc")]

@@ -194,7 +194,11 @@ impl Mesh {
     async fn start_all(&mut self, args: &DemoArgs) -> anyhow::Result<RunningControl> {
         let control = self.start_control(args).await?;
         let address = |name: &str| {
-            control.addresses.get(name).cloned().with_context(|| format!("the control plane did not say its {name} address"))
+            control
+                .addresses
+                .get(name)
+                .cloned()
+                .with_context(|| format!("the control plane did not say its {name} address"))
         };
         let api = ControlApi::new(address("api")?, &self.directory.join("control/admin-token"))?;
         let xds = address("xds")?;
@@ -221,7 +225,8 @@ impl Mesh {
             }
         };
         let data = self.directory.join("control");
-        let mut arguments = words(&["control", "--xds", "127.0.0.1:0", "--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+        let mut arguments =
+            words(&["control", "--xds", "127.0.0.1:0", "--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
         arguments.extend(["--exit-with-parent".into(), "--data".into(), data.into_os_string()]);
         arguments.extend(["--resources".into(), resources.into_os_string()]);
         arguments.extend(["--notify".into(), self.inbox.path().as_os_str().to_owned()]);
@@ -240,7 +245,12 @@ impl Mesh {
         }
         arguments.extend(["--state".into(), self.directory.join("proxies").join(part.name).into_os_string()]);
         arguments.extend(["--access-log".into(), logs.join(format!("{}.access.log", part.name)).into_os_string()]);
-        arguments.extend(["--notify".into(), self.inbox.path().as_os_str().to_owned(), "--".into(), program.into_os_string()]);
+        arguments.extend([
+            "--notify".into(),
+            self.inbox.path().as_os_str().to_owned(),
+            "--".into(),
+            program.into_os_string(),
+        ]);
         arguments.extend(words(&["shop", part.service, "--version", part.version, "--rate", &args.rate.to_string()]));
         if part.failing {
             arguments.push("--failing".into());

@@ -61,7 +61,8 @@ impl ReadyInbox {
         loop {
             let (stream, _) = self.listener.accept().await.context("accepting a readiness report")?;
             let mut line = String::new();
-            let read = BufReader::new(stream).read_line(&mut line);
+            let mut reader = BufReader::new(stream);
+            let read = reader.read_line(&mut line);
             // A peer that connects and says nothing must not hold up the others.
             if !matches!(tokio::time::timeout(Duration::from_secs(2), read).await, Ok(Ok(_))) {
                 continue;

@@ -47,7 +47,10 @@ pub(crate) struct RunArgs {
 
 /// Runs until the application ends; the value is the exit code to pass on.
 pub(crate) async fn run(args: RunArgs, proxy_arguments: Vec<OsString>) -> anyhow::Result<i32> {
-    let directory = tempfile::Builder::new().prefix("leno-run-").tempdir().context("making a directory for the sidecar's socket")?;
+    let directory = tempfile::Builder::new()
+        .prefix("leno-run-")
+        .tempdir()
+        .context("making a directory for the sidecar's socket")?;
     let inbox = ReadyInbox::bind(directory.path().join("ready"))?;
     let mut signals = forwarded_signals()?;
     let mut sidecar = Sidecar { arguments: proxy_arguments, inbox, child: None };
@@ -209,10 +212,8 @@ fn environment(args: &ProxyArgs, ready: &Ready) -> Vec<(String, String)> {
     }
     for (service, address) in &ready.upstreams {
         let Some((host, port)) = address.rsplit_once(':') else { continue };
-        let name: String = service
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-            .collect();
+        let name: String =
+            service.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
         variables.push((format!("{name}_SERVICE_HOST"), host.to_owned()));
         variables.push((format!("{name}_SERVICE_PORT"), port.to_owned()));
     }

@@ -50,17 +50,17 @@ pub(crate) async fn serve(
             worker.stats.tcp_opened(&exchange, &connection);
         }
         Ok(dialled) => {
-            let Dialled { cluster, mut pick, stream, first_bytes: answer, permit } = dialled;
+            let Dialled { cluster, pick, stream, first_bytes: answer, connected_in, _permit, _occupancy } = dialled;
             exchange.cluster = Some(cluster.config.clone());
             exchange.upstream = Some(pick.endpoint().address);
             exchange.upstream_local = stream.tcp().local_addr().ok();
             exchange.workload = worker.stats.workload(&pick.endpoint().workload);
             exchange.attempts = 1;
             worker.stats.tcp_opened(&exchange, &connection);
-            if carry(&mut downstream, stream, (first_bytes, answer), &mut exchange, manager).await == Verdict::CutUnheard {
-                pick.report(Outcome::Reset);
-            }
-            drop(permit);
+            pick.finish(match carry(&mut downstream, stream, (first_bytes, answer), &mut exchange, manager).await {
+                Verdict::CutUnheard => Outcome::Reset,
+                Verdict::Fine => Outcome::Connected { latency: connected_in },
+            });
         }
     }
     drop(downstream);

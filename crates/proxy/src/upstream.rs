@@ -13,9 +13,10 @@ mod error;
 mod http1;
 mod http2;
 mod limits;
+mod members;
 
 pub(crate) use cluster::{Outcome, Pick, UpstreamCluster};
-pub(crate) use connect::ApplicationProtocol;
+pub(crate) use connect::{ApplicationProtocol, Occupancy};
 pub(crate) use endpoint::EndpointId;
 pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;

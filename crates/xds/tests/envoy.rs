@@ -8,6 +8,7 @@ mod generate;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use generate::CLUSTERS;
 use leno_ir::{Cluster, Discovery, EndpointSet, Flavor, Listener, NetworkFilter, RouteSource, RouteTable};
@@ -17,10 +18,10 @@ use leno_proto::envoy::config::core::v3::{
     config_source::ConfigSourceSpecifier, grpc_service,
 };
 use leno_xds::codec::{encode_cluster, encode_listener};
-use prost::Message;
 use proptest::prelude::Strategy;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use prost::Message;
 
 const CONTROL: &str = "control";
 
@@ -55,6 +56,14 @@ fn generated_listeners_are_valid_to_envoy() {
     validate(&envoy, &clusters, &listeners);
 }
 
+#[test]
+fn what_is_wrong_is_noticed() {
+    let Some(envoy) = envoy() else { return };
+    let wrong = Cluster { connect_timeout: Duration::ZERO, ..plain_cluster("wrong") };
+    let (is_valid, said) = run(&envoy, &[wrong], &[]);
+    assert!(!is_valid && said.contains("ConnectTimeout"), "{said}");
+}
+
 fn inline(filter: &NetworkFilter) -> bool {
     let has_routes = |table: &RouteTable| !table.virtual_hosts.is_empty();
     matches!(filter, NetworkFilter::Http(http) if matches!(&http.routes, RouteSource::Inline(table) if has_routes(table)))
@@ -80,6 +89,13 @@ fn envoy() -> Option<PathBuf> {
 }
 
 fn validate(envoy: &Path, clusters: &[Cluster], listeners: &[Listener]) {
+    let (is_valid, said) = run(envoy, clusters, listeners);
+    assert!(is_valid, "Envoy refuses it: {said}");
+    assert!(!said.contains("eprecated"), "Envoy warns: {said}");
+}
+
+/// Whether Envoy takes the resources, and what it said.
+fn run(envoy: &Path, clusters: &[Cluster], listeners: &[Listener]) -> (bool, String) {
     let bootstrap = Bootstrap {
         node: Some(Node { id: "guest".to_owned(), cluster: "guest".to_owned(), ..Node::default() }),
         static_resources: Some(static_resources(clusters, listeners)),
@@ -89,13 +105,12 @@ fn validate(envoy: &Path, clusters: &[Cluster], listeners: &[Listener]) {
     let file = tempfile::Builder::new().suffix(".pb").tempfile().expect("a temporary file");
     std::fs::write(file.path(), bootstrap.encode_to_vec()).expect("room for a file");
     let output = Command::new(envoy)
-        .args(["--mode", "validate", "--log-level", "error", "--config-path"])
+        .args(["--mode", "validate", "--log-level", "warn", "--config-path"])
         .arg(file.path())
         .output()
         .expect("Envoy starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "Envoy refuses it: {said}");
-    assert!(!said.contains("eprecated"), "Envoy warns: {said}");
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    (output.status.success() && said.contains(" OK"), said)
 }
 
 fn static_resources(clusters: &[Cluster], listeners: &[Listener]) -> StaticResources {

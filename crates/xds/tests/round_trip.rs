@@ -55,6 +55,23 @@ proptest! {
     }
 
     #[test]
+    fn damaged_bytes_are_read_or_refused_without_a_panic(
+        cluster in generate::cluster(),
+        listener in generate::listener(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let damaged = |mut body: Vec<u8>| {
+            for (at, byte) in &damage {
+                let at = at.index(body.len());
+                body[at] = *byte;
+            }
+            body
+        };
+        drop(decode_cluster(&damaged(encode_cluster(&cluster, Flavor::Leno).body)));
+        drop(decode_listener(&damaged(encode_listener(&listener, Flavor::Envoy).body)));
+    }
+
+    #[test]
     fn foreign_bytes_are_refused_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         drop(decode_cluster(&body));
         drop(decode_endpoints(&body));

@@ -33,9 +33,9 @@ pub(crate) struct HttpClient {
 
 impl HttpClient {
     pub(crate) fn from_environment() -> Self {
-        let proxy = std::env::var("HTTP_PROXY").ok().map(|proxy| {
-            proxy.trim_start_matches("http://").trim_end_matches('/').to_owned()
-        });
+        let proxy = std::env::var("HTTP_PROXY")
+            .ok()
+            .map(|proxy| proxy.trim_start_matches("http://").trim_end_matches('/').to_owned());
         Self { proxy, ..Self::default() }
     }
 

@@ -13,7 +13,8 @@ pub(crate) struct ControlApi {
 
 impl ControlApi {
     pub(crate) fn new(address: String, admin_token: &Path) -> anyhow::Result<Self> {
-        let token = std::fs::read_to_string(admin_token).with_context(|| format!("reading {}", admin_token.display()))?;
+        let token =
+            std::fs::read_to_string(admin_token).with_context(|| format!("reading {}", admin_token.display()))?;
         Ok(Self { client: leno_cli::ApiClient::new(&format!("http://{address}"), token.trim())? })
     }
 

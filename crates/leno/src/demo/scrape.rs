@@ -100,7 +100,8 @@ impl Totals {
             let count = sample.value as u64;
             match sample.name {
                 "istio_requests_total" if sample.label("reporter") == "source" => {
-                    let failed = sample.label("response_code").parse::<u16>().is_ok_and(|code| code == 0 || code >= 500);
+                    let failed =
+                        sample.label("response_code").parse::<u16>().is_ok_and(|code| code == 0 || code >= 500);
                     let mutual = sample.label("connection_security_policy") == "mutual_tls";
                     let edge = self.edge(&sample);
                     edge.requests += count;

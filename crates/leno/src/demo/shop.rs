@@ -46,7 +46,12 @@ enum Part {
 }
 
 pub(crate) async fn run(args: ShopArgs) -> anyhow::Result<()> {
-    let shop = std::sync::Arc::new(Shop { part: args.part, version: args.version, failing: args.failing, upstreams: HttpClient::from_environment() });
+    let shop = std::sync::Arc::new(Shop {
+        part: args.part,
+        version: args.version,
+        failing: args.failing,
+        upstreams: HttpClient::from_environment(),
+    });
     if args.part == Part::Customer {
         return shop.buy(args.rate.max(1)).await;
     }
@@ -90,7 +95,10 @@ impl Shop {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if self.failing {
-            return json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": "out of order", "version": self.version}));
+            return json_response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &json!({"error": "out of order", "version": self.version}),
+            );
         }
         let result = match self.part {
             Part::Details => Ok(json!({"title": "The Comedy of Errors", "pages": 200})),
@@ -109,7 +117,8 @@ impl Shop {
     }
 
     async fn page(&self) -> anyhow::Result<Value> {
-        let (details, reviews) = tokio::try_join!(self.ask("details", "/details/1"), self.ask("reviews", "/reviews/1"))?;
+        let (details, reviews) =
+            tokio::try_join!(self.ask("details", "/details/1"), self.ask("reviews", "/reviews/1"))?;
         Ok(json!({"details": details, "reviews": reviews}))
     }
 

@@ -186,7 +186,8 @@ async fn start_xds(
     tasks: &Tasks,
     drain: DrainWatch,
 ) -> anyhow::Result<SocketAddr> {
-    let tls = ServerTls { alpn: vec![b"h2".to_vec()], client: ClientAuth::Optional, peers: PeerNames::AnyInTrustDomain };
+    let tls =
+        ServerTls { alpn: vec![b"h2".to_vec()], client: ClientAuth::Optional, peers: PeerNames::AnyInTrustDomain };
     let tls = identity.server_config(&tls).context("making the TLS settings of the xDS port")?;
     let listener = bind(args.xds).await?;
     let address = listener.local_addr()?;
@@ -206,7 +207,8 @@ async fn start_api(
     tasks: &Tasks,
     drain: DrainWatch,
 ) -> anyhow::Result<SocketAddr> {
-    let token = leno_server::load_or_create_admin_token(&data.join("admin-token")).context("preparing the admin token")?;
+    let token =
+        leno_server::load_or_create_admin_token(&data.join("admin-token")).context("preparing the admin token")?;
     let listener = bind(args.api).await?;
     let address = listener.local_addr()?;
     let mesh = api::Mesh { control: control.clone(), store, ca: ca.clone() };

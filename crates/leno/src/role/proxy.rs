@@ -45,11 +45,8 @@ pub(crate) struct ProxyCommand {
 
 pub(crate) fn run(command: ProxyCommand) -> anyhow::Result<i32> {
     // Configuration, certificates, admin and DNS; traffic has threads of its own.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(4)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(4).enable_all().build()?;
     runtime.block_on(serve(command))?;
     Ok(0)
 }
@@ -82,8 +79,8 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         })),
         ..ProxyConfig::default()
     };
-    let proxy = Proxy::start(config, identity.clone(), registry.clone(), readiness.clone())
-        .context("starting the proxy")?;
+    let proxy =
+        Proxy::start(config, identity.clone(), registry.clone(), readiness.clone()).context("starting the proxy")?;
     let (client, updates) = start_xds(args, &node, identity, &state, &tasks, &registry);
     tasks.spawn("configuration", apply_updates(proxy.clone(), updates));
     let client = std::sync::Arc::new(client);
@@ -118,9 +115,9 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
 pub(crate) fn join_config(args: &ProxyArgs, state_dir: Option<PathBuf>) -> anyhow::Result<JoinConfig> {
     let text = match (&args.token, &args.token_file) {
         (Some(token), _) => Some(token.clone()),
-        (None, Some(path)) => {
-            Some(std::fs::read_to_string(path).with_context(|| format!("reading the join token in {}", path.display()))?)
-        }
+        (None, Some(path)) => Some(
+            std::fs::read_to_string(path).with_context(|| format!("reading the join token in {}", path.display()))?,
+        ),
         (None, None) => None,
     };
     let token = text.map(|text| text.trim().parse::<JoinToken>()).transpose().context("reading the join token")?;
@@ -211,7 +208,9 @@ fn upstreams(config: &Config, namespace: &str) -> BTreeMap<String, String> {
     let mut upstreams: BTreeMap<String, SocketAddr> = BTreeMap::new();
     for listener in config.listeners.values().filter(|listener| listener.direction == Direction::Outbound) {
         // `outbound|9080||reviews.default.svc.cluster.local`
-        let Some(host) = listener.name.strip_prefix("outbound|").and_then(|rest| rest.rsplit('|').next()) else { continue };
+        let Some(host) = listener.name.strip_prefix("outbound|").and_then(|rest| rest.rsplit('|').next()) else {
+            continue;
+        };
         let mut labels = host.split('.');
         let (Some(service), Some(service_namespace)) = (labels.next(), labels.next()) else { continue };
         let name =

@@ -10,7 +10,13 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ProxyArgs {
     /// Address of the control plane's xDS port; may be repeated, the first that answers is used.
-    #[arg(long, env = "LENO_CONTROL", default_value = "127.0.0.1:15012", value_delimiter = ',', value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "LENO_CONTROL",
+        default_value = "127.0.0.1:15012",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
     pub(crate) control: Vec<String>,
     /// The service that this workload is an instance of.
     #[arg(long, env = "LENO_SERVICE", value_name = "NAME")]

@@ -65,7 +65,9 @@ pub(crate) fn node(args: &ProxyArgs, flavor: Flavor, prefix: [u8; 2]) -> anyhow:
     let address = address(args, own);
     let app_address = match args.app_address.as_str() {
         "own" => own,
-        text => text.parse().with_context(|| format!("\"{text}\" is no IP address; --app-address takes one, or \"own\""))?,
+        text => {
+            text.parse().with_context(|| format!("\"{text}\" is no IP address; --app-address takes one, or \"own\""))?
+        }
     };
     let mut ports = Vec::with_capacity(args.ports.len());
     for (port, offset) in args.ports.iter().zip(0_u16..) {
@@ -94,6 +96,7 @@ pub(crate) fn node(args: &ProxyArgs, flavor: Flavor, prefix: [u8; 2]) -> anyhow:
 
 /// A port that is free now; taken for good when the listener is bound a moment later.
 fn free_port(address: IpAddr) -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind((address, 0)).with_context(|| format!("looking for a free port on {address}"))?;
+    let listener =
+        std::net::TcpListener::bind((address, 0)).with_context(|| format!("looking for a free port on {address}"))?;
     Ok(listener.local_addr().context("reading the port")?.port())
 }

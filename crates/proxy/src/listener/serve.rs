@@ -13,8 +13,10 @@ use super::ActiveListener;
 use super::chain::{Chain, Facts, Filter};
 use crate::connection::{Alpn, Connection};
 use crate::detect::{Question, Sniffer, Verdict};
+use crate::stats::{HandshakeResult, TlsSide};
 use crate::stream::Stream;
 use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
+use crate::tls::AcceptError;
 use crate::worker::Worker;
 
 /// Where clients speak first, a client gets this long before its TCP upstream is dialled on suspicion. Chosen: most clients
@@ -28,6 +30,7 @@ pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, listener: Rc<Ac
     let Ok(local) = stream.local_addr() else { return };
     // Fails only on a socket that is gone already, which the first read reports.
     let _ = stream.set_nodelay(true);
+    let _counted = worker.stats.downstream_connection(listener.config.direction);
     let name = listener.name.clone();
     let accepted = Accepted { stream: Stream::Plain(stream), local, remote, listener, worker };
     if let Err(error) = accepted.run().await {
@@ -150,11 +153,18 @@ impl Accepted {
         let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
         match worker.tls().accept(socket, tls, &chain.tls_cache).await {
             Ok((stream, facts)) => {
+                worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
                 let inner = Self { stream, local, remote, listener, worker };
                 let connection = inner.connection(Some(facts));
                 Ok((inner, connection))
             }
             Err(error) => {
+                let is_late = matches!(error, AcceptError::Timeout(_));
+                let result = if is_late { HandshakeResult::TimedOut } else { HandshakeResult::Failed };
+                worker.stats.tls_handshake(TlsSide::Downstream, result);
+                if error.refusal().is_some() {
+                    worker.stats.peer_refused();
+                }
                 worker.tls().report_downstream_failure(&listener.name, remote, &error);
                 Err(ServeError::Tls)
             }

@@ -1,13 +1,15 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use leno_ir::TcpProxy;
 
 use crate::flags::ResponseFlags;
 use crate::stream::Stream;
-use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
+use crate::upstream::{
+    ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster,
+};
 use crate::worker::Worker;
 
 /// Endpoints tried before the client's connection is given up. Chosen: Envoy's default is 1, which makes a TCP client see
@@ -22,7 +24,9 @@ pub(crate) struct Dialled {
     pub(crate) stream: Stream,
     /// What the upstream said while the client's protocol was being found out.
     pub(crate) first_bytes: BytesMut,
-    pub(super) permit: RequestPermit,
+    pub(super) connected_in: Duration,
+    pub(super) _permit: RequestPermit,
+    pub(super) _occupancy: Occupancy,
 }
 
 /// Why there is no upstream for a TCP connection.
@@ -57,16 +61,24 @@ pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Diall
     let name = &leno_routing::pick_cluster(&config.clusters, worker.random()).ok_or(DialError::NoCluster { name: String::new() })?.name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
     let permit = cluster.admit()?;
+    let occupancy = cluster.occupy_one()?;
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let mut pick = cluster
+        let pick = cluster
             .pick(worker, &tried)
             .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
         let started = Instant::now();
         match cluster.tcp(worker, &pick).await {
             Ok(stream) => {
-                pick.report(Outcome::Connected { latency: started.elapsed() });
-                return Ok(Dialled { cluster, pick, stream, first_bytes: BytesMut::new(), permit });
+                return Ok(Dialled {
+                    cluster,
+                    pick,
+                    stream,
+                    first_bytes: BytesMut::new(),
+                    connected_in: started.elapsed(),
+                    _permit: permit,
+                    _occupancy: occupancy,
+                });
             }
             Err(source) => {
                 let (id, last) = (pick.id(), pick.endpoint().address);

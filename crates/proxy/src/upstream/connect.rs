@@ -4,7 +4,9 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 
 use super::cluster::UpstreamCluster;
-use super::{ConnectError, Pick};
+use super::limits::ConnectionPermit;
+use super::{ConnectError, Overflow, Pick};
+use crate::stats::{ConnectionGuard, HandshakeResult, TlsSide};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -28,7 +30,28 @@ impl ApplicationProtocol {
     }
 }
 
+/// An open connection in the cluster's limits and counts.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Occupancy {
+    _permit: ConnectionPermit,
+    _counted: ConnectionGuard,
+}
+
 impl UpstreamCluster {
+    pub(super) fn occupy(&self, permit: ConnectionPermit) -> Occupancy {
+        Occupancy { _permit: permit, _counted: self.stats().connection_opened() }
+    }
+
+    /// Counts a connection made with [`UpstreamCluster::tcp`].
+    ///
+    /// # Errors
+    /// When `max_connections` are open.
+    pub(crate) fn occupy_one(&self) -> Result<Occupancy, Overflow> {
+        let permit = self.counted(self.limits().connection(&self.config.circuit_breakers))?;
+        Ok(self.occupy(permit))
+    }
+
     /// A connection of its own to the picked endpoint, for bytes.
     ///
     /// # Errors
@@ -65,8 +88,19 @@ pub(super) async fn connect(
     if result.is_err() {
         cluster.stats().connection_failed();
     }
-    if let Err(error @ ConnectError::Tls { .. }) = &result {
-        worker.tls().report_upstream_failure(&cluster.config, error);
+    match &result {
+        Ok(Stream::Tls(_)) => worker.stats.tls_handshake(TlsSide::Upstream, HandshakeResult::Ok),
+        Ok(Stream::Plain(_)) => {}
+        Err(error) => {
+            cluster.stats().connection_failed();
+            if let ConnectError::Tls { .. } = error {
+                worker.stats.tls_handshake(TlsSide::Upstream, HandshakeResult::Failed);
+                worker.tls().report_upstream_failure(&cluster.config, error);
+            }
+            if error.refusal().is_some() {
+                worker.stats.peer_refused();
+            }
+        }
     }
     result
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use leno_balance::Member;
 use leno_ir::EndpointSet;
 use tokio::sync::Notify;
 
@@ -12,7 +13,17 @@ use super::http2::Http2Pool;
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct EndpointId(pub(super) u64);
+pub(crate) struct EndpointId {
+    /// Its place in `Members`; used again by others.
+    pub(super) slot: u32,
+    serial: u32,
+}
+
+impl EndpointId {
+    pub(super) fn new(slot: u32, serial: u32) -> Self {
+        Self { slot, serial }
+    }
+}
 
 /// What a worker keeps per endpoint: its connections. Survives configurations that keep the address.
 #[derive(Debug)]
@@ -52,6 +63,19 @@ impl EndpointSource {
 
     pub(super) fn locality_index(&self) -> usize {
         self.locality
+    }
+
+    /// The endpoint as the balancer takes it.
+    pub(super) fn member(&self, id: EndpointId) -> Member<EndpointId> {
+        let (locality, endpoint) = (&self.set.localities[self.locality], self.endpoint());
+        Member {
+            key: id,
+            weight: endpoint.weight,
+            health: endpoint.health,
+            priority: locality.priority,
+            locality: u32::try_from(self.locality).unwrap_or(u32::MAX),
+            locality_weight: locality.weight,
+        }
     }
 
     pub(super) fn endpoint(&self) -> &leno_ir::Endpoint {
@@ -125,13 +149,5 @@ impl EndpointState {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
         self.http2.clear();
-    }
-
-    pub(super) fn is_retired(&self) -> bool {
-        self.retired.get()
-    }
-
-    pub(super) fn idle_len(&self) -> usize {
-        self.idle.borrow().len()
     }
 }

@@ -3,11 +3,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::cluster::UpstreamCluster;
-use super::connect::{ApplicationProtocol, connect};
+use super::connect::{ApplicationProtocol, Occupancy, connect};
 use super::endpoint::EndpointState;
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Overflow, Pick};
-use crate::stats::ConnectionGuard;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -17,9 +16,8 @@ pub(super) struct Http1Connection {
     pub(super) stream: Stream,
     pub(super) idle_since: Instant,
     requests: u32,
-    _permit: ConnectionPermit,
+    _occupancy: Occupancy,
     _open: OpenGuard,
-    _counted: ConnectionGuard,
 }
 
 #[derive(Debug)]
@@ -94,7 +92,7 @@ impl UpstreamCluster {
         if let Some(connection) = endpoint.pop_idle() {
             return Ok(lease(connection, true));
         }
-        let _pending = self.limits().pending(&self.config.circuit_breakers)?;
+        let _pending = self.counted(self.limits().pending(&self.config.circuit_breakers))?;
         let permit = match self.connection_permit(endpoint) {
             Ok(permit) => permit,
             Err(overflow) => match self.wait_for_connection(endpoint, overflow).await? {
@@ -105,7 +103,7 @@ impl UpstreamCluster {
         let open = OpenGuard::new(&endpoint.open);
         let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1).await?;
         let connection =
-            Http1Connection { stream, idle_since: self.coarse_now(), requests: 0, _permit: permit, _open: open, _counted: self.stats().connection_opened() };
+            Http1Connection { stream, idle_since: self.coarse_now(), requests: 0, _occupancy: self.occupy(permit), _open: open };
         Ok(lease(connection, false))
     }
 
@@ -129,7 +127,8 @@ impl UpstreamCluster {
                 }
             }
         };
-        tokio::time::timeout(self.config.connect_timeout, waiting).await.map_err(|_| overflow.into())
+        let waited = tokio::time::timeout(self.config.connect_timeout, waiting).await;
+        self.counted(waited.map_err(|_| overflow)).map_err(ConnectError::from)
     }
 }
 

@@ -8,11 +8,10 @@ use h2::client::SendRequest;
 use tokio::sync::Notify;
 
 use super::cluster::UpstreamCluster;
-use super::connect::{ApplicationProtocol, connect};
+use super::connect::{ApplicationProtocol, Occupancy, connect};
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
-use crate::stats::ConnectionGuard;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -39,8 +38,7 @@ struct Http2Connection {
     most_requests: u32,
     idle_since: Cell<Instant>,
     closed: Rc<Cell<bool>>,
-    _permit: ConnectionPermit,
-    _counted: ConnectionGuard,
+    _occupancy: Occupancy,
 }
 
 /// A connection attempt that everybody who needs the endpoint waits for.
@@ -127,7 +125,7 @@ impl UpstreamCluster {
                 continue;
             }
             reused = false;
-            let _pending = self.limits().pending(&self.config.circuit_breakers)?;
+            let _pending = self.counted(self.limits().pending(&self.config.circuit_breakers))?;
             let under_way = endpoint.http2.dial.borrow().clone();
             let dial = match under_way {
                 Some(dial) => dial,
@@ -148,7 +146,7 @@ impl UpstreamCluster {
         let endpoint = pick.state().clone();
         let permit = match self.limits().connection(&self.config.circuit_breakers) {
             Err(_) if endpoint.http2.connections.borrow().is_empty() => self.limits().first_connection(),
-            result => result?,
+            result => self.counted(result)?,
         };
         let dial = Rc::new(Dial::default());
         *endpoint.http2.dial.borrow_mut() = Some(dial.clone());
@@ -208,8 +206,7 @@ impl UpstreamCluster {
             most_requests: http.max_requests_per_connection.unwrap_or(u32::MAX).max(1),
             idle_since: Cell::new(self.coarse_now()),
             closed,
-            _permit: permit,
-            _counted: self.stats().connection_opened(),
+            _occupancy: self.occupy(permit),
         }))
     }
 }

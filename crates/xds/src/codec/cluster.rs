@@ -6,13 +6,16 @@ use leno_names::{Fraction, ServiceKey};
 use leno_proto::envoy::config::cluster::v3::{
     Cluster as Proto, LoadBalancingPolicy,
     cluster::{
-        ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy, LeastRequestLbConfig,
+        ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
+        LeastRequestLbConfig,
+        common_lb_config::{LocalityConfigSpecifier, LocalityWeightedLbConfig},
     },
     load_balancing_policy::Policy,
 };
 use leno_proto::envoy::config::core::v3::{
     Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, Metadata, TypedExtensionConfig,
 };
+use leno_proto::envoy::extensions::load_balancing_policies::least_request::v3::LeastRequest;
 use leno_proto::envoy::extensions::upstreams::http::v3::{
     HttpProtocolOptions,
     http_protocol_options::{
@@ -27,7 +30,7 @@ use super::common::{
     ads, any, as_list, as_struct, as_text, duration, duration_or_off, is_type, list, object, read_duration, string,
     structure, u32_value, unpack,
 };
-use super::error::{At, DecodeError, Result};
+use super::error::{At, DecodeError, Result, refuse};
 use super::{endpoints, policy, tls};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -64,13 +67,15 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
     if flavor == Flavor::Grpc {
         return proto;
     }
-    if let Some(detection) = &cluster.outlier_detection {
-        proto.outlier_detection = Some(policy::encode_outlier(detection));
-        proto.common_lb_config = Some(CommonLbConfig {
-            healthy_panic_threshold: Some(Percent { value: detection.min_health.as_f64() * 100.0 }),
-            ..CommonLbConfig::default()
-        });
-    }
+    let detection = cluster.outlier_detection.as_ref();
+    proto.outlier_detection = detection.map(policy::encode_outlier);
+    // Envoy's defaults would use unhealthy endpoints once half are, and would not look at the weights of localities.
+    let min_health = detection.map_or(Fraction::ZERO, |detection| detection.min_health);
+    proto.common_lb_config = Some(CommonLbConfig {
+        healthy_panic_threshold: Some(Percent { value: min_health.as_f64() * 100.0 }),
+        locality_config_specifier: Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {})),
+        ..CommonLbConfig::default()
+    });
     proto.typed_extension_protocol_options =
         HashMap::from([(OPTIONS.to_owned(), any(OPTIONS, &encode_http(&cluster.http)))]);
     proto
@@ -152,15 +157,8 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = decode_discovery(proto)?;
-    if !proto.transport_socket_matches.is_empty() {
-        return Err(DecodeError::unsupported("transport_socket_matches"));
-    }
-    if proto.lb_subset_config.is_some() {
-        return Err(DecodeError::unsupported("lb_subset_config"));
-    }
-    if !proto.health_checks.is_empty() {
-        return Err(DecodeError::unsupported("health_checks"));
-    }
+    refuse!(proto, transport_socket_matches, lb_subset_config, health_checks, filters, upstream_bind_config);
+    refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
     let min_health = proto
         .common_lb_config
         .as_ref()
@@ -230,8 +228,9 @@ fn decode_extension(config: &Any) -> Option<BalancerPolicy> {
         let default_rtt = read_duration(ewma.default_rtt.as_ref())?;
         return Some(BalancerPolicy::PeakEwma { default_rtt, decay: read_duration(ewma.decay.as_ref())? });
     }
-    if is_type(Some(config), LEAST_REQUEST_TYPE) {
-        return Some(BalancerPolicy::LeastRequest { choices: CHOICES });
+    if let Ok(least_request) = unpack::<LeastRequest>(Some(config), LEAST_REQUEST_TYPE) {
+        let choices = least_request.choice_count.map_or(CHOICES, |count| count.value);
+        return Some(BalancerPolicy::LeastRequest { choices });
     }
     if is_type(Some(config), ROUND_ROBIN_TYPE) {
         return Some(BalancerPolicy::RoundRobin);
@@ -239,8 +238,12 @@ fn decode_extension(config: &Any) -> Option<BalancerPolicy> {
     is_type(Some(config), RANDOM_TYPE).then_some(BalancerPolicy::Random)
 }
 
+#[allow(deprecated, reason = "other control planes still say HTTP/2 on the cluster itself")]
 fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
     let default = UpstreamHttp { protocol: UpstreamProtocol::Http1, ..UpstreamHttp::default() };
+    if proto.typed_extension_protocol_options.is_empty() && proto.http2_protocol_options.is_some() {
+        return Ok(UpstreamHttp { protocol: UpstreamProtocol::Http2, ..default });
+    }
     let Some(config) = proto.typed_extension_protocol_options.get(OPTIONS) else { return Ok(default) };
     let options: HttpProtocolOptions =
         unpack(Some(config), OPTIONS).at(&format!("typed_extension_protocol_options[{OPTIONS}]"))?;

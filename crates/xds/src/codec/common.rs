@@ -14,6 +14,9 @@ use prost::Message;
 use super::error::{DecodeError, Result};
 use leno_ir::{HeaderAppend, HeaderOps, HeaderValue};
 
+/// The longest `google.protobuf.Duration`: 10,000 years.
+const MAX_SECONDS: u64 = 315_576_000_000;
+
 pub(super) fn any(type_name: &str, message: &impl Message) -> Any {
     Any { type_url: format!("type.googleapis.com/{type_name}"), value: message.encode_to_vec() }
 }
@@ -46,7 +49,8 @@ pub(super) fn duration_or_off(value: Option<Duration>) -> Option<protobuf::Durat
 
 pub(super) fn read_duration(value: Option<&protobuf::Duration>) -> Option<Duration> {
     let value = value?;
-    Some(Duration::new(u64::try_from(value.seconds).unwrap_or(0), u32::try_from(value.nanos).unwrap_or(0)))
+    let seconds = u64::try_from(value.seconds).unwrap_or(0).min(MAX_SECONDS);
+    Some(Duration::new(seconds, u32::try_from(value.nanos).unwrap_or(0)))
 }
 
 /// Absent gives the default, zero gives `None`.

@@ -8,7 +8,7 @@ use leno_proto::envoy::config::endpoint::v3::{
 };
 
 use super::common::{address, as_text, read_address, string, structure, u32_value};
-use super::error::{At, DecodeError, Result};
+use super::error::{At, DecodeError, Result, refuse};
 
 /// Istio's metadata: filter `istio`, key `workload`.
 const FILTER: &str = "istio";
@@ -72,6 +72,7 @@ pub(super) fn read_locality(locality: Option<&ProtoLocality>) -> Locality {
 }
 
 pub(super) fn decode(set: &ClusterLoadAssignment) -> Result<EndpointSet> {
+    refuse!(set.policy.clone().unwrap_or_default(), drop_overloads);
     let mut localities = Vec::with_capacity(set.endpoints.len());
     for (index, locality) in set.endpoints.iter().enumerate() {
         localities.push(decode_locality(locality).at_index("endpoints", index)?);
@@ -96,6 +97,7 @@ fn decode_endpoint(endpoint: &LbEndpoint) -> Result<Endpoint> {
     let Some(HostIdentifier::Endpoint(host)) = &endpoint.host_identifier else {
         return Err(DecodeError::unsupported("endpoint_name"));
     };
+    refuse!(host, additional_addresses);
     Ok(Endpoint {
         address: read_address(host.address.as_ref()).at("endpoint")?,
         weight: endpoint.load_balancing_weight.as_ref().map_or(1, |weight| weight.value).max(1),

@@ -17,6 +17,20 @@ impl DecodeError {
     }
 }
 
+/// Refuses a message in which one of these fields is set, because leaving it out would change what happens.
+macro_rules! refuse {
+    ($message:expr, $($field:ident),+ $(,)?) => {
+        $(if $crate::codec::error::is_set(&$message.$field) {
+            return Err($crate::codec::error::DecodeError::unsupported(stringify!($field)));
+        })+
+    };
+}
+pub(super) use refuse;
+
+pub(super) fn is_set<T: Default + PartialEq>(field: &T) -> bool {
+    *field != T::default()
+}
+
 pub(super) type Result<T> = std::result::Result<T, DecodeError>;
 
 /// Puts the place of a part before the places inside it.

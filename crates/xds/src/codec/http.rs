@@ -14,12 +14,15 @@ use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3
 };
 
 use super::common::{ads, any, bool_value, duration_or_off, is_type, read_limit, u32_value};
-use super::error::{At, DecodeError, Result};
+use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, route};
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "envoy.filters.http.router";
 const ROUTER_TYPE: &str = "envoy.extensions.filters.http.router.v3.Router";
+
+/// The most that Envoy takes.
+const MAX_HEADERS_KB: u32 = 8192;
 
 pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
     let router = HttpFilter {
@@ -59,7 +62,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
         .iter()
         .map(|upgrade| UpgradeConfig { upgrade_type: upgrade.clone(), ..UpgradeConfig::default() })
         .collect();
-    proto.max_request_headers_kb = u32_value(manager.max_request_headers_bytes.div_ceil(1024));
+    proto.max_request_headers_kb = u32_value(manager.max_request_headers_bytes.div_ceil(1024).clamp(1, MAX_HEADERS_KB));
     proto.request_headers_timeout = duration_or_off(manager.request_headers_timeout);
     proto.stream_idle_timeout = duration_or_off(manager.stream_idle_timeout);
     proto.common_http_protocol_options = Some(HttpProtocolOptions {
@@ -72,6 +75,14 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     check_filters(&proto.http_filters)?;
+    refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions, via, merge_slashes);
+    refuse!(
+        proto,
+        early_header_mutation_extensions,
+        strip_matching_host_port,
+        strip_trailing_host_dot,
+        strip_port_mode
+    );
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
             RouteSource::Inline(Arc::new(route::decode(table).at("route_config")?))
@@ -91,7 +102,12 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         CodecType::Http3 => return Err(DecodeError::new("codec_type", "HTTP3 is not supported")),
     };
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
-    let common = proto.common_http_protocol_options.clone().unwrap_or_default();
+    let common = proto.common_http_protocol_options.unwrap_or_default();
+    refuse!(common, max_stream_duration, max_connection_duration, headers_with_underscores_action);
+    let enabled = |upgrade: &&UpgradeConfig| upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
+    if proto.upgrade_configs.iter().any(|upgrade| !upgrade.filters.is_empty()) {
+        return Err(DecodeError::new("upgrade_configs", "filters of an upgrade are not supported"));
+    }
     Ok(HttpConnectionManager {
         codec,
         access_log: access_logs,
@@ -106,7 +122,12 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
             }
         },
         generate_request_id: proto.generate_request_id.as_ref().is_none_or(|generate| generate.value),
-        upgrades: proto.upgrade_configs.iter().map(|upgrade| upgrade.upgrade_type.to_ascii_lowercase()).collect(),
+        upgrades: proto
+            .upgrade_configs
+            .iter()
+            .filter(enabled)
+            .map(|upgrade| upgrade.upgrade_type.to_ascii_lowercase())
+            .collect(),
         max_request_headers_bytes: proto
             .max_request_headers_kb
             .as_ref()

@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::common::{address, any, bool_value, duration_or_off, is_type, read_address, read_limit, u32_value, unpack};
-use super::error::{At, DecodeError, Result};
+use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, http, tls};
 
 const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
@@ -79,11 +79,7 @@ fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
         }
         NetworkFilter::Tcp(proxy) => ("envoy.filters.network.tcp_proxy", any(TCP_PROXY, &encode_tcp(proxy))),
     };
-    let filter = Filter {
-        name: name.to_owned(),
-        config_type: Some(filter::ConfigType::TypedConfig(config)),
-        ..Filter::default()
-    };
+    let filter = Filter { name: name.to_owned(), config_type: Some(filter::ConfigType::TypedConfig(config)) };
     let matches = &chain.matches;
     ProtoChain {
         name: chain.name.clone(),
@@ -147,11 +143,14 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             return Err(DecodeError::new(format!("listener_filters[{index}]"), reason));
         }
     }
-    if !proto.additional_addresses.is_empty() {
-        return Err(DecodeError::unsupported("additional_addresses"));
+    refuse!(proto, additional_addresses, fcds_config, filter_chain_matcher, udp_listener_config, listener_specifier);
+    for (field, flag) in [("use_original_dst", &proto.use_original_dst), ("transparent", &proto.transparent)] {
+        if flag.as_ref().is_some_and(|flag| flag.value) {
+            return Err(DecodeError::unsupported(field));
+        }
     }
-    if proto.use_original_dst.as_ref().is_some_and(|on| on.value) {
-        return Err(DecodeError::unsupported("use_original_dst"));
+    if proto.bind_to_port.as_ref().is_some_and(|bind| !bind.value) {
+        return Err(DecodeError::new("bind_to_port", "listeners that are not bound are not supported"));
     }
     let mut filter_chains = Vec::with_capacity(proto.filter_chains.len());
     for (index, chain) in proto.filter_chains.iter().enumerate() {
@@ -225,13 +224,8 @@ fn decode_chain(chain: &ProtoChain) -> Result<FilterChain> {
 }
 
 fn decode_match(matches: &ProtoMatch) -> Result<FilterChainMatch> {
-    let by_address = !matches.prefix_ranges.is_empty()
-        || !matches.source_prefix_ranges.is_empty()
-        || !matches.source_ports.is_empty()
-        || !matches.direct_source_prefix_ranges.is_empty();
-    if by_address || matches.source_type != 0 {
-        return Err(DecodeError::new("", "matching by address or source is not supported"));
-    }
+    refuse!(matches, prefix_ranges, address_suffix, suffix_len, direct_source_prefix_ranges);
+    refuse!(matches, source_type, source_prefix_ranges, source_ports);
     let port = matches.destination_port.as_ref().map(|port| u16::try_from(port.value)).transpose();
     Ok(FilterChainMatch {
         destination_port: port.map_err(|_| DecodeError::new("destination_port", "is no port"))?,
@@ -254,9 +248,7 @@ fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
         }
         None => return Err(DecodeError::new("cluster_specifier", "is missing")),
     };
-    if proxy.tunneling_config.is_some() {
-        return Err(DecodeError::unsupported("tunneling_config"));
-    }
+    refuse!(proxy, tunneling_config, hash_policy, metadata_match, on_demand, max_downstream_connection_duration);
     let mut access_logs = Vec::with_capacity(proxy.access_log.len());
     for (index, log) in proxy.access_log.iter().enumerate() {
         access_logs.push(access_log::decode(log).at_index("access_log", index)?);

@@ -17,7 +17,7 @@ use leno_proto::envoy::r#type::v3::Percent;
 use leno_proto::google::protobuf::UInt32Value;
 
 use super::common::{any, duration, read_duration, u32_value};
-use super::error::{DecodeError, Result};
+use super::error::{DecodeError, Result, refuse};
 
 const PREVIOUS_HOSTS: &str = "envoy.retry_host_predicates.previous_hosts";
 const PREVIOUS_HOSTS_TYPE: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
@@ -42,7 +42,8 @@ pub(super) fn encode_retry(retry: &RetryPolicy, flavor: Flavor) -> ProtoRetryPol
         host_selection_retry_max_attempts: if retry.avoid_previous_hosts { 5 } else { 0 },
         retry_back_off: Some(RetryBackOff {
             base_interval: duration(retry.back_off_base),
-            max_interval: duration(retry.back_off_max),
+            // Envoy refuses less than the base.
+            max_interval: duration(retry.back_off_max.max(retry.back_off_base)),
         }),
         ..ProtoRetryPolicy::default()
     }
@@ -58,11 +59,10 @@ pub(super) fn decode_retry(retry: &ProtoRetryPolicy) -> Result<RetryPolicy> {
             None => return Err(DecodeError::new("retry_on", format!("\"{word}\" is not supported"))),
         }
     }
-    if retry.retry_priority.is_some() {
-        return Err(DecodeError::unsupported("retry_priority"));
-    }
-    if !retry.retriable_headers.is_empty() {
-        return Err(DecodeError::unsupported("retriable_headers"));
+    refuse!(retry, retry_priority, retriable_headers, retriable_request_headers, per_try_idle_timeout);
+    refuse!(retry, retry_options_predicates, rate_limited_retry_back_off);
+    if let Some(other) = retry.retry_host_predicate.iter().find(|predicate| predicate.name != PREVIOUS_HOSTS) {
+        return Err(DecodeError::new("retry_host_predicate", format!("{} is not supported", other.name)));
     }
     let back_off = retry.retry_back_off.as_ref();
     let base = back_off.and_then(|back_off| read_duration(back_off.base_interval.as_ref()));
@@ -78,7 +78,7 @@ pub(super) fn decode_retry(retry: &ProtoRetryPolicy) -> Result<RetryPolicy> {
         attempts: retry.num_retries.as_ref().map_or(1, |tries| tries.value),
         per_try_timeout: read_duration(retry.per_try_timeout.as_ref()).filter(|timeout| !timeout.is_zero()),
         back_off_base: base,
-        back_off_max: max.unwrap_or(base * 10),
+        back_off_max: max.unwrap_or(base.saturating_mul(10)),
         avoid_previous_hosts: retry.retry_host_predicate.iter().any(|predicate| predicate.name == PREVIOUS_HOSTS),
         retry_non_idempotent,
     })

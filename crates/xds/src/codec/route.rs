@@ -20,7 +20,7 @@ use super::common::{
     bool_value, duration, duration_or_off, fraction, headers_to_add, read_duration, read_fraction, read_header_ops,
     read_limit, u32_value,
 };
-use super::error::{At, DecodeError, Result};
+use super::error::{At, DecodeError, Result, refuse};
 use super::{matching, policy};
 
 /// What Envoy does with a route that says nothing.
@@ -57,6 +57,10 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         r#match: Some(encode_match(&route.matches)),
         action: Some(match &route.action {
             RouteAction::Direct(direct) => route::Action::DirectResponse(encode_direct(direct)),
+            // A sum of zero would make Envoy and gRPC refuse the whole table.
+            RouteAction::Forward(forward) if flavor != Flavor::Leno && takes_nothing(forward) => {
+                route::Action::DirectResponse(DirectResponseAction { status: 503, ..Default::default() })
+            }
             RouteAction::Forward(forward) => route::Action::Route(encode_forward(forward, flavor)),
             RouteAction::Redirect(redirect) => route::Action::Redirect(encode_redirect(redirect)),
         }),
@@ -66,6 +70,10 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         response_headers_to_remove: route.response_headers.remove.clone(),
         ..ProtoRoute::default()
     }
+}
+
+fn takes_nothing(forward: &Forward) -> bool {
+    forward.clusters.iter().all(|cluster| cluster.weight == 0)
 }
 
 fn encode_match(matches: &RouteMatch) -> ProtoRouteMatch {
@@ -161,6 +169,10 @@ fn encode_forward(forward: &Forward, flavor: Flavor) -> ProtoRouteAction {
             .map(route_action::HostRewriteSpecifier::HostRewriteLiteral),
         request_mirror_policies: forward.mirrors.iter().map(encode_mirror).collect(),
         cluster_specifier: Some(encode_clusters(&forward.clusters)),
+        // The only time limit of a route that gRPC knows (A31).
+        max_stream_duration: forward.timeout.filter(|_| flavor == Flavor::Grpc).map(|timeout| {
+            route_action::MaxStreamDuration { max_stream_duration: duration(timeout), ..Default::default() }
+        }),
         ..ProtoRouteAction::default()
     };
     match &forward.rewrite {
@@ -207,9 +219,8 @@ fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifi
 }
 
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
-    if table.vhds.is_some() {
-        return Err(DecodeError::unsupported("vhds"));
-    }
+    refuse!(table, vhds, internal_only_headers, request_mirror_policies, ignore_port_in_host_matching, vhost_header);
+    refuse!(table, ignore_path_parameters_in_path_matching, typed_per_filter_config);
     let headers = read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove);
     if !headers.is_empty() || !table.response_headers_to_add.is_empty() || !table.response_headers_to_remove.is_empty()
     {
@@ -223,12 +234,8 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
 }
 
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
-    if host.matcher.is_some() {
-        return Err(DecodeError::unsupported("matcher"));
-    }
-    if !host.typed_per_filter_config.is_empty() {
-        return Err(DecodeError::unsupported("typed_per_filter_config"));
-    }
+    refuse!(host, matcher, typed_per_filter_config, require_tls, hedge_policy, request_mirror_policies);
+    refuse!(host, retry_policy_typed_config);
     let mut routes = Vec::with_capacity(host.routes.len());
     for (index, route) in host.routes.iter().enumerate() {
         let mut route = decode_route(route).at_index("routes", index)?;
@@ -249,9 +256,7 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
 }
 
 fn decode_route(route: &ProtoRoute) -> Result<Route> {
-    if !route.typed_per_filter_config.is_empty() {
-        return Err(DecodeError::unsupported("typed_per_filter_config"));
-    }
+    refuse!(route, typed_per_filter_config);
     let matches = route.r#match.as_ref().ok_or_else(|| DecodeError::new("match", "is missing"))?;
     Ok(Route {
         name: route.name.clone(),
@@ -272,12 +277,7 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
 
 fn decode_match(matches: &ProtoRouteMatch) -> Result<RouteMatch> {
     use route_match::PathSpecifier;
-    if !matches.cookies.is_empty() || !matches.dynamic_metadata.is_empty() || !matches.filter_state.is_empty() {
-        return Err(DecodeError::unsupported("cookies, dynamic_metadata and filter_state"));
-    }
-    if matches.tls_context.is_some() {
-        return Err(DecodeError::unsupported("tls_context"));
-    }
+    refuse!(matches, cookies, dynamic_metadata, filter_state, tls_context);
     let ignore_case = matches.case_sensitive.as_ref().is_some_and(|sensitive| !sensitive.value);
     let path = match &matches.path_specifier {
         Some(PathSpecifier::Path(text)) => PathMatch::Exact { text: text.clone(), ignore_case },
@@ -394,15 +394,10 @@ fn decode_redirect(redirect: &RedirectAction) -> Result<Redirect> {
 }
 
 fn decode_forward(action: &ProtoRouteAction) -> Result<Forward> {
-    if !action.hash_policy.is_empty() {
-        return Err(DecodeError::unsupported("hash_policy"));
-    }
-    if action.internal_redirect_policy.is_some() {
-        return Err(DecodeError::unsupported("internal_redirect_policy"));
-    }
-    if action.hedge_policy.is_some() {
-        return Err(DecodeError::unsupported("hedge_policy"));
-    }
+    refuse!(action, hash_policy, internal_redirect_policy, hedge_policy, metadata_match, path_rewrite_policy);
+    refuse!(action, path_rewrite, append_x_forwarded_host, retry_policy_typed_config, upgrade_configs);
+    refuse!(action, cluster_not_found_response_code);
+    check_stream_duration(action)?;
     let mut mirrors = Vec::with_capacity(action.request_mirror_policies.len());
     for (index, mirror) in action.request_mirror_policies.iter().enumerate() {
         let share = mirror.runtime_fraction.as_ref().and_then(|share| share.default_value.as_ref());
@@ -427,6 +422,14 @@ fn decode_forward(action: &ProtoRouteAction) -> Result<Forward> {
     })
 }
 
+/// Zero, which turns the limit off, is what Istio writes.
+fn check_stream_duration(action: &ProtoRouteAction) -> Result<()> {
+    let Some(limits) = &action.max_stream_duration else { return Ok(()) };
+    let values = [&limits.max_stream_duration, &limits.grpc_timeout_header_max, &limits.grpc_timeout_header_offset];
+    let is_set = values.into_iter().any(|value| read_duration(value.as_ref()).is_some_and(|limit| !limit.is_zero()));
+    if is_set { Err(DecodeError::unsupported("max_stream_duration")) } else { Ok(()) }
+}
+
 fn decode_rewrite(action: &ProtoRouteAction) -> Result<Option<Rewrite>> {
     if !action.prefix_rewrite.is_empty() {
         return Ok(Some(Rewrite::Prefix(action.prefix_rewrite.clone())));
@@ -446,7 +449,7 @@ fn decode_clusters(specifier: Option<&route_action::ClusterSpecifier>) -> Result
     match specifier {
         Some(route_action::ClusterSpecifier::Cluster(name)) => Ok(vec![WeightedCluster::new(name.clone(), 1)]),
         Some(route_action::ClusterSpecifier::WeightedClusters(weighted)) if !weighted.clusters.is_empty() => {
-            Ok(weighted.clusters.iter().map(decode_weight).collect())
+            weighted.clusters.iter().map(decode_weight).collect::<Result<_>>().at("weighted_clusters")
         }
         Some(route_action::ClusterSpecifier::WeightedClusters(_)) => {
             Err(DecodeError::new("weighted_clusters.clusters", "is empty"))
@@ -456,11 +459,12 @@ fn decode_clusters(specifier: Option<&route_action::ClusterSpecifier>) -> Result
     }
 }
 
-fn decode_weight(cluster: &ClusterWeight) -> WeightedCluster {
-    WeightedCluster {
+fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
+    refuse!(cluster, cluster_header, metadata_match, typed_per_filter_config, host_rewrite_specifier);
+    Ok(WeightedCluster {
         name: cluster.name.clone(),
         weight: cluster.weight.as_ref().map_or(0, |weight| weight.value),
         request_headers: read_header_ops(&cluster.request_headers_to_add, &cluster.request_headers_to_remove),
         response_headers: read_header_ops(&cluster.response_headers_to_add, &cluster.response_headers_to_remove),
-    }
+    })
 }

@@ -266,3 +266,82 @@ fn what_is_not_supported_is_refused_with_its_field() {
     assert_eq!(error.to_string(), "health_checks: is not supported");
     assert!(decode_listener(b"\xff\xff").is_err());
 }
+
+/// What Envoy and gRPC would refuse as a whole table.
+#[test]
+fn a_route_whose_weights_are_all_zero_answers_503_to_others() {
+    let forward =
+        Forward { clusters: vec![WeightedCluster::new("a", 0), WeightedCluster::new("b", 0)], ..Forward::to("a") };
+    let route = Route {
+        name: "r".into(),
+        matches: RouteMatch::any(),
+        action: RouteAction::Forward(Box::new(forward.clone())),
+        request_headers: HeaderOps::default(),
+        response_headers: HeaderOps::default(),
+    };
+    let host =
+        VirtualHost { name: "h".into(), domains: vec!["*".into()], routes: vec![route], ..VirtualHost::default() };
+    let table = RouteTable { name: "t".into(), virtual_hosts: vec![host] };
+    let action = |flavor| {
+        let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
+        table.virtual_hosts[0].routes[0].action.clone()
+    };
+    assert_eq!(action(Flavor::Leno), RouteAction::Forward(Box::new(forward)));
+    for flavor in [Flavor::Envoy, Flavor::Grpc] {
+        assert!(matches!(action(flavor), RouteAction::Direct(direct) if direct.status == 503));
+    }
+}
+
+#[test]
+fn what_other_control_planes_leave_out_has_envoys_defaults() {
+    use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
+    let read = decode_cluster(&Proto { name: "c".into(), ..Proto::default() }.encode_to_vec()).unwrap();
+    assert_eq!((read.connect_timeout, read.balancer), (Duration::from_secs(5), BalancerPolicy::RoundRobin));
+    assert_eq!((read.http.protocol, read.circuit_breakers.max_requests), (UpstreamProtocol::Http1, 1024));
+    #[allow(deprecated, reason = "other control planes still say HTTP/2 on the cluster itself")]
+    let http2 = Proto { name: "c".into(), http2_protocol_options: Some(Default::default()), ..Proto::default() };
+    assert_eq!(decode_cluster(&http2.encode_to_vec()).unwrap().http.protocol, UpstreamProtocol::Http2);
+}
+
+/// A name that is asked for in the older field must not be lost: the peer would go unchecked.
+#[test]
+#[allow(deprecated, reason = "what gRPC reads and older control planes write")]
+fn names_in_the_older_field_are_read() {
+    use leno_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
+    let context = proto::CertificateValidationContext {
+        match_subject_alt_names: vec![matching::encode(&StringMatch::exact("spiffe://td/ns/a/sa/b"))],
+        ..Default::default()
+    };
+    let combined = proto::common_tls_context::CombinedCertificateValidationContext {
+        default_validation_context: Some(context),
+        validation_context_sds_secret_config: Some(proto::SdsSecretConfig { name: "ROOTCA".into(), sds_config: None }),
+        ..Default::default()
+    };
+    let kind = proto::common_tls_context::ValidationContextType::CombinedValidationContext(combined);
+    let common = proto::CommonTlsContext { validation_context_type: Some(kind), ..Default::default() };
+    let context = proto::UpstreamTlsContext { common_tls_context: Some(common), ..Default::default() };
+    let socket = leno_proto::envoy::config::core::v3::TransportSocket {
+        name: "tls".into(),
+        config_type: Some(leno_proto::envoy::config::core::v3::transport_socket::ConfigType::TypedConfig(common::any(
+            "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            &context,
+        ))),
+    };
+    let read = tls::read_upstream(&socket).unwrap();
+    assert_eq!(read.validation.subject_alt_names, [StringMatch::exact("spiffe://td/ns/a/sa/b")]);
+}
+
+#[test]
+fn what_grpc_gets_has_nothing_that_it_refuses() {
+    use leno_proto::envoy::config::cluster::v3::{Cluster as Proto, cluster::LbPolicy};
+    use leno_proto::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
+    let proto = Proto::decode(encode_cluster(&cluster(), Flavor::Grpc).body.as_slice()).unwrap();
+    assert_eq!((proto.lb_policy(), proto.load_balancing_policy), (LbPolicy::RoundRobin, None));
+    let config = match proto.transport_socket.unwrap().config_type {
+        Some(leno_proto::envoy::config::core::v3::transport_socket::ConfigType::TypedConfig(config)) => config,
+        None => panic!("no configuration"),
+    };
+    let tls = UpstreamTlsContext::decode(config.value.as_slice()).unwrap().common_tls_context.unwrap();
+    assert!(tls.tls_params.is_none() && tls.tls_certificate_sds_secret_configs.is_empty());
+    assert_eq!(tls.tls_certificate_provider_instance.unwrap().instance_name, "default");
+}

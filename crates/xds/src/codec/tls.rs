@@ -1,4 +1,4 @@
-use leno_ir::{DownstreamTls, Flavor, PeerValidation, UpstreamTls};
+use leno_ir::{DownstreamTls, Flavor, PeerValidation, StringMatch, UpstreamTls};
 use leno_proto::envoy::config::core::v3::{TransportSocket, transport_socket::ConfigType};
 use leno_proto::envoy::extensions::transport_sockets::tls::v3::{
     CertificateProviderPluginInstance, CertificateValidationContext, CommonTlsContext, DownstreamTlsContext,
@@ -8,7 +8,7 @@ use leno_proto::envoy::extensions::transport_sockets::tls::v3::{
 use leno_proto::google::protobuf::Any;
 
 use super::common::{ads, any, bool_value, unpack};
-use super::error::{At, DecodeError, Result};
+use super::error::{At, DecodeError, Result, refuse};
 use super::matching;
 
 const NAME: &str = "envoy.transport_sockets.tls";
@@ -105,7 +105,7 @@ fn secret(name: &str) -> SdsSecretConfig {
     SdsSecretConfig { name: name.to_owned(), sds_config: ads() }
 }
 
-fn uri(name: &leno_ir::StringMatch) -> SubjectAltNameMatcher {
+fn uri(name: &StringMatch) -> SubjectAltNameMatcher {
     SubjectAltNameMatcher {
         san_type: subject_alt_name_matcher::SanType::Uri.into(),
         matcher: Some(matching::encode(name)),
@@ -115,6 +115,7 @@ fn uri(name: &leno_ir::StringMatch) -> SubjectAltNameMatcher {
 
 pub(super) fn read_downstream(socket: &TransportSocket) -> Result<DownstreamTls> {
     let context: DownstreamTlsContext = unpack(config(socket), DOWNSTREAM)?;
+    refuse!(context, require_sni, ocsp_staple_policy);
     let common = context.common_tls_context.unwrap_or_default();
     let certificate = read_certificate(&common).at("common_tls_context")?;
     Ok(DownstreamTls {
@@ -128,6 +129,7 @@ pub(super) fn read_downstream(socket: &TransportSocket) -> Result<DownstreamTls>
 
 pub(super) fn read_upstream(socket: &TransportSocket) -> Result<UpstreamTls> {
     let context: UpstreamTlsContext = unpack(config(socket), UPSTREAM)?;
+    refuse!(context, auto_host_sni, auto_sni_san_validation);
     let common = context.common_tls_context.unwrap_or_default();
     Ok(UpstreamTls {
         certificate: read_certificate(&common).at("common_tls_context")?,
@@ -166,14 +168,19 @@ fn read_validation(common: &CommonTlsContext) -> Result<Option<PeerValidation>> 
             let roots = roots.ok_or_else(|| {
                 DecodeError::new(format!("{field}.validation_context_sds_secret_config"), "is missing")
             })?;
-            let names =
-                combined.default_validation_context.iter().flat_map(|context| &context.match_typed_subject_alt_names);
-            let subject_alt_names = names
-                .map(|name| matching::decode(&name.matcher.clone().unwrap_or_default()))
-                .collect::<Result<_>>()
-                .at(field)?;
+            let context = combined.default_validation_context.clone().unwrap_or_default();
+            let subject_alt_names = read_names(&context).at("default_validation_context").at(field)?;
             Ok(Some(PeerValidation { roots, subject_alt_names }))
         }
         Some(_) => Err(DecodeError::new("validation_context", "only trust bundles by SDS are supported")),
     }
+}
+
+/// The names that are accepted. Whatever else a peer would be checked for is refused, or it would go unchecked.
+#[allow(deprecated, reason = "other control planes still write the older field")]
+fn read_names(context: &CertificateValidationContext) -> Result<Vec<StringMatch>> {
+    refuse!(context, verify_certificate_spki, verify_certificate_hash, crl, custom_validator_config, max_verify_depth);
+    let typed = context.match_typed_subject_alt_names.iter().map(|name| name.matcher.clone().unwrap_or_default());
+    let names = typed.chain(context.match_subject_alt_names.iter().cloned());
+    names.enumerate().map(|(index, name)| matching::decode(&name).at_index("match_subject_alt_names", index)).collect()
 }

@@ -15,7 +15,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 /// The clusters that exist.
-pub(crate) const CLUSTERS: [&str; 3] = ["inbound|9080||", "outbound|80||reviews.default", "outbound|80|v2|reviews.default"];
+pub(crate) const CLUSTERS: [&str; 3] =
+    ["inbound|9080||", "outbound|80||reviews.default", "outbound|80|v2|reviews.default"];
 
 fn name() -> impl Strategy<Value = String> {
     "[a-z][a-z0-9-]{0,8}[a-z0-9]"
@@ -40,7 +41,8 @@ fn percent() -> impl Strategy<Value = Fraction> {
 }
 
 fn pattern() -> impl Strategy<Value = Pattern> {
-    select(vec!["a|b+", "/v[0-9]+/.*", "[a-z]+\\.html"]).prop_map(|text| Pattern::new(text).expect("a regular expression"))
+    select(vec!["a|b+", "/v[0-9]+/.*", "[a-z]+\\.html"])
+        .prop_map(|text| Pattern::new(text).expect("a regular expression"))
 }
 
 pub(crate) fn string_match() -> impl Strategy<Value = StringMatch> {
@@ -68,7 +70,8 @@ fn header_ops() -> impl Strategy<Value = HeaderOps> {
 fn path_match() -> impl Strategy<Value = PathMatch> {
     prop_oneof![
         ("/[a-z]{0,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Exact { text, ignore_case }),
-        ("/[a-z]{1,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::PathSeparatedPrefix { text, ignore_case }),
+        ("/[a-z]{1,4}", any::<bool>())
+            .prop_map(|(text, ignore_case)| PathMatch::PathSeparatedPrefix { text, ignore_case }),
         ("/[a-z]{0,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Prefix { text, ignore_case }),
         pattern().prop_map(PathMatch::Regex),
     ]
@@ -90,10 +93,8 @@ fn header_match() -> impl Strategy<Value = HeaderMatch> {
 }
 
 fn query_match() -> impl Strategy<Value = QueryMatch> {
-    let kind = prop_oneof![
-        any::<bool>().prop_map(QueryMatchKind::Present),
-        string_match().prop_map(QueryMatchKind::Value),
-    ];
+    let kind =
+        prop_oneof![any::<bool>().prop_map(QueryMatchKind::Present), string_match().prop_map(QueryMatchKind::Value),];
     (name(), kind).prop_map(|(name, kind)| QueryMatch { name, kind })
 }
 
@@ -103,10 +104,7 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
 }
 
 fn redirect() -> impl Strategy<Value = Redirect> {
-    let path = prop_oneof![
-        "/[a-z]{1,4}".prop_map(RedirectPath::Full),
-        "/[a-z]{1,4}".prop_map(RedirectPath::Prefix),
-    ];
+    let path = prop_oneof!["/[a-z]{1,4}".prop_map(RedirectPath::Full), "/[a-z]{1,4}".prop_map(RedirectPath::Prefix),];
     let scheme = select(vec!["http", "https"]).prop_map(str::to_owned);
     let status = select(vec![301_u16, 302, 303, 307, 308]);
     (of(scheme), of(name()), of(1..u16::MAX), of(path), status, any::<bool>()).prop_map(
@@ -244,7 +242,17 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts).prop_map(
-        |(stat_prefix, codec, routes, access_log, forward_client_cert, generate_request_id, upgrades, limits, timeouts)| {
+        |(
+            stat_prefix,
+            codec,
+            routes,
+            access_log,
+            forward_client_cert,
+            generate_request_id,
+            upgrades,
+            limits,
+            timeouts,
+        )| {
             HttpConnectionManager {
                 stat_prefix,
                 codec,
@@ -269,19 +277,30 @@ fn tcp() -> impl Strategy<Value = TcpProxy> {
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
     (name(), clusters, of(span()), vec(access_log(), 0..2)).prop_map(
-        |(stat_prefix, clusters, idle_timeout, access_log)| TcpProxy { stat_prefix, clusters, idle_timeout, access_log },
+        |(stat_prefix, clusters, idle_timeout, access_log)| TcpProxy {
+            stat_prefix,
+            clusters,
+            idle_timeout,
+            access_log,
+        },
     )
 }
 
 fn filter_chain() -> impl Strategy<Value = FilterChain> {
-    let filter = prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
+    let filter =
+        prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
     let transport = select(vec![TransportProtocol::RawBuffer, TransportProtocol::Tls]);
     let names = subsequence(vec!["a.test".to_owned(), "*.b.test".to_owned()], 0..=2);
-    let matches = (names, of(transport), alpn()).prop_map(|(server_names, transport_protocol, application_protocols)| {
-        FilterChainMatch { destination_port: None, server_names, transport_protocol, application_protocols }
-    });
-    (name(), matches, of(downstream_tls()), filter)
-        .prop_map(|(name, matches, tls, filter)| FilterChain { name, matches, tls, filter })
+    let matches =
+        (names, of(transport), alpn()).prop_map(|(server_names, transport_protocol, application_protocols)| {
+            FilterChainMatch { destination_port: None, server_names, transport_protocol, application_protocols }
+        });
+    (name(), matches, of(downstream_tls()), filter).prop_map(|(name, matches, tls, filter)| FilterChain {
+        name,
+        matches,
+        tls,
+        filter,
+    })
 }
 
 pub(crate) fn listener() -> impl Strategy<Value = Listener> {
@@ -341,17 +360,23 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
         EndpointHealth::Unhealthy,
         EndpointHealth::Unknown,
     ]);
-    let labels = [name(), name(), name(), name(), name()].prop_map(|[workload, namespace, service, version, cluster]| {
-        WorkloadLabels { workload, namespace, service, version, cluster }
-    });
+    let labels =
+        [name(), name(), name(), name(), name()].prop_map(|[workload, namespace, service, version, cluster]| {
+            WorkloadLabels { workload, namespace, service, version, cluster }
+        });
     let labels = prop_oneof![Just(WorkloadLabels::default()), labels];
-    let endpoint = (address(), 1..1000_u32, health, labels)
-        .prop_map(|(address, weight, health, workload)| Endpoint { address, weight, health, workload });
+    let endpoint = (address(), 1..1000_u32, health, labels).prop_map(|(address, weight, health, workload)| Endpoint {
+        address,
+        weight,
+        health,
+        workload,
+    });
     let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
     let locality = locality.prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
     let part = (locality, 1..1000_u32, vec(endpoint, 0..4));
     vec(part, 0..3).prop_map(|parts| {
-        let part = |(priority, (locality, weight, endpoints))| LocalityEndpoints { locality, priority, weight, endpoints };
+        let part =
+            |(priority, (locality, weight, endpoints))| LocalityEndpoints { locality, priority, weight, endpoints };
         (0..).zip(parts).map(part).collect()
     })
 }

@@ -1,0 +1,134 @@
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leno_balance::Member;
+use leno_ir::EndpointSet;
+
+use super::EndpointId;
+use super::endpoint::{EndpointSource, EndpointState};
+
+/// The endpoints of a cluster on one worker, found by ID in one step.
+///
+/// Invariants: an address that stays keeps its state; of several endpoints with one address the first counts.
+#[derive(Clone, Debug)]
+pub(super) struct Members {
+    set: Arc<EndpointSet>,
+    slots: Vec<Option<Rc<EndpointState>>>,
+    next_serial: u32,
+}
+
+impl Members {
+    pub(super) fn new(set: Arc<EndpointSet>) -> Self {
+        let mut members = Self { set: Arc::default(), slots: Vec::new(), next_serial: 0 };
+        members.update(set);
+        members
+    }
+
+    pub(super) fn are_of(&self, set: &Arc<EndpointSet>) -> bool {
+        Arc::ptr_eq(&self.set, set) || self.set == *set
+    }
+
+    pub(super) fn get(&self, id: EndpointId) -> Option<Rc<EndpointState>> {
+        self.slots.get(id.slot as usize)?.as_ref().filter(|state| state.id == id).cloned()
+    }
+
+    pub(super) fn each(&self, act: impl Fn(&EndpointState)) {
+        self.slots.iter().flatten().for_each(|state| act(state));
+    }
+
+    pub(super) fn for_balancer(&self) -> impl Iterator<Item = Member<EndpointId>> {
+        self.slots.iter().flatten().map(|state| state.source().member(state.id))
+    }
+
+    /// Takes the endpoints of `set`; those that are not in it are retired.
+    pub(super) fn update(&mut self, set: Arc<EndpointSet>) {
+        let mut wanted: HashMap<SocketAddr, EndpointSource> = HashMap::new();
+        let mut order = Vec::new();
+        for (locality, endpoints) in set.localities.iter().enumerate() {
+            for (index, endpoint) in endpoints.endpoints.iter().enumerate() {
+                wanted.entry(endpoint.address).or_insert_with(|| {
+                    order.push(endpoint.address);
+                    EndpointSource::new(set.clone(), locality, index)
+                });
+            }
+        }
+        for slot in &mut self.slots {
+            let Some(state) = slot else { continue };
+            match wanted.remove(&state.address) {
+                Some(source) => state.update(source),
+                None => {
+                    state.retire();
+                    *slot = None;
+                }
+            }
+        }
+        for address in order {
+            if let Some(source) = wanted.remove(&address) {
+                self.insert(source);
+            }
+        }
+        self.set = set;
+    }
+
+    /// Gives every endpoint a new state, without connections.
+    pub(super) fn renew(&mut self) {
+        self.each(EndpointState::retire);
+        self.slots.clear();
+    }
+
+    fn insert(&mut self, source: EndpointSource) {
+        let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let id = EndpointId::new(u32::try_from(free).unwrap_or(u32::MAX), self.next_serial);
+        let state = Some(Rc::new(EndpointState::new(id, source)));
+        match self.slots.get_mut(free) {
+            Some(slot) => *slot = state,
+            None => self.slots.push(state),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leno_ir::{Endpoint, EndpointHealth, LocalityEndpoints, WorkloadLabels};
+
+    use super::*;
+
+    fn set(ports: &[u16]) -> Arc<EndpointSet> {
+        let endpoint = |port: &u16| Endpoint {
+            address: ([127, 0, 0, 1], *port).into(),
+            weight: 1,
+            health: EndpointHealth::Healthy,
+            workload: WorkloadLabels::default(),
+        };
+        let endpoints = ports.iter().map(endpoint).collect();
+        let locality = LocalityEndpoints { endpoints, ..LocalityEndpoints::default() };
+        Arc::new(EndpointSet { name: "s".into(), localities: vec![locality] })
+    }
+
+    fn ids(members: &Members) -> HashMap<u16, EndpointId> {
+        members.slots.iter().flatten().map(|state| (state.address.port(), state.id)).collect()
+    }
+
+    #[test]
+    fn an_address_that_stays_keeps_its_state_and_ids_are_never_used_again() {
+        let mut members = Members::new(set(&[1, 2, 3]));
+        let before = ids(&members);
+        members.update(set(&[3, 4, 1, 1]));
+        let after = ids(&members);
+        assert_eq!((after[&1], after[&3], after.len()), (before[&1], before[&3], 3));
+        assert!(members.get(before[&2]).is_none() && members.get(after[&4]).is_some());
+        assert_ne!(after[&4], before[&2]);
+    }
+
+    #[test]
+    fn renewed_members_share_nothing_with_the_old() {
+        let mut members = Members::new(set(&[1]));
+        let before = ids(&members);
+        members.renew();
+        members.update(set(&[1]));
+        assert_ne!(ids(&members)[&1], before[&1]);
+    }
+}
