@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: RunArgs, proxy_arguments: Vec<OsString>) -> anyhow
         .context("making a directory for the sidecar's socket")?;
     let inbox = ReadyInbox::bind(directory.path().join("ready"))?;
     let mut signals = forwarded_signals()?;
-    let mut sidecar = Sidecar { arguments: proxy_arguments, inbox, child: None };
+    let mut sidecar = Sidecar { arguments: proxy_arguments, inbox, child: None, input: None };
 
     let ready = tokio::select! {
         ready = sidecar.start() => match ready {
@@ -129,6 +129,8 @@ struct Sidecar {
     arguments: Vec<OsString>,
     inbox: ReadyInbox,
     child: Option<Child>,
+    /// Our end of the pipe; apart from the child, because waiting for a child closes it.
+    input: Option<ChildStdin>,
 }
 
 impl Sidecar {
@@ -138,6 +140,7 @@ impl Sidecar {
         command.arg("proxy").args(&self.arguments).arg("--exit-with-parent").arg("--notify").arg(self.inbox.path());
         command.stdin(std::process::Stdio::piped()).process_group(0).kill_on_drop(true);
         let mut child = command.spawn().context("starting the sidecar")?;
+        self.input = child.stdin.take();
         let result = tokio::select! {
             ready = tokio::time::timeout(SIDECAR_START_LIMIT, self.inbox.next()) => match ready {
                 Ok(ready) => ready,

@@ -121,11 +121,6 @@ impl AccessLogger {
         Self { outputs: configs.iter().filter_map(output).collect() }
     }
 
-    /// Whether there is anything to write to, so that callers can spare themselves preparations.
-    pub(crate) fn is_enabled(&self) -> bool {
-        !self.outputs.is_empty()
-    }
-
     pub(crate) fn log(
         &self,
         exchange: &Exchange,

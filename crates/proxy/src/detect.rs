@@ -68,7 +68,8 @@ pub(crate) fn look(bytes: &[u8], question: Question) -> Verdict {
 
 /// The best guess when no more bytes come: what had started like TLS or HTTP is answered by its chain.
 pub(crate) fn settle(bytes: &[u8], question: Question) -> Verdict {
-    let method_is_complete = || METHODS.iter().any(|method| bytes.starts_with(method.as_bytes()) && bytes.contains(&b' '));
+    let method_is_complete =
+        || METHODS.iter().any(|method| bytes.starts_with(method.as_bytes()) && bytes.contains(&b' '));
     match look(bytes, question) {
         Verdict::More if question.tls && bytes.starts_with(&[22]) => Verdict::Tls(ClientHello::default()),
         Verdict::More if question.http && method_is_complete() => Verdict::Http(HttpVersion::Http11),
@@ -110,8 +111,30 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Methods recognised before the end of the request line (RFC 9110 §9, RFC 5789, WebDAV). Others need the whole line.
 const METHODS: [&str; 24] = [
-    "ACL", "BIND", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "MERGE", "MKCOL", "MOVE", "OPTIONS", "PATCH", "POST",
-    "PROPFIND", "PROPPATCH", "PURGE", "PUT", "QUERY", "REPORT", "SEARCH", "TRACE", "UNLOCK",
+    "ACL",
+    "BIND",
+    "CONNECT",
+    "COPY",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKCOL",
+    "MOVE",
+    "OPTIONS",
+    "PATCH",
+    "POST",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "PUT",
+    "QUERY",
+    "REPORT",
+    "SEARCH",
+    "TRACE",
+    "UNLOCK",
 ];
 
 fn look_for_http(bytes: &[u8]) -> Verdict {
@@ -143,13 +166,17 @@ fn look_for_http(bytes: &[u8]) -> Verdict {
 fn look_at_request_line(line: &[u8]) -> Verdict {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let method_end = memchr::memchr(b' ', line).unwrap_or(0);
-    let is_token = method_end > 0 && line[..method_end].iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    let is_token = method_end > 0
+        && line[..method_end].iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
     let version = memchr::memrchr(b' ', line).filter(|at| *at > method_end).map(|at| &line[at + 1..]);
     match version {
         Some(b"HTTP/1.1") if is_token => Verdict::Http(HttpVersion::Http11),
         Some(b"HTTP/1.0") if is_token => Verdict::Http(HttpVersion::Http10),
         // Another version, or garbage after a known method: the codec answers 400 or 505.
-        _ if is_token && METHODS.iter().any(|method| method.as_bytes() == &line[..method_end]) && version.is_some_and(|version| version.starts_with(b"HTTP/")) => {
+        _ if is_token
+            && METHODS.iter().any(|method| method.as_bytes() == &line[..method_end])
+            && version.is_some_and(|version| version.starts_with(b"HTTP/")) =>
+        {
             Verdict::Http(HttpVersion::Http11)
         }
         _ => Verdict::Other,
@@ -178,7 +205,15 @@ mod tests {
 
     #[test]
     fn other_protocols_are_told_at_the_first_byte_that_differs() {
-        for other in [&b"EHLO x"[..], b"*1\r\n$4\r\nPING\r\n", b"\x00\x00\x00\x08", b"PING\r\n", b"GETX", b"get key\r\n", b"GET key\r\n"] {
+        for other in [
+            &b"EHLO x"[..],
+            b"*1\r\n$4\r\nPING\r\n",
+            b"\x00\x00\x00\x08",
+            b"PING\r\n",
+            b"GETX",
+            b"get key\r\n",
+            b"GET key\r\n",
+        ] {
             assert_eq!(look(other, BOTH), Verdict::Other, "{other:?}");
         }
     }

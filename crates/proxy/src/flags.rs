@@ -65,15 +65,6 @@ impl ResponseFlags {
         self.0 |= other.0;
     }
 
-    pub(crate) fn remove(&mut self, other: Self) {
-        self.0 &= !other.0;
-    }
-
-    /// The raw set, as a key.
-    pub(crate) const fn bits(self) -> u32 {
-        self.0
-    }
-
     /// Short forms of the flags that are set.
     pub(crate) fn short_names(self) -> impl Iterator<Item = &'static str> {
         self.set().map(|(_, short, _)| *short)
@@ -132,17 +123,15 @@ mod tests {
     #[test]
     fn a_set_reads_as_envoy_writes_it() {
         assert_eq!(ResponseFlags::NONE.to_string(), "-");
-        let mut flags = ResponseFlags::UPSTREAM_CONNECTION_FAILURE | ResponseFlags::RETRY_LIMIT_EXCEEDED;
+        let flags = ResponseFlags::UPSTREAM_CONNECTION_FAILURE | ResponseFlags::RETRY_LIMIT_EXCEEDED;
         assert_eq!(flags.to_string(), "UF,URX");
         assert_eq!(flags.long_names().collect::<Vec<_>>(), ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]);
-        flags.remove(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
         assert!(flags.contains(ResponseFlags::RETRY_LIMIT_EXCEEDED) && !flags.contains(ResponseFlags::NO_ROUTE));
-        assert_eq!(flags.bits(), 1 << 15);
     }
 
     #[test]
     fn no_two_flags_share_a_bit_or_a_name() {
-        let bits: std::collections::HashSet<_> = ResponseFlags::ALL.iter().map(|(flag, ..)| flag.bits()).collect();
+        let bits: std::collections::HashSet<_> = ResponseFlags::ALL.iter().map(|(flag, ..)| flag.0).collect();
         let names: std::collections::HashSet<_> = ResponseFlags::ALL.iter().map(|(_, short, _)| short).collect();
         assert_eq!((bits.len(), names.len()), (ResponseFlags::ALL.len(), ResponseFlags::ALL.len()));
     }

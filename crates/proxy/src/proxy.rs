@@ -6,6 +6,7 @@
 mod config;
 mod cpus;
 mod sockets;
+mod status;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use leno_identity::Identity;
 use leno_ir::Config;
 use leno_runtime::{Readiness, ReadyGuard, Tasks};
 use leno_telemetry::Registry;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use config::{DnsConfig, ProxyConfig};
 pub use cpus::{available_cpus, default_threads};
@@ -26,7 +27,6 @@ pub(crate) use sockets::{BindKey, NewSockets};
 
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
-use crate::admin::{Admin, AdminHooks};
 use crate::dns::NameTable;
 use crate::stats::{Stats, StatsSettings};
 use crate::worker::{Command, Plan, WorkerSeed};
@@ -78,6 +78,9 @@ struct Inner {
     ready: Mutex<Option<ReadyGuard>>,
     admin: Option<SocketAddr>,
     stats: Stats,
+    access_logs: AccessLogs,
+    readiness: Readiness,
+    quit: Notify,
     tasks: Tasks,
 }
 
@@ -128,7 +131,7 @@ impl Proxy {
             .map(|index| start_worker(index, &config, identity.clone(), &stats, access_logs.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
-        let admin = config.admin.map(|address| bind_admin(address)).transpose()?;
+        let admin = config.admin.map(bind_admin).transpose()?;
         let inner = Inner {
             workers,
             state: tokio::sync::Mutex::default(),
@@ -137,14 +140,14 @@ impl Proxy {
             ready: Mutex::new(Some(ready)),
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
             stats,
+            access_logs,
+            readiness: readiness.clone(),
+            quit: Notify::new(),
             tasks,
         };
         let handle = ProxyHandle { inner: Arc::new(inner) };
         if let Some(listener) = admin {
-            let source = handle.clone();
-            let config = Box::new(move || source.config());
-            let hooks = AdminHooks { drain: config_on_leave, ..AdminHooks::default() };
-            let admin = Admin::new(registry, readiness, config).with_hooks(hooks);
+            let admin = status::admin(&handle, registry, readiness, config_on_leave);
             handle.inner.tasks.spawn("admin", admin.serve(listener));
         }
         Ok(handle)
@@ -248,7 +251,10 @@ impl ProxyHandle {
     /// workers. `false` when something had to be cut. Admin and DNS go on until [`ProxyHandle::stop`].
     pub async fn drain(&self, deadline: Duration) -> bool {
         let mut state = self.inner.state.lock().await;
-        state.is_draining = true;
+        if !std::mem::replace(&mut state.is_draining, true) {
+            // Never released: who is about to leave is not ready.
+            drop(self.inner.readiness.guard("draining"));
+        }
         drop(state);
         let mut answers = Vec::with_capacity(self.inner.workers.len());
         for worker in &self.inner.workers {
@@ -271,9 +277,21 @@ impl ProxyHandle {
         all_finished
     }
 
-    /// Ends the admin interface and the DNS server.
+    /// Ends the admin interface and the DNS server, and writes what is left of the access logs.
     pub async fn stop(&self) {
         self.inner.tasks.stop().await;
+        let logs = self.inner.access_logs.clone();
+        let _ = tokio::task::spawn_blocking(move || logs.close()).await;
+    }
+
+    /// Opens the access logs anew, after somebody has moved the files away.
+    pub fn reopen_access_logs(&self) {
+        self.inner.access_logs.reopen();
+    }
+
+    /// Resolves when somebody asked the admin interface to end the proxy (`/quitquitquit`).
+    pub async fn quit_requested(&self) {
+        self.inner.quit.notified().await;
     }
 
     /// [`ProxyHandle::drain`], then [`ProxyHandle::stop`].

@@ -90,7 +90,6 @@ struct Shard {
 /// The counts of one worker; stays on its thread.
 #[derive(Debug)]
 pub(crate) struct WorkerStats {
-    shared: Arc<Shared>,
     shard: Arc<Shard>,
     traffic: RefCell<Traffic>,
 }
@@ -107,7 +106,7 @@ impl Stats {
         let shard = Arc::new(Shard::default());
         lock(&self.shared.shards).push(shard.clone());
         let traffic = RefCell::new(Traffic::new(self.shared.settings.max_series));
-        WorkerStats { shared: self.shared.clone(), shard, traffic }
+        WorkerStats { shard, traffic }
     }
 
     /// A configuration was activated; `rejected` of its resources were not.
@@ -176,10 +175,6 @@ impl WorkerStats {
     /// A peer showed a valid certificate of a workload that is not allowed here.
     pub(crate) fn peer_refused(&self) {
         self.shard.own.peer_refused.add(1);
-    }
-
-    pub(crate) fn settings(&self) -> &StatsSettings {
-        &self.shared.settings
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) async fn serve(
     let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
     match upstream {
         Err(error) => {
+            tracing::debug!(listener = %connection.listener, client = %connection.remote, %error, "no upstream");
             exchange.flags.insert(error.flag());
             exchange.upstream_failure = Some(error.to_string());
             worker.stats.tcp_opened(&exchange, &connection);

@@ -27,7 +27,6 @@ pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
-use crate::drain::DrainSignal;
 use crate::listener::{AcceptOutage, Binding};
 use crate::proxy::BindKey;
 use crate::stats::WorkerStats;
@@ -57,7 +56,6 @@ pub(crate) struct Worker {
     random: Cell<u64>,
     /// The time of the last tick, for what needs a second's precision only.
     clock: Rc<Cell<Instant>>,
-    drain: DrainSignal,
     tasks: Tasks,
     connections: Tasks,
     tls: TlsSettings,
@@ -76,7 +74,6 @@ impl Worker {
             // Zero is the one state that xorshift never leaves.
             random: Cell::new(seed.random | 1),
             clock: Rc::new(Cell::new(Instant::now())),
-            drain: DrainSignal::default(),
             tasks: Tasks::new(),
             connections: Tasks::new(),
             tls: TlsSettings::new(seed.identity, seed.handshake_timeout),
@@ -107,15 +104,6 @@ impl Worker {
 
     pub(crate) fn now(&self) -> Instant {
         Instant::now()
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.drain.is_draining()
-    }
-
-    /// Resolves when the worker starts to drain. A connection watches its own `Connection::drain`, which includes this.
-    pub(crate) async fn draining(&self) {
-        self.drain.draining().await;
     }
 
     /// The buffers of the access logs; flushed by every tick.

@@ -12,7 +12,8 @@ use leno_ir::StringMatch;
 use leno_proxy::ResourceType;
 use net::certificates::Authority;
 use net::harness::{
-    Harness, Upstream, cluster, config, detecting_listener, mtls_cluster, read_all, tcp_listener, timely, with_server_tls,
+    Harness, Upstream, cluster, config, detecting_listener, http_listener, mtls_cluster, read_all, tcp_listener,
+    timely, with_server_tls,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -179,13 +180,12 @@ async fn drain_waits_for_connections_under_way_and_refuses_new_ones() {
     let address = harness.address("tcp").await;
     let mut client = harness.connect("tcp").await;
     echo_once(&mut client, b"before").await;
-    let proxy = harness.proxy.clone();
-    let draining = tokio::task::spawn(async move { proxy.drain(Duration::from_secs(30)).await });
-    until_refused(address).await;
-    echo_once(&mut client, b"after").await;
-    assert!(!draining.is_finished());
-    drop(client);
-    assert!(timely(draining).await.expect("no panic"), "everything had finished");
+    let (all_finished, ()) = tokio::join!(timely(harness.proxy.drain(Duration::from_secs(30))), async {
+        until_refused(address).await;
+        echo_once(&mut client, b"after").await;
+        drop(client);
+    });
+    assert!(all_finished);
     harness.proxy.stop().await;
 }
 
@@ -237,4 +237,145 @@ async fn until_refused(address: SocketAddr) {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn pooled_connections_survive_a_configuration_that_does_not_touch_their_cluster() {
+    let harness = Harness::single();
+    let app = Upstream::http("ok").await;
+    let clusters = |other| [cluster("app", [app.address]), cluster("other", [other])];
+    harness.apply(config([http_listener("web", "app")], clusters(app.address))).await;
+    assert_eq!(get(&mut harness.connect("web").await).await, "ok");
+    let elsewhere = ([127, 0, 0, 1], 9).into();
+    let listeners = [http_listener("web", "app"), tcp_listener("more", "other")];
+    harness.apply(config(listeners, clusters(elsewhere))).await;
+    assert_eq!(get(&mut harness.connect("web").await).await, "ok");
+    assert_eq!(app.connections(), 1, "the second request should have used the first one's connection");
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_removed_endpoint_gets_no_request_although_its_connection_is_pooled() {
+    let harness = Harness::single();
+    let (old, new) = (Upstream::http("old").await, Upstream::http("new").await);
+    harness.apply(config([http_listener("web", "app")], [cluster("app", [old.address])])).await;
+    let mut client = harness.connect("web").await;
+    assert_eq!(get(&mut client).await, "old");
+    harness.apply(config([http_listener("web", "app")], [cluster("app", [new.address])])).await;
+    assert_eq!(get(&mut client).await, "new");
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn http_and_tcp_share_a_port_and_a_peer_over_mutual_tls() {
+    let authority = Authority::new();
+    let server = Harness::with_identity(authority.identity("reviews"));
+    let client = Harness::with_identity(authority.identity("web"));
+    let app = Upstream::http("over mutual tls").await;
+    let inbound = with_server_tls(detecting_listener("inbound", "app", "app"));
+    server.apply(config([inbound], [cluster("app", [app.address])])).await;
+    let peer = server.address("inbound").await;
+    let outbound = detecting_listener("outbound", "reviews", "reviews");
+    client.apply(config([outbound], [mtls_cluster("reviews", [peer], Vec::new())])).await;
+    assert_eq!(get(&mut client.connect("outbound").await).await, "over mutual tls");
+    client.shutdown().await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn drain_lets_a_request_under_way_finish_and_then_closes() {
+    let harness = Harness::start();
+    let (release, held) = tokio::sync::watch::channel(false);
+    let app = Upstream::start(move |mut stream| {
+        let mut held = held.clone();
+        async move {
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+            let _ = held.wait_for(|free| *free).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").await;
+            let _ = stream.read(&mut head).await;
+        }
+    })
+    .await;
+    harness.apply(config([http_listener("web", "app")], [cluster("app", [app.address])])).await;
+    let address = harness.address("web").await;
+    let mut client = harness.connect("web").await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n").await.expect("proxy reads");
+    timely(async {
+        while app.connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (all_finished, answer) = tokio::join!(timely(harness.proxy.drain(Duration::from_secs(30))), async {
+        until_refused(address).await;
+        release.send_replace(true);
+        String::from_utf8(read_all(&mut client).await).expect("text")
+    });
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    assert!(all_finished);
+    harness.proxy.stop().await;
+}
+
+#[tokio::test]
+async fn the_resolver_answers_names_of_listeners_and_survives_garbage() {
+    let block = leno_proxy::claim_block(None, 40).expect("a free block");
+    let address = block.dns_address();
+    let harness = Harness::with_dns(block);
+    let mut listener = tcp_listener("outbound|80||web.shop.svc.cluster.local", "app");
+    let (echo, vip) = (Upstream::echo().await, address.ip());
+    listener.address = (vip, 0).into();
+    harness.apply(config([listener], [cluster("app", [echo.address])])).await;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    socket.connect(address).await.expect("loopback");
+    socket.send(&[0xff; 40]).await.expect("sent");
+    for (name, code, answers) in
+        [("web.shop", 0, 1), ("web", 0, 1), ("WEB.shop.svc.cluster.local", 0, 1), ("example.com", 5, 0)]
+    {
+        let answer = ask(&socket, name).await;
+        assert_eq!((answer[3] & 0xf, answer[7]), (code, answers), "{name}");
+        assert!(answers == 0 || answer.ends_with(&[127, vip_byte(vip), 0, 1]), "{name}");
+    }
+    harness.shutdown().await;
+}
+
+fn vip_byte(address: std::net::IpAddr) -> u8 {
+    match address {
+        std::net::IpAddr::V4(address) => address.octets()[1],
+        std::net::IpAddr::V6(_) => 0,
+    }
+}
+
+/// Asks for the A records of `name`.
+async fn ask(socket: &tokio::net::UdpSocket, name: &str) -> Vec<u8> {
+    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        query.push(label.len() as u8);
+        query.extend_from_slice(label.as_bytes());
+    }
+    query.extend_from_slice(&[0, 0, 1, 0, 1]);
+    socket.send(&query).await.expect("sent");
+    let mut answer = vec![0; 512];
+    let length = timely(socket.recv(&mut answer)).await.expect("answered");
+    answer.truncate(length);
+    answer
+}
+
+/// One request on a connection that is kept; gives the body.
+async fn get(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n").await.expect("proxy reads");
+    let mut bytes = Vec::new();
+    let body = timely(async {
+        loop {
+            assert!(stream.read_buf(&mut bytes).await.expect("answered") > 0, "closed: {}", bytes.escape_ascii());
+            let text = String::from_utf8_lossy(&bytes).to_lowercase();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+            if length == Some(body.len()) {
+                return body.to_owned();
+            }
+        }
+    });
+    body.await
 }

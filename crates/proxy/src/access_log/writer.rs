@@ -28,6 +28,7 @@ struct Writer {
 #[derive(Debug)]
 enum Message {
     /// Told when everything before it is with the system.
+    #[cfg(test)]
     Flush(SyncSender<()>),
     Lines {
         bytes: Vec<u8>,
@@ -74,6 +75,7 @@ impl AccessLogs {
     }
 
     /// Waits until everything handed over so far is with the system. Blocks; for the end and for tests.
+    #[cfg(test)]
     pub(crate) fn flush(&self) {
         let mut waiting = Vec::new();
         self.tell_all(|| {
@@ -151,6 +153,7 @@ impl Output {
     fn run(mut self, messages: &Receiver<Message>) {
         while let Ok(message) = messages.recv() {
             match message {
+                #[cfg(test)]
                 Message::Flush(done) => {
                     let _ = done.send(());
                 }

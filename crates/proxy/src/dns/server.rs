@@ -34,7 +34,10 @@ struct Resolver {
 enum Reaction {
     Answer(Vec<u8>),
     /// Not a name of the mesh.
-    Forward { resolver: SocketAddr, failure: Vec<u8> },
+    Forward {
+        resolver: SocketAddr,
+        failure: Vec<u8>,
+    },
     /// Not a query at all.
     Ignore,
 }
@@ -128,9 +131,10 @@ impl Resolver {
         let Some(address) = self.names.load().address(name.strip_suffix('.').unwrap_or(&name)) else {
             return match self.upstream {
                 None => answer(&query, ResponseCode::Refused, None),
-                Some(resolver) => {
-                    Reaction::Forward { resolver, failure: encode(&query, ResponseCode::ServFail, None).unwrap_or_default() }
-                }
+                Some(resolver) => Reaction::Forward {
+                    resolver,
+                    failure: encode(&query, ResponseCode::ServFail, None).unwrap_or_default(),
+                },
             };
         };
         let wants_address = matches!(question.query_class(), DNSClass::IN | DNSClass::ANY)

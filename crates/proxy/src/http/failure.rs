@@ -5,7 +5,7 @@ use h2::Reason;
 use super::codec::Malformed;
 use super::peer::PeerError;
 use crate::flags::ResponseFlags;
-use crate::upstream::{ConnectError, Overflow};
+use crate::upstream::ConnectError;
 
 /// Why an exchange did not end with the upstream's response.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) enum Failure {
     NoCluster,
     NoHealthyUpstream,
     NoRoute,
-    Overflow(Overflow),
+    Overflow,
     PerTryTimeout,
     Peer(PeerError),
     /// No upgrade or tunnel is allowed here.
@@ -43,13 +43,13 @@ impl Failure {
             Self::NoRoute => 404,
             Self::Refused { status, .. } => *status,
             Self::Peer(PeerError::Protocol(_)) => 502,
-            Self::Connect(_) | Self::NoCluster | Self::NoHealthyUpstream | Self::Overflow(_) | Self::Peer(_) => 503,
+            Self::Connect(_) | Self::NoCluster | Self::NoHealthyUpstream | Self::Overflow | Self::Peer(_) => 503,
         }
     }
 
     pub(super) fn flag(&self) -> ResponseFlags {
         match self {
-            Self::Connect(ConnectError::Overflow(_)) | Self::Overflow(_) => ResponseFlags::UPSTREAM_OVERFLOW,
+            Self::Connect(ConnectError::Overflow(_)) | Self::Overflow => ResponseFlags::UPSTREAM_OVERFLOW,
             Self::Connect(_) => ResponseFlags::UPSTREAM_CONNECTION_FAILURE,
             Self::DownstreamGone => ResponseFlags::DOWNSTREAM_TERMINATION,
             Self::DownstreamMalformed(_) => ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
@@ -87,7 +87,7 @@ impl Failure {
 
     fn reset_reason(&self) -> Option<&'static str> {
         match self {
-            Self::Connect(ConnectError::Overflow(_)) | Self::Overflow(_) => Some("overflow"),
+            Self::Connect(ConnectError::Overflow(_)) | Self::Overflow => Some("overflow"),
             Self::Connect(ConnectError::Timeout { .. }) => Some("connection timeout"),
             Self::Connect(_) => Some("remote connection failure"),
             Self::Peer(PeerError::Closed) => Some("connection termination"),

@@ -35,8 +35,11 @@ impl Binding {
         worker: &Rc<Worker>,
     ) -> io::Result<Rc<Self>> {
         let socket = TcpListener::from_std(socket)?;
-        let binding =
-            Rc::new(Self { listener: RefCell::new(listener), stop: DrainSignal::default(), closed: DrainSignal::default() });
+        let binding = Rc::new(Self {
+            listener: RefCell::new(listener),
+            stop: DrainSignal::default(),
+            closed: DrainSignal::default(),
+        });
         worker.tasks().spawn_local("accept", accept_loop(socket, binding.clone(), worker.clone()));
         Ok(binding)
     }
@@ -113,7 +116,15 @@ fn is_about_one_connection(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     ) || matches!(
         error.raw_os_error(),
-        Some(libc::EPROTO | libc::ENETDOWN | libc::ENOPROTOOPT | libc::EHOSTDOWN | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EPERM)
+        Some(
+            libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EPERM
+        )
     )
 }
 

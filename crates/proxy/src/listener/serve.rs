@@ -94,7 +94,11 @@ impl Accepted {
     }
 
     /// Bytes between two proxies may turn out to be HTTP (`inspect_http`), when ALPN did not say.
-    async fn look_inside_tls(&mut self, chain: &Rc<Chain>, connection: &Connection) -> Result<(Filter, Found), ServeError> {
+    async fn look_inside_tls(
+        &mut self,
+        chain: &Rc<Chain>,
+        connection: &Connection,
+    ) -> Result<(Filter, Found), ServeError> {
         let listener = self.listener.clone();
         let is_open = matches!(connection.alpn, None | Some(Alpn::Istio | Alpn::Other));
         let http_chain = listener.http_chain(self.local.port(), true);

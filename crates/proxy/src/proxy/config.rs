@@ -29,7 +29,10 @@ pub struct ProxyConfig {
 
 impl fmt::Debug for ProxyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProxyConfig").field("workers", &self.workers).field("admin", &self.admin).finish_non_exhaustive()
+        f.debug_struct("ProxyConfig")
+            .field("workers", &self.workers)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,7 +44,10 @@ fn quota_files(membership: &str) -> Vec<Quota> {
             } else if controllers.split(',').any(|controller| controller == "cpu") {
                 for mount in ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"] {
                     let group = Path::new(mount).join(directory);
-                    files.push(Quota::V1 { quota: group.join("cpu.cfs_quota_us"), period: group.join("cpu.cfs_period_us") });
+                    files.push(Quota::V1 {
+                        quota: group.join("cpu.cfs_quota_us"),
+                        period: group.join("cpu.cfs_period_us"),
+                    });
                 }
             }
         }

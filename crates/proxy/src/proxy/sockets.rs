@@ -1,12 +1,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use leno_ir::{Config, Listener};
+use leno_ir::{Config, Listener, NetworkFilter};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Rejection, ResourceType};
+use crate::access_log;
 
 /// Connections the kernel may queue per socket; it cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -48,21 +49,30 @@ pub(super) struct Bound {
 impl SocketTable {
     /// Binds what `config` has and `running` has not, for each of `workers`.
     pub(super) fn bind(&mut self, config: &Config, running: &Config, workers: usize) -> Bound {
-        let mut bound =
-            Bound { config: config.clone(), sockets: (0..workers).map(|_| HashMap::new()).collect(), rejections: Vec::new() };
+        let mut bound = Bound {
+            config: config.clone(),
+            sockets: (0..workers).map(|_| HashMap::new()).collect(),
+            rejections: Vec::new(),
+        };
         let mut users: HashMap<BindKey, String> = HashMap::new();
         for (name, listener) in config.listeners.iter().filter(|(_, listener)| !listener.api) {
             let key = BindKey::of(listener);
             let result = match users.get(&key) {
                 Some(other) => Err(format!("listener {other} has the same address {}", listener.address)),
-                None => self.bind_one(&key, &mut bound.sockets).map_err(|error| describe(listener.address, &error)),
+                None => check_access_logs(listener).and_then(|()| {
+                    self.bind_one(&key, &mut bound.sockets).map_err(|error| describe(listener.address, &error))
+                }),
             };
             match result {
                 Ok(()) => {
                     users.insert(key, name.clone());
                 }
                 Err(reason) => {
-                    bound.rejections.push(Rejection { resource_type: ResourceType::Listener, name: name.clone(), reason });
+                    bound.rejections.push(Rejection {
+                        resource_type: ResourceType::Listener,
+                        name: name.clone(),
+                        reason,
+                    });
                     bound.config.listeners.remove(name);
                 }
             }
@@ -121,7 +131,7 @@ enum Sharing {
 fn open(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    if let IpAddr::V6(_) = address.ip() {
+    if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     // For a restart while connections of the last run are in TIME-WAIT.
@@ -129,6 +139,17 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     socket.set_reuse_port(sharing == Sharing::Workers)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+fn check_access_logs(listener: &Listener) -> Result<(), String> {
+    let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
+    let logs = chains.flat_map(|chain| match &chain.filter {
+        NetworkFilter::Http(http) => &http.access_log,
+        NetworkFilter::Tcp(tcp) => &tcp.access_log,
+    });
+    logs.into_iter()
+        .try_for_each(access_log::check)
+        .map_err(|error| format!("its access log is not understood: {error}"))
 }
 
 fn describe(address: SocketAddr, error: &io::Error) -> String {

@@ -7,9 +7,7 @@ use leno_ir::TcpProxy;
 
 use crate::flags::ResponseFlags;
 use crate::stream::Stream;
-use crate::upstream::{
-    ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster,
-};
+use crate::upstream::{ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
 use crate::worker::Worker;
 
 /// Endpoints tried before the client's connection is given up. Chosen: Envoy's default is 1, which makes a TCP client see
@@ -58,7 +56,9 @@ impl DialError {
 /// # Errors
 /// When no endpoint can be reached in three tries.
 pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
-    let name = &leno_routing::pick_cluster(&config.clusters, worker.random()).ok_or(DialError::NoCluster { name: String::new() })?.name;
+    let name = &leno_routing::pick_cluster(&config.clusters, worker.random())
+        .ok_or(DialError::NoCluster { name: String::new() })?
+        .name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
     let permit = cluster.admit()?;
     let occupancy = cluster.occupy_one()?;

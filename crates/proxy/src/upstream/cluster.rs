@@ -3,13 +3,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_balance::{Balancer, BalancerSettings, Choice, Signal};
+use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal};
 use leno_ir::{Cluster, EndpointSet};
 
 use super::endpoint::{EndpointSource, EndpointState};
 use super::limits::Limits;
 use super::members::Members;
 use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
+use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::stats::{ClusterStats, Limit};
 use crate::tls::ClientCaches;
 use crate::worker::Worker;
@@ -138,6 +139,24 @@ impl UpstreamCluster {
     pub(crate) fn retire(&self) {
         self.members.borrow().each(EndpointState::retire);
         self.stats.set_ejected_endpoints(0);
+    }
+
+    /// For the admin interface.
+    pub(crate) fn status(&self, now: Instant) -> ClusterStatus {
+        let members = self.members.borrow();
+        let endpoint = |status: MemberStatus<EndpointId>| {
+            let state = members.get(status.key)?;
+            Some(EndpointStatus {
+                address: state.address,
+                health: status.health,
+                is_ejected: status.ejected_until.is_some(),
+                active_requests: u64::from(status.active),
+                latency: status.latency,
+                weight: state.source().endpoint().weight,
+            })
+        };
+        let endpoints = self.balancer.borrow().status(now).filter_map(endpoint).collect();
+        ClusterStatus { name: self.config.name.clone(), endpoints }
     }
 
     pub(crate) fn stats(&self) -> &ClusterStats {

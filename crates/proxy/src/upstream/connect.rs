@@ -82,9 +82,8 @@ pub(super) async fn connect(
             }
         }
     };
-    let result = tokio::time::timeout(after, connecting)
-        .await
-        .unwrap_or(Err(ConnectError::Timeout { endpoint, after }));
+    let result =
+        tokio::time::timeout(after, connecting).await.unwrap_or(Err(ConnectError::Timeout { endpoint, after }));
     if result.is_err() {
         cluster.stats().connection_failed();
     }

@@ -56,15 +56,6 @@ impl EndpointSource {
         Self { set, locality, index }
     }
 
-    pub(super) fn locality(&self) -> &leno_ir::LocalityEndpoints {
-        // In range, as below.
-        &self.set.localities[self.locality]
-    }
-
-    pub(super) fn locality_index(&self) -> usize {
-        self.locality
-    }
-
     /// The endpoint as the balancer takes it.
     pub(super) fn member(&self, id: EndpointId) -> Member<EndpointId> {
         let (locality, endpoint) = (&self.set.localities[self.locality], self.endpoint());

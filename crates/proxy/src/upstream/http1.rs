@@ -102,8 +102,13 @@ impl UpstreamCluster {
         };
         let open = OpenGuard::new(&endpoint.open);
         let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1).await?;
-        let connection =
-            Http1Connection { stream, idle_since: self.coarse_now(), requests: 0, _occupancy: self.occupy(permit), _open: open };
+        let connection = Http1Connection {
+            stream,
+            idle_since: self.coarse_now(),
+            requests: 0,
+            _occupancy: self.occupy(permit),
+            _open: open,
+        };
         Ok(lease(connection, false))
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Plan, Worker};
+use crate::admin::ClusterStatus;
 use crate::listener::{ActiveListener, Binding};
 use crate::proxy::{BindKey, NewSockets, Rejection, ResourceType};
 use crate::upstream::UpstreamCluster;
@@ -89,7 +90,6 @@ impl Worker {
             for binding in &bindings {
                 binding.closed().await;
             }
-            self.drain.start();
             self.connections.join().await;
         };
         tokio::time::timeout(deadline, finishing).await.is_ok()
@@ -104,6 +104,11 @@ impl Worker {
         for cluster in clusters {
             cluster.tick(now);
         }
+    }
+
+    pub(super) fn status(&self) -> Vec<ClusterStatus> {
+        let now = self.now();
+        self.clusters.borrow().values().map(|cluster| cluster.status(now)).collect()
     }
 
     /// Closes every idle upstream connection.

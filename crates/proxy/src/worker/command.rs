@@ -4,6 +4,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Plan;
+use crate::admin::ClusterStatus;
 use crate::proxy::{NewSockets, Rejection};
 
 /// What the proxy tells a worker. The channel holds few: the proxy waits for each answer.
@@ -19,5 +20,9 @@ pub(crate) enum Command {
     Drain {
         deadline: Duration,
         done: oneshot::Sender<bool>,
+    },
+    /// How the endpoints are doing here.
+    Status {
+        done: oneshot::Sender<Vec<ClusterStatus>>,
     },
 }

@@ -29,8 +29,11 @@ impl Plan {
             (name.clone(), kept.unwrap_or_else(|| Arc::new(CompiledRoutes::new(table.clone()))))
         };
         let routes = config.route_tables.iter().map(route_table).collect();
-        let limits =
-            config.clusters.keys().map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default())).collect();
+        let limits = config
+            .clusters
+            .keys()
+            .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
+            .collect();
         Self { config, routes, limits }
     }
 

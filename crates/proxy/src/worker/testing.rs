@@ -5,7 +5,7 @@ use std::time::Duration;
 use leno_identity::{Identity, Svid};
 use leno_ir::Config;
 use leno_telemetry::Registry;
-use rcgen::{CertificateParams, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 
 use super::{Plan, Worker, WorkerSeed};
 use crate::access_log::AccessLogs;
@@ -20,7 +20,7 @@ impl Worker {
             index: 0,
             access_logs: AccessLogs::new(stats.access_log_dropped()),
             stats: stats.worker(),
-            identity: Identity::from_svid(self_signed()),
+            identity: Identity::from_svid(svid()),
             handshake_timeout: Duration::from_secs(5),
             random: 1,
         };
@@ -36,11 +36,16 @@ impl Worker {
     }
 }
 
-fn self_signed() -> Svid {
+fn svid() -> Svid {
+    let root_key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&root_key).expect("a root").pem();
+    let issuer = Issuer::new(params, root_key);
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     let id = "spiffe://cluster.local/ns/default/sa/web".try_into().expect("ASCII");
     params.subject_alt_names.push(SanType::URI(id));
-    let certificate = params.self_signed(&key).expect("a certificate").pem();
-    Svid::from_pem(&certificate, &key.serialize_pem(), &certificate).expect("an SVID")
+    let leaf = params.signed_by(&key, &issuer).expect("a certificate").pem();
+    Svid::from_pem(&leaf, &key.serialize_pem(), &root).expect("an SVID")
 }

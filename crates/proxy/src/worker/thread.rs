@@ -42,11 +42,15 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
                 let _ = done.send(worker.drain(deadline).await);
                 break;
             }
+            Command::Status { done } => {
+                let _ = done.send(worker.status());
+            }
         }
     }
     worker.connections().stop().await;
     worker.tasks().stop().await;
     worker.retire();
+    worker.access_logs().flush();
 }
 
 async fn tick(worker: Rc<Worker>) {

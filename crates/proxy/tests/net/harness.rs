@@ -8,11 +8,11 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_ir::{
     Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
-    FilterChainMatch, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints, NetworkFilter, PeerValidation,
-    ROOTS_SECRET, RouteSource, RouteTable, StringMatch, TcpProxy, TransportProtocol, UpstreamTls, WeightedCluster,
-    WorkloadLabels,
+    FilterChainMatch, Forward, HeaderOps, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints,
+    NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
+    TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
 };
-use leno_proxy::{Proxy, ProxyConfig, ProxyHandle};
+use leno_proxy::{Block, DnsConfig, Proxy, ProxyConfig, ProxyHandle};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +31,22 @@ impl Harness {
     }
 
     pub(crate) fn with_identity(identity: Identity) -> Self {
-        let config = ProxyConfig { workers: NonZeroUsize::new(2), ..ProxyConfig::default() };
+        Self::with(ProxyConfig { workers: NonZeroUsize::new(2), ..ProxyConfig::default() }, identity)
+    }
+
+    /// With one worker, so that every connection meets the same pools.
+    pub(crate) fn single() -> Self {
+        let config = ProxyConfig { workers: NonZeroUsize::new(1), ..ProxyConfig::default() };
+        Self::with(config, Authority::new().identity("test"))
+    }
+
+    /// Answering names in a block, for a workload in namespace `shop`.
+    pub(crate) fn with_dns(block: Block) -> Self {
+        let dns = Some(DnsConfig { block, namespace: "shop".to_owned(), upstream: None });
+        Self::with(ProxyConfig { dns, ..ProxyConfig::default() }, Authority::new().identity("test"))
+    }
+
+    fn with(config: ProxyConfig, identity: Identity) -> Self {
         let proxy = Proxy::start(config, identity, Registry::new(), Readiness::default()).expect("starts");
         Self { proxy }
     }
@@ -88,6 +103,21 @@ impl Upstream {
         .await
     }
 
+    /// Answers every request with `body`.
+    pub(crate) async fn http(body: &'static str) -> Self {
+        Self::start(move |mut stream| async move {
+            let mut bytes = Vec::new();
+            while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+                if bytes.ends_with(b"\r\n\r\n") {
+                    bytes.clear();
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(answer.as_bytes()).await.expect("proxy reads");
+                }
+            }
+        })
+        .await
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -110,7 +140,12 @@ pub(crate) fn config(
 ) -> Config {
     let listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener)));
     let clusters = clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster)));
-    Config { listeners: listeners.collect(), clusters: clusters.collect(), route_tables: BTreeMap::new(), endpoints: BTreeMap::new() }
+    Config {
+        listeners: listeners.collect(),
+        clusters: clusters.collect(),
+        route_tables: BTreeMap::new(),
+        endpoints: BTreeMap::new(),
+    }
 }
 
 pub(crate) fn cluster<const N: usize>(name: &str, addresses: [SocketAddr; N]) -> Cluster {
@@ -144,29 +179,51 @@ pub(crate) fn tcp_listener(name: &str, cluster: &str) -> Listener {
     }
 }
 
+/// Everything to one cluster.
+pub(crate) fn http_listener(name: &str, cluster: &str) -> Listener {
+    Listener { filter_chains: vec![http_chain(cluster)], ..tcp_listener(name, cluster) }
+}
+
 /// HTTP or TCP, by what the client says first.
 pub(crate) fn detecting_listener(name: &str, http: &str, tcp: &str) -> Listener {
-    let table = RouteTable { name: http.to_owned(), virtual_hosts: Vec::new() };
-    let manager = HttpConnectionManager::new(http, RouteSource::Inline(Arc::new(table)));
-    let protocols = ["http/1.0", "http/1.1", "h2c"].map(str::to_owned).to_vec();
-    let http = FilterChain {
-        name: "http".to_owned(),
-        matches: FilterChainMatch { application_protocols: protocols, ..FilterChainMatch::default() },
-        tls: None,
-        filter: NetworkFilter::Http(Box::new(manager)),
-    };
+    let mut chain = http_chain(http);
+    chain.matches.application_protocols = ["http/1.0", "http/1.1", "h2c"].map(str::to_owned).to_vec();
     Listener {
         inspect_http: true,
-        filter_chains: vec![http],
+        filter_chains: vec![chain],
         default_filter_chain: Some(tcp_chain(tcp)),
         ..tcp_listener(name, tcp)
+    }
+}
+
+fn http_chain(cluster: &str) -> FilterChain {
+    let route = Route {
+        name: "all".to_owned(),
+        matches: RouteMatch::any(),
+        action: RouteAction::Forward(Box::new(Forward::to(cluster))),
+        request_headers: HeaderOps::default(),
+        response_headers: HeaderOps::default(),
+    };
+    let host = VirtualHost {
+        name: "any".to_owned(),
+        domains: vec!["*".to_owned()],
+        routes: vec![route],
+        ..VirtualHost::default()
+    };
+    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host] };
+    let manager = HttpConnectionManager::new(cluster, RouteSource::Inline(Arc::new(table)));
+    FilterChain {
+        name: "http".to_owned(),
+        matches: FilterChainMatch::default(),
+        tls: None,
+        filter: NetworkFilter::Http(Box::new(manager)),
     }
 }
 
 /// Strict mutual TLS in front of what the listener does.
 pub(crate) fn with_server_tls(mut listener: Listener) -> Listener {
     let validation = PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: Vec::new() };
-    for chain in &mut listener.filter_chains {
+    for chain in listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain) {
         chain.matches.transport_protocol = Some(TransportProtocol::Tls);
         chain.tls = Some(DownstreamTls {
             certificate: IDENTITY_SECRET.to_owned(),

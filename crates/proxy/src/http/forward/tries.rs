@@ -57,7 +57,7 @@ impl Forwarder<'_, '_> {
     ) -> Result<(), Failure> {
         let cluster = self.context.worker.cluster(&chosen.name).ok_or(Failure::NoCluster)?;
         self.exchange.cluster = Some(cluster.config.clone());
-        let _admitted = cluster.admit().map_err(Failure::Overflow)?;
+        let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
         self.start_deadlines(forward);
         let policy = forward.retry.as_ref().filter(|policy| policy.attempts > 0);
         let keeps_body =

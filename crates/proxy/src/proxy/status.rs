@@ -1,0 +1,75 @@
+use std::collections::BTreeMap;
+
+use leno_runtime::Readiness;
+use leno_telemetry::Registry;
+use tokio::sync::oneshot;
+
+use super::ProxyHandle;
+use crate::admin::{Admin, AdminHooks, ClusterStatus, EndpointStatus};
+use crate::worker::Command;
+
+type OnLeave = Box<dyn Fn() + Send + Sync>;
+
+/// The admin interface of the proxy; `on_leave` is what `/drain_listeners` does.
+pub(super) fn admin(proxy: &ProxyHandle, registry: Registry, readiness: Readiness, on_leave: Option<OnLeave>) -> Admin {
+    let (of_config, of_clusters, of_listeners, of_quit) = (proxy.clone(), proxy.clone(), proxy.clone(), proxy.clone());
+    let hooks = AdminHooks {
+        clusters: Some(Box::new(move || {
+            let proxy = of_clusters.clone();
+            Box::pin(async move { proxy.clusters().await })
+        })),
+        listeners: Some(Box::new(move || {
+            let proxy = of_listeners.clone();
+            Box::pin(async move { proxy.listeners().await })
+        })),
+        quit: Some(Box::new(move || of_quit.inner.quit.notify_one())),
+        drain: on_leave,
+        ..AdminHooks::default()
+    };
+    Admin::new(registry, readiness, Box::new(move || of_config.config())).with_hooks(hooks)
+}
+
+impl ProxyHandle {
+    /// Every listener that runs and where it is reached.
+    pub async fn listeners(&self) -> Vec<(String, std::net::SocketAddr)> {
+        let state = self.inner.state.lock().await;
+        let listeners = state.plan.config.listeners.iter();
+        listeners.filter_map(|(name, listener)| Some((name.clone(), state.sockets.address(listener)?))).collect()
+    }
+
+    async fn clusters(&self) -> Vec<ClusterStatus> {
+        let mut answers = Vec::with_capacity(self.inner.workers.len());
+        for worker in &self.inner.workers {
+            let (done, answer) = oneshot::channel();
+            if worker.commands.send(Command::Status { done }).await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        let mut merged = Vec::new();
+        for answer in answers {
+            merged.extend(answer.await.unwrap_or_default());
+        }
+        merge(merged)
+    }
+}
+
+/// One status per cluster and address: requests added up, the worst of what workers think.
+fn merge(statuses: Vec<ClusterStatus>) -> Vec<ClusterStatus> {
+    let mut clusters: BTreeMap<String, BTreeMap<std::net::SocketAddr, EndpointStatus>> = BTreeMap::new();
+    for status in statuses {
+        let endpoints = clusters.entry(status.name).or_default();
+        for endpoint in status.endpoints {
+            endpoints
+                .entry(endpoint.address)
+                .and_modify(|known| {
+                    known.active_requests += endpoint.active_requests;
+                    known.is_ejected |= endpoint.is_ejected;
+                    known.latency = known.latency.max(endpoint.latency);
+                })
+                .or_insert(endpoint);
+        }
+    }
+    let status =
+        |(name, endpoints): (_, BTreeMap<_, _>)| ClusterStatus { name, endpoints: endpoints.into_values().collect() };
+    clusters.into_iter().map(status).collect()
+}
