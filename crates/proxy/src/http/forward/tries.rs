@@ -178,6 +178,7 @@ impl Forwarder<'_, '_> {
         let pick = tries.cluster.pick(&self.context.worker, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
+        self.exchange.workload = self.context.worker.stats.workload(&pick.endpoint().workload);
         let mut peer = match self.connect(&tries.cluster, &pick).await {
             Ok(peer) => peer,
             Err(failure) => return Err(Miss { failure, pick: Some(pick), was_stale: false }),
