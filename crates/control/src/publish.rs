@@ -1,6 +1,7 @@
 //! From what changed to what each node gets. One task does it, one round at a time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,12 +88,14 @@ fn gather(files: &Resources, stored: &[Arc<Resource>], state: &State) -> (Resour
         }
     }
     for resource in state.registrations.resources() {
-        let key = resource.key();
-        if all.contains_key(&key) {
-            let message = "a workload of this name has registered, but an object of this name exists already";
-            problems.push(Problem::error(&key, "", "name_taken", message));
-        } else {
-            all.insert(key, unplaced(resource));
+        match all.entry(resource.key()) {
+            Entry::Occupied(taken) => {
+                let message = "a workload of this name has registered, but an object of this name exists already";
+                problems.push(Problem::error(taken.key(), "", "name_taken", message));
+            }
+            Entry::Vacant(free) => {
+                free.insert(unplaced(resource));
+            }
         }
     }
     (all, problems)

@@ -137,9 +137,11 @@ impl Registrations {
 }
 
 fn entry_of(node: &Node) -> Resource {
-    let mut entry = WorkloadEntry::default();
-    entry.api_version = "networking.istio.io/v1".to_owned();
-    entry.kind = "WorkloadEntry".to_owned();
+    let mut entry = WorkloadEntry {
+        api_version: "networking.istio.io/v1".to_owned(),
+        kind: "WorkloadEntry".to_owned(),
+        ..WorkloadEntry::default()
+    };
     entry.metadata.name.clone_from(&node.workload);
     entry.metadata.namespace = Some(node.namespace.clone());
     let annotations = &mut entry.metadata.annotations;

@@ -87,7 +87,12 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<i32> {
     let scratch = tempfile::Builder::new().prefix("leno-demo-").tempdir().context("making the demo's directory")?;
     let directory = args.data.clone().unwrap_or_else(|| scratch.path().to_owned());
     std::fs::create_dir_all(directory.join("logs")).with_context(|| format!("making {}", directory.display()))?;
-    let mut mesh = Mesh { directory, inbox: ReadyInbox::bind(scratch.path().join("ready"))?, children: Vec::new(), inputs: Vec::new() };
+    let mut mesh = Mesh {
+        directory,
+        inbox: ReadyInbox::bind(scratch.path().join("ready"))?,
+        children: Vec::new(),
+        inputs: Vec::new(),
+    };
 
     let outcome = tokio::select! {
         outcome = watch(&args, &mut mesh) => outcome,
@@ -271,7 +276,8 @@ impl Mesh {
         leno_runtime::sys::die_with_parent(&mut command);
         let mut command = Command::from(command);
         // `--exit-with-parent` watches standard input.
-        let mut child = command.stdin(std::process::Stdio::piped()).spawn().with_context(|| format!("starting {name}"))?;
+        let mut child =
+            command.stdin(std::process::Stdio::piped()).spawn().with_context(|| format!("starting {name}"))?;
         // Waiting for a child closes its standard input, so it must not be found there.
         self.inputs.extend(child.stdin.take());
         self.children.push((name.to_owned(), child));

@@ -95,9 +95,9 @@ impl Service {
         let mut keys: Vec<_> = self.destination_rule_key().into_iter().collect();
         match &self.rules {
             Rules::Default => {}
-            Rules::HttpRoutes(routes) => keys.extend(
-                routes.iter().map(|route| key_of(leno_api::Kind::HttpRoute, &route.metadata)),
-            ),
+            Rules::HttpRoutes(routes) => {
+                keys.extend(routes.iter().map(|route| key_of(leno_api::Kind::HttpRoute, &route.metadata)))
+            }
             Rules::VirtualService(object) => keys.push(key_of(leno_api::Kind::VirtualService, &object.metadata)),
         }
         keys

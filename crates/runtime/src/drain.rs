@@ -49,6 +49,7 @@ impl DrainWatch {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the runtime of a test owns its tasks")]
 mod tests {
     use super::*;
 

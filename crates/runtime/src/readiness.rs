@@ -60,6 +60,7 @@ impl ReadyGuard {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the runtime of a test owns its tasks")]
 mod tests {
     use super::*;
 

@@ -19,6 +19,4 @@ mod source;
 mod stream;
 
 pub use serve::{PeerAddr, XdsServer};
-pub use source::{
-    ConfigSource, Outcome, Refusal, SecretText, Secrets, Session, SessionGuard, StatusReport, StreamEnd,
-};
+pub use source::{ConfigSource, Outcome, Refusal, SecretText, Secrets, Session, SessionGuard, StatusReport, StreamEnd};

@@ -54,7 +54,7 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
 fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
     ProtoRoute {
         name: route.name.clone(),
-        r#match: Some(encode_match(&route.matches)),
+        r#match: Some(encode_match(&route.matches, flavor)),
         action: Some(match &route.action {
             RouteAction::Direct(direct) => route::Action::DirectResponse(encode_direct(direct)),
             // A sum of zero would make Envoy and gRPC refuse the whole table.
@@ -76,10 +76,13 @@ fn takes_nothing(forward: &Forward) -> bool {
     forward.clusters.iter().all(|cluster| cluster.weight == 0)
 }
 
-fn encode_match(matches: &RouteMatch) -> ProtoRouteMatch {
+fn encode_match(matches: &RouteMatch, flavor: Flavor) -> ProtoRouteMatch {
     use route_match::PathSpecifier;
     let (path, ignore_case) = match &matches.path {
         PathMatch::Exact { text, ignore_case } => (PathSpecifier::Path(text.clone()), *ignore_case),
+        PathMatch::PathSeparatedPrefix { text, ignore_case } if flavor == Flavor::Grpc => {
+            (PathSpecifier::SafeRegex(matching::regex(&whole_segments(text, *ignore_case))), false)
+        }
         PathMatch::PathSeparatedPrefix { text, ignore_case } => {
             (PathSpecifier::PathSeparatedPrefix(text.clone()), *ignore_case)
         }
@@ -95,6 +98,18 @@ fn encode_match(matches: &RouteMatch) -> ProtoRouteMatch {
         runtime_fraction: matches.fraction.map(runtime_fraction),
         ..ProtoRouteMatch::default()
     }
+}
+
+/// gRPC refuses a table with `path_separated_prefix` (A28), but its regular expressions match whole paths.
+fn whole_segments(prefix: &str, ignore_case: bool) -> String {
+    let mut pattern = String::from(if ignore_case { "(?i)" } else { "" });
+    for letter in prefix.chars() {
+        if letter.is_ascii_punctuation() {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern + "(/.*)?"
 }
 
 fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractionalPercent {
@@ -162,7 +177,12 @@ fn encode_forward(forward: &Forward, flavor: Flavor) -> ProtoRouteAction {
     let mut action = ProtoRouteAction {
         timeout: duration_or_off(forward.timeout),
         idle_timeout: forward.idle_timeout.and_then(duration),
-        retry_policy: forward.retry.as_ref().map(|retry| policy::encode_retry(retry, flavor)),
+        // gRPC refuses a policy of no attempts (A44).
+        retry_policy: forward
+            .retry
+            .as_ref()
+            .filter(|retry| flavor != Flavor::Grpc || retry.attempts > 0)
+            .map(|retry| policy::encode_retry(retry, flavor)),
         host_rewrite_specifier: forward
             .host_rewrite
             .clone()
