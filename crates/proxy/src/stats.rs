@@ -6,7 +6,7 @@
 //!             `max_series` label sets, what exceeds them is counted under the label values `other`
 //! Cost        per exchange: look-ups of three small ids and one of the series, then relaxed stores; a lock is taken by the
 //!             worker only for a label set it has not met, and by a scrape
-//! Source      Istio standard metrics v1.24, https://istio.io/latest/docs/reference/config/metrics/
+//! Source      Istio standard metrics v1.24 (docs: reference/config/metrics)
 
 mod cells;
 mod cluster;
