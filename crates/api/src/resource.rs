@@ -99,6 +99,18 @@ impl Resource {
         }
     }
 
+    /// Forgets the state that somebody wrote with the wish.
+    pub fn clear_status(&mut self) {
+        match self {
+            Self::DestinationRule(object) => object.status = None,
+            Self::HttpRoute(object) => object.status = None,
+            Self::Service(object) => object.status = None,
+            Self::VirtualService(object) => object.status = None,
+            Self::WorkloadEntry(object) => object.status = None,
+            Self::WorkloadGroup(object) => object.status = None,
+        }
+    }
+
     /// Reads one object with the same checks as [`parse`](crate::parse()).
     ///
     /// # Errors

@@ -2,10 +2,14 @@
 //!
 //! Shape       directory -> n files -> n resources | n problems
 //! Order       of two files with one object the first by name wins; the other is a problem
-//! Cost        a change reads only files whose size or time differs; a full look every 10 s catches what events missed
+//! Errors      a file or directory that cannot be read keeps what it last said, and is a problem
+//! Cost        a change reads only files whose size, time or inode differs; a full look every 10 s catches what events
+//!             missed
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,8 +19,10 @@ use leno_runtime::Tasks;
 use notify::Watcher;
 use tokio::sync::{mpsc, watch};
 
-/// After the first event so long is waited for more: editors write in several steps.
+/// After an event so long is waited for more: editors write in several steps.
 const SETTLE: Duration = Duration::from_millis(20);
+/// Files are looked at after this many rounds even when events go on: somebody writes all the time.
+const SETTLE_ROUNDS: usize = 25;
 const RESCAN: Duration = Duration::from_secs(10);
 /// Larger files are refused: nobody writes such by hand, and they would stop the control plane for long.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
@@ -32,20 +38,31 @@ pub struct DirectoryContent {
 pub struct DirectorySource {
     directory: PathBuf,
     files: BTreeMap<PathBuf, File>,
+    /// Directories that could not be read at the last look.
+    unreadable: Vec<ParseProblem>,
 }
 
 #[derive(Debug)]
 struct File {
-    stamp: (u64, Option<SystemTime>),
+    stamp: Stamp,
     /// Of the last content without problems; of the first content, what was fine in it.
     resources: Vec<Located<Arc<Resource>>>,
     problems: Vec<ParseProblem>,
 }
 
+/// By what a changed file is told from an unchanged one.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    /// A rename over the file may keep size and time.
+    inode: u64,
+}
+
 impl DirectorySource {
     /// Reads `directory` now and, from then on, whenever it changes. Without the means to watch it is read every 10 s.
     pub fn start(directory: &Path, tasks: &Tasks) -> watch::Receiver<Arc<DirectoryContent>> {
-        let mut source = Self { directory: directory.to_owned(), files: BTreeMap::new() };
+        let mut source = Self { directory: directory.to_owned(), files: BTreeMap::new(), unreadable: Vec::new() };
         source.scan();
         let (sender, receiver) = watch::channel(Arc::new(source.content()));
         // One event in the queue is as good as many: each makes us look at everything.
@@ -62,28 +79,31 @@ impl DirectorySource {
         loop {
             let event = tokio::time::timeout(RESCAN, changed.recv()).await;
             if let Ok(Some(())) = event {
-                tokio::time::sleep(SETTLE).await;
-                // Events of the meantime are covered by the scan that follows.
-                while changed.try_recv().is_ok() {}
+                settle(&mut changed).await;
             }
             if self.scan() {
-                let content = self.content();
-                for problem in &content.problems {
+                let content = Arc::new(self.content());
+                let known = sender.send_replace(content.clone());
+                for problem in content.problems.iter().filter(|problem| !known.problems.contains(problem)) {
                     tracing::warn!(%problem, "a resource file has a problem; what it last said stays");
                 }
-                sender.send_replace(Arc::new(content));
             }
         }
     }
 
     /// Reads what differs; `true` when something did.
     fn scan(&mut self) -> bool {
-        let mut found = Vec::new();
-        let mut problems = Vec::new();
-        collect(&self.directory, &mut found, &mut problems);
-        let before = self.files.len();
-        self.files.retain(|path, _| found.iter().any(|(there, _)| there == path));
-        let mut changed = self.files.len() != before;
+        let mut found = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        collect(&self.directory, &self.directory, &mut found, &mut unreadable);
+        let files = self.files.len();
+        self.files.retain(|path, _| {
+            let kept = |(at, _): &(PathBuf, ParseProblem)| path.starts_with(at);
+            found.contains_key(path) || unreadable.iter().any(kept)
+        });
+        let unreadable: Vec<_> = unreadable.into_iter().map(|(_, problem)| problem).collect();
+        let mut changed = self.files.len() != files || self.unreadable != unreadable;
+        self.unreadable = unreadable;
         for (path, stamp) in found {
             if self.files.get(&path).is_some_and(|file| file.stamp == stamp) {
                 continue;
@@ -95,7 +115,7 @@ impl DirectorySource {
         changed
     }
 
-    fn read(&self, path: &Path, stamp: (u64, Option<SystemTime>), last: Option<File>) -> File {
+    fn read(&self, path: &Path, stamp: Stamp, last: Option<File>) -> File {
         let name = path.strip_prefix(&self.directory).unwrap_or(path).display().to_string();
         let kept = last.map(|file| file.resources);
         let broken = |message: String| File {
@@ -103,7 +123,7 @@ impl DirectorySource {
             resources: kept.clone().unwrap_or_default(),
             problems: vec![problem(&name, message)],
         };
-        if stamp.0 > FILE_LIMIT_BYTES {
+        if stamp.bytes > FILE_LIMIT_BYTES {
             return broken(format!("the file is larger than {} MiB", FILE_LIMIT_BYTES >> 20));
         }
         let text = match fs::read_to_string(path) {
@@ -124,7 +144,7 @@ impl DirectorySource {
     }
 
     fn content(&self) -> DirectoryContent {
-        let mut content = DirectoryContent::default();
+        let mut content = DirectoryContent { problems: self.unreadable.clone(), ..DirectoryContent::default() };
         for file in self.files.values() {
             content.problems.extend(file.problems.iter().cloned());
             for located in &file.resources {
@@ -150,14 +170,32 @@ fn problem(source: &str, message: String) -> ParseProblem {
     ParseProblem { source: source.to_owned(), line: 0, column: 0, object: String::new(), field: String::new(), message }
 }
 
-type Found = (PathBuf, (u64, Option<SystemTime>));
+/// Until nothing happens for a moment.
+async fn settle(changed: &mut mpsc::Receiver<()>) {
+    for _ in 0..SETTLE_ROUNDS {
+        tokio::time::sleep(SETTLE).await;
+        // What came meanwhile is covered by the look that follows.
+        if changed.try_recv().is_err() {
+            return;
+        }
+    }
+}
 
-/// Files by name, hidden ones left out (editors keep their swap files there).
-fn collect(directory: &Path, found: &mut Vec<Found>, problems: &mut Vec<String>) {
+/// Files by name, hidden ones left out (editors keep their swap files there), and the directories that cannot be read.
+fn collect(
+    directory: &Path,
+    root: &Path,
+    found: &mut BTreeMap<PathBuf, Stamp>,
+    unreadable: &mut Vec<(PathBuf, ParseProblem)>,
+) {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
+        // Removed while we looked, with all its files. The root itself is missed, though: what it last said stays.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && directory != root => return,
         Err(error) => {
-            problems.push(format!("{}: {error}", directory.display()));
+            let name = directory.strip_prefix(root).unwrap_or(directory).display().to_string();
+            let message = format!("the directory {} cannot be read: {error}", directory.display());
+            unreadable.push((directory.to_owned(), problem(&name, message)));
             return;
         }
     };
@@ -168,12 +206,12 @@ fn collect(directory: &Path, found: &mut Vec<Found>, problems: &mut Vec<String>)
         }
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_dir() {
-            collect(&path, found, problems);
+            collect(&path, root, found, unreadable);
         } else if matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json")) {
-            found.push((path, (metadata.len(), metadata.modified().ok())));
+            let stamp = Stamp { bytes: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() };
+            found.insert(path, stamp);
         }
     }
-    found.sort();
 }
 
 fn watch_directory(directory: &Path, events: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {

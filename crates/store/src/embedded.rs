@@ -1,3 +1,10 @@
+//! The store in one file: resources with a revision, and what the control plane itself remembers.
+//!
+//! Invariants  what `put` and `delete` have answered is on disk and survives a kill; memory and disk say the same
+//! Errors      a disk that is full or read-only: `StoreError::Write`, nothing changed, reads go on; tried anew each time
+//! Cost        one fsync per write, one writer at a time; reads are of memory and never wait for the disk
+//! Source      redb 4: copy-on-write B-trees, two-slot commit
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,12 +22,21 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const REVISION: &str = "revision";
 
 /// Resources and control state in one file, with an in-memory copy for readers.
-#[derive(Debug)]
 pub struct EmbeddedStore {
     path: PathBuf,
-    database: Database,
+    opener: Opener,
+    /// `None` after a failure, until the next use opens the file again. Held while a write is under way: one writer.
+    database: Mutex<Option<Database>>,
     resources: Mutex<BTreeMap<ResourceKey, Arc<Resource>>>,
     revision: watch::Sender<u64>,
+}
+
+type Opener = Box<dyn Fn(&Path) -> Result<Database, redb::Error> + Send + Sync>;
+
+impl std::fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedStore").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// What became of an object that was put.
@@ -37,20 +53,19 @@ impl EmbeddedStore {
     /// # Errors
     /// When the file cannot be opened or made, is locked by another process, or is no store.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let fail = |source: redb::Error| StoreError::Open { path: path.to_owned(), source };
-        let database = Database::create(path).map_err(|error| fail(error.into()))?;
         private(path)?;
-        let write = database.begin_write().map_err(|error| fail(error.into()))?;
-        // Opening a table in a write transaction makes it.
-        for table in [RESOURCES, STATE] {
-            write.open_table(table).map_err(|error| fail(error.into()))?;
-        }
-        write.open_table(META).map_err(|error| fail(error.into()))?;
-        write.commit().map_err(|error| fail(error.into()))?;
+        Self::open_with(path, Box::new(|path| Ok(Database::create(path)?)))
+    }
+
+    fn open_with(path: &Path, opener: Opener) -> Result<Self, StoreError> {
+        let fail = |source: redb::Error| StoreError::Open { path: path.to_owned(), source };
+        let database = opener(path).map_err(fail)?;
+        make_tables(&database).map_err(fail)?;
         let (resources, revision) = load(&database, path)?;
         Ok(Self {
             path: path.to_owned(),
-            database,
+            opener,
+            database: Mutex::new(Some(database)),
             resources: Mutex::new(resources),
             revision: watch::Sender::new(revision),
         })
@@ -78,35 +93,55 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// `Conflict` when the version is another; otherwise when the disk does not take it. Nothing has changed then.
-    pub fn put(&self, mut resource: Resource, now: SystemTime) -> Result<Written, StoreError> {
+    pub fn put(&self, resource: Resource, now: SystemTime) -> Result<Written, StoreError> {
+        let mut database = self.database();
+        let (mut resource, outcome) = self.compare(resource, now)?;
+        if outcome == Written::Unchanged {
+            return Ok(outcome);
+        }
         let key = resource.key();
-        let mut resources = self.lock();
-        let before = resources.get(&key);
-        let stored_version = before.and_then(|before| before.metadata().resource_version.clone());
-        let wanted = resource.metadata().resource_version.clone();
-        if wanted.is_some() && wanted != stored_version {
-            return Err(StoreError::Conflict { key, stored: stored_version.unwrap_or_else(|| "none".to_owned()) });
-        }
-        let created = before.and_then(|before| before.metadata().creation_timestamp.clone());
-        let metadata = resource.metadata_mut();
-        metadata.namespace.get_or_insert_with(|| leno_api::DEFAULT_NAMESPACE.to_owned());
-        metadata.creation_timestamp = Some(created.unwrap_or_else(|| timestamp(now)));
-        metadata.resource_version = stored_version;
-        if before.is_some_and(|before| **before == resource) {
-            return Ok(Written::Unchanged);
-        }
-        let outcome = if before.is_some() { Written::Configured } else { Written::Created };
         let revision = self.revision() + 1;
         resource.metadata_mut().resource_version = Some(revision.to_string());
         let text = serde_json::to_vec(&resource).map_err(|source| StoreError::Encode { key: key.clone(), source })?;
-        self.write(|transaction| {
+        self.write(&mut database, |transaction| {
             transaction.open_table(RESOURCES)?.insert(path_of(&key).as_str(), text.as_slice())?;
             transaction.open_table(META)?.insert(REVISION, revision)?;
             Ok(())
         })?;
-        resources.insert(key, Arc::new(resource));
+        self.lock().insert(key, Arc::new(resource));
         self.revision.send_replace(revision);
         Ok(outcome)
+    }
+
+    /// What [`EmbeddedStore::put`] would do, as far as the disk does not matter.
+    ///
+    /// # Errors
+    /// `Conflict`, as there.
+    pub fn preview(&self, resource: &Resource, now: SystemTime) -> Result<Written, StoreError> {
+        self.compare(resource.clone(), now).map(|(_, outcome)| outcome)
+    }
+
+    /// The object as it would be stored, but for its new version.
+    fn compare(&self, mut resource: Resource, now: SystemTime) -> Result<(Resource, Written), StoreError> {
+        let key = resource.key();
+        let before = self.read(&key);
+        let stored_version = before.as_ref().and_then(|before| before.metadata().resource_version.clone());
+        let wanted = resource.metadata().resource_version.clone();
+        if wanted.is_some() && wanted != stored_version {
+            return Err(StoreError::Conflict { key, stored: stored_version.unwrap_or_else(|| "none".to_owned()) });
+        }
+        let created = before.as_ref().and_then(|before| before.metadata().creation_timestamp.clone());
+        resource.clear_status();
+        let metadata = resource.metadata_mut();
+        metadata.namespace.get_or_insert_with(|| leno_api::DEFAULT_NAMESPACE.to_owned());
+        metadata.creation_timestamp = Some(created.unwrap_or_else(|| timestamp(now)));
+        metadata.resource_version = stored_version;
+        let outcome = match before {
+            None => Written::Created,
+            Some(before) if *before == resource => Written::Unchanged,
+            Some(_) => Written::Configured,
+        };
+        Ok((resource, outcome))
     }
 
     /// Removes an object; `false` when there was none.
@@ -114,17 +149,17 @@ impl EmbeddedStore {
     /// # Errors
     /// When the disk does not take it; the object is still there then.
     pub fn delete(&self, key: &ResourceKey) -> Result<bool, StoreError> {
-        let mut resources = self.lock();
-        if !resources.contains_key(key) {
+        let mut database = self.database();
+        if self.read(key).is_none() {
             return Ok(false);
         }
         let revision = self.revision() + 1;
-        self.write(|transaction| {
+        self.write(&mut database, |transaction| {
             transaction.open_table(RESOURCES)?.remove(path_of(key).as_str())?;
             transaction.open_table(META)?.insert(REVISION, revision)?;
             Ok(())
         })?;
-        resources.remove(key);
+        self.lock().remove(key);
         self.revision.send_replace(revision);
         Ok(true)
     }
@@ -134,7 +169,7 @@ impl EmbeddedStore {
     /// # Errors
     /// When the disk does not take it.
     pub fn put_state(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.write(|transaction| {
+        self.write(&mut self.database(), |transaction| {
             transaction.open_table(STATE)?.insert(key, value)?;
             Ok(())
         })
@@ -143,7 +178,7 @@ impl EmbeddedStore {
     /// # Errors
     /// When the disk does not take it.
     pub fn delete_state(&self, key: &str) -> Result<(), StoreError> {
-        self.write(|transaction| {
+        self.write(&mut self.database(), |transaction| {
             transaction.open_table(STATE)?.remove(key)?;
             Ok(())
         })
@@ -154,8 +189,8 @@ impl EmbeddedStore {
     /// # Errors
     /// When the file cannot be read.
     pub fn states(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let read = || -> Result<_, redb::Error> {
-            let table = self.database.begin_read()?.open_table(STATE)?;
+        let read = |database: &Database| -> Result<_, redb::Error> {
+            let table = database.begin_read()?.open_table(STATE)?;
             let mut values = Vec::new();
             for entry in table.range(prefix..)? {
                 let (key, value) = entry?;
@@ -166,21 +201,74 @@ impl EmbeddedStore {
             }
             Ok(values)
         };
-        read().map_err(|source| StoreError::Read { path: self.path.clone(), source })
+        self.attempt(&mut self.database(), read).map_err(|source| StoreError::Read { path: self.path.clone(), source })
     }
 
-    fn write(&self, work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>) -> Result<(), StoreError> {
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+    fn write(
+        &self,
+        database: &mut Option<Database>,
+        work: impl Fn(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        let write = |database: &Database| {
+            let transaction = database.begin_write()?;
             work(&transaction)?;
             Ok(transaction.commit()?)
         };
-        write().map_err(|source| StoreError::Write { path: self.path.clone(), source })
+        self.attempt(database, write).map_err(|source| StoreError::Write { path: self.path.clone(), source })
+    }
+
+    /// After a failed read or write of the file the library refuses everything until the file is opened again: when there
+    /// is space on the disk once more, the next attempt succeeds.
+    fn attempt<T>(
+        &self,
+        database: &mut Option<Database>,
+        work: impl Fn(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        if let Some(open) = database.as_ref() {
+            match work(open) {
+                Err(redb::Error::PreviousIo) => {}
+                result => return result,
+            }
+        }
+        // The old handle holds the lock of the file.
+        drop(database.take());
+        let fresh = (self.opener)(&self.path)?;
+        self.reload(&fresh)?;
+        work(database.insert(fresh))
+    }
+
+    /// A write that was reported as failed may have reached the disk all the same.
+    fn reload(&self, database: &Database) -> Result<(), redb::Error> {
+        make_tables(database)?;
+        match load(database, &self.path) {
+            Ok((resources, revision)) if revision != self.revision() => {
+                *self.lock() = resources;
+                self.revision.send_replace(revision);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(StoreError::Read { source, .. }) => Err(source),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn database(&self) -> MutexGuard<'_, Option<Database>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ResourceKey, Arc<Resource>>> {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opening a table in a write transaction makes it.
+fn make_tables(database: &Database) -> Result<(), redb::Error> {
+    let write = database.begin_write()?;
+    for table in [RESOURCES, STATE] {
+        write.open_table(table)?;
+    }
+    write.open_table(META)?;
+    Ok(write.commit()?)
 }
 
 type Loaded = (BTreeMap<ResourceKey, Arc<Resource>>, u64);
@@ -214,9 +302,16 @@ fn path_of(key: &ResourceKey) -> String {
 
 /// Only the owner may read what people have written: it may hold addresses and policies.
 fn private(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|source| StoreError::Open { path: path.to_owned(), source: redb::Error::Io(source) })
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let done = match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        }
+        Err(error) => Err(error),
+    };
+    done.map_err(|source| StoreError::Open { path: path.to_owned(), source: redb::Error::Io(source) })
 }
 
 /// RFC 3339 in UTC, to the second.

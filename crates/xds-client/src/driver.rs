@@ -139,7 +139,10 @@ impl Driver {
 
     fn take_response(&mut self, response: link::Response) {
         self.links.succeeded();
+        let (kind, resources, removed) =
+            (response.type_url.clone(), response.resources.len(), response.removed_resources.len());
         let (requests, rejections) = self.client.handle(response);
+        tracing::debug!(kind, resources, removed, asked = requests.len(), is_whole = self.is_whole(), "discovery response");
         self.log_rejections(&rejections);
         self.send(requests);
         if self.is_whole() {
@@ -172,6 +175,7 @@ impl Driver {
             self.must_emit = false;
         }
         let (reply, judgement) = oneshot::channel();
+        tracing::debug!(?origin, is_whole = self.is_whole(), "configuration for the proxy");
         let update = Update { config: Arc::new(config), origin, reply };
         // There is room: the last update was judged, so it was received. A closed channel shows as `Event::Stop`.
         if self.updates.try_send(update).is_ok() {

@@ -45,3 +45,56 @@ async fn of_two_files_with_one_object_the_first_wins_and_the_other_is_reported()
     assert!(content.problems[0].message.contains("already defined at a.yaml:1"), "{:?}", content.problems);
     tasks.stop().await;
 }
+
+#[tokio::test]
+async fn a_rename_over_a_file_is_seen_although_size_and_time_are_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.yaml");
+    fs::write(&path, GOOD).unwrap();
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let tasks = Tasks::new();
+    let mut content = DirectorySource::start(directory.path(), &tasks);
+    let draft = directory.path().join(".a.yaml.swp");
+    fs::write(&draft, GOOD.replace("name: a", "name: b")).unwrap();
+    fs::File::options().write(true).open(&draft).unwrap().set_modified(time).unwrap();
+    fs::rename(&draft, &path).unwrap();
+    let seen = next(&mut content, |content| content.resources.keys().any(|key| key.name == "b")).await;
+    assert_eq!(seen.resources.len(), 1);
+    tasks.stop().await;
+}
+
+#[tokio::test]
+async fn files_in_new_directories_are_found_and_go_with_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let tasks = Tasks::new();
+    let mut content = DirectorySource::start(directory.path(), &tasks);
+    let inner = directory.path().join("shop/routes");
+    fs::create_dir_all(&inner).unwrap();
+    fs::write(
+        inner.join("a.json"),
+        "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"a\"},\"spec\":{}}",
+    )
+    .unwrap();
+    fs::write(inner.join("notes.txt"), "no resource").unwrap();
+    let seen = next(&mut content, |content| !content.resources.is_empty()).await;
+    assert_eq!(&*seen.resources.values().next().unwrap().source, "shop/routes/a.json");
+    fs::remove_dir_all(directory.path().join("shop")).unwrap();
+    next(&mut content, |content| content.resources.is_empty()).await;
+    tasks.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_is_gone_keeps_what_it_last_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("resources");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("a.yaml"), GOOD).unwrap();
+    let tasks = Tasks::new();
+    let mut content = DirectorySource::start(&path, &tasks);
+    fs::rename(&path, directory.path().join("elsewhere")).unwrap();
+    let kept = next(&mut content, |content| !content.problems.is_empty()).await;
+    assert_eq!(kept.resources.len(), 1);
+    fs::rename(directory.path().join("elsewhere"), &path).unwrap();
+    next(&mut content, |content| content.problems.is_empty()).await;
+    tasks.stop().await;
+}

@@ -35,7 +35,8 @@ struct DeltaKind {
     resend: BTreeSet<String>,
     /// The first wildcard request is answered even when there is nothing to say.
     owes_answer: bool,
-    outstanding: Option<Outstanding>,
+    /// Oldest first. More than one only of [`Pacing::Atomic`], when the client asked for more before it answered.
+    outstanding: Vec<Outstanding>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +89,7 @@ impl DeltaServer {
             Phase::Add => state.push_adds(kind, nonce),
             Phase::Remove => state.push_removals(kind, nonce),
         };
-        let report = state.outstanding.as_ref().map(|outstanding| outstanding.sent(kind));
+        let report = state.outstanding.last().map(|outstanding| outstanding.sent(kind));
         Some((response, report))
     }
 
@@ -164,10 +165,9 @@ impl DeltaKind {
 
     fn handle_answer(&mut self, kind: ResourceKind, request: &DeltaDiscoveryRequest) -> Vec<Report> {
         // An empty nonce answers nothing; an older one was sent before our newest response arrived.
-        let Some(outstanding) = self.outstanding.take_if(|outstanding| outstanding.nonce == request.response_nonce)
-        else {
-            return Vec::new();
-        };
+        let answered = self.outstanding.iter().position(|outstanding| outstanding.nonce == request.response_nonce);
+        let Some(answered) = answered else { return Vec::new() };
+        let outstanding = self.outstanding.remove(answered);
         match &request.error_detail {
             None => outstanding.acked(kind),
             Some(error) => outstanding.rejected(kind, &error.message),
@@ -177,7 +177,8 @@ impl DeltaKind {
     fn readiness(&self) -> Readiness {
         let Some(subscription) = &self.subscription else { return Readiness::default() };
         let owes = self.owes_answer;
-        let mut ready = Readiness { outstanding: self.outstanding.is_some(), adds: owes, asked: owes, removals: false };
+        let mut ready =
+            Readiness { outstanding: !self.outstanding.is_empty(), adds: owes, asked: owes, removals: false };
         for name in &self.dirty {
             match self.step(subscription, name) {
                 Some(Step::Add | Step::TellAbsent) => {
@@ -230,7 +231,7 @@ impl DeltaKind {
                 None => {}
             }
         }
-        self.outstanding = Some(outstanding);
+        self.outstanding.push(outstanding);
         response
     }
 
@@ -248,7 +249,7 @@ impl DeltaKind {
             }
         }
         let removed = response.removed_resources.clone();
-        self.outstanding = Some(Outstanding { nonce, resources: Vec::new(), removed });
+        self.outstanding.push(Outstanding { nonce, resources: Vec::new(), removed });
         response
     }
 }

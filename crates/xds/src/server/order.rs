@@ -40,7 +40,8 @@ pub(super) fn next_push(of: impl Fn(ResourceKind) -> Readiness, pacing: Pacing) 
     for kind in ResourceKind::ALL {
         let refers = matches!(kind, ResourceKind::Listener | ResourceKind::RouteTable);
         let awaited = pacing == Pacing::Atomic && of(kind).asked;
-        if of(kind).adds && !of(kind).outstanding && (may_refer || awaited || !refers) {
+        // A client that waits for what it asked for will not answer before it has it.
+        if of(kind).adds && (awaited || (!of(kind).outstanding && (may_refer || !refers))) {
             return Some((kind, Phase::Add));
         }
     }

@@ -48,6 +48,21 @@ fn one_changed_endpoint_set_is_one_resource() {
 }
 
 #[test]
+fn what_an_atomic_client_asks_for_comes_although_it_owes_an_answer() {
+    let mut server = DeltaServer::new(Pacing::Atomic);
+    server.set(RouteTable, resource(RouteTable, "a", "1"));
+    server.handle(&subscribe(RouteTable, &["a"]));
+    let first = next(&mut server);
+    server.set(RouteTable, resource(RouteTable, "b", "1"));
+    server.handle(&subscribe(RouteTable, &["b"]));
+    let second = next(&mut server);
+    assert_eq!(names(&second), ["b"]);
+    // Both are answered, in any order.
+    assert_eq!(server.handle(&ack(&second)).len(), 1);
+    assert_eq!(server.handle(&ack(&first)).len(), 1);
+}
+
+#[test]
 fn changes_coalesce_while_a_response_is_unanswered() {
     let mut server = DeltaServer::new(Pacing::Atomic);
     server.set(Endpoints, resource(Endpoints, "a", "1"));
