@@ -21,8 +21,10 @@ use crate::tokens::Tokens;
 
 const ROOT_CERTIFICATE: &str = "root-cert.pem";
 const ROOT_KEY: &str = "root-key.pem";
-const INTERMEDIATE_CERTIFICATE: &str = "intermediate-cert.pem";
-const INTERMEDIATE_KEY: &str = "intermediate-key.pem";
+/// The root's certificate while its key is not on disk yet: what is left of a first start that was cut short.
+const ROOT_CERTIFICATE_DRAFT: &str = "root-cert.pem.draft";
+/// Certificate and key in one file, so that no crash leaves one without the other.
+const INTERMEDIATE: &str = "intermediate.pem";
 
 /// Certificates are valid from a little before they are made, for clocks that run late.
 pub(crate) const BACKDATE: Duration = Duration::from_secs(60);
@@ -87,18 +89,16 @@ impl Ca {
     pub fn open(directory: &Path, config: CaConfig, now: SystemTime) -> Result<Self, CaError> {
         let path = |name: &str| directory.join(name);
         files::private_directory(directory).map_err(|source| CaError::Write { path: directory.to_owned(), source })?;
+        finish_first_start(directory)?;
         let root_pem = match load(&path(ROOT_CERTIFICATE))? {
             Some(pem) => pem,
             None => make_root(directory, &config, now)?,
         };
         let root = certificate(&root_pem, &path(ROOT_CERTIFICATE))?;
         check_trust_domain(&root, &config.trust_domain, &path(ROOT_CERTIFICATE))?;
-        let stored = (load(&path(INTERMEDIATE_CERTIFICATE))?, load(&path(INTERMEDIATE_KEY))?);
-        let intermediate = match stored {
-            (Some(pem), Some(key)) => Intermediate::parse(pem, &key, directory)?,
-            (None, None) => make_intermediate(directory, &path(ROOT_KEY), &root_pem, &config, now)?,
-            (None, Some(_)) => return Err(CaError::Missing { path: path(INTERMEDIATE_CERTIFICATE) }),
-            (Some(_), None) => return Err(CaError::Missing { path: path(INTERMEDIATE_KEY) }),
+        let intermediate = match load(&path(INTERMEDIATE))? {
+            Some(pem) => Intermediate::parse(&pem, &path(INTERMEDIATE))?,
+            None => make_intermediate(directory, &path(ROOT_KEY), &root_pem, &config, now)?,
         };
         let ca = Self {
             config,
@@ -110,7 +110,23 @@ impl Ca {
             metrics: Metrics::default(),
         };
         ca.renew_if_due(now);
+        ca.check_chain(now)?;
         Ok(ca)
+    }
+
+    /// What this authority issues must lead to its root: an intermediate of another root would cut off every workload.
+    fn check_chain(&self, now: SystemTime) -> Result<(), CaError> {
+        let probe = leno_names::SpiffeId::new(self.config.trust_domain.clone(), "leno-system", "probe");
+        let other_root = || CaError::Mismatch {
+            certificate: self.directory.join(ROOT_CERTIFICATE),
+            key: self.directory.join(INTERMEDIATE),
+        };
+        match self.issue(&probe, now) {
+            Ok(svid) => svid.verify(now).map_err(|_| other_root()),
+            // Expired: said when somebody asks for a certificate; everything else goes on.
+            Err(CaError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     pub fn trust_domain(&self) -> &TrustDomain {
@@ -183,21 +199,37 @@ impl Ca {
 }
 
 impl Intermediate {
-    fn parse(pem: String, key: &str, directory: &Path) -> Result<Self, CaError> {
-        let (certificate_path, key_path) = (directory.join(INTERMEDIATE_CERTIFICATE), directory.join(INTERMEDIATE_KEY));
-        let key = key_pair(key, &key_path)?;
-        let der = certificate(&pem, &certificate_path)?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der)
-            .map_err(|_| CaError::Damaged { path: certificate_path.clone() })?;
+    fn parse(text: &str, path: &Path) -> Result<Self, CaError> {
+        let damaged = || CaError::Damaged { path: path.to_owned() };
+        // The certificate comes first, the key after it.
+        let end = text.find(CERTIFICATE_END).map(|at| at + CERTIFICATE_END.len()).ok_or_else(damaged)?;
+        let (certificate_text, key_text) = text.split_at(end);
+        let key = key_pair(key_text, path)?;
+        let der = certificate(certificate_text, path)?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| damaged())?;
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
-            return Err(CaError::Mismatch { certificate: certificate_path, key: key_path });
+            return Err(CaError::Mismatch { certificate: path.to_owned(), key: path.to_owned() });
         }
         let not_after = time(parsed.validity().not_after.timestamp());
         let not_before = time(parsed.validity().not_before.timestamp());
+        let pem = format!("{certificate_text}\n");
         let issuer =
             Issuer::from_ca_cert_pem(&pem, key).map_err(|source| CaError::Sign { what: "intermediate", source })?;
         Ok(Self { pem, not_after, not_before, issuer })
     }
+}
+
+const CERTIFICATE_END: &str = "-----END CERTIFICATE-----";
+
+/// A first start that was cut short has left a draft of the certificate; with its key it is finished, without it begun anew.
+fn finish_first_start(directory: &Path) -> Result<(), CaError> {
+    let (draft, key) = (directory.join(ROOT_CERTIFICATE_DRAFT), directory.join(ROOT_KEY));
+    if load(&directory.join(ROOT_CERTIFICATE))?.is_some() {
+        return Ok(());
+    }
+    let (Some(pem), Some(key_pem)) = (load(&draft)?, load(&key)?) else { return Ok(()) };
+    check_root_key(&certificate(&pem, &draft)?, &key_pair(&key_pem, &key)?, &draft, &key)?;
+    write(&directory.join(ROOT_CERTIFICATE), pem.as_bytes())
 }
 
 fn make_root(directory: &Path, config: &CaConfig, now: SystemTime) -> Result<String, CaError> {
@@ -208,8 +240,10 @@ fn make_root(directory: &Path, config: &CaConfig, now: SystemTime) -> Result<Str
     }
     let sign = |source| CaError::Sign { what: "root", source };
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
-    let params = authority_params(config, "root", BasicConstraints::Unconstrained, config.root_ttl, now)?;
+    let params = authority_params(config, "root", BasicConstraints::Unconstrained, now + config.root_ttl, now)?;
     let pem = params.self_signed(&key).map_err(sign)?.pem();
+    // In this order each crash leaves something that the next start can finish.
+    write(&directory.join(ROOT_CERTIFICATE_DRAFT), pem.as_bytes())?;
     write(&key_path, key.serialize_pem().as_bytes())?;
     write(&directory.join(ROOT_CERTIFICATE), pem.as_bytes())?;
     Ok(pem)
@@ -225,23 +259,36 @@ fn make_intermediate(
     let sign = |source| CaError::Sign { what: "intermediate", source };
     let text = load(root_key)?.ok_or_else(|| CaError::RootKeyOffline { path: root_key.to_owned() })?;
     let root_key_pair = key_pair(&text, root_key)?;
-    let root = certificate(root_pem, &directory.join(ROOT_CERTIFICATE))?;
-    let belongs = x509_parser::parse_x509_certificate(&root).is_ok_and(|(_, parsed)| {
-        parsed.public_key().subject_public_key.data.as_ref() == root_key_pair.public_key_raw()
-    });
-    if !belongs {
-        return Err(CaError::Mismatch { certificate: directory.join(ROOT_CERTIFICATE), key: root_key.to_owned() });
-    }
+    let root_path = directory.join(ROOT_CERTIFICATE);
+    let root = certificate(root_pem, &root_path)?;
+    let root_not_after = check_root_key(&root, &root_key_pair, &root_path, root_key)?;
     let issuer = Issuer::from_ca_cert_pem(root_pem, root_key_pair).map_err(sign)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
-    let params =
-        authority_params(config, "intermediate", BasicConstraints::Constrained(0), config.intermediate_ttl, now)?;
+    // Never longer than what vouches for it.
+    let not_after = (now + config.intermediate_ttl).min(root_not_after);
+    let mut params = authority_params(config, "intermediate", BasicConstraints::Constrained(0), not_after, now)?;
+    params.use_authority_key_identifier_extension = true;
     let pem = params.signed_by(&key, &issuer).map_err(sign)?.pem();
-    let key_pem = key.serialize_pem();
-    let intermediate = Intermediate::parse(pem, &key_pem, directory)?;
-    write(&directory.join(INTERMEDIATE_KEY), key_pem.as_bytes())?;
-    write(&directory.join(INTERMEDIATE_CERTIFICATE), intermediate.pem.as_bytes())?;
+    let path = directory.join(INTERMEDIATE);
+    let text = format!("{pem}{}", key.serialize_pem());
+    let intermediate = Intermediate::parse(&text, &path)?;
+    write(&path, text.as_bytes())?;
     Ok(intermediate)
+}
+
+/// That the key is the root's; the value is when the root expires.
+fn check_root_key(
+    root: &CertificateDer<'_>,
+    key: &KeyPair,
+    certificate: &Path,
+    key_path: &Path,
+) -> Result<SystemTime, CaError> {
+    let (_, parsed) =
+        x509_parser::parse_x509_certificate(root).map_err(|_| CaError::Damaged { path: certificate.to_owned() })?;
+    if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+        return Err(CaError::Mismatch { certificate: certificate.to_owned(), key: key_path.to_owned() });
+    }
+    Ok(time(parsed.validity().not_after.timestamp()))
 }
 
 /// A signing certificate as X509-SVID §4 wants it: CA, key usage certSign and crlSign, the trust domain as URI name.
@@ -249,7 +296,7 @@ fn authority_params(
     config: &CaConfig,
     what: &'static str,
     constraints: BasicConstraints,
-    ttl: Duration,
+    not_after: SystemTime,
     now: SystemTime,
 ) -> Result<CertificateParams, CaError> {
     let mut params = CertificateParams::default();
@@ -263,7 +310,7 @@ fn authority_params(
         format!("spiffe://{}", config.trust_domain).try_into().map_err(|source| CaError::Sign { what, source })?;
     params.subject_alt_names = vec![SanType::URI(uri)];
     params.not_before = (now - BACKDATE).into();
-    params.not_after = (now + ttl).into();
+    params.not_after = not_after.into();
     Ok(params)
 }
 
@@ -315,7 +362,7 @@ fn seconds(time: SystemTime) -> i64 {
 pub enum CaError {
     #[error("{path} is damaged; restore it from a backup (it is not replaced, workloads trust what it held)")]
     Damaged { path: PathBuf },
-    #[error("{key} is not the key of {certificate}")]
+    #[error("{key} does not belong to {certificate}; restore both from one backup")]
     Mismatch { certificate: PathBuf, key: PathBuf },
     #[error("{path} is missing although its counterpart is there; restore it from a backup")]
     Missing { path: PathBuf },

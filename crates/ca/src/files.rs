@@ -6,6 +6,10 @@ use std::path::Path;
 /// Makes a directory that only its owner may enter.
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    // Only when it is not so already: the file system may be read-only.
+    if std::fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
 }
 

@@ -9,7 +9,7 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
 };
 
-use crate::authority::{BACKDATE, Ca, CaError};
+use crate::authority::{BACKDATE, Ca, CaError, Intermediate};
 
 impl Ca {
     /// Signs a CSR for `id`. The CSR's signature must be good, and its only name, if it has one, must be `id`; nothing else
@@ -26,19 +26,10 @@ impl Ca {
         ttl: Option<Duration>,
         now: SystemTime,
     ) -> Result<Vec<String>, CaError> {
-        let csr = CertificateSigningRequestParams::from_pem(csr_pem)
-            .map_err(|error| refused(format!("the CSR is not acceptable: {error}")))?;
-        for name in &csr.params.subject_alt_names {
-            match name {
-                SanType::URI(uri) if uri.as_str() == id.to_string() => {}
-                SanType::URI(uri) => {
-                    return Err(refused(format!("the CSR asks for {uri}, but {id} is what the caller may have")));
-                }
-                _ => return Err(refused("the CSR asks for a name that is no SPIFFE ID".to_owned())),
-            }
-        }
-        let leaf = self.sign(&csr.public_key, id, ttl, now)?;
-        Ok(vec![leaf, self.lock_intermediate().pem.clone(), self.bundle_pem().to_owned()])
+        let csr = check_csr(csr_pem, id)?;
+        let intermediate = self.lock_intermediate();
+        let leaf = self.sign(&csr.public_key, id, ttl, now, &intermediate)?;
+        Ok(vec![leaf, intermediate.pem.clone(), self.bundle_pem().to_owned()])
     }
 
     /// Makes a key and an SVID: for the control plane itself and for guests that get their keys over SDS.
@@ -48,8 +39,9 @@ impl Ca {
     pub fn issue(&self, id: &SpiffeId, now: SystemTime) -> Result<Svid, CaError> {
         let sign = |source| CaError::Sign { what: "workload", source };
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
-        let leaf = self.sign(&key, id, None, now)?;
-        let chain = leaf + &self.lock_intermediate().pem;
+        let intermediate = self.lock_intermediate();
+        let chain = self.sign(&key, id, None, now, &intermediate)? + &intermediate.pem;
+        drop(intermediate);
         Svid::from_pem(&chain, &key.serialize_pem(), self.bundle_pem())
             .map_err(|error| refused(format!("the new certificate is not usable: {error}")))
     }
@@ -60,12 +52,12 @@ impl Ca {
         id: &SpiffeId,
         ttl: Option<Duration>,
         now: SystemTime,
+        intermediate: &Intermediate,
     ) -> Result<String, CaError> {
         let sign = |source| CaError::Sign { what: "workload", source };
         if id.trust_domain != self.config.trust_domain {
             return Err(refused(format!("{id} is not of trust domain {}", self.config.trust_domain)));
         }
-        let intermediate = self.lock_intermediate();
         if now >= intermediate.not_after {
             return Err(refused("the intermediate certificate has expired; renew it with the root key".to_owned()));
         }
@@ -86,6 +78,25 @@ impl Ca {
         self.metrics.issued.inc();
         Ok(certificate.pem())
     }
+}
+
+/// A CSR for `id`, or without a name: its signature is good, and it asks for nothing else.
+///
+/// # Errors
+/// `Refused`, with what is wrong.
+pub(crate) fn check_csr(csr_pem: &str, id: &SpiffeId) -> Result<CertificateSigningRequestParams, CaError> {
+    let csr = CertificateSigningRequestParams::from_pem(csr_pem)
+        .map_err(|error| refused(format!("the CSR is not acceptable: {error}")))?;
+    for name in &csr.params.subject_alt_names {
+        match name {
+            SanType::URI(uri) if uri.as_str() == id.to_string() => {}
+            SanType::URI(uri) => {
+                return Err(refused(format!("the CSR asks for {uri}, but {id} is what the caller may have")));
+            }
+            _ => return Err(refused("the CSR asks for a name that is no SPIFFE ID".to_owned())),
+        }
+    }
+    Ok(csr)
 }
 
 /// Positive, 20 bytes at most, far more than 64 random bits (RFC 5280 §4.1.2.2, CA/B BR §7.1).

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use leno_identity::JoinToken;
+use leno_identity::{JoinToken, PeerExpiry};
 use leno_names::SpiffeId;
 use leno_proto::istio::{
     CERTIFICATE_SERVICE_NAME, CREATE_CERTIFICATE_PATH, IstioCertificateRequest, IstioCertificateResponse,
@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use crate::authority::{Ca, CaError};
+use crate::issue::check_csr;
 
 /// The gRPC service; add it to the server that speaks TLS with the workloads. The server puts the peer's verified
 /// `SpiffeId` into the request's extensions when there is one.
@@ -82,6 +83,7 @@ impl Ca {
     ) -> Result<Response<IstioCertificateResponse>, Status> {
         self.metrics.requests.inc();
         let wanted = self.wanted_id(request);
+        let asked = wanted.as_ref().map(ToString::to_string).unwrap_or_default();
         let result = wanted.and_then(|id| self.authenticated(request, id, now)).and_then(|id| {
             let seconds = u64::try_from(request.get_ref().validity_duration).unwrap_or(0);
             let ttl = (seconds > 0).then(|| Duration::from_secs(seconds));
@@ -95,7 +97,7 @@ impl Ca {
             }
             Err(status) => {
                 self.metrics.refused.inc();
-                tracing::warn!(code = ?status.code(), reason = status.message(), "certificate refused");
+                tracing::warn!(id = asked, code = ?status.code(), reason = status.message(), "certificate refused");
                 Err(status)
             }
         }
@@ -122,6 +124,11 @@ impl Ca {
         id: SpiffeId,
         now: SystemTime,
     ) -> Result<SpiffeId, Status> {
+        // Before a token is used up for it.
+        check_csr(&request.get_ref().csr, &id).map_err(|error| status(&error))?;
+        if id.trust_domain != *self.trust_domain() {
+            return Err(Status::permission_denied(format!("{id} is not of trust domain {}", self.trust_domain())));
+        }
         let bearer = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         if let Some(text) = bearer.and_then(|value| value.strip_prefix("Bearer ")) {
             let token: JoinToken = text.parse().map_err(|error| Status::unauthenticated(format!("{error}")))?;
@@ -132,7 +139,12 @@ impl Ca {
             tracing::info!(token = token.id, %id, "join token used");
             return Ok(id);
         }
+        // Verified when the connection was made, which may be long ago.
+        let expiry = request.extensions().get::<PeerExpiry>();
         match request.extensions().get::<SpiffeId>() {
+            Some(peer) if expiry.is_none_or(|expiry| now >= expiry.0) => {
+                Err(Status::unauthenticated(format!("the SVID of {peer} has expired; a join token is needed")))
+            }
             Some(peer) if *peer == id => Ok(id),
             Some(peer) => Err(Status::permission_denied(format!("{peer} may renew its own certificate, not {id}"))),
             None => Err(Status::unauthenticated("neither a join token nor an SVID proves who asks")),

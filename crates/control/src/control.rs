@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::publish;
 use crate::registration::Registrations;
 use crate::session::{Guard, NodeSession};
+use crate::status::Parts;
 
 /// Makes the secrets of a guest that gets them over SDS, and says how long they live.
 pub type IssueSecrets = Arc<dyn Fn(&SpiffeId) -> Result<(Secrets, Duration), String> + Send + Sync>;
@@ -53,6 +55,10 @@ pub(crate) struct Shared {
     pub(crate) dirty: Notify,
     /// Grows with every snapshot.
     pub(crate) revision: watch::Sender<u64>,
+    /// The store's revision that the last snapshot holds.
+    pub(crate) published: watch::Sender<u64>,
+    /// Set once: what is registered stays so for the next start.
+    pub(crate) stopped: AtomicBool,
     pub(crate) metrics: Metrics,
 }
 
@@ -72,6 +78,8 @@ pub(crate) struct State {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) resources: BTreeMap<ResourceKey, Located<Arc<Resource>>>,
     pub(crate) problems: Vec<Problem>,
+    /// Which services an object has a part in; made when somebody asks, forgotten with the snapshot.
+    pub(crate) parts: Option<Parts>,
 }
 
 impl Control {
@@ -96,6 +104,7 @@ impl Control {
             snapshot: Arc::new(empty),
             resources: BTreeMap::new(),
             problems: Vec::new(),
+            parts: None,
         };
         let shared = Arc::new(Shared {
             config,
@@ -104,6 +113,8 @@ impl Control {
             state: Mutex::new(state),
             dirty: Notify::new(),
             revision: watch::Sender::new(0),
+            published: watch::Sender::new(0),
+            stopped: AtomicBool::new(false),
             metrics: Metrics::register(registry),
         });
         shared.publish();
@@ -121,11 +132,34 @@ impl Control {
         self.shared.lock().resources.values().map(|located| located.value.clone()).collect()
     }
 
-    /// The file an object came from; `None` when it did not come from a file.
-    pub fn origin(&self, key: &ResourceKey) -> Option<String> {
+    /// An object in force.
+    pub fn resource(&self, key: &ResourceKey) -> Option<Arc<Resource>> {
+        self.shared.lock().resources.get(key).map(|located| located.value.clone())
+    }
+
+    /// File and line an object came from; `None` when it did not come from a file.
+    pub fn place(&self, key: &ResourceKey) -> Option<(Arc<str>, usize)> {
         let state = self.shared.lock();
         let located = state.resources.get(key)?;
-        (!located.source.is_empty()).then(|| format!("{}:{}", located.source, located.line))
+        (!located.source.is_empty()).then(|| (located.source.clone(), located.line))
+    }
+
+    /// [`Control::place`] as `file:line`.
+    pub fn origin(&self, key: &ResourceKey) -> Option<String> {
+        self.place(key).map(|(file, line)| format!("{file}:{line}"))
+    }
+
+    /// Waits until everything that is in the store now is in force, so that who has written reads it back.
+    pub async fn settled(&self) {
+        let wanted = self.shared.store.revision();
+        // An error means that we are going away.
+        let _ = self.shared.published.subscribe().wait_for(|revision| *revision >= wanted).await;
+    }
+
+    /// To be called before streams are ended for a shutdown: from now on workloads that are cut off stay registered, to
+    /// come back to the next start.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
     }
 
     /// Of the objects in force, sorted.
@@ -138,18 +172,25 @@ impl Control {
         self.shared.directory.borrow().problems.clone()
     }
 
-    /// What would be wrong if `resources` were written; nothing changes.
+    /// What would be wrong with `resources` if all of them were written; nothing changes. Compiles the whole mesh once.
     pub fn check(&self, resources: &[Resource]) -> Vec<Problem> {
-        let state = self.shared.lock();
-        let mut all: BTreeMap<_, _> =
-            state.resources.iter().map(|(key, located)| (key.clone(), located.value.clone())).collect();
+        let (mut all, mut numbers) = {
+            let state = self.shared.lock();
+            let all: BTreeMap<_, _> =
+                state.resources.iter().map(|(key, located)| (key.clone(), located.value.clone())).collect();
+            (all, state.indices.numbers().clone())
+        };
         all.extend(resources.iter().map(|resource| (resource.key(), Arc::new(resource.clone()))));
         let all: Vec<_> = all.into_values().collect();
-        let (snapshot, mut problems) = Snapshot::build(&all, &self.shared.config.settings, state.indices.numbers());
+        for key in leno_model::service_keys(&all) {
+            // Nothing is bound: any number will do.
+            numbers.entry(key).or_insert(u16::MAX);
+        }
+        let (snapshot, mut problems) = Snapshot::build(&all, &self.shared.config.settings, &numbers);
         let mut compiler = Compiler::new();
         compiler.update(&Arc::new(snapshot));
         problems.extend(compiler.problems());
-        let keys: Vec<_> = resources.iter().map(Resource::key).collect();
+        let keys: BTreeSet<_> = resources.iter().map(Resource::key).collect();
         problems.retain(|problem| keys.contains(&problem.object));
         problems.sort();
         problems.dedup();

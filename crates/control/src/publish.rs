@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use leno_api::{Located, Resource, ResourceKey};
+use leno_ir::Config;
 use leno_model::{Problem, Snapshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -20,7 +22,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut store = shared.store.changed();
     let mut directory = shared.directory.clone();
     loop {
-        let due = shared.lock().next_deadline().unwrap_or_else(|| Instant::now() + IDLE);
+        let due = shared.next_deadline().unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             // An error means that the source is gone with its last content; that stays in force.
             result = store.changed() => if result.is_err() { return },
@@ -34,13 +36,27 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 impl Shared {
+    /// When something is due without anybody asking.
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.lock();
+        let secrets = state.sessions.values().filter_map(|session| session.renew_secrets);
+        state.registrations.next_deadline().into_iter().chain(secrets).min()
+    }
+
     /// Builds the snapshot and gives every session what it should run now.
     pub(crate) fn publish(&self) {
         let directory = self.directory.borrow().clone();
+        // Before the list: what is written in between is published once more, never missed.
+        let store_revision = self.store.revision();
         let mut state = self.lock();
         let state = &mut *state;
         let now = Instant::now();
-        state.registrations.expire(now, &self.store);
+        if !self.stopped.load(Ordering::Relaxed) {
+            state.registrations.expire(now, &self.store);
+        }
         state.renew_secrets(now, &self.config.issue_secrets);
         let (resources, mut problems) = gather(&directory.resources, &self.store.list(), state);
         let list: Vec<_> = resources.values().map(|located| located.value.clone()).collect();
@@ -54,10 +70,11 @@ impl Shared {
         problems.dedup();
         state.problems = problems;
         state.resources = resources;
+        state.parts = None;
         for session in state.sessions.values() {
             let config = state.compiler.node(&session.node);
             session.config.send_if_modified(|current| {
-                let differs = **current != config;
+                let differs = !same(current, &config);
                 if differs {
                     *current = Arc::new(config);
                 }
@@ -68,8 +85,21 @@ impl Shared {
         self.metrics.services.set(i64::try_from(state.snapshot.services.len()).unwrap_or(i64::MAX));
         self.metrics.nodes.set(i64::try_from(state.sessions.len()).unwrap_or(i64::MAX));
         self.metrics.problems.set(i64::try_from(state.problems.len()).unwrap_or(i64::MAX));
+        self.published.send_replace(store_revision);
         self.revision.send_modify(|revision| *revision += 1);
     }
+}
+
+/// By identity: the compiler gives what did not change as the same `Arc`.
+fn same(old: &Config, new: &Config) -> bool {
+    same_map(&old.endpoints, &new.endpoints)
+        && same_map(&old.clusters, &new.clusters)
+        && same_map(&old.route_tables, &new.route_tables)
+        && same_map(&old.listeners, &new.listeners)
+}
+
+fn same_map<T>(old: &BTreeMap<String, Arc<T>>, new: &BTreeMap<String, Arc<T>>) -> bool {
+    old.len() == new.len() && old.iter().zip(new).all(|((a, old), (b, new))| Arc::ptr_eq(old, new) && a == b)
 }
 
 type Resources = BTreeMap<ResourceKey, Located<Arc<Resource>>>;
@@ -103,12 +133,4 @@ fn gather(files: &Resources, stored: &[Arc<Resource>], state: &State) -> (Resour
 
 fn unplaced(value: Arc<Resource>) -> Located<Arc<Resource>> {
     Located { source: "".into(), line: 0, value }
-}
-
-impl State {
-    /// When something is due without anybody asking.
-    fn next_deadline(&self) -> Option<Instant> {
-        let secrets = self.sessions.values().filter_map(|session| session.renew_secrets);
-        self.registrations.next_deadline().into_iter().chain(secrets).min()
-    }
 }

@@ -46,7 +46,7 @@ impl Registrations {
                 for (key, value) in states {
                     let parsed = serde_json::from_slice(&value).ok().and_then(|value| Resource::from_json(&value).ok());
                     let Some(entry) = parsed else { continue };
-                    let node = key.trim_start_matches(STATE_PREFIX).to_owned();
+                    let node = key.strip_prefix(STATE_PREFIX).unwrap_or(&key).to_owned();
                     by_node.insert(node, Registration { entry: Arc::new(entry), link: Link::CutOff { until } });
                 }
             }
@@ -63,13 +63,14 @@ impl Registrations {
         else {
             return Ok(());
         };
-        let owner = entry.spec.service_account.as_deref().unwrap_or_default();
-        if owner == node.service_account {
+        let account = entry.spec.service_account.as_deref().unwrap_or_default();
+        let namespace = entry.metadata.namespace();
+        if (namespace, account) == (&*node.namespace, &*node.service_account) {
             return Ok(());
         }
         Err(Refusal::new(format!(
-            "workload {} belongs to service account {owner}; {} may not take its name",
-            node.id, node.service_account
+            "workload {} belongs to service account {namespace}/{account}; {}/{} may not take its name",
+            node.id, node.namespace, node.service_account
         )))
     }
 

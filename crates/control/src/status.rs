@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use leno_api::ResourceKey;
+use leno_api::{Kind, ResourceKey};
 use leno_ir::Flavor;
-use leno_model::Severity;
-use leno_names::ServiceKey;
+use leno_model::{Severity, Snapshot};
 use leno_xds_server::{Outcome, StatusReport};
 use serde::Serialize;
 
@@ -150,9 +149,11 @@ impl State {
 impl Control {
     pub fn status(&self) -> Status {
         let state = self.shared.lock();
-        let proxies = state
-            .sessions
-            .values()
+        // The newest session of each node: an older one of it is on its way out, or shares its reports (gRPC opens a
+        // stream per channel).
+        let newest: BTreeMap<_, _> = state.sessions.values().map(|session| (&session.node.id, session)).collect();
+        let proxies = newest
+            .into_values()
             .map(|session| NodeStatus {
                 name: session.node.workload.clone(),
                 namespace: session.node.namespace.clone(),
@@ -171,15 +172,33 @@ impl Control {
 
     /// Whether an object is understood, and whether every node runs what came of it.
     pub fn conditions(&self, key: &ResourceKey) -> Vec<Condition> {
-        let state = self.shared.lock();
-        vec![accepted(&state, key), programmed(&state, key)]
+        let mut state = self.shared.lock();
+        let accepted = accepted(&state, key);
+        let programmed = if accepted.status == "False" {
+            let message = "a part of the object has no effect; see Accepted".to_owned();
+            Condition { kind: "Programmed", status: "False", reason: "Invalid", message }
+        } else if *self.shared.published.borrow() < self.shared.store.revision() {
+            Condition::pending("it is not compiled yet".to_owned())
+        } else {
+            programmed(&mut state, key)
+        };
+        vec![accepted, programmed]
+    }
+}
+
+impl Condition {
+    fn pending(message: String) -> Self {
+        Self { kind: "Programmed", status: "False", reason: "Pending", message }
     }
 }
 
 fn accepted(state: &State, key: &ResourceKey) -> Condition {
     let problems: Vec<_> = state.problems.iter().filter(|problem| problem.object == *key).collect();
-    let message = problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect::<Vec<_>>();
-    let message = message.join("; ");
+    let message = problems.iter().map(|problem| match problem.field.as_str() {
+        "" => problem.message.clone(),
+        field => format!("{field}: {}", problem.message),
+    });
+    let message = message.collect::<Vec<_>>().join("; ");
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         Condition { kind: "Accepted", status: "False", reason: "Invalid", message }
     } else {
@@ -187,10 +206,10 @@ fn accepted(state: &State, key: &ResourceKey) -> Condition {
     }
 }
 
-fn programmed(state: &State, key: &ResourceKey) -> Condition {
-    let services = services_of(state, key);
-    let concerns =
-        |name: &str| services.iter().any(|service| name.ends_with(&service.fqdn(&state.snapshot.settings.domain)));
+fn programmed(state: &mut State, key: &ResourceKey) -> Condition {
+    let snapshot = state.snapshot.clone();
+    let services = state.parts.get_or_insert_with(|| parts(&snapshot)).get(key).cloned().unwrap_or_default();
+    let concerns = |name: &str| services.iter().any(|fqdn| ends_with_host(name, fqdn));
     let mut rejected = Vec::new();
     let mut pending = 0;
     for session in state.sessions.values() {
@@ -207,26 +226,29 @@ fn programmed(state: &State, key: &ResourceKey) -> Condition {
     if !rejected.is_empty() {
         Condition { kind: "Programmed", status: "False", reason: "Rejected", message: rejected.join("; ") }
     } else if pending > 0 {
-        let message = format!("{pending} resources are not acknowledged yet");
-        Condition { kind: "Programmed", status: "False", reason: "Pending", message }
+        Condition::pending(format!("{pending} resources are not acknowledged yet"))
     } else {
         Condition { kind: "Programmed", status: "True", reason: "Programmed", message: String::new() }
     }
 }
 
-/// The services whose configuration an object has a part in.
-fn services_of(state: &State, key: &ResourceKey) -> Vec<ServiceKey> {
-    let named = ServiceKey::new(&key.namespace, &key.name);
-    let part_of = |service: &leno_model::Service| {
-        service.rules_keys().contains(key) || service.workloads.iter().any(|workload| workload.key == *key)
-    };
-    state
-        .snapshot
-        .services
-        .iter()
-        .filter(|(service_key, service)| {
-            (key.kind == leno_api::Kind::Service && **service_key == named) || part_of(service)
-        })
-        .map(|(service_key, _)| service_key.clone())
-        .collect()
+/// `outbound|80||a.default.svc.cluster.local` is of that host, not of `default.svc.cluster.local`.
+fn ends_with_host(name: &str, fqdn: &str) -> bool {
+    name.strip_suffix(fqdn).is_some_and(|rest| rest.is_empty() || rest.ends_with('|'))
+}
+
+/// By object the names of the services in whose configuration it has a part.
+pub(crate) type Parts = BTreeMap<ResourceKey, Vec<String>>;
+
+fn parts(snapshot: &Snapshot) -> Parts {
+    let mut parts = Parts::new();
+    for (key, service) in &snapshot.services {
+        let own = ResourceKey::new(Kind::Service, &key.namespace, &key.name);
+        let rules = service.rules_keys();
+        let workloads = service.workloads.iter().map(|workload| workload.key.clone());
+        for object in std::iter::once(own).chain(rules).chain(workloads) {
+            parts.entry(object).or_default().push(service.fqdn.clone());
+        }
+    }
+    parts
 }

@@ -54,6 +54,9 @@ impl Identity {
 
     /// Settings for opening connections to any of `tls.peers`.
     ///
+    /// In TLS 1.3 the client's handshake ends before the server has looked at the client's certificate: a refusal by the
+    /// server shows as an error of the first read.
+    ///
     /// # Errors
     /// Only when the cryptographic provider lacks TLS 1.3.
     pub fn client_config(&self, tls: &ClientTls) -> Result<Arc<rustls::ClientConfig>, TlsError> {

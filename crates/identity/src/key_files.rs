@@ -28,7 +28,9 @@ pub(crate) fn save(directory: &Path, svid: &Svid) -> io::Result<()> {
     serde_json::to_writer(&mut file, &stored)?;
     file.flush()?;
     file.sync_all()?;
-    std::fs::rename(&temporary, directory.join(FILE))
+    std::fs::rename(&temporary, directory.join(FILE))?;
+    // The new name is on disk only when the directory is.
+    std::fs::File::open(directory)?.sync_all()
 }
 
 /// The SVID saved below `directory`; `None` when there is none.

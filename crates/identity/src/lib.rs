@@ -21,7 +21,7 @@ mod token;
 
 pub use identity::Identity;
 pub use join::{CsrClient, JoinConfig, JoinError, join};
-pub use peer::{NameMatch, PeerNames, PeerRefused, SpiffePeerError, peer_spiffe_id};
+pub use peer::{NameMatch, PeerExpiry, PeerNames, PeerRefused, SpiffePeerError, peer_spiffe_id};
 pub use rotation::spawn_rotation;
 pub use svid::{Svid, SvidError};
 pub use tls::{ClientAuth, ClientTls, ServerTls, TlsError};

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use leno_names::{SpiffeId, SpiffeIdError, TrustDomain};
 use rustls::pki_types::CertificateDer;
@@ -85,6 +86,19 @@ impl PeerRefused {
             rustls::Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref(),
             _ => None,
         }
+    }
+}
+
+/// When the certificate a peer showed expires; travels with its requests beside its `SpiffeId`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PeerExpiry(pub SystemTime);
+
+impl PeerExpiry {
+    /// `None` when the chain is empty or its leaf does not parse.
+    pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+        let seconds = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0);
+        Some(Self(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
     }
 }
 

@@ -12,6 +12,8 @@ const JITTER: f64 = 0.1;
 /// Before try n after a failure a random wait below `min(base * 2^n, max)`.
 const BACK_OFF_BASE: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+/// Between two renewals.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Below this share of its life left, a failed renewal is a warning to the operator.
 const WORRY: f64 = 0.2;
 
@@ -42,7 +44,7 @@ pub fn spawn_rotation(identity: Identity, config: JoinConfig, tasks: &Tasks, reg
     tasks.spawn("svid-rotation", async move {
         loop {
             metrics.expiry.set(seconds(identity.current().not_after));
-            let wait = until_renewal(&identity.current(), rand::random());
+            let wait = until_renewal(identity.current().not_after, SystemTime::now(), rand::random());
             tokio::time::sleep(wait).await;
             let svid = renew(&identity, &config, &metrics).await;
             join::store(config.state_dir.as_deref(), &svid);
@@ -53,11 +55,13 @@ pub fn spawn_rotation(identity: Identity, config: JoinConfig, tasks: &Tasks, reg
     });
 }
 
-/// How long from now until half life; `random` is in [0, 1).
-fn until_renewal(svid: &Svid, random: f64) -> Duration {
-    let share = 0.5 + (random - 0.5) * JITTER;
-    let at = svid.not_before + svid.lifetime().mul_f64(share);
-    at.duration_since(SystemTime::now()).unwrap_or_default()
+/// How long from `now` until half of what is left of a fresh SVID's life; `random` is in [0, 1).
+///
+/// Counted from what is left, not from `not_before`, which lies before the moment of issue; and never less than
+/// [`LEAST_WAIT`], so that an authority that gives very short lives is not asked without pause.
+fn until_renewal(not_after: SystemTime, now: SystemTime, random: f64) -> Duration {
+    let left = not_after.duration_since(now).unwrap_or_default();
+    left.mul_f64(0.5 + (random - 0.5) * JITTER).max(LEAST_WAIT)
 }
 
 /// Tries until it works.
@@ -104,4 +108,19 @@ fn report(identity: &Identity, metrics: &Metrics, error: &JoinError) {
 
 fn seconds(time: SystemTime) -> i64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renewal_comes_at_half_of_what_is_left_and_never_without_pause() {
+        let now = SystemTime::UNIX_EPOCH;
+        let wait = |left: u64, random: f64| until_renewal(now + Duration::from_secs(left), now, random);
+        assert_eq!(wait(86_400, 0.5), Duration::from_secs(43_200));
+        assert!(wait(86_400, 0.0) < wait(86_400, 0.99));
+        assert_eq!(wait(0, 0.5), LEAST_WAIT);
+        assert_eq!(wait(30, 0.5), Duration::from_secs(15));
+    }
 }

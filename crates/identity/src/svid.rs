@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime};
 use leno_names::SpiffeId;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, UnixTime};
 use rustls::sign::CertifiedKey;
+use webpki::KeyUsage;
 
 use crate::peer::peer_spiffe_id;
+use crate::tls::verifier::verify_chain;
 
 /// A certificate that proves a SPIFFE ID, its key, and the roots to trust. Parsed and consistent.
 pub struct Svid {
@@ -58,6 +60,18 @@ impl Svid {
             .collect::<Result<_, _>>()
             .map_err(|_| SvidError::Parse { what: "trust bundle" })?;
         Ok(Self { id, chain, roots, not_before, not_after, key, certified: Arc::new(certified), anchors })
+    }
+
+    /// Checks that the chain leads to the roots now, as a peer would.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn verify(&self, now: SystemTime) -> Result<(), SvidError> {
+        let (leaf, intermediates) = self.chain.split_first().ok_or(SvidError::Empty { what: "certificate chain" })?;
+        let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        let provider = crate::tls::provider();
+        verify_chain(&provider, leaf, intermediates, &self.anchors, now, KeyUsage::server_auth())
+            .map_err(SvidError::Chain)
     }
 
     /// Sends the roots along with the chain in handshakes, for clients that know a root only by its hash: what the control
@@ -126,6 +140,8 @@ fn validity(certificate: &CertificateDer<'_>) -> Result<(SystemTime, SystemTime)
 
 #[derive(Debug, thiserror::Error)]
 pub enum SvidError {
+    #[error("the certificate chain does not lead to the trust bundle")]
+    Chain(#[source] rustls::Error),
     #[error("the {what} is empty")]
     Empty { what: &'static str },
     #[error("the private key is not a usable PKCS #8 key")]

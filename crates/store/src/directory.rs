@@ -16,7 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use leno_api::{Located, ParseProblem, Resource, ResourceKey, parse};
 use leno_runtime::Tasks;
-use notify::Watcher;
+use notify::event::AccessKind;
+use notify::{EventKind, Watcher};
 use tokio::sync::{mpsc, watch};
 
 /// After an event so long is waited for more: editors write in several steps.
@@ -205,9 +206,12 @@ fn collect(
             continue;
         }
         let Ok(metadata) = fs::metadata(&path) else { continue };
-        if metadata.is_dir() {
+        // Not through links: a link to a parent would never end. Links to files are how ConfigMaps are mounted.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&path, root, found, unreadable);
-        } else if matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json")) {
+        } else if metadata.is_file()
+            && matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"))
+        {
             let stamp = Stamp { bytes: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() };
             found.insert(path, stamp);
         }
@@ -215,9 +219,12 @@ fn collect(
 }
 
 fn watch_directory(directory: &Path, events: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let watcher = notify::recommended_watcher(move |_event| {
-        // Full: a look at everything is due anyway.
-        let _ = events.try_send(());
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Our own looks open files and directories, and must not make us look again.
+        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_)))) {
+            // Full: a look at everything is due anyway.
+            let _ = events.try_send(());
+        }
     })
     .and_then(|mut watcher| {
         watcher.watch(directory, notify::RecursiveMode::Recursive)?;

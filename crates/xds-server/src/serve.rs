@@ -146,6 +146,7 @@ impl Acceptor {
                 None
             }
         };
+        let expiry = leno_identity::PeerExpiry::of(certificates);
         let routes = self.routes.clone();
         let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
             let (mut parts, body) = request.into_parts();
@@ -154,6 +155,9 @@ impl Acceptor {
             parts.extensions.insert(PeerAddr(addr));
             if let Some(peer) = peer.clone() {
                 parts.extensions.insert(peer);
+            }
+            if let Some(expiry) = expiry {
+                parts.extensions.insert(expiry);
             }
             let request = http::Request::from_parts(parts, tonic::body::Body::new(body));
             let routes = routes.clone();

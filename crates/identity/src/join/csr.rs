@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -7,6 +8,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA25
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tonic::client::Grpc;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
@@ -15,11 +17,17 @@ use super::JoinError;
 use crate::{JoinToken, Svid};
 
 /// Asks for certificates over Istio's CSR service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CsrClient {
     channel: Channel,
     /// `Bearer …`; without it the SVID of the connection speaks for us.
     authorization: Option<String>,
+}
+
+impl fmt::Debug for CsrClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CsrClient").field("with_token", &self.authorization.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl CsrClient {
@@ -55,7 +63,9 @@ impl CsrClient {
 
     async fn request(&self, csr: String, address: &str, timeout: Duration) -> Result<Vec<String>, JoinError> {
         let mut request = Request::new(IstioCertificateRequest { csr, validity_duration: 0 });
-        if let Some(value) = self.authorization.as_ref().and_then(|text| text.parse().ok()) {
+        let authorization = self.authorization.as_ref().and_then(|text| text.parse::<MetadataValue<Ascii>>().ok());
+        if let Some(mut value) = authorization {
+            value.set_sensitive(true);
             request.metadata_mut().insert("authorization", value);
         }
         let unavailable = |message: String| JoinError::Unavailable { address: address.to_owned(), message };
