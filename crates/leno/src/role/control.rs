@@ -108,6 +108,7 @@ async fn serve(args: ControlArgs) -> anyhow::Result<()> {
 
     parent::shutdown(args.exit_with_parent).await?;
     tracing::info!("shutting down");
+    control.stop();
     if !drain.finish(DRAIN_DEADLINE).await {
         tracing::warn!("open requests were cut off at the deadline");
     }

@@ -61,6 +61,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     save_block(&state, block.prefix());
     let own = block.address();
     let dns = block.dns_address();
+    let resolver = block.has_standard_port().then(|| own.to_string());
     let node = workload::node(args, Flavor::Leno, block.prefix())?;
 
     let join = join_config(args, Some(state.clone()))?;
@@ -90,7 +91,8 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         () = readiness.ready() => {}
         stopped = parent::shutdown(command.exit_with_parent) => return stopped,
     }
-    let addresses = addresses(&proxy, &node, dns, own.to_string());
+    let mut addresses = addresses(&proxy, &node, dns, own.to_string());
+    addresses.extend(resolver.map(|address| ("dns_port_53".to_owned(), address)));
     tracing::info!(workload = node.workload, id = node.id, address = %own, "sidecar ready");
     if let Some(socket) = &command.notify {
         let upstreams = upstreams(&proxy.config(), &args.namespace);

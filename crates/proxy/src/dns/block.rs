@@ -5,6 +5,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Where the server of a block listens: 127.x.0.1.
 pub const DNS_PORT: u16 = 15053;
+/// Where resolvers look: `/etc/resolv.conf` cannot name a port.
+const STANDARD_PORT: u16 = 53;
 
 /// Second bytes of the blocks proxies may claim; leaves 127.0 and what systems use (127.0.0.53, 127.0.1.1) alone.
 const FIRST: u8 = 64;
@@ -14,8 +16,9 @@ const LAST: u8 = 191;
 #[derive(Debug)]
 pub struct Block {
     prefix: [u8; 2],
-    udp: UdpSocket,
-    tcp: TcpListener,
+    sockets: (UdpSocket, TcpListener),
+    /// On port 53, where the system allows that.
+    standard: Option<(UdpSocket, TcpListener)>,
 }
 
 impl Block {
@@ -34,8 +37,13 @@ impl Block {
         SocketAddr::from((self.address(), DNS_PORT))
     }
 
-    pub(super) fn into_sockets(self) -> (UdpSocket, TcpListener) {
-        (self.udp, self.tcp)
+    /// Whether the DNS server is reached on port 53 too, so that a `resolv.conf` may name it.
+    pub fn has_standard_port(&self) -> bool {
+        self.standard.is_some()
+    }
+
+    pub(super) fn into_sockets(self) -> impl Iterator<Item = (UdpSocket, TcpListener)> {
+        std::iter::once(self.sockets).chain(self.standard)
     }
 }
 
@@ -49,8 +57,9 @@ pub fn claim_block(preferred: Option<[u8; 2]>, seed: u64) -> io::Result<Block> {
     let others = (0..count).map(|step| [127, FIRST + ((seed % count + step) % count) as u8]);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for prefix in preferred.into_iter().chain(others) {
-        match bind(prefix) {
-            Ok((udp, tcp)) => return Ok(Block { prefix, udp, tcp }),
+        match bind(prefix, DNS_PORT) {
+            // Without the right to bind it, names are still answered on our own port.
+            Ok(sockets) => return Ok(Block { prefix, sockets, standard: bind(prefix, STANDARD_PORT).ok() }),
             Err(error) => last = error,
         }
     }
@@ -58,8 +67,8 @@ pub fn claim_block(preferred: Option<[u8; 2]>, seed: u64) -> io::Result<Block> {
 }
 
 /// Without SO_REUSEPORT, and for UDP without SO_REUSEADDR, either of which would let two proxies share the address.
-fn bind(prefix: [u8; 2]) -> io::Result<(UdpSocket, TcpListener)> {
-    let address = SocketAddr::from(([prefix[0], prefix[1], 0, 1], DNS_PORT));
+fn bind(prefix: [u8; 2], port: u16) -> io::Result<(UdpSocket, TcpListener)> {
+    let address = SocketAddr::from(([prefix[0], prefix[1], 0, 1], port));
     let udp = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     udp.set_nonblocking(true)?;
     udp.bind(&address.into())?;

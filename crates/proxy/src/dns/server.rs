@@ -52,11 +52,12 @@ pub(crate) fn serve(
     upstream: Option<SocketAddr>,
     tasks: &Tasks,
 ) -> io::Result<()> {
-    let (udp, tcp) = block.into_sockets();
-    let (udp, tcp) = (Arc::new(UdpSocket::from_std(udp)?), TcpListener::from_std(tcp)?);
     let resolver = Arc::new(Resolver { names, upstream, slots: Arc::new(Semaphore::new(MAX_CLIENTS)) });
-    tasks.spawn("dns-udp", serve_udp(udp, resolver.clone(), tasks.clone()));
-    tasks.spawn("dns-tcp", serve_tcp(tcp, resolver, tasks.clone()));
+    for (udp, tcp) in block.into_sockets() {
+        let (udp, tcp) = (Arc::new(UdpSocket::from_std(udp)?), TcpListener::from_std(tcp)?);
+        tasks.spawn("dns-udp", serve_udp(udp, resolver.clone(), tasks.clone()));
+        tasks.spawn("dns-tcp", serve_tcp(tcp, resolver.clone(), tasks.clone()));
+    }
     Ok(())
 }
 

@@ -12,6 +12,9 @@ use leno_store::{EmbeddedStore, StoreError, Written};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+/// A round of the publisher takes far less. Chosen.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
 pub(super) struct Mesh {
     pub(super) control: Control,
     pub(super) store: Arc<EmbeddedStore>,
@@ -22,9 +25,18 @@ impl MeshApi for Mesh {
     fn apply(&self, source: &str, text: &str, dry_run: bool) -> Vec<ApplyResult> {
         let parsed = parse(source, text);
         let mut results: Vec<_> = parsed.problems.iter().map(unreadable).collect();
-        for located in parsed.resources {
-            results.push(self.apply_one(located.value, dry_run));
+        let places: Vec<_> = parsed.resources.iter().map(|located| (located.source.clone(), located.line)).collect();
+        let objects: Vec<_> = parsed.resources.into_iter().map(|located| located.value).collect();
+        // All at once: they may speak of each other.
+        let found = self.control.check(&objects);
+        for (object, (source, line)) in objects.into_iter().zip(places) {
+            let mut result = self.apply_one(object, &found, dry_run);
+            for problem in &mut result.problems {
+                (problem.source, problem.line) = (source.to_string(), line);
+            }
+            results.push(result);
         }
+        self.settle();
         results
     }
 
@@ -39,12 +51,12 @@ impl MeshApi for Mesh {
     }
 
     fn read(&self, key: &ResourceKey) -> Option<Value> {
-        let found = self.control.resources().into_iter().find(|resource| resource.key() == *key)?;
-        Some(self.with_status(&found))
+        self.control.resource(key).map(|found| self.with_status(&found))
     }
 
     fn delete(&self, key: &ResourceKey) -> Result<bool, ApiError> {
         if self.store.delete(key).map_err(|error| store_error(&error))? {
+            self.settle();
             return Ok(true);
         }
         match self.control.origin(key) {
@@ -60,7 +72,7 @@ impl MeshApi for Mesh {
         let mut status = serde_json::to_value(self.control.status()).unwrap_or_default();
         let files = self.control.file_problems();
         let objects = self.control.problems();
-        let problems: Vec<_> = files.iter().map(parse_problem).chain(objects.iter().map(object_problem)).collect();
+        let problems: Vec<_> = files.iter().map(parse_problem).chain(objects.iter().map(|problem| self.placed(problem))).collect();
         status["problems"] = json!(problems);
         status
     }
@@ -96,27 +108,38 @@ impl MeshApi for Mesh {
 }
 
 impl Mesh {
-    fn apply_one(&self, resource: Resource, dry_run: bool) -> ApplyResult {
+    fn apply_one(&self, resource: Resource, found: &[Problem], dry_run: bool) -> ApplyResult {
         let key = resource.key();
-        let mut problems: Vec<_> =
-            self.control.check(std::slice::from_ref(&resource)).iter().map(object_problem).collect();
-        let outcome = if let Some(place) = self.control.origin(&key) {
-            problems.push(failure(&key, format!("{place} defines this object; change it there")));
-            Outcome::Rejected
-        } else if dry_run {
-            if self.store.read(&key).is_some() { Outcome::Configured } else { Outcome::Created }
-        } else {
-            match self.store.put(resource, SystemTime::now()) {
-                Ok(Written::Configured) => Outcome::Configured,
-                Ok(Written::Created) => Outcome::Created,
-                Ok(Written::Unchanged) => Outcome::Unchanged,
-                Err(error) => {
-                    problems.push(failure(&key, chain(&error)));
-                    Outcome::Rejected
-                }
+        let mut problems: Vec<_> = found.iter().filter(|problem| problem.object == key).map(object_problem).collect();
+        let written = match self.control.origin(&key) {
+            Some(place) => Err(format!("{place} defines this object; change it there")),
+            None if dry_run => self.store.preview(&resource, SystemTime::now()).map_err(|error| chain(&error)),
+            None => self.store.put(resource, SystemTime::now()).map_err(|error| chain(&error)),
+        };
+        let outcome = match written {
+            Ok(Written::Configured) => Outcome::Configured,
+            Ok(Written::Created) => Outcome::Created,
+            Ok(Written::Unchanged) => Outcome::Unchanged,
+            Err(message) => {
+                problems.push(failure(&key, message));
+                Outcome::Rejected
             }
         };
         ApplyResult { kind: key.kind.to_string(), namespace: key.namespace, name: key.name, outcome, problems }
+    }
+
+    /// Who has written reads what was written. Calls come from threads that may wait.
+    fn settle(&self) {
+        let settled = tokio::time::timeout(SETTLE_LIMIT, self.control.settled());
+        if tokio::runtime::Handle::current().block_on(settled).is_err() {
+            tracing::warn!("what was written is not in force yet");
+        }
+    }
+
+    /// With the place of its object, when that came from a file.
+    fn placed(&self, problem: &Problem) -> ApiProblem {
+        let (source, line) = self.control.place(&problem.object).unwrap_or_default();
+        ApiProblem { source: source.to_string(), line, ..object_problem(problem) }
     }
 
     fn with_status(&self, resource: &Resource) -> Value {
