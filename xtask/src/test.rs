@@ -31,7 +31,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
         command::run(tests.env("LENO", &leno))?;
     }
     for _ in 0..args.repeat.max(1) {
-        let mut tests = cargo(&["test", "--locked", "--package", "leno-e2e", "--"]);
+        let mut tests = cargo(&["test", "--locked", "--package", "leno-e2e", "--tests", "--"]);
         // Each test is a mesh of its own; more than two at once would measure the scheduler.
         tests.arg("--test-threads=2").args(&args.filter);
         tools.apply(&mut tests);

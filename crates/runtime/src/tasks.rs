@@ -30,7 +30,8 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let task = self.guarded(name, future);
-        self.tracker.spawn(task.instrument(tracing::info_span!("task", name)));
+        // Without a parent: a task that starts another would otherwise prefix all of its lines.
+        self.tracker.spawn(task.instrument(tracing::info_span!(parent: None, "task", name)));
     }
 
     /// Like [`Tasks::spawn`] on the current `LocalSet`, for futures that stay on one worker thread. Adds no span.
