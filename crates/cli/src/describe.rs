@@ -44,6 +44,13 @@ pub(crate) fn describe(kind: Kind, object: &Value) -> anyhow::Result<String> {
     if !table.is_empty() {
         writeln!(text, "\nConditions:\n{}", indent(table.render().trim_end()))?;
     }
+    let mut table = Table::new(["NAME", "NAMESPACE", "STATE"]);
+    for proxy in object["status"]["proxies"].as_array().into_iter().flatten() {
+        table.row(["name", "namespace", "state"].map(|field| rows::text(&proxy[field])));
+    }
+    if !table.is_empty() {
+        writeln!(text, "\nProxies:\n{}", indent(table.render().trim_end()))?;
+    }
     let spec = get::documents(std::slice::from_ref(&object["spec"]))?;
     writeln!(text, "\nSpec:\n{}", indent(spec.trim_end()))?;
     Ok(text)

@@ -2,11 +2,23 @@ use leno_api::Kind;
 
 use crate::misuse::Misuse;
 
+/// Likeness from which a word is taken for a slip; 1 is the same word. Chosen: `serv` and `virtalservices` are, `pods` is
+/// not.
+const NEAR: f64 = 0.85;
+
 /// For clap: any spelling of a kind.
 pub(crate) fn parse_kind(word: &str) -> Result<Kind, String> {
     Kind::from_word(word).ok_or_else(|| {
         let known: Vec<_> = Kind::ALL.into_iter().map(|kind| kind.as_str().to_ascii_lowercase()).collect();
-        format!("there are {}", known.join(", "))
+        let word = word.to_ascii_lowercase();
+        let near =
+            known.iter().map(|kind| (strsim::jaro_winkler(kind, &word), kind)).max_by(|a, b| a.0.total_cmp(&b.0));
+        match near {
+            Some((likeness, kind)) if likeness >= NEAR => {
+                format!("did you mean {kind}? There are {}", known.join(", "))
+            }
+            _ => format!("there are {}", known.join(", ")),
+        }
     })
 }
 

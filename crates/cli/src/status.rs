@@ -9,7 +9,7 @@ use crate::rows::text;
 use crate::table::Table;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: leno status -o json\n\nExit code: 0 every proxy is in sync, 1 some are not.")]
+#[command(after_help = "Example: leno status -o json\n\nExit code: 0 every proxy is in sync and no object has errors, 1 otherwise.")]
 pub struct StatusArgs {
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -29,11 +29,16 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<i32> {
         Format::Json => println!("{}", serde_json::to_string_pretty(&status)?),
         Format::Table => print!("{}", render(&status, SystemTime::now())?),
     }
-    Ok(i32::from(!in_sync(&status)))
+    Ok(i32::from(!in_sync(&status) || has_errors(&status)))
 }
 
 pub(crate) fn in_sync(status: &Value) -> bool {
     proxies(status).all(|proxy| proxy["inSync"] == true)
+}
+
+/// A file that cannot be read, or an object of which a part has no effect.
+pub(crate) fn has_errors(status: &Value) -> bool {
+    status["problems"].as_array().into_iter().flatten().any(|problem| problem["severity"] == "error")
 }
 
 pub(crate) fn render(status: &Value, now: SystemTime) -> anyhow::Result<String> {

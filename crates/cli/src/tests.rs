@@ -129,6 +129,7 @@ fn status_tells_who_is_behind_and_why() {
     ], "problems": [{"object": {"kind": "Service", "namespace": "default", "name": "x"}, "field": "spec.ports",
         "severity": "error", "message": "bad"}]});
     assert!(!status::in_sync(&status) && status::in_sync(&json!({"proxies": []})));
+    assert!(status::has_errors(&status) && !status::has_errors(&json!({"problems": [{"severity": "warning"}]})));
     let text = status::render(&status, now).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "revision 4");
@@ -136,6 +137,15 @@ fn status_tells_who_is_behind_and_why() {
     assert!(lines[3].contains("1 rejected"), "{text}");
     assert_eq!(lines[4], "b-1 rejects cluster outbound|80||x: no");
     assert_eq!(lines[5], "error: Service default/x: spec.ports: bad");
+}
+
+#[test]
+fn a_kind_that_is_nearly_right_is_recognised() {
+    for (word, meant) in [("serv", "service"), ("virtalservices", "virtualservice"), ("HTTPRoutess", "httproute")] {
+        let error = kinds::parse_kind(word).unwrap_err();
+        assert!(error.starts_with(&format!("did you mean {meant}?")), "{error}");
+    }
+    assert!(kinds::parse_kind("pods").unwrap_err().starts_with("there are destinationrule"));
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn replace<T: PartialEq>(slot: &mut BTreeMap<String, Arc<T>>, new: impl IntoIter
 
 fn keep<T: PartialEq>(new: &mut BTreeMap<String, Arc<T>>, old: &BTreeMap<String, Arc<T>>) {
     for (name, value) in new {
-        if let Some(old) = old.get(name).filter(|old| *old == value) {
+        if let Some(old) = old.get(name).filter(|old| Arc::ptr_eq(old, value) || *old == value) {
             *value = old.clone();
         }
     }

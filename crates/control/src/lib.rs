@@ -16,4 +16,4 @@ mod session;
 mod status;
 
 pub use control::{Control, ControlConfig, IssueSecrets};
-pub use status::{Condition, NodeStatus, RejectedResource, Status};
+pub use status::{Condition, NodeStatus, ObjectProxy, RejectedResource, Status};

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::Control;
 use crate::control::State;
+use crate::session::NodeSession;
 
 /// The state of the whole mesh.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +48,16 @@ pub struct RejectedResource {
     pub kind: String,
     pub name: String,
     pub reason: String,
+}
+
+/// A node that runs what an object has a part in.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectProxy {
+    /// The workload's name.
+    pub name: String,
+    pub namespace: String,
+    /// `in sync`, `pending` or `rejected`.
+    pub state: &'static str,
 }
 
 /// In the manner of Kubernetes.
@@ -184,6 +195,30 @@ impl Control {
         };
         vec![accepted, programmed]
     }
+
+    /// The nodes that have, or should have, configuration that an object has a part in. Looks at every resource of every
+    /// node.
+    pub fn proxies_of(&self, key: &ResourceKey) -> Vec<ObjectProxy> {
+        let mut state = self.shared.lock();
+        let services = state.services_of(key);
+        let concerns = |name: &str| services.iter().any(|fqdn| ends_with_host(name, fqdn));
+        let sessions = state.sessions.values().map(|session| (&session.node.id, session)).collect::<BTreeMap<_, _>>();
+        let state_of = |session: &NodeSession| {
+            let types = || session.sync.types.values();
+            if types().any(|kind| kind.rejected.keys().any(|name| concerns(name))) {
+                Some("rejected")
+            } else if types().any(|kind| kind.pending.keys().any(|name| concerns(name))) {
+                Some("pending")
+            } else {
+                types().any(|kind| kind.taken.keys().any(|name| concerns(name))).then_some("in sync")
+            }
+        };
+        let proxy = |session: &NodeSession| {
+            let (name, namespace) = (session.node.workload.clone(), session.node.namespace.clone());
+            Some(ObjectProxy { name, namespace, state: state_of(session)? })
+        };
+        sessions.into_values().filter_map(proxy).collect()
+    }
 }
 
 impl Condition {
@@ -206,9 +241,16 @@ fn accepted(state: &State, key: &ResourceKey) -> Condition {
     }
 }
 
+impl State {
+    /// The names of the services in whose configuration an object has a part.
+    fn services_of(&mut self, key: &ResourceKey) -> Vec<String> {
+        let snapshot = &self.snapshot;
+        self.parts.get_or_insert_with(|| parts(snapshot)).get(key).cloned().unwrap_or_default()
+    }
+}
+
 fn programmed(state: &mut State, key: &ResourceKey) -> Condition {
-    let snapshot = state.snapshot.clone();
-    let services = state.parts.get_or_insert_with(|| parts(&snapshot)).get(key).cloned().unwrap_or_default();
+    let services = state.services_of(key);
     let concerns = |name: &str| services.iter().any(|fqdn| ends_with_host(name, fqdn));
     let mut rejected = Vec::new();
     let mut pending = 0;

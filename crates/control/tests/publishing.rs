@@ -124,6 +124,9 @@ async fn what_nodes_say_is_seen_at_the_node_and_at_the_object() {
     mesh.control.report(report(Outcome::Acked));
     let status = mesh.control.status().proxies.remove(0);
     assert!(status.in_sync && status.rejected.is_empty() && status.taken["cluster"] == 1);
+    let proxies = mesh.control.proxies_of(&a);
+    assert_eq!((proxies[0].name.as_str(), proxies[0].state, proxies.len()), ("w-1", "in sync", 1));
+    assert!(mesh.control.proxies_of(&b).is_empty());
     assert_eq!(mesh.condition(&a, "Programmed").0, "Programmed");
 }
 

@@ -56,8 +56,12 @@ fn in_order(resources: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
         let stamp = resource.metadata().creation_timestamp.clone();
         (stamp.is_none(), stamp)
     };
-    let mut sorted: Vec<_> = resources.to_vec();
-    sorted.sort_by_cached_key(|resource| (age(resource), resource.key(), resource.to_json().to_string()));
+    // The text only decides between objects of one key, which hardly ever meet: written out for those alone.
+    let text = |resource: &Resource| resource.to_json().to_string();
+    let keyed = resources.iter().map(|resource| (age(resource), resource.key(), resource.clone()));
+    let mut keyed: Vec<_> = keyed.collect();
+    keyed.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)).then_with(|| text(&a.2).cmp(&text(&b.2))));
+    let mut sorted: Vec<_> = keyed.into_iter().map(|(_, _, resource)| resource).collect();
     let mut seen = BTreeSet::new();
     sorted.retain(|resource| seen.insert(resource.key()));
     sorted

@@ -51,7 +51,9 @@ impl MeshApi for Mesh {
     }
 
     fn read(&self, key: &ResourceKey) -> Option<Value> {
-        self.control.resource(key).map(|found| self.with_status(&found))
+        let mut value = self.with_status(&*self.control.resource(key)?);
+        value["status"]["proxies"] = json!(self.control.proxies_of(key));
+        Some(value)
     }
 
     fn delete(&self, key: &ResourceKey) -> Result<bool, ApiError> {
@@ -72,7 +74,8 @@ impl MeshApi for Mesh {
         let mut status = serde_json::to_value(self.control.status()).unwrap_or_default();
         let files = self.control.file_problems();
         let objects = self.control.problems();
-        let problems: Vec<_> = files.iter().map(parse_problem).chain(objects.iter().map(|problem| self.placed(problem))).collect();
+        let problems: Vec<_> =
+            files.iter().map(parse_problem).chain(objects.iter().map(|problem| self.placed(problem))).collect();
         status["problems"] = json!(problems);
         status
     }
