@@ -34,7 +34,7 @@ pub(crate) async fn run(args: DeleteArgs) -> anyhow::Result<i32> {
             Ok(_) => println!("{} {}/{} deleted", key.kind.as_str().to_ascii_lowercase(), key.namespace, key.name),
             Err(error) => {
                 failed = true;
-                eprintln!("leno: {key}: {error:#}");
+                eprintln!("leno: {error:#}");
             }
         }
     }

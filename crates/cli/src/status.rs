@@ -9,7 +9,9 @@ use crate::rows::text;
 use crate::table::Table;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: leno status -o json\n\nExit code: 0 every proxy is in sync and no object has errors, 1 otherwise.")]
+#[command(
+    after_help = "Example: leno status -o json\n\nExit code: 0 every proxy is in sync and no object has errors, 1 otherwise."
+)]
 pub struct StatusArgs {
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,

@@ -27,8 +27,17 @@ pub fn compile(snapshot: &Snapshot, node: &Node) -> Compiled {
 pub struct Compiler {
     snapshot: Option<Arc<Snapshot>>,
     services: BTreeMap<ServiceKey, Pieces>,
+    /// Changes with everything but endpoints.
+    rules: u64,
     /// The last configuration of each node, so that unchanged listeners keep their identity.
-    nodes: BTreeMap<String, Config>,
+    nodes: BTreeMap<String, Remembered>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    rules: u64,
+    node: Node,
+    config: Config,
 }
 
 /// What a service contributes to every node.
@@ -54,6 +63,7 @@ impl Compiler {
         // Routes of one service name others: with another set of names or ports, each may read differently.
         let same_names = before.as_ref().is_some_and(|before| names(before) == names(snapshot));
         self.services.retain(|key, _| snapshot.services.contains_key(key));
+        let mut any_rules_changed = !same_names;
         for (key, service) in &snapshot.services {
             let last = before.as_ref().and_then(|before| before.services.get(key));
             if same_names && last == Some(service) {
@@ -61,13 +71,31 @@ impl Compiler {
             }
             let rules_changed =
                 !same_names || last.is_none_or(|last| without_workloads(last) != without_workloads(service));
+            any_rules_changed |= rules_changed;
             self.services.entry(key.clone()).or_default().update(snapshot, service, rules_changed);
         }
+        self.rules += u64::from(any_rules_changed);
     }
 
-    /// The configuration of `node` under the last snapshot. Listeners are shared with the node's last configuration.
+    /// The configuration of `node` under the last snapshot. Resources are shared with the node's last configuration; when
+    /// only endpoints have changed since, only those are looked at.
     pub fn node(&mut self, node: &Node) -> Config {
         let Some(snapshot) = &self.snapshot else { return Config::default() };
+        let last = self.nodes.get(&node.id);
+        let mut config = match last.filter(|last| last.rules == self.rules && last.node == *node) {
+            Some(last) => Config { endpoints: BTreeMap::new(), ..last.config.clone() },
+            None => self.rules_of(snapshot, node, last.map(|last| &last.config)),
+        };
+        for pieces in self.services.values() {
+            config.endpoints.extend(pieces.endpoints.iter().map(|(name, set)| (name.clone(), set.clone())));
+        }
+        let remembered = Remembered { rules: self.rules, node: node.clone(), config: config.clone() };
+        self.nodes.insert(node.id.clone(), remembered);
+        config
+    }
+
+    /// All but the endpoints.
+    fn rules_of(&self, snapshot: &Snapshot, node: &Node, last: Option<&Config>) -> Config {
         let mut config = Config::default();
         for pieces in self.services.values() {
             if let Some(clusters) = pieces.clusters.get(&node.flavor) {
@@ -75,7 +103,6 @@ impl Compiler {
             }
             let tables = if node.flavor == Flavor::Grpc { &pieces.grpc_routes } else { &pieces.routes };
             config.route_tables.extend(tables.iter().map(|(name, table)| (name.clone(), table.clone())));
-            config.endpoints.extend(pieces.endpoints.iter().map(|(name, set)| (name.clone(), set.clone())));
         }
         let mut listeners = listener::outbound(snapshot, node);
         if let Some(address) = node.http_proxy {
@@ -91,12 +118,11 @@ impl Compiler {
             config.clusters.extend(clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster))));
         }
         config.listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
-        if let Some(last) = self.nodes.get(&node.id) {
+        if let Some(last) = last {
             keep(&mut config.listeners, &last.listeners);
             keep(&mut config.route_tables, &last.route_tables);
             keep(&mut config.clusters, &last.clusters);
         }
-        self.nodes.insert(node.id.clone(), config.clone());
         config
     }
 

@@ -14,9 +14,6 @@ mod paths;
 mod role;
 mod run;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A service mesh in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "leno", version, arg_required_else_help = true)]

@@ -1,4 +1,5 @@
 #![allow(dead_code, reason = "shared by tests that use different parts")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 //! A control plane on a real store, with nodes that open and close streams.
 
 use std::collections::BTreeMap;

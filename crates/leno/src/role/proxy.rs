@@ -91,6 +91,9 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         () = readiness.ready() => {}
         stopped = parent::shutdown(command.exit_with_parent) => return stopped,
     }
+    if let Err(error) = leno_runtime::sys::release_code_pages() {
+        tracing::debug!(%error, "the memory of the start's code stays taken");
+    }
     let mut addresses = addresses(&proxy, &node, dns, own.to_string());
     addresses.extend(resolver.map(|address| ("dns_port_53".to_owned(), address)));
     tracing::info!(workload = node.workload, id = node.id, address = %own, "sidecar ready");

@@ -13,11 +13,12 @@ pub(super) fn services(
     indices: &BTreeMap<ServiceKey, u16>,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<ServiceKey, Service> {
+    let index = Index::new(workloads);
     let mut all = BTreeMap::new();
     for resource in resources {
         if let Resource::Service(object) = &**resource {
             let mut service = written(object, settings);
-            select(&mut service, &object.spec.selector, workloads, problems);
+            select(&mut service, &object.spec.selector, &index, problems);
             all.insert(service.key.clone(), service);
         }
     }
@@ -27,7 +28,7 @@ pub(super) fn services(
             service.implicit = true;
             service.ports = ports;
             let selector = BTreeMap::from([("app".to_owned(), service.key.name.clone())]);
-            select(&mut service, &selector, workloads, problems);
+            select(&mut service, &selector, &index, problems);
             all.insert(service.key.clone(), service);
         }
     }
@@ -87,21 +88,44 @@ fn implied(workloads: &[Arc<Workload>]) -> BTreeMap<ServiceKey, Vec<ServicePort>
     all.into_iter().map(|(key, ports)| (key, ports.into_iter().map(port).collect())).collect()
 }
 
+/// Workloads by what selects them, each list in order of name: every service looks only at those that it may mean.
+#[derive(Default)]
+struct Index<'a> {
+    /// Namespace, label, value.
+    by_label: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a Arc<Workload>>>,
+    /// Namespace, service.
+    by_service: BTreeMap<(&'a str, &'a str), Vec<&'a Arc<Workload>>>,
+}
+
+impl<'a> Index<'a> {
+    fn new(workloads: &'a [Arc<Workload>]) -> Self {
+        let mut index = Self::default();
+        for workload in workloads {
+            let namespace = &*workload.key.namespace;
+            for (label, value) in &workload.labels {
+                index.by_label.entry((namespace, label, value)).or_default().push(workload);
+            }
+            if let Some(service) = workload.service.as_deref() {
+                index.by_service.entry((namespace, service)).or_default().push(workload);
+            }
+        }
+        index
+    }
+}
+
 /// Fills in the workloads. A service without selector takes those that name it.
-fn select(
-    service: &mut Service,
-    selector: &BTreeMap<String, String>,
-    workloads: &[Arc<Workload>],
-    problems: &mut Vec<Problem>,
-) {
-    for workload in workloads.iter().filter(|workload| workload.key.namespace == service.key.namespace) {
-        let named = workload.service.as_deref() == Some(&service.key.name);
-        let chosen = if selector.is_empty() || service.implicit { named } else { workload.matches(selector) };
-        if !chosen {
+fn select(service: &mut Service, selector: &BTreeMap<String, String>, index: &Index<'_>, problems: &mut Vec<Problem>) {
+    let namespace = &*service.key.namespace;
+    let candidates = match selector.first_key_value() {
+        Some((label, value)) if !service.implicit => index.by_label.get(&(namespace, &**label, &**value)),
+        _ => index.by_service.get(&(namespace, &*service.key.name)),
+    };
+    for workload in candidates.into_iter().flatten() {
+        if !service.implicit && !workload.matches(selector) {
             continue;
         }
         if service.service_accounts.contains(&workload.service_account) {
-            service.workloads.push(workload.clone());
+            service.workloads.push(Arc::clone(workload));
         } else {
             let object = ResourceKey::new(Kind::WorkloadEntry, &workload.key.namespace, &workload.key.name);
             let message = format!(
