@@ -11,7 +11,7 @@ use leno_names::SpiffeId;
 use leno_runtime::Tasks;
 use leno_store::{DirectoryContent, EmbeddedStore};
 use leno_telemetry::Registry;
-use leno_xds_server::{ConfigSource, Refusal, Secrets, Session, StatusReport};
+use leno_xds_server::{ConfigSource, Outcome, Refusal, Secrets, Session, StatusReport};
 use tokio::sync::{Notify, watch};
 
 use crate::indices::Indices;
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) dirty: Notify,
     /// Grows with every snapshot.
     pub(crate) revision: watch::Sender<u64>,
+    /// Grows with every snapshot and every answer of a node.
+    pub(crate) changes: watch::Sender<u64>,
     /// The store's revision that the last snapshot holds.
     pub(crate) published: watch::Sender<u64>,
     /// Set once: what is registered stays so for the next start.
@@ -113,6 +115,7 @@ impl Control {
             state: Mutex::new(state),
             dirty: Notify::new(),
             revision: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
             published: watch::Sender::new(0),
             stopped: AtomicBool::new(false),
             metrics: Metrics::register(registry),
@@ -122,9 +125,9 @@ impl Control {
         Self { shared }
     }
 
-    /// Tells of new snapshots.
+    /// Tells of new snapshots, and of what nodes made of them: objects or their conditions may read differently.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.revision.subscribe()
+        self.shared.changes.subscribe()
     }
 
     /// All objects in force, those of files and registrations included.
@@ -236,7 +239,11 @@ impl ConfigSource for Control {
     }
 
     fn report(&self, report: StatusReport) {
+        let answered = report.outcome != Outcome::Sent;
         self.shared.lock().record(report);
+        if answered {
+            self.shared.changes.send_modify(|changes| *changes += 1);
+        }
     }
 }
 

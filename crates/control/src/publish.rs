@@ -87,6 +87,7 @@ impl Shared {
         self.metrics.problems.set(i64::try_from(state.problems.len()).unwrap_or(i64::MAX));
         self.published.send_replace(store_revision);
         self.revision.send_modify(|revision| *revision += 1);
+        self.changes.send_modify(|changes| *changes += 1);
     }
 }
 

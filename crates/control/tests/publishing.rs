@@ -112,8 +112,10 @@ async fn what_nodes_say_is_seen_at_the_node_and_at_the_object() {
     assert_eq!(mesh.condition(&a, "Programmed").0, "Pending");
     assert_eq!(mesh.condition(&b, "Programmed").0, "Programmed");
 
+    let changes = mesh.control.changes();
     mesh.control.report(report(Outcome::Rejected { reason: "no such thing".to_owned() }));
     let status = mesh.control.status().proxies.remove(0);
+    assert!(changes.has_changed().unwrap());
     let rejected = &status.rejected[0];
     assert_eq!((rejected.kind.as_str(), rejected.reason.as_str()), ("cluster", "no such thing"));
     assert!(!status.in_sync && status.pending == 0 && rejected.name.ends_with("a.default.svc.cluster.local"));

@@ -142,7 +142,14 @@ impl Driver {
         let (kind, resources, removed) =
             (response.type_url.clone(), response.resources.len(), response.removed_resources.len());
         let (requests, rejections) = self.client.handle(response);
-        tracing::debug!(kind, resources, removed, asked = requests.len(), is_whole = self.is_whole(), "discovery response");
+        tracing::debug!(
+            kind,
+            resources,
+            removed,
+            asked = requests.len(),
+            is_whole = self.is_whole(),
+            "discovery response"
+        );
         self.log_rejections(&rejections);
         self.send(requests);
         if self.is_whole() {

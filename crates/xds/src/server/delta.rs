@@ -7,7 +7,7 @@ use leno_proto::envoy::service::discovery::v3::{
 
 use super::order::{Phase, Readiness, next_push};
 use super::report::Outstanding;
-use super::{Pacing, Report};
+use super::{Pacing, Report, Verdict};
 use crate::{Resource, ResourceKind};
 
 /// The server's half of a delta stream.
@@ -72,8 +72,9 @@ impl DeltaServer {
             return Vec::new();
         };
         let state = self.kinds.entry(kind).or_default();
-        state.handle_subscription(kind, request);
-        state.handle_answer(kind, request)
+        let mut reports: Vec<_> = state.handle_subscription(kind, request).into_iter().collect();
+        reports.extend(state.handle_answer(kind, request));
+        reports
     }
 
     /// The next response, and its `Sent` report. Call until `None` after every other call.
@@ -113,8 +114,9 @@ impl DeltaServer {
 }
 
 impl DeltaKind {
-    /// Subscriptions count whatever the nonce: each request carries a change, not a state.
-    fn handle_subscription(&mut self, kind: ResourceKind, request: &DeltaDiscoveryRequest) {
+    /// Subscriptions count whatever the nonce: each request carries a change, not a state. Reports as accepted what a
+    /// client that comes back has already: it is not sent again, so no ACK will say so.
+    fn handle_subscription(&mut self, kind: ResourceKind, request: &DeltaDiscoveryRequest) -> Option<Report> {
         let first = self.subscription.is_none();
         let mut subscription = self.subscription.take().unwrap_or_default();
         if first {
@@ -143,6 +145,11 @@ impl DeltaKind {
             self.unsubscribe(&mut subscription, name);
         }
         self.subscription = Some(subscription);
+        let is_current =
+            |(name, version): &(&String, &String)| self.current.get(*name).is_some_and(|now| now.version == **version);
+        let had: Vec<_> = if first { self.held.iter().filter(is_current).collect() } else { Vec::new() };
+        let resources: Vec<_> = had.into_iter().map(|(name, version)| (name.clone(), version.clone())).collect();
+        (!resources.is_empty()).then(|| Report { kind, resources, removed: Vec::new(), verdict: Verdict::Acked })
     }
 
     fn unsubscribe(&mut self, subscription: &mut Subscription, name: &str) {

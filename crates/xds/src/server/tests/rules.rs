@@ -3,7 +3,7 @@ use leno_proto::google::rpc::Status;
 
 use super::resource;
 use crate::ResourceKind::{Cluster, Endpoints, Listener, RouteTable, Secret};
-use crate::{DeltaServer, FullServer, Pacing, ResourceKind, Verdict};
+use crate::{DeltaServer, FullServer, Pacing, Report, ResourceKind, Verdict};
 
 fn subscribe(kind: ResourceKind, names: &[&str]) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
@@ -124,7 +124,9 @@ fn a_resumed_stream_gets_the_difference_only() {
     for name in ["same", "changed", "gone"] {
         request.initial_resource_versions.insert(name.to_owned(), "1".to_owned());
     }
-    server.handle(&request);
+    let reports = server.handle(&request);
+    let had = vec![("same".to_owned(), "1".to_owned())];
+    assert_eq!(reports, [Report { kind: Cluster, resources: had, removed: Vec::new(), verdict: Verdict::Acked }]);
     let adds = next(&mut server);
     assert_eq!((names(&adds), adds.removed_resources.len()), (vec!["changed"], 0));
     assert!(server.poll_response().is_none(), "removals wait for the ACK of additions");
