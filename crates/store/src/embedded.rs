@@ -1,7 +1,8 @@
 //! The store in one file: resources with a revision, and what the control plane itself remembers.
 //!
 //! Invariants  what `put` and `delete` have answered is on disk and survives a kill; memory and disk say the same
-//! Errors      a disk that is full or read-only: `StoreError::Write`, nothing changed, reads go on; tried anew each time
+//! Errors      a disk that is full or read-only: `StoreError::Write`, nothing changed, reads go on, also at the start;
+//!             tried anew each time
 //! Cost        one fsync per write, one writer at a time; reads are of memory and never wait for the disk
 //! Source      redb 4: copy-on-write B-trees, two-slot commit
 
@@ -11,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use leno_api::{Resource, ResourceKey};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use tokio::sync::watch;
 
 /// Key: `<kind>/<namespace>/<name>`; value: the object as JSON.
@@ -53,19 +55,34 @@ impl EmbeddedStore {
     /// # Errors
     /// When the file cannot be opened or made, is locked by another process, or is no store.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        private(path)?;
-        Self::open_with(path, Box::new(|path| Ok(Database::create(path)?)))
+        Self::open_with(
+            path,
+            Box::new(|path| {
+                private(path)?;
+                Ok(Database::create(path)?)
+            }),
+        )
     }
 
+    /// A store on a read-only file system is read all the same; each write then tries to open the file anew.
     fn open_with(path: &Path, opener: Opener) -> Result<Self, StoreError> {
         let fail = |source: redb::Error| StoreError::Open { path: path.to_owned(), source };
-        let database = opener(path).map_err(fail)?;
-        make_tables(&database).map_err(fail)?;
-        let (resources, revision) = load(&database, path)?;
+        let opened = opener(path).and_then(|database| make_tables(&database).map(|()| database));
+        let (database, (resources, revision)) = match opened {
+            Ok(database) => {
+                let loaded = load(&database, path)?;
+                (Some(database), loaded)
+            }
+            Err(error) if is_read_only(&error) && path.exists() => {
+                tracing::error!(path = %path.display(), %error, "the store is read-only: it is served as it is");
+                (None, load(&copy(path).map_err(fail)?, path)?)
+            }
+            Err(error) => return Err(fail(error)),
+        };
         Ok(Self {
             path: path.to_owned(),
             opener,
-            database: Mutex::new(Some(database)),
+            database: Mutex::new(database),
             resources: Mutex::new(resources),
             revision: watch::Sender::new(revision),
         })
@@ -201,7 +218,11 @@ impl EmbeddedStore {
             }
             Ok(values)
         };
-        self.attempt(&mut self.database(), read).map_err(|source| StoreError::Read { path: self.path.clone(), source })
+        let values = match self.attempt(&mut self.database(), read) {
+            Err(error) if is_read_only(&error) => copy(&self.path).and_then(|database| read(&database)),
+            result => result,
+        };
+        values.map_err(|source| StoreError::Read { path: self.path.clone(), source })
     }
 
     fn write(
@@ -261,6 +282,22 @@ impl EmbeddedStore {
     }
 }
 
+fn is_read_only(error: &redb::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error, redb::Error::Io(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem))
+}
+
+/// The file as it is, in memory: after a kill the library has to mend it, which a read-only file does not allow.
+fn copy(path: &Path) -> Result<Database, redb::Error> {
+    let content = std::fs::read(path)?;
+    let memory = InMemoryBackend::new();
+    memory.set_len(content.len() as u64)?;
+    memory.write(0, &content)?;
+    let database = Database::builder().create_with_backend(memory)?;
+    make_tables(&database)?;
+    Ok(database)
+}
+
 /// Opening a table in a write transaction makes it.
 fn make_tables(database: &Database) -> Result<(), redb::Error> {
     let write = database.begin_write()?;
@@ -301,17 +338,15 @@ fn path_of(key: &ResourceKey) -> String {
 }
 
 /// Only the owner may read what people have written: it may hold addresses and policies.
-fn private(path: &Path) -> Result<(), StoreError> {
+fn private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let done = match made {
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         }
         Err(error) => Err(error),
-    };
-    done.map_err(|source| StoreError::Open { path: path.to_owned(), source: redb::Error::Io(source) })
+    }
 }
 
 /// RFC 3339 in UTC, to the second.
@@ -326,7 +361,7 @@ pub enum StoreError {
     Conflict { key: ResourceKey, stored: String },
     #[error("{key} cannot be written as JSON")]
     Encode { key: ResourceKey, source: serde_json::Error },
-    #[error("the store {path} cannot be opened; is another control plane using it?")]
+    #[error("the store {path} cannot be opened")]
     Open { path: PathBuf, source: redb::Error },
     #[error("the store {path} cannot be read")]
     Read { path: PathBuf, source: redb::Error },

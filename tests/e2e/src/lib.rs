@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod http;
+mod load;
 mod mesh;
 mod notify;
 mod tools;
 mod workload;
 
 pub use http::{Response, Session, request};
+pub use load::{Load, LoadReport};
 pub use mesh::Mesh;
 pub use notify::Ready;
 pub use tools::{app, eventually, leno, need, prometheus_sum};

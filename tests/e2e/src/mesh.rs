@@ -15,6 +15,8 @@ pub struct Mesh {
     child: Option<Child>,
     ready: Option<Ready>,
     arguments: Vec<String>,
+    /// The control plane has mounts of its own.
+    own_mounts: bool,
 }
 
 impl Mesh {
@@ -34,7 +36,7 @@ impl Mesh {
         std::fs::create_dir_all(directory.path().join("resources"))?;
         std::fs::create_dir_all(directory.path().join("logs"))?;
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut mesh = Self { directory, child: None, ready: None, arguments };
+        let mut mesh = Self { directory, child: None, ready: None, arguments, own_mounts: false };
         mesh.write_resources("mesh.yaml", resources)?;
         mesh.start_control()?;
         Ok(mesh)
@@ -44,8 +46,16 @@ impl Mesh {
         self.directory.path()
     }
 
+    /// The control plane's data directory, as the control plane sees it.
     pub fn data(&self) -> PathBuf {
-        self.path().join("control")
+        let data = self.path().join("control");
+        match &self.child {
+            Some(child) if self.own_mounts => {
+                let root = format!("/proc/{}/root{}", child.id(), data.display());
+                PathBuf::from(root)
+            }
+            _ => data,
+        }
     }
 
     /// Starts the control plane, on the ports it had before if it ran before.
@@ -53,12 +63,30 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::start`].
     pub fn start_control(&mut self) -> anyhow::Result<()> {
+        self.own_mounts = false;
+        self.spawn_control(Command::new(leno()))
+    }
+
+    /// The same in a mount namespace of its own, after `script` has run there; `$DATA` is the data directory. What it
+    /// mounts is gone with the process.
+    ///
+    /// # Errors
+    /// As [`Mesh::start`], and when the script fails.
+    pub fn start_control_with_mounts(&mut self, script: &str) -> anyhow::Result<()> {
+        self.own_mounts = true;
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-ec", &format!("{script}\nexec \"$0\" \"$@\"")]).arg(leno());
+        command.env("DATA", self.path().join("control"));
+        self.spawn_control(command)
+    }
+
+    fn spawn_control(&mut self, mut command: Command) -> anyhow::Result<()> {
         let inbox = Inbox::bind(self.path(), "control")?;
         let before =
             |name: &str| self.ready.as_ref().map_or("127.0.0.1:0".to_owned(), |ready| ready.address(name).to_owned());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log("control"))?;
-        let mut command = Command::new(leno());
-        command.arg("control").arg("--data").arg(self.data()).arg("--resources").arg(self.path().join("resources"));
+        let data = self.path().join("control");
+        command.arg("control").arg("--data").arg(data).arg("--resources").arg(self.path().join("resources"));
         command.args(["--xds", &before("xds"), "--api", &before("api"), "--metrics", &before("metrics")]);
         command.args(&self.arguments).arg("--notify").arg(inbox.path());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -167,7 +195,8 @@ impl Drop for Mesh {
             for entry in std::fs::read_dir(self.path().join("logs")).into_iter().flatten().flatten() {
                 let log = std::fs::read_to_string(entry.path()).unwrap_or_default();
                 let lines: Vec<_> = log.lines().collect();
-                let last = lines[lines.len().saturating_sub(30)..].join("\n");
+                let shown = if entry.path().to_string_lossy().contains(".access.") { 5 } else { 30 };
+                let last = lines[lines.len().saturating_sub(shown)..].join("\n");
                 eprintln!("--- {}\n{last}", entry.path().display());
             }
         }

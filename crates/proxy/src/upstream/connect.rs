@@ -84,9 +84,6 @@ pub(super) async fn connect(
     };
     let result =
         tokio::time::timeout(after, connecting).await.unwrap_or(Err(ConnectError::Timeout { endpoint, after }));
-    if result.is_err() {
-        cluster.stats().connection_failed();
-    }
     match &result {
         Ok(Stream::Tls(_)) => worker.stats.tls_handshake(TlsSide::Upstream, HandshakeResult::Ok),
         Ok(Stream::Plain(_)) => {}
