@@ -87,6 +87,11 @@ impl Svid {
         now >= self.not_after
     }
 
+    /// How long it is still good for; zero once it has expired.
+    pub fn left(&self, now: SystemTime) -> Duration {
+        self.not_after.duration_since(now).unwrap_or_default()
+    }
+
     /// From `not_before` to `not_after`.
     pub fn lifetime(&self) -> Duration {
         self.not_after.duration_since(self.not_before).unwrap_or_default()

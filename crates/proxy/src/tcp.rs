@@ -55,7 +55,7 @@ pub(crate) async fn serve(
             exchange.cluster = Some(cluster.config.clone());
             exchange.upstream = Some(pick.endpoint().address);
             exchange.upstream_local = stream.tcp().local_addr().ok();
-            exchange.workload = worker.stats.workload(&pick.endpoint().workload);
+            exchange.workload = pick.workload(&worker.stats);
             exchange.attempts = 1;
             worker.stats.tcp_opened(&exchange, &connection);
             pick.finish(match carry(&mut downstream, stream, (first_bytes, answer), &mut exchange, manager).await {

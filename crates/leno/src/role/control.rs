@@ -30,6 +30,8 @@ mod api;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the authority looks whether its intermediate is due.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+/// Between two renewals of our own certificate.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Run the control plane: registry, certificate authority, xDS server and API.
 #[derive(Args, Debug)]
@@ -133,8 +135,8 @@ fn own_identity(ca: &Arc<Ca>, tasks: &Tasks) -> anyhow::Result<Identity> {
     let (renewed, ca) = (identity.clone(), ca.clone());
     tasks.spawn("own-svid", async move {
         loop {
-            let half = renewed.current().lifetime() / 2;
-            tokio::time::sleep(half.min(RENEWAL_CHECK)).await;
+            let half = renewed.current().left(SystemTime::now()) / 2;
+            tokio::time::sleep(half.clamp(LEAST_WAIT, RENEWAL_CHECK)).await;
             ca.renew_if_due(SystemTime::now());
             match issue() {
                 Ok(svid) => renewed.update(svid),
@@ -165,7 +167,7 @@ fn issue_secrets(ca: Arc<Ca>) -> IssueSecrets {
             key_pem: SecretText::new(svid.key_pem()),
             roots_pem: svid.roots_pem(),
         };
-        Ok((secrets, svid.lifetime()))
+        Ok((secrets, svid.left(SystemTime::now())))
     })
 }
 

@@ -122,7 +122,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     }
 
     /// To the end, record included.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let _active = self.context.worker.stats.active_request(self.context.connection.direction);
         if let Err(failure) = self.route_and_serve().await {
             self.fail(failure).await;
@@ -131,7 +131,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     }
 
     /// For what is not even a request.
-    pub(super) async fn refuse(mut self, failure: Failure) {
+    pub(super) async fn refuse(&mut self, failure: Failure) {
         self.fail(failure).await;
         self.record();
     }

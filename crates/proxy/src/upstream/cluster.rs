@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::members::Members;
 use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
-use crate::stats::{ClusterStats, Limit};
+use crate::stats::{ClusterStats, Limit, WorkerStats, WorkloadId};
 use crate::tls::ClientCaches;
 use crate::worker::Worker;
 
@@ -209,6 +209,11 @@ pub(crate) struct Pick {
 }
 
 impl Pick {
+    /// Who runs there, as the statistics of this worker number it.
+    pub(crate) fn workload(&self, stats: &WorkerStats) -> WorkloadId {
+        self.source.workload(stats)
+    }
+
     pub(crate) fn endpoint(&self) -> &leno_ir::Endpoint {
         self.source.endpoint()
     }

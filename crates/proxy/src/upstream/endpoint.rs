@@ -1,4 +1,4 @@
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::http1::Http1Connection;
 use super::http2::Http2Pool;
+use crate::stats::{WorkerStats, WorkloadId};
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -49,11 +50,13 @@ pub(super) struct EndpointSource {
     set: Arc<EndpointSet>,
     locality: usize,
     index: usize,
+    /// Looked up once, so that no request compares names.
+    workload: OnceCell<WorkloadId>,
 }
 
 impl EndpointSource {
     pub(super) fn new(set: Arc<EndpointSet>, locality: usize, index: usize) -> Self {
-        Self { set, locality, index }
+        Self { set, locality, index, workload: OnceCell::new() }
     }
 
     /// The endpoint as the balancer takes it.
@@ -67,6 +70,11 @@ impl EndpointSource {
             locality: u32::try_from(self.locality).unwrap_or(u32::MAX),
             locality_weight: locality.weight,
         }
+    }
+
+    /// Who runs there, as the statistics of this worker number it.
+    pub(super) fn workload(&self, stats: &WorkerStats) -> WorkloadId {
+        *self.workload.get_or_init(|| stats.workload(&self.endpoint().workload))
     }
 
     pub(super) fn endpoint(&self) -> &leno_ir::Endpoint {

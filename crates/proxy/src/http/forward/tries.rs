@@ -1,5 +1,5 @@
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use leno_ir::{Forward, HeaderOps, RetryPolicy, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
@@ -97,7 +97,8 @@ impl Forwarder<'_, '_> {
                         return Ok(answer);
                     }
                     let Answer { peer, pick, sent, .. } = answer;
-                    let outcome = self.response_outcome(sent);
+                    let latency = self.context.worker.now().saturating_duration_since(sent);
+                    let outcome = self.response_outcome(latency);
                     tries.avoid(&pick);
                     pick.finish(outcome);
                     peer.cancel(h2::Reason::CANCEL);
@@ -178,7 +179,7 @@ impl Forwarder<'_, '_> {
         let pick = tries.cluster.pick(&self.context.worker, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
-        self.exchange.workload = self.context.worker.stats.workload(&pick.endpoint().workload);
+        self.exchange.workload = pick.workload(&self.context.worker.stats);
         let mut peer = match self.connect(&tries.cluster, &pick).await {
             Ok(peer) => peer,
             Err(failure) => return Err(Miss { failure, pick: Some(pick), was_stale: false }),
@@ -235,17 +236,15 @@ impl Forwarder<'_, '_> {
         Ok(())
     }
 
-    fn response_outcome(&mut self, sent: Instant) -> Outcome {
-        let latency = self.context.worker.now().saturating_duration_since(sent);
-        let grpc = self.response.headers.get_str("grpc-status").and_then(|status| status.parse().ok());
-        let status = grpc.filter(|_| self.exchange.is_grpc).map_or(self.response.status, http_status_of);
+    fn response_outcome(&self, latency: Duration) -> Outcome {
+        let grpc = if self.exchange.is_grpc { self.grpc_status() } else { None };
+        let status = grpc.map_or(self.response.status, http_status_of);
         Outcome::Response { status, latency }
     }
 
     async fn relay_answer(&mut self, answer: Answer, replay: &mut Replay, ops: &[&HeaderOps]) -> Result<(), Failure> {
         let Answer { mut peer, pick, framing, sent } = answer;
-        self.note_head(sent);
-        let outcome = self.response_outcome(sent);
+        let outcome = self.note_head(sent);
         if self.response.status == 101 {
             if self.request.upgrade.is_none() {
                 pick.finish(Outcome::Reset);
@@ -286,7 +285,8 @@ impl Forwarder<'_, '_> {
         }
     }
 
-    fn note_head(&mut self, sent: Instant) {
+    /// What the head says of the exchange; the value is what it says of the endpoint.
+    fn note_head(&mut self, sent: Instant) -> Outcome {
         let now = self.context.worker.now();
         // The service's time runs from the end of the request; one that answered earlier took none.
         let complete = self.exchange.request_duration.and_then(|took| self.exchange.started.checked_add(took));
@@ -295,7 +295,12 @@ impl Forwarder<'_, '_> {
         self.exchange.response_duration = Some(now.saturating_duration_since(self.exchange.started));
         self.exchange.status = self.response.status;
         self.exchange.details = "via_upstream".into();
-        self.exchange.grpc_status = self.response.headers.get_str("grpc-status").and_then(|status| status.parse().ok());
+        self.exchange.grpc_status = self.grpc_status();
+        self.response_outcome(now.saturating_duration_since(sent))
+    }
+
+    fn grpc_status(&self) -> Option<u32> {
+        self.response.headers.get_str("grpc-status").and_then(|status| status.parse().ok())
     }
 }
 
