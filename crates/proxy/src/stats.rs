@@ -11,7 +11,6 @@
 mod cells;
 mod cluster;
 mod collector;
-mod hash;
 mod labels;
 mod own;
 mod traffic;

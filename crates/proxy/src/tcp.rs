@@ -58,10 +58,11 @@ pub(crate) async fn serve(
             exchange.workload = pick.workload(&worker.stats);
             exchange.attempts = 1;
             worker.stats.tcp_opened(&exchange, &connection);
-            pick.finish(match carry(&mut downstream, stream, (first_bytes, answer), &mut exchange, manager).await {
+            let outcome = match carry(&mut downstream, stream, (first_bytes, answer), &mut exchange, manager).await {
                 Verdict::CutUnheard => Outcome::Reset,
                 Verdict::Fine => Outcome::Connected { latency: connected_in },
-            });
+            };
+            pick.finish(outcome, worker.now());
         }
     }
     drop(downstream);

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use leno_identity::Identity;
 use leno_routing::CompiledRoutes;
 use leno_runtime::Tasks;
+use rustc_hash::FxHashMap;
 
 pub(crate) use command::Command;
 pub(crate) use plan::Plan;
@@ -51,7 +52,7 @@ pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
     plan: RefCell<Arc<Plan>>,
-    clusters: RefCell<HashMap<String, Rc<UpstreamCluster>>>,
+    clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
     random: Cell<u64>,
     /// The time of the last tick, for what needs a second's precision only.

@@ -52,7 +52,7 @@ pub(super) struct Forwarder<'a, 'd> {
     response: &'a mut ResponseHead,
     /// Of the request.
     framing: Framing,
-    exchange: Exchange,
+    exchange: &'a mut Exchange,
     deadlines: Deadlines,
     is_tunnel: bool,
     /// The response's head is on its way to the client.
@@ -98,7 +98,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         timer: &'a mut Timer,
         (request, framing): (&'a mut RequestHead, Framing),
         response: &'a mut ResponseHead,
-        exchange: Exchange,
+        exchange: &'a mut Exchange,
     ) -> Self {
         let deadlines = Deadlines {
             idle_timeout: context.config().stream_idle_timeout,
@@ -195,11 +195,16 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         now
     }
 
+    /// When something last moved: exact at the moment a head or a body has come, and no look at the clock.
+    fn last_activity(&self) -> Instant {
+        self.deadlines.last_activity.unwrap_or(self.exchange.started)
+    }
+
     fn record(&mut self) {
         let Context { connection, manager, worker } = self.context;
         self.exchange.finish(worker.now());
-        worker.stats.record(&self.exchange, connection);
-        manager.access_log.log(&self.exchange, connection, &*self.request, &*self.response);
+        worker.stats.record(self.exchange, connection);
+        manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
     }
 }
 

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use leno_ir::{Cluster, Direction, WorkloadLabels};
 use leno_names::{ServiceKey, SpiffeId};
+use rustc_hash::FxHashMap;
 
 use crate::connection::Connection;
 use crate::exchange::{Exchange, Protocol};
 use crate::flags::ResponseFlags;
 
 use super::cells::{Cell64, DURATION_BOUNDS, HistogramCells, SIZE_BOUNDS};
-use super::hash::FastMap;
 use super::labels::{Peer, Reporter, SeriesLabels, Service, WorkloadId, request_protocol};
 use super::{Shard, lock, milliseconds};
 
@@ -66,18 +66,18 @@ impl TcpCells {
 #[derive(Debug)]
 pub(super) struct Traffic {
     max_series: usize,
-    workloads: FastMap<WorkloadLabels, WorkloadId>,
+    workloads: FxHashMap<WorkloadLabels, WorkloadId>,
     /// Endpoint's labels by `WorkloadId`; 0 is the unknown one.
     peers: Vec<Arc<Peer>>,
-    identities: FastMap<SpiffeId, u32>,
+    identities: FxHashMap<SpiffeId, u32>,
     /// By number of an identity.
     identity_peers: Vec<Arc<Peer>>,
-    services: FastMap<ServiceKey, u32>,
+    services: FxHashMap<ServiceKey, u32>,
     /// Clusters without a service, by name.
-    clusters: FastMap<String, u32>,
+    clusters: FxHashMap<String, u32>,
     service_labels: Vec<Arc<Service>>,
-    http: FastMap<Key, Arc<HttpCells>>,
-    tcp: FastMap<Key, Arc<TcpCells>>,
+    http: FxHashMap<Key, Arc<HttpCells>>,
+    tcp: FxHashMap<Key, Arc<TcpCells>>,
 }
 
 /// A series, by the small numbers of this worker.
@@ -103,15 +103,15 @@ impl Traffic {
         let peers = || vec![Arc::new(Peer::default()), Arc::new(Peer::other())];
         Self {
             max_series: max_series.max(1),
-            workloads: FastMap::default(),
+            workloads: FxHashMap::default(),
             peers: peers(),
-            identities: FastMap::default(),
+            identities: FxHashMap::default(),
             identity_peers: peers(),
-            services: FastMap::default(),
-            clusters: FastMap::default(),
+            services: FxHashMap::default(),
+            clusters: FxHashMap::default(),
             service_labels: vec![Arc::new(Service::default()), Arc::new(Service::other())],
-            http: FastMap::default(),
-            tcp: FastMap::default(),
+            http: FxHashMap::default(),
+            tcp: FxHashMap::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_ir::TcpProxy;
@@ -65,9 +65,9 @@ pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Diall
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
         let pick = cluster
-            .pick(worker, &tried)
+            .pick(worker, worker.now(), &tried)
             .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
-        let started = Instant::now();
+        let started = worker.now();
         match cluster.tcp(worker, &pick).await {
             Ok(stream) => {
                 return Ok(Dialled {
@@ -83,7 +83,7 @@ pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Diall
             Err(source) => {
                 let (id, last) = (pick.id(), pick.endpoint().address);
                 let outcome = if source.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };
-                pick.finish(outcome);
+                pick.finish(outcome, worker.now());
                 tried.push(id);
                 if tried.len() >= MAX_CONNECT_ATTEMPTS || !source.retryable() {
                     return Err(DialError::Unreachable { cluster: cluster.config.name.clone(), last, source });

@@ -119,8 +119,8 @@ impl UpstreamCluster {
     }
 
     /// The endpoint for a try, preferably none of `avoid`. `None`: no endpoint at all (503, flag UH).
-    pub(crate) fn pick(self: &Rc<Self>, worker: &Worker, avoid: &[EndpointId]) -> Option<Pick> {
-        let choice = self.balancer.borrow_mut().pick(worker.now(), &mut || worker.random(), avoid)?;
+    pub(crate) fn pick(self: &Rc<Self>, worker: &Worker, now: Instant, avoid: &[EndpointId]) -> Option<Pick> {
+        let choice = self.balancer.borrow_mut().pick(now, &mut || worker.random(), avoid)?;
         let state = self.members.borrow().get(choice.key())?;
         Some(Pick { source: state.source(), state, choice, cluster: self.clone() })
     }
@@ -184,10 +184,10 @@ impl UpstreamCluster {
         result
     }
 
-    fn report(&self, choice: &Choice<EndpointId>, endpoint: &EndpointState, outcome: Outcome) {
+    fn report(&self, choice: &Choice<EndpointId>, endpoint: &EndpointState, outcome: Outcome, now: Instant) {
         let Some((signal, latency)) = outcome.signal() else { return };
         let mut balancer = self.balancer.borrow_mut();
-        if balancer.report(choice, signal, latency, Instant::now()) {
+        if balancer.report(choice, signal, latency, now) {
             self.stats.ejected();
             self.stats.set_ejected_endpoints(balancer.ejected());
             tracing::warn!(cluster = self.config.name, endpoint = %endpoint.address, "endpoint ejected after failures in a row");
@@ -223,8 +223,8 @@ impl Pick {
     }
 
     /// Tells balancer and outlier detector how it went. A pick that is dropped counts as [`Outcome::Abandoned`].
-    pub(crate) fn finish(self, outcome: Outcome) {
-        self.cluster.report(&self.choice, &self.state, outcome);
+    pub(crate) fn finish(self, outcome: Outcome, now: Instant) {
+        self.cluster.report(&self.choice, &self.state, outcome, now);
     }
 
     pub(super) fn state(&self) -> &Rc<EndpointState> {

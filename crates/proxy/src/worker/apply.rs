@@ -3,6 +3,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
 use super::{Plan, Worker};
 use crate::admin::ClusterStatus;
 use crate::listener::{ActiveListener, Binding};
@@ -28,7 +30,7 @@ impl Worker {
 
     fn apply_clusters(&self, plan: &Plan) -> Vec<Rc<UpstreamCluster>> {
         let mut old = std::mem::take(&mut *self.clusters.borrow_mut());
-        let mut clusters = HashMap::with_capacity(plan.config.clusters.len());
+        let mut clusters = FxHashMap::with_capacity_and_hasher(plan.config.clusters.len(), FxBuildHasher);
         for (name, config) in &plan.config.clusters {
             let endpoints = plan.endpoints(config);
             let limits = plan.limits.get(name).cloned().unwrap_or_default();

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, Discovery, EndpointSet};
 use leno_routing::CompiledRoutes;
+use rustc_hash::FxHashMap;
 
 use crate::upstream::Limits;
 
@@ -11,7 +12,7 @@ use crate::upstream::Limits;
 pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
     /// Every route table, indexed for matching.
-    pub(crate) routes: HashMap<String, Arc<CompiledRoutes>>,
+    pub(crate) routes: FxHashMap<String, Arc<CompiledRoutes>>,
     /// By cluster name; the same as long as the cluster stays.
     pub(crate) limits: HashMap<String, Arc<Limits>>,
 }

@@ -68,7 +68,7 @@ async fn send(
     speaks_http2: bool,
 ) -> Option<()> {
     let _admitted = cluster.admit().ok()?;
-    let pick = cluster.pick(&worker, &[])?;
+    let pick = cluster.pick(&worker, worker.now(), &[])?;
     let peer = if speaks_http2 {
         Peer::http2(cluster.http2(&worker, &pick).await.ok()?, &head, framing).ok()
     } else {
@@ -99,7 +99,7 @@ async fn send(
             break;
         }
     }
-    pick.finish(Outcome::Abandoned);
+    pick.finish(Outcome::Abandoned, worker.now());
     peer.finish();
     Some(())
 }

@@ -97,10 +97,10 @@ impl Forwarder<'_, '_> {
                         return Ok(answer);
                     }
                     let Answer { peer, pick, sent, .. } = answer;
-                    let latency = self.context.worker.now().saturating_duration_since(sent);
-                    let outcome = self.response_outcome(latency);
+                    let now = self.last_activity();
+                    let outcome = self.response_outcome(now.saturating_duration_since(sent));
                     tries.avoid(&pick);
-                    pick.finish(outcome);
+                    pick.finish(outcome, now);
                     peer.cancel(h2::Reason::CANCEL);
                 }
                 Err(Miss { failure, pick, was_stale }) => {
@@ -109,7 +109,8 @@ impl Forwarder<'_, '_> {
                         if !was_stale {
                             tries.avoid(&pick);
                         }
-                        pick.finish(if was_stale { Outcome::Abandoned } else { outcome_of(&failure) });
+                        let outcome = if was_stale { Outcome::Abandoned } else { outcome_of(&failure) };
+                        pick.finish(outcome, self.context.worker.now());
                     }
                     let can_replay = tries.replay.is_possible() && !self.is_tunnel;
                     if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
@@ -176,7 +177,8 @@ impl Forwarder<'_, '_> {
     async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
         let avoid: &[EndpointId] =
             if tries.policy.is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
-        let pick = tries.cluster.pick(&self.context.worker, avoid).ok_or(Failure::NoHealthyUpstream)?;
+        let now = self.last_activity();
+        let pick = tries.cluster.pick(&self.context.worker, now, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
@@ -247,7 +249,7 @@ impl Forwarder<'_, '_> {
         let outcome = self.note_head(sent);
         if self.response.status == 101 {
             if self.request.upgrade.is_none() {
-                pick.finish(Outcome::Reset);
+                pick.finish(Outcome::Reset, self.last_activity());
                 return Err(Failure::Peer(PeerError::Protocol("unexpected_101")));
             }
             self.is_tunnel = true;
@@ -270,15 +272,13 @@ impl Forwarder<'_, '_> {
         self.downstream.respond(self.response, framing);
         match self.relay(&mut peer, replay, framing).await {
             Ok(()) => {
-                pick.finish(outcome);
+                pick.finish(outcome, self.last_activity());
                 peer.finish();
                 Ok(())
             }
             Err(failure) => {
-                pick.finish(match &failure {
-                    Failure::Peer(_) => Outcome::Reset,
-                    _ => outcome,
-                });
+                let outcome = if matches!(failure, Failure::Peer(_)) { Outcome::Reset } else { outcome };
+                pick.finish(outcome, self.context.worker.now());
                 peer.cancel(failure.reset_code());
                 Err(failure)
             }
@@ -287,7 +287,7 @@ impl Forwarder<'_, '_> {
 
     /// What the head says of the exchange; the value is what it says of the endpoint.
     fn note_head(&mut self, sent: Instant) -> Outcome {
-        let now = self.context.worker.now();
+        let now = self.last_activity();
         // The service's time runs from the end of the request; one that answered earlier took none.
         let complete = self.exchange.request_duration.and_then(|took| self.exchange.started.checked_add(took));
         let from = complete.map_or(now, |complete| complete.max(sent));

@@ -57,7 +57,7 @@ impl Server<'_> {
         let mut response = ResponseHead::default();
         loop {
             let next = self.next(stream, limits, draining.as_mut()).await;
-            let exchange = self.exchange();
+            let mut exchange = self.exchange();
             let decoded = match next {
                 Next::Close => return,
                 Next::Head(length) => {
@@ -73,15 +73,15 @@ impl Server<'_> {
                 Ok((decoded, head_bytes)) => {
                     self.io.decoder = BodyDecoder::new(decoded.framing, limits);
                     let keep_alive = decoded.keep_alive && !self.context.connection.drain.is_draining();
-                    let mut exchange = exchange;
                     exchange.request_header_bytes = head_bytes as u64;
                     if request.version == Version::Http10 {
                         exchange.protocol = Protocol::Http10;
                     }
-                    self.forward(stream, (&mut request, decoded.framing), &mut response, exchange, keep_alive).await
+                    self.forward(stream, (&mut request, decoded.framing), &mut response, &mut exchange, keep_alive)
+                        .await
                 }
                 Err(failure) => {
-                    self.refuse(stream, failure, &mut request, &mut response, exchange).await;
+                    self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
                     false
                 }
             };
@@ -140,7 +140,7 @@ impl Server<'_> {
         stream: &mut Stream,
         (request, framing): (&mut RequestHead, Framing),
         response: &mut ResponseHead,
-        exchange: Exchange,
+        exchange: &mut Exchange,
         keep_alive: bool,
     ) -> bool {
         let drain = self.context.connection.drain.clone();
@@ -159,7 +159,7 @@ impl Server<'_> {
         failure: Failure,
         request: &mut RequestHead,
         response: &mut ResponseHead,
-        exchange: Exchange,
+        exchange: &mut Exchange,
     ) {
         *request = RequestHead::default();
         let drain = self.context.connection.drain.clone();

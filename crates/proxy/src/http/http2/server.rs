@@ -126,7 +126,7 @@ async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendRes
     let mut downstream = Downstream::Http2(Box::new(ServerStream::new(source, responder)));
     let mut timer = Timer::default();
     let mut response = ResponseHead::default();
-    let exchange = Exchange::new(Protocol::Http2, context.worker.now(), SystemTime::now());
+    let mut exchange = Exchange::new(Protocol::Http2, context.worker.now(), SystemTime::now());
     match convert::request_from(&parts) {
         Some(mut head) => {
             let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
@@ -136,13 +136,13 @@ async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendRes
                 None => Framing::Chunked,
             };
             let request = (&mut head, framing);
-            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, exchange).run().await;
+            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, &mut exchange).run().await;
         }
         None => {
             let mut head = RequestHead { version: Version::Http2, ..RequestHead::default() };
             let request = (&mut head, Framing::None);
             let failure = Failure::DownstreamMalformed(crate::http::codec::Malformed::Header);
-            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, exchange)
+            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, &mut exchange)
                 .refuse(failure)
                 .await;
         }
