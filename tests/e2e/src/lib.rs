@@ -6,12 +6,14 @@
 //! Errors      a tool that is missing is reported by `need`; with CI=true that is a failure
 #![forbid(unsafe_code)]
 
+mod guest;
 mod http;
 mod mesh;
 mod notify;
 mod tools;
 mod workload;
 
+pub use guest::{EnvoyGuest, GrpcClient, script};
 pub use http::{Response, Session, request};
 pub use mesh::Mesh;
 pub use notify::Ready;
