@@ -122,11 +122,17 @@ impl EnvoyGuest {
     ///
     /// # Errors
     /// When Envoy does not answer.
-    pub fn request(&self, authority: &str, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Response> {
+    pub fn request(
+        &self,
+        method: &str,
+        authority: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Response> {
         let mut all = vec![("host", authority)];
         all.extend_from_slice(headers);
         let target = format!("http://{authority}{path}");
-        request(&format!("{}:{HTTP_PROXY_PORT}", self.address), "GET", &target, &all, b"")
+        request(&format!("{}:{HTTP_PROXY_PORT}", self.address), method, &target, &all, b"")
     }
 
     /// The address of a service as this Envoy offers it: `of` says how another workload sees it, and the last two bytes are

@@ -58,7 +58,7 @@ fn envoy_calls_a_workload_over_mutual_tls() -> anyhow::Result<()> {
     answers(&guest, "echo:8080", &[]);
 
     // Through the forward proxy, and through the outbound listener of the service.
-    let response = guest.request("echo:8080", "/a?b=c", &[("x-test", "1")])?;
+    let response = guest.request("GET", "echo:8080", "/a?b=c", &[("x-test", "1")])?;
     let seen = response.json()?;
     assert_eq!((response.status, seen["path"].as_str()), (200, Some("/a?b=c")));
     assert_eq!(seen["headers"]["x-test"], "1");
@@ -194,7 +194,7 @@ fn envoy_survives_a_restart_of_the_control_plane_and_leaves_when_it_ends() -> an
     client.wait_for("legacy:8080");
 
     mesh.kill_control();
-    assert_eq!(guest.request("echo:8080", "/", &[])?.status, 200, "traffic needs no control plane");
+    assert_eq!(guest.request("GET", "echo:8080", "/", &[])?.status, 200, "traffic needs no control plane");
     mesh.start_control()?;
     let _v2 = mesh.echo("echo", "v2", &token)?;
     eventually("Envoy hears of the new instance", LIMIT, || {
@@ -221,7 +221,7 @@ struct Seen {
 }
 
 fn of_envoy(guest: &EnvoyGuest, path: &str, headers: &[(&str, &str)]) -> Option<Seen> {
-    seen(&guest.request("echo:8080", path, headers).ok()?)
+    seen(&guest.request("GET", "echo:8080", path, headers).ok()?)
 }
 
 fn of_leno(client: &Workload, path: &str, headers: &[(&str, &str)]) -> Option<Seen> {
@@ -237,7 +237,7 @@ fn seen(response: &leno_e2e::Response) -> Option<Seen> {
 /// Asks until the guest gets a 200: the endpoints have arrived.
 fn answers(guest: &EnvoyGuest, authority: &str, headers: &[(&str, &str)]) {
     eventually(&format!("{authority} answers Envoy"), LIMIT, || {
-        guest.request(authority, "/", headers).ok().filter(|response| response.status == 200)
+        guest.request("GET", authority, "/", headers).ok().filter(|response| response.status == 200)
     });
 }
 
