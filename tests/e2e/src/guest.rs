@@ -1,5 +1,6 @@
 //! Programs that are not ours and join the mesh with what `leno bootstrap` prints: stock Envoy, and gRPC without a proxy.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -17,10 +18,8 @@ use crate::{Mesh, Workload};
 const ADMIN_PORT: u16 = 15000;
 const HTTP_PROXY_PORT: u16 = 15001;
 const DNS_PORT: u16 = 15053;
-/// Where the application behind Envoy listens.
-const APP_PORT: u16 = 8080;
 
-/// Stock Envoy as the sidecar of an echo application. Both end with the test.
+/// Stock Envoy as the sidecar of an application. Both end with the test.
 #[derive(Debug)]
 pub struct EnvoyGuest {
     pub name: String,
@@ -39,24 +38,46 @@ pub struct GrpcClient {
     _program: Program,
 }
 
+/// What stands behind Envoy.
+#[derive(Clone, Debug)]
+pub struct EnvoyOptions<'a> {
+    /// The program, from `need("LENO_ENVOY")`.
+    pub envoy: &'a Path,
+    pub service: &'a str,
+    /// `PORT[:PROTOCOL]` of the application.
+    pub port: &'a str,
+    /// The application and its arguments; it listens on `$LENO_ADDRESS:$PORT`.
+    pub app: &'a [OsString],
+    pub token: &'a str,
+}
+
 impl Mesh {
     /// Starts Envoy with an echo application behind it and waits until it says that it is ready.
     ///
     /// # Errors
+    /// As [`Mesh::envoy_with`].
+    pub fn envoy(&self, envoy: &Path, service: &str, token: &str) -> anyhow::Result<EnvoyGuest> {
+        let app: [OsString; 4] = [app().into(), "echo".into(), "--name".into(), service.into()];
+        self.envoy_with(&EnvoyOptions { envoy, service, port: "8080:http", app: &app, token })
+    }
+
+    /// The same with any application.
+    ///
+    /// # Errors
     /// When the bootstrap is refused or a program cannot be started.
-    pub fn envoy(&self, envoy: &Path, service: &str, protocol: &str, token: &str) -> anyhow::Result<EnvoyGuest> {
-        let port = format!("{APP_PORT}:{protocol}");
-        let (bootstrap, block) = self.envoy_bootstrap(service, &port, token)?;
-        let name = service.to_owned();
+    pub fn envoy_with(&self, options: &EnvoyOptions<'_>) -> anyhow::Result<EnvoyGuest> {
+        let name = options.service.to_owned();
+        let (bootstrap, block) = self.envoy_bootstrap(options)?;
         let file = self.path().join(format!("{name}.envoy.yaml"));
         std::fs::write(&file, bootstrap)?;
 
         let address = block.address;
-        let mut command = Command::new(app());
-        command.args(["echo", "--name", service]).env("LENO_ADDRESS", address.to_string());
-        command.env("PORT", APP_PORT.to_string()).stdin(Stdio::null());
+        let (program, arguments) = options.app.split_first().context("an application")?;
+        let mut command = Command::new(program);
+        let port = options.port.split(':').next().unwrap_or_default();
+        command.args(arguments).env("LENO_ADDRESS", address.to_string()).env("PORT", port).stdin(Stdio::null());
         let app = Program::start(self, &format!("{name}.app"), &mut command)?;
-        let mut command = Command::new(envoy);
+        let mut command = Command::new(options.envoy);
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "info"]).arg("-c").arg(&file);
         command.stdin(Stdio::null());
         let envoy = Program::start(self, &name, &mut command)?;
@@ -68,7 +89,8 @@ impl Mesh {
     }
 
     /// A bootstrap whose block of loopback addresses is held for the guest: other tests run on this machine as well.
-    fn envoy_bootstrap(&self, service: &str, port: &str, token: &str) -> anyhow::Result<(String, Block)> {
+    fn envoy_bootstrap(&self, options: &EnvoyOptions<'_>) -> anyhow::Result<(String, Block)> {
+        let &EnvoyOptions { service, port, token, .. } = options;
         let directory = self.path().file_name().context("the mesh has a directory")?.to_string_lossy();
         // Part of what chooses the block.
         let workload = format!("{service}-{}", directory.trim_start_matches("leno-e2e-").to_ascii_lowercase());
@@ -102,13 +124,16 @@ impl Mesh {
         let path = directory.to_str().context("a path in UTF-8")?;
         self.bootstrap(&["grpc", "--service", name, "--workload", name, "--directory", path], name, token)?;
         let mut command = Command::new(python);
-        command.arg(script("grpc_client.py")).arg(target);
-        command.env("GRPC_XDS_BOOTSTRAP", directory.join("bootstrap.json")).env_remove("HTTPS_PROXY");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut program = Program::start(self, name, &mut command)?;
-        let input = program.child.stdin.take().context("a pipe was asked for")?;
-        let output = BufReader::new(program.child.stdout.take().context("a pipe was asked for")?);
-        Ok(GrpcClient { name: name.to_owned(), input, output, _program: program })
+        command.env("GRPC_XDS_BOOTSTRAP", directory.join("bootstrap.json"));
+        GrpcClient::start(self, name, target, command)
+    }
+
+    /// A gRPC client that knows nothing of the mesh: it calls an address at which a proxy listens, in plain text.
+    ///
+    /// # Errors
+    /// When Python cannot be started.
+    pub fn plain_grpc_client(&self, python: &Path, name: &str, address: &str) -> anyhow::Result<GrpcClient> {
+        GrpcClient::start(self, name, address, Command::new(python))
     }
 }
 
@@ -171,6 +196,14 @@ impl EnvoyGuest {
 }
 
 impl GrpcClient {
+    fn start(mesh: &Mesh, name: &str, target: &str, mut command: Command) -> anyhow::Result<Self> {
+        command.arg(script("grpc_client.py")).arg(target).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut program = Program::start(mesh, name, &mut command)?;
+        let input = program.child.stdin.take().context("a pipe was asked for")?;
+        let output = BufReader::new(program.child.stdout.take().context("a pipe was asked for")?);
+        Ok(Self { name: name.to_owned(), input, output, _program: program })
+    }
+
     /// Makes one call with this metadata and waits for its outcome.
     ///
     /// # Errors

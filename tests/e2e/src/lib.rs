@@ -13,7 +13,7 @@ mod notify;
 mod tools;
 mod workload;
 
-pub use guest::{EnvoyGuest, GrpcClient, script};
+pub use guest::{EnvoyGuest, EnvoyOptions, GrpcClient, script};
 pub use http::{Response, Session, request};
 pub use mesh::Mesh;
 pub use notify::Ready;

@@ -98,7 +98,7 @@ fn envoy_answers_as_leno_does() -> anyhow::Result<()> {
     let _v1 = mesh.echo("echo", "v1", &token)?;
     let _v2 = mesh.echo("echo", "v2", &token)?;
     let client = mesh.client("client", &token)?;
-    let guest = mesh.envoy(&envoy, "legacy", "http", &token)?;
+    let guest = mesh.envoy(&envoy, "legacy", &token)?;
     for (authority, path) in [("echo:8080", "/"), ("echo:8080", "/exact"), ("gate:8080", "/a"), ("root:8080", "/")] {
         eventually("both proxies have the endpoints", LIMIT, || {
             let leno = client.get(authority, path).ok()?;

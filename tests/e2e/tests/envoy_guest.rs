@@ -1,8 +1,9 @@
 //! Stock Envoy as a sidecar of the mesh: it joins with what `leno bootstrap envoy` prints, calls and is called.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use leno_e2e::{EnvoyGuest, Mesh, Session, Workload, eventually, need};
+use leno_e2e::{EnvoyGuest, EnvoyOptions, Mesh, Session, Workload, WorkloadOptions, app, eventually, need, script};
 use serde_json::Value;
 
 const SERVICES: &str = "apiVersion: v1
@@ -27,7 +28,7 @@ fn envoy_joins_and_takes_all_of_its_configuration() -> anyhow::Result<()> {
     let mesh = Mesh::start(SERVICES)?;
     let token = mesh.token(&["echo", "legacy"], 10)?;
     let _echo = mesh.echo("echo", "v1", &token)?;
-    let guest = mesh.envoy(&envoy, "legacy", "http", &token)?;
+    let guest = mesh.envoy(&envoy, "legacy", &token)?;
 
     let status = in_sync(&mesh, "legacy");
     assert_eq!(status["flavor"], "envoy");
@@ -54,7 +55,7 @@ fn envoy_calls_a_workload_over_mutual_tls() -> anyhow::Result<()> {
     let echo = mesh.echo("echo", "v1", &token)?;
     let client = mesh.client("client", &token)?;
     client.wait_for("echo:8080");
-    let guest = mesh.envoy(&envoy, "legacy", "http", &token)?;
+    let guest = mesh.envoy(&envoy, "legacy", &token)?;
     answers(&guest, "echo:8080", &[]);
 
     // Through the forward proxy, and through the outbound listener of the service.
@@ -82,10 +83,12 @@ fn envoy_calls_a_workload_over_mutual_tls() -> anyhow::Result<()> {
 fn a_workload_calls_an_application_behind_envoy_over_mutual_tls() -> anyhow::Result<()> {
     let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
     // With the protocol given, and with the protocol found out per connection.
-    for protocol in ["http", ""] {
+    let app: [OsString; 4] = [app().into(), "echo".into(), "--name".into(), "legacy".into()];
+    for port in ["8080:http", "8080"] {
         let mesh = Mesh::start(SERVICES)?;
         let token = mesh.token(&["legacy", "client"], 10)?;
-        let guest = mesh.envoy(&envoy, "legacy", protocol, &token)?;
+        let options = EnvoyOptions { envoy: &envoy, service: "legacy", port, app: &app, token: &token };
+        let _guest = mesh.envoy_with(&options)?;
         let client = mesh.client("client", &token)?;
         client.wait_for("legacy:8080");
 
@@ -144,7 +147,7 @@ fn envoy_routes_as_leno_does_and_follows_changes() -> anyhow::Result<()> {
     let _v1 = mesh.echo("echo", "v1", &token)?;
     let _v2 = mesh.echo("echo", "v2", &token)?;
     let client = mesh.client("client", &token)?;
-    let guest = mesh.envoy(&envoy, "legacy", "http", &token)?;
+    let guest = mesh.envoy(&envoy, "legacy", &token)?;
     let jason = &[("x-user", "jason")];
     for headers in [&[] as &[_], jason] {
         answers(&guest, "echo:8080", headers);
@@ -183,13 +186,91 @@ fn envoy_routes_as_leno_does_and_follows_changes() -> anyhow::Result<()> {
 }
 
 #[test]
+fn envoy_carries_tcp_both_ways() -> anyhow::Result<()> {
+    let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
+    // With the protocol given, and with one that has to be found out although the server speaks first.
+    for port in ["2525:tcp", "2525"] {
+        let mesh = Mesh::start("")?;
+        let token = mesh.token(&["mail", "post", "client"], 10)?;
+        let options = WorkloadOptions {
+            service: "mail",
+            version: "v1",
+            name: "mail-v1",
+            port: Some(port),
+            arguments: &[],
+            app: &["banner"],
+            token: &token,
+        };
+        let _mail = mesh.run(&options)?;
+        let app: [OsString; 2] = [app().into(), "banner".into()];
+        let options = EnvoyOptions { envoy: &envoy, service: "post", port, app: &app, token: &token };
+        let guest = mesh.envoy_with(&options)?;
+        let client = mesh.client("client", &token)?;
+        for (from, address) in
+            [("Envoy", guest.upstream("mail", &client)), ("Leno", client.ready.upstreams["post"].clone())]
+        {
+            let (answer, after) = eventually(&format!("the banner through {from}, {port}"), LIMIT, || talk(&address));
+            assert_eq!(answer, b"ehlo ehlo\r\n", "{from}, {port}");
+            assert!(after < Duration::from_secs(1), "{from}, {port}: the banner took {after:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the banner, says something; the answer, and how long the banner took.
+fn talk(address: &str) -> Option<(Vec<u8>, Duration)> {
+    let mut session = Session::connect(address).ok()?;
+    let begun = std::time::Instant::now();
+    session.receive_some().ok().filter(|bytes| bytes == b"220 hello\r\n")?;
+    let after = begun.elapsed();
+    session.send(b"ehlo\r\n").ok()?;
+    Some((session.receive_some().ok()?, after))
+}
+
+#[test]
+fn envoy_carries_grpc_both_ways() -> anyhow::Result<()> {
+    let (Some(envoy), Some(python)) = (need("LENO_ENVOY"), need("LENO_PYTHON")) else { return Ok(()) };
+    let mesh = Mesh::start("")?;
+    let token = mesh.token(&["calc", "sums", "client"], 10)?;
+    let server =
+        |name: &str| -> [OsString; 3] { [python.clone().into(), script("grpc_server.py").into(), name.into()] };
+    let options = WorkloadOptions {
+        service: "calc",
+        version: "v1",
+        name: "calc-v1",
+        port: Some("9000:grpc"),
+        arguments: &[],
+        app: &[],
+        token: &token,
+    };
+    let _calc = mesh.run_command(&options, &server("calc"))?;
+    let app = server("sums");
+    let options = EnvoyOptions { envoy: &envoy, service: "sums", port: "9000:grpc", app: &app, token: &token };
+    let guest = mesh.envoy_with(&options)?;
+    let client = mesh.client("client", &token)?;
+    let cases =
+        [("calc", "sums", guest.upstream("calc", &client)), ("sums", "client", client.ready.upstreams["sums"].clone())];
+    for (service, caller, address) in cases {
+        let mut program = mesh.plain_grpc_client(&python, &format!("{service}.client"), &address)?;
+        let answer = eventually(&format!("{service} answers"), LIMIT, || {
+            let answer = program.call(&[("x-test", "1")]).expect("the client runs");
+            answer["ok"].is_object().then(|| answer["ok"].clone())
+        });
+        assert_eq!((answer["app"].as_str(), answer["metadata"]["x-test"].as_str()), (Some(service), Some("1")));
+        let peers = answer["metadata"]["x-forwarded-client-cert"].as_str().unwrap_or_default();
+        assert!(peers.contains(&format!("URI=spiffe://cluster.local/ns/default/sa/{caller}")), "{answer:#}");
+    }
+    Ok(())
+}
+
+#[test]
 fn envoy_survives_a_restart_of_the_control_plane_and_leaves_when_it_ends() -> anyhow::Result<()> {
     let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
     let mut mesh = Mesh::start(SERVICES)?;
     let token = mesh.token(&["echo", "legacy", "client"], 10)?;
     let _v1 = mesh.echo("echo", "v1", &token)?;
     let client = mesh.client("client", &token)?;
-    let guest = mesh.envoy(&envoy, "legacy", "http", &token)?;
+    let guest = mesh.envoy(&envoy, "legacy", &token)?;
     answers(&guest, "echo:8080", &[]);
     client.wait_for("legacy:8080");
 

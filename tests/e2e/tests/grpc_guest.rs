@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ spec:
   http:
     - match: [{{ headers: {{ x-user: {{ exact: jason }} }} }}]
       route: [{{ destination: {{ host: calc, subset: v2 }} }}]
+    - match: [{{ uri: {{ prefix: /test.Echo/ }}, headers: {{ x-kind: {{ regex: \"a+b\" }} }}, withoutHeaders: {{ x-not: {{}} }} }}]
+      route: [{{ destination: {{ host: calc, subset: v2 }} }}]
     - route: [{{ destination: {{ host: calc, subset: {others} }} }}]
 "
         )
@@ -94,6 +97,8 @@ spec:
     for _ in 0..10 {
         assert_eq!(app(&mut client, &[]), "calc-v1");
         assert_eq!(app(&mut client, &[("x-user", "jason")]), "calc-v2");
+        assert_eq!(app(&mut client, &[("x-kind", "aab")]), "calc-v2");
+        assert_eq!(app(&mut client, &[("x-kind", "aab"), ("x-not", "1")]), "calc-v1");
     }
     mesh.write_resources("mesh.yaml", &rules("v2"))?;
     eventually("the change arrives", LIMIT, || (app(&mut client, &[]) == "calc-v2").then_some(()));
@@ -119,6 +124,31 @@ fn an_instance_that_leaves_gets_no_more_calls() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A failure of the mesh is one that gRPC programs understand.
+#[test]
+fn a_server_that_does_not_listen_is_unavailable() -> anyhow::Result<()> {
+    let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
+    let mesh = Mesh::start(SERVICE)?;
+    let token = mesh.token(&["calc", "client"], 10)?;
+    let options = WorkloadOptions {
+        service: "calc",
+        version: "v1",
+        name: "calc-v1",
+        port: Some("9000:grpc"),
+        arguments: &[],
+        app: &["wait"],
+        token: &token,
+    };
+    let _calc = mesh.run(&options)?;
+    let mut client = mesh.grpc_client(&python, "client", "xds:///calc:9000", &token)?;
+    for _ in 0..10 {
+        let answer = client.call(&[])?;
+        assert_eq!(answer["error"], "UNAVAILABLE", "{answer}");
+        assert!(answer["details"].as_str().is_some_and(|details| !details.is_empty()), "{answer}");
+    }
+    Ok(())
+}
+
 /// Who answers a call.
 fn app(client: &mut GrpcClient, metadata: &[(&str, &str)]) -> String {
     let answer = client.call(metadata).expect("the client runs");
@@ -138,5 +168,9 @@ fn server(mesh: &Mesh, python: &Path, version: &str, token: &str) -> anyhow::Res
         token,
     };
     let program: [OsString; 3] = [python.into(), script("grpc_server.py").into(), name.as_str().into()];
-    mesh.run_command(&options, &program)
+    let workload = mesh.run_command(&options, &program)?;
+    // Its sidecar is ready before Python is.
+    let ip = workload.ready.address("admin").split(':').next().unwrap_or_default().to_owned();
+    eventually(&format!("{name} listens"), LIMIT, || TcpStream::connect(format!("{ip}:9000")).ok());
+    Ok(workload)
 }
