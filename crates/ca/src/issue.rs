@@ -28,7 +28,7 @@ impl Ca {
     ) -> Result<Vec<String>, CaError> {
         let csr = check_csr(csr_pem, id)?;
         let intermediate = self.lock_intermediate();
-        let leaf = self.sign(&csr.public_key, id, ttl, now, &intermediate)?;
+        let leaf = self.sign(&csr.public_key, id, &[], ttl, now, &intermediate)?;
         Ok(vec![leaf, intermediate.pem.clone(), self.bundle_pem().to_owned()])
     }
 
@@ -37,10 +37,19 @@ impl Ca {
     /// # Errors
     /// When the intermediate has expired.
     pub fn issue(&self, id: &SpiffeId, now: SystemTime) -> Result<Svid, CaError> {
+        self.issue_server(id, &[], now)
+    }
+
+    /// The same with host names and IP addresses beside the SPIFFE ID (X509-SVID §2 allows them), for a server whose clients
+    /// check those, as gRPC does with its control plane. Never for a workload: it could pass for that server.
+    ///
+    /// # Errors
+    /// As [`Ca::issue`], and when a name is not one that a certificate can hold.
+    pub fn issue_server(&self, id: &SpiffeId, names: &[String], now: SystemTime) -> Result<Svid, CaError> {
         let sign = |source| CaError::Sign { what: "workload", source };
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
         let intermediate = self.lock_intermediate();
-        let chain = self.sign(&key, id, None, now, &intermediate)? + &intermediate.pem;
+        let chain = self.sign(&key, id, names, None, now, &intermediate)? + &intermediate.pem;
         drop(intermediate);
         Svid::from_pem(&chain, &key.serialize_pem(), self.bundle_pem())
             .map_err(|error| refused(format!("the new certificate is not usable: {error}")))
@@ -50,6 +59,7 @@ impl Ca {
         &self,
         key: &impl PublicKeyData,
         id: &SpiffeId,
+        hosts: &[String],
         ttl: Option<Duration>,
         now: SystemTime,
         intermediate: &Intermediate,
@@ -62,10 +72,11 @@ impl Ca {
             return Err(refused("the intermediate certificate has expired; renew it with the root key".to_owned()));
         }
         let ttl = ttl.filter(|ttl| !ttl.is_zero()).unwrap_or(self.config.svid_ttl).min(self.config.svid_ttl);
-        let mut params = CertificateParams::default();
-        // Without a subject the SAN is critical, and the URI is the only name (X509-SVID §2, RFC 5280 §4.2.1.6).
+        // Each is read as an IP address or else as a DNS name.
+        let mut params = CertificateParams::new(hosts).map_err(sign)?;
+        // Without a subject the SAN is critical, and the URI is the only SPIFFE ID (X509-SVID §2, RFC 5280 §4.2.1.6).
         params.distinguished_name = DistinguishedName::new();
-        params.subject_alt_names = vec![SanType::URI(id.to_string().try_into().map_err(sign)?)];
+        params.subject_alt_names.push(SanType::URI(id.to_string().try_into().map_err(sign)?));
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

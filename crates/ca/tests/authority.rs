@@ -181,6 +181,26 @@ fn without_the_root_key_only_renewal_fails() {
     open(dir.path()).issue(&id("web"), SystemTime::now()).unwrap();
 }
 
+/// Who has such a name could pass for a server whose clients look at nothing else.
+#[test]
+fn host_names_stand_in_a_servers_certificate_and_in_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = open(dir.path());
+    let names = |svid: &leno_identity::Svid| {
+        let pem = svid.chain_pem();
+        let (_, first) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+        let leaf = first.parse_x509().unwrap();
+        let names = leaf.subject_alternative_name().unwrap().unwrap().value.general_names.iter();
+        names.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let given = ["mesh.example".to_owned(), "10.0.0.1".to_owned()];
+    let server = names(&ca.issue_server(&id("control"), &given, SystemTime::now()).unwrap());
+    assert_eq!(server.len(), 3, "{server:?}");
+    let workload = names(&ca.issue(&id("web"), SystemTime::now()).unwrap());
+    assert!(matches!(workload.as_slice(), [only] if only.contains("spiffe://")), "{workload:?}");
+    assert!(ca.issue_server(&id("control"), &["k\u{f6}ln".to_owned()], SystemTime::now()).is_err());
+}
+
 // ---- suspected defects ----
 
 #[test]

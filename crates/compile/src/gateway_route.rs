@@ -92,9 +92,15 @@ impl Action {
             return routes;
         }
         let mut action = self.kind.clone();
-        if let (RouteAction::Forward(forward), Some(path)) = (&mut action, &self.path) {
-            let prefix = path.replace_prefix_match.clone().map(Rewrite::Prefix);
-            forward.rewrite = path.replace_full_path.clone().map(Rewrite::Path).or(prefix);
+        match (&mut action, &self.path) {
+            (RouteAction::Forward(forward), Some(path)) => {
+                let prefix = path.replace_prefix_match.as_deref().map(|new| replacement(&matches.path, new));
+                forward.rewrite = path.replace_full_path.clone().map(Rewrite::Path).or(prefix.map(Rewrite::Prefix));
+            }
+            (RouteAction::Redirect(Redirect { path: Some(RedirectPath::Prefix(new)), .. }), _) => {
+                *new = replacement(&matches.path, new);
+            }
+            _ => {}
         }
         routes.push(Route {
             name: name.to_owned(),
@@ -105,6 +111,12 @@ impl Action {
         });
         routes
     }
+}
+
+/// What stands where the prefix stood. Nothing means `/`, and behind the prefix `/` the rest has no slash of its own.
+fn replacement(matched: &PathMatch, new: &str) -> String {
+    let bare = new.is_empty() || matches!(matched, PathMatch::Prefix { .. }) && !new.ends_with('/');
+    if bare { format!("{new}/") } else { new.to_owned() }
 }
 
 struct Compiling<'a> {

@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use leno_identity::Svid;
 use leno_ir::{Flavor, Node};
+use leno_names::Locality;
 use leno_proxy::claim_block;
 use serde_json::{Value, json};
 
@@ -168,7 +169,12 @@ fn node_value(node: &Node) -> Value {
             metadata[name] = Value::from(value);
         }
     }
-    json!({"id": node.id, "cluster": node.service, "metadata": metadata})
+    let mut value = json!({"id": node.id, "cluster": node.service, "metadata": metadata});
+    if node.locality != Locality::default() {
+        let Locality { region, zone, sub_zone } = &node.locality;
+        value["locality"] = json!({"region": region, "zone": zone, "sub_zone": sub_zone});
+    }
+    value
 }
 
 async fn grpc(args: &ProxyArgs, directory: &Path) -> anyhow::Result<()> {
@@ -192,12 +198,17 @@ async fn grpc(args: &ProxyArgs, directory: &Path) -> anyhow::Result<()> {
     });
     let mut refreshed = files.clone();
     refreshed["refresh_interval"] = json!("60s");
-    let bootstrap = json!({
-        "xds_servers": [{
-            "server_uri": args.control.first().context("no control plane is known; give its address with --control")?,
+    anyhow::ensure!(!args.control.is_empty(), "no control plane is known; give its address with --control");
+    // The first that answers is used; those after it are fallbacks (gRPC A71).
+    let servers = args.control.iter().map(|control| {
+        json!({
+            "server_uri": control,
             "channel_creds": [{"type": "tls", "config": files}],
             "server_features": ["xds_v3"],
-        }],
+        })
+    });
+    let bootstrap = json!({
+        "xds_servers": servers.collect::<Vec<_>>(),
         "node": node,
         "certificate_providers": {"default": {"plugin_name": "file_watcher", "config": refreshed}},
         "server_listener_resource_name_template": "grpc/server?xds.resource.listening_address=%s",

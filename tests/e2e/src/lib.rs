@@ -6,6 +6,7 @@
 //! Errors      a tool that is missing is reported by `need`; with CI=true that is a failure
 #![forbid(unsafe_code)]
 
+mod guest;
 mod http;
 mod load;
 mod mesh;
@@ -13,6 +14,7 @@ mod notify;
 mod tools;
 mod workload;
 
+pub use guest::{EnvoyGuest, EnvoyOptions, GrpcClient, script};
 pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};
 pub use mesh::Mesh;

@@ -25,6 +25,7 @@ use crate::notify::{self, Ready};
 use crate::{parent, paths};
 
 mod api;
+mod names;
 
 /// Open API calls and streams have this long to end.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -49,6 +50,10 @@ pub(crate) struct ControlArgs {
     /// Where workloads get configuration and certificates (TLS).
     #[arg(long, default_value = "0.0.0.0:15012", value_name = "IP:PORT")]
     xds: SocketAddr,
+    /// A host name or IP address under which clients know this control plane, for those that check it (gRPC); may be
+    /// repeated. Names and addresses of this host need not be given.
+    #[arg(long = "name", value_name = "HOST")]
+    names: Vec<String>,
     /// Where the API listens.
     #[arg(long, default_value = "127.0.0.1:15010", value_name = "IP:PORT")]
     api: SocketAddr,
@@ -80,7 +85,7 @@ async fn serve(args: ControlArgs) -> anyhow::Result<()> {
 
     let ca = open_authority(&args, &data)?;
     ca.register_metrics(&registry);
-    let identity = own_identity(&ca, &tasks)?;
+    let identity = own_identity(&ca, names::of_server(args.xds.ip(), &args.names), &tasks)?;
     let store = EmbeddedStore::open(&data.join("store.redb")).context("opening the store")?;
     let store = Arc::new(store);
     let files = watch_files(&args, &tasks)?;
@@ -125,11 +130,11 @@ fn open_authority(args: &ControlArgs, data: &std::path::Path) -> anyhow::Result<
 }
 
 /// The control plane's own SVID, renewed at half life, with the root shown to those who know only its hash.
-fn own_identity(ca: &Arc<Ca>, tasks: &Tasks) -> anyhow::Result<Identity> {
+fn own_identity(ca: &Arc<Ca>, names: Vec<String>, tasks: &Tasks) -> anyhow::Result<Identity> {
     let id = SpiffeId::new(ca.trust_domain().clone(), CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT);
     let issue = {
         let ca = ca.clone();
-        move || ca.issue(&id, SystemTime::now()).map(leno_identity::Svid::with_roots_shown)
+        move || ca.issue_server(&id, &names, SystemTime::now()).map(leno_identity::Svid::with_roots_shown)
     };
     let identity = Identity::from_svid(issue().context("issuing the control plane's own certificate")?);
     let (renewed, ca) = (identity.clone(), ca.clone());

@@ -8,6 +8,9 @@ pub const DNS_PORT: u16 = 15053;
 /// Where resolvers look: `/etc/resolv.conf` cannot name a port.
 const STANDARD_PORT: u16 = 53;
 
+/// Where the forward proxy of a block listens. A guest has no DNS server to claim the block with, but it has this.
+const HTTP_PROXY_PORT: u16 = 15001;
+
 /// Second bytes of the blocks proxies may claim; leaves 127.0 and what systems use (127.0.0.53, 127.0.1.1) alone.
 const FIRST: u8 = 64;
 const LAST: u8 = 191;
@@ -57,6 +60,10 @@ pub fn claim_block(preferred: Option<[u8; 2]>, seed: u64) -> io::Result<Block> {
     let others = (0..count).map(|step| [127, FIRST + ((seed % count + step) % count) as u8]);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for prefix in preferred.into_iter().chain(others) {
+        if let Err(error) = bind_tcp(prefix, HTTP_PROXY_PORT) {
+            last = error;
+            continue;
+        }
         match bind(prefix, DNS_PORT) {
             // Without the right to bind it, names are still answered on our own port.
             Ok(sockets) => return Ok(Block { prefix, sockets, standard: bind(prefix, STANDARD_PORT).ok() }),
@@ -72,13 +79,19 @@ fn bind(prefix: [u8; 2], port: u16) -> io::Result<(UdpSocket, TcpListener)> {
     let udp = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     udp.set_nonblocking(true)?;
     udp.bind(&address.into())?;
+    let tcp = bind_tcp(prefix, port)?;
+    tcp.listen(64)?;
+    Ok((udp.into(), tcp.into()))
+}
+
+fn bind_tcp(prefix: [u8; 2], port: u16) -> io::Result<Socket> {
+    let address = SocketAddr::from(([prefix[0], prefix[1], 0, 1], port));
     let tcp = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     tcp.set_nonblocking(true)?;
     // For a restart while old connections are in TIME-WAIT; a listening socket still excludes others.
     tcp.set_reuse_address(true)?;
     tcp.bind(&address.into())?;
-    tcp.listen(64)?;
-    Ok((udp.into(), tcp.into()))
+    Ok(tcp)
 }
 
 #[cfg(test)]
@@ -93,5 +106,14 @@ mod tests {
         let prefix = first.prefix();
         drop(first);
         assert_eq!(claim_block(Some(prefix), 0).expect("free again").prefix(), prefix);
+    }
+
+    #[test]
+    fn a_block_where_a_guest_listens_is_not_given() {
+        let block = claim_block(None, 21).expect("a free block").prefix();
+        let guest = TcpListener::bind((Ipv4Addr::new(block[0], block[1], 0, 1), HTTP_PROXY_PORT)).expect("it is free");
+        assert_ne!(claim_block(Some(block), 21).expect("another one").prefix(), block);
+        drop(guest);
+        assert_eq!(claim_block(Some(block), 21).expect("free again").prefix(), block);
     }
 }

@@ -389,6 +389,33 @@ fn http2_reaches_http1_and_gets_grpc_statuses_for_our_own_replies() {
     });
 }
 
+/// A reset takes back what is not written yet, so it must not overtake the response (RFC 9113 §8.1).
+#[test]
+fn http2_gets_an_answer_that_is_earlier_than_the_end_of_its_request() {
+    run(async {
+        let rig = proxy(&[], UpstreamProtocol::Http2, |_, _| {}).await;
+        let mut sender = http2_client(rig.address).await;
+        for kind in ["application/grpc", "text/plain"] {
+            for ends in [true, false] {
+                let request = http::Request::post("http://web/x").header("content-type", kind).body(());
+                let (response, mut body) = sender.send_request(request.expect("a request"), false).expect("sends");
+                body.send_data(Bytes::from_static(b"hello"), ends).expect("sends");
+                let (head, mut rest) = response.await.expect("a response").into_parts();
+                if kind == "text/plain" {
+                    assert_eq!(head.status, 503);
+                    assert_eq!(rest.data().await.expect("data").expect("data"), "no healthy upstream");
+                } else {
+                    assert_eq!((head.status.as_u16(), head.headers["grpc-status"].as_bytes()), (200, &b"14"[..]));
+                }
+                if !ends {
+                    let reason = std::future::poll_fn(|cx| body.poll_reset(cx)).await.expect("a reset");
+                    assert_eq!(reason, h2::Reason::NO_ERROR, "the rest is not wanted");
+                }
+            }
+        }
+    });
+}
+
 /// An HTTP/2 upstream: echoes the body with a trailer; resets what asks for `/reset`.
 async fn http2_upstream() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");

@@ -61,8 +61,10 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
             RouteAction::Forward(forward) if flavor != Flavor::Leno && takes_nothing(forward) => {
                 route::Action::DirectResponse(DirectResponseAction { status: 503, ..Default::default() })
             }
-            RouteAction::Forward(forward) => route::Action::Route(encode_forward(forward, flavor)),
-            RouteAction::Redirect(redirect) => route::Action::Redirect(encode_redirect(redirect)),
+            RouteAction::Forward(forward) => route::Action::Route(encode_forward(forward, &route.matches.path, flavor)),
+            RouteAction::Redirect(redirect) => {
+                route::Action::Redirect(encode_redirect(redirect, &route.matches.path, flavor))
+            }
         }),
         request_headers_to_add: headers_to_add(&route.request_headers),
         request_headers_to_remove: route.request_headers.remove.clone(),
@@ -102,14 +104,31 @@ fn encode_match(matches: &RouteMatch, flavor: Flavor) -> ProtoRouteMatch {
 
 /// gRPC refuses a table with `path_separated_prefix` (A28), but its regular expressions match whole paths.
 fn whole_segments(prefix: &str, ignore_case: bool) -> String {
+    literal(prefix, ignore_case) + "(/.*)?"
+}
+
+/// A regular expression that matches this text.
+fn literal(text: &str, ignore_case: bool) -> String {
     let mut pattern = String::from(if ignore_case { "(?i)" } else { "" });
-    for letter in prefix.chars() {
+    for letter in text.chars() {
         if letter.is_ascii_punctuation() {
             pattern.push('\\');
         }
         pattern.push(letter);
     }
-    pattern + "(/.*)?"
+    pattern
+}
+
+/// Others put the new prefix in front of what is left, slash included: `/a` replaced by `/` would turn `/a/b` into `//b`. Where
+/// that matters they get an expression that takes the slash away.
+fn prefix_substitution(new: &str, matched: &PathMatch, flavor: Flavor) -> Option<RegexMatchAndSubstitute> {
+    match matched {
+        PathMatch::PathSeparatedPrefix { text, ignore_case } if flavor != Flavor::Leno && new.ends_with('/') => {
+            let pattern = format!("^{}/?(.*)$", literal(text, *ignore_case));
+            Some(substitution(&pattern, &(new.replace('\\', "\\\\") + "\\1")))
+        }
+        _ => None,
+    }
 }
 
 fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractionalPercent {
@@ -151,7 +170,7 @@ fn encode_direct(direct: &DirectResponse) -> DirectResponseAction {
     }
 }
 
-fn encode_redirect(redirect: &Redirect) -> RedirectAction {
+fn encode_redirect(redirect: &Redirect, matched: &PathMatch, flavor: Flavor) -> RedirectAction {
     use redirect_action::{PathRewriteSpecifier, RedirectResponseCode as Code, SchemeRewriteSpecifier};
     RedirectAction {
         host_redirect: redirect.host.clone().unwrap_or_default(),
@@ -168,12 +187,15 @@ fn encode_redirect(redirect: &Redirect) -> RedirectAction {
         scheme_rewrite_specifier: redirect.scheme.clone().map(SchemeRewriteSpecifier::SchemeRedirect),
         path_rewrite_specifier: redirect.path.as_ref().map(|path| match path {
             RedirectPath::Full(path) => PathRewriteSpecifier::PathRedirect(path.clone()),
-            RedirectPath::Prefix(prefix) => PathRewriteSpecifier::PrefixRewrite(prefix.clone()),
+            RedirectPath::Prefix(prefix) => match prefix_substitution(prefix, matched, flavor) {
+                Some(rewrite) => PathRewriteSpecifier::RegexRewrite(rewrite),
+                None => PathRewriteSpecifier::PrefixRewrite(prefix.clone()),
+            },
         }),
     }
 }
 
-fn encode_forward(forward: &Forward, flavor: Flavor) -> ProtoRouteAction {
+fn encode_forward(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> ProtoRouteAction {
     let mut action = ProtoRouteAction {
         timeout: duration_or_off(forward.timeout),
         idle_timeout: forward.idle_timeout.and_then(duration),
@@ -197,7 +219,10 @@ fn encode_forward(forward: &Forward, flavor: Flavor) -> ProtoRouteAction {
     };
     match &forward.rewrite {
         None => {}
-        Some(Rewrite::Prefix(prefix)) => action.prefix_rewrite.clone_from(prefix),
+        Some(Rewrite::Prefix(prefix)) => match prefix_substitution(prefix, matched, flavor) {
+            Some(rewrite) => action.regex_rewrite = Some(rewrite),
+            None => action.prefix_rewrite.clone_from(prefix),
+        },
         Some(Rewrite::Path(path)) => action.regex_rewrite = Some(substitution(WHOLE_PATH, &path.replace('\\', "\\\\"))),
         Some(Rewrite::Regex { pattern, substitution: by }) => action.regex_rewrite = Some(substitution(pattern, by)),
     }

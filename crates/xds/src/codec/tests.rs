@@ -292,6 +292,42 @@ fn a_route_whose_weights_are_all_zero_answers_503_to_others() {
     }
 }
 
+/// Envoy's `prefix_rewrite` would make `//b` of `/a/b`.
+#[test]
+fn a_prefix_replaced_by_a_slash_leaves_no_double_slash_to_others() {
+    let route = |rewrite: &str| Route {
+        name: "r".into(),
+        matches: RouteMatch {
+            path: PathMatch::PathSeparatedPrefix { text: "/a.b".into(), ignore_case: false },
+            ..RouteMatch::any()
+        },
+        action: RouteAction::Forward(Box::new(Forward {
+            rewrite: Some(Rewrite::Prefix(rewrite.into())),
+            ..Forward::to("c")
+        })),
+        request_headers: HeaderOps::default(),
+        response_headers: HeaderOps::default(),
+    };
+    let read = |rewrite: &str, flavor| {
+        let routes = vec![route(rewrite)];
+        let host = VirtualHost { name: "h".into(), domains: vec!["*".into()], routes, ..VirtualHost::default() };
+        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host] };
+        let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
+        match &table.virtual_hosts[0].routes[0].action {
+            RouteAction::Forward(forward) => forward.rewrite.clone().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(read("/", Flavor::Leno), Rewrite::Prefix("/".into()));
+    assert_eq!(read("/x", Flavor::Envoy), Rewrite::Prefix("/x".into()));
+    let regex = |substitution: &str| Rewrite::Regex {
+        pattern: r"^\/a\.b/?(.*)$".to_owned(),
+        substitution: substitution.to_owned(),
+    };
+    assert_eq!(read("/", Flavor::Envoy), regex(r"/\1"));
+    assert_eq!(read(r"/x\/", Flavor::Envoy), regex(r"/x\\/\1"));
+}
+
 #[test]
 fn what_other_control_planes_leave_out_has_envoys_defaults() {
     use leno_proto::envoy::config::cluster::v3::Cluster as Proto;

@@ -7,7 +7,6 @@ use std::task::{self, Poll};
 use std::time::SystemTime;
 
 use bytes::{Buf, Bytes, BytesMut};
-use h2::Reason;
 use h2::server::{Connection, SendResponse};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
@@ -147,11 +146,9 @@ async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendRes
                 .await;
         }
     }
-    let Downstream::Http2(mut stream) = downstream else { return };
-    // Answered before the end of the request: the client need not send the rest (RFC 9113 §8.1).
-    if !stream.source.is_done {
-        stream.reset(Reason::NO_ERROR);
-    }
+    // Answered before the end of the request: the client need not send the rest (RFC 9113 §8.1). The dropped stream says so
+    // with a reset of NO_ERROR once the response is written; an explicit reset would take back what is not.
+    drop(downstream);
 }
 
 /// A connection whose first bytes were read already.
