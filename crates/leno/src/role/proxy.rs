@@ -17,6 +17,7 @@ use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
 use leno_xds_client::{Origin, Rejection, ResourceKind, Update, XdsClient, XdsClientConfig};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::proxy_args::ProxyArgs;
@@ -68,7 +69,8 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let identity = leno_identity::join(&join).await.context("getting an identity")?;
     leno_identity::spawn_rotation(identity.clone(), join, &tasks, &registry);
 
-    let (leave, left) = watch::channel(false);
+    let (leave, told_to_leave) = watch::channel(false);
+    let (left, has_left) = watch::channel(false);
     let admin = args.admin.unwrap_or_else(|| SocketAddr::from((own, workload::ADMIN_PORT)));
     let config = ProxyConfig {
         workers: args.threads,
@@ -77,6 +79,11 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         workload: labels(&node),
         on_leave: Some(Box::new(move || {
             leave.send_replace(true);
+            let mut has_left = has_left.clone();
+            Box::pin(async move {
+                // An error means that the task has ended: so does the proxy.
+                let _ = has_left.wait_for(|left| *left).await;
+            })
         })),
         ..ProxyConfig::default()
     };
@@ -85,11 +92,13 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let (client, updates) = start_xds(args, &node, identity, &state, &tasks, &registry);
     tasks.spawn("configuration", apply_updates(proxy.clone(), updates));
     let client = std::sync::Arc::new(client);
-    tasks.spawn("leave", leave_when_told(client.clone(), left));
+    tasks.spawn("leave", leave_when_told(client.clone(), told_to_leave, left));
+    tasks.spawn("access-log-rotation", reopen_access_logs(proxy.clone(), signal(SignalKind::hangup())?));
 
+    let mut end = std::pin::pin!(told_to_end(&proxy, command.exit_with_parent));
     tokio::select! {
         () = readiness.ready() => {}
-        stopped = parent::shutdown(command.exit_with_parent) => return stopped,
+        end = &mut end => return end,
     }
     if let Err(error) = leno_runtime::sys::release_code_pages() {
         tracing::debug!(%error, "the memory of the start's code stays taken");
@@ -103,7 +112,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         notify::send(socket, &ready).await;
     }
 
-    parent::shutdown(command.exit_with_parent).await?;
+    end.await?;
     tracing::info!("leaving the mesh");
     client.close().await;
     if !proxy.shutdown(args.drain_deadline).await {
@@ -111,6 +120,25 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     }
     tasks.stop().await;
     Ok(())
+}
+
+/// By a signal, by the admin interface, or because whoever started us is gone.
+async fn told_to_end(proxy: &ProxyHandle, watch_parent: bool) -> anyhow::Result<()> {
+    tokio::select! {
+        end = parent::shutdown(watch_parent) => end,
+        () = proxy.quit_requested() => {
+            tracing::info!("asked to end by the admin interface");
+            Ok(())
+        }
+    }
+}
+
+/// What logrotate and its like expect of SIGHUP.
+async fn reopen_access_logs(proxy: ProxyHandle, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        proxy.reopen_access_logs();
+        tracing::info!("access logs are opened anew");
+    }
 }
 
 /// What a workload needs to join.
@@ -175,10 +203,15 @@ async fn apply_updates(proxy: ProxyHandle, mut updates: mpsc::Receiver<Update>) 
 }
 
 /// Closes the stream when the admin interface was asked to drain: no new callers from then on.
-async fn leave_when_told(client: std::sync::Arc<XdsClient>, mut left: watch::Receiver<bool>) {
-    if left.wait_for(|left| *left).await.is_ok() {
+async fn leave_when_told(
+    client: std::sync::Arc<XdsClient>,
+    mut told: watch::Receiver<bool>,
+    left: watch::Sender<bool>,
+) {
+    if told.wait_for(|told| *told).await.is_ok() {
         tracing::info!("asked to leave the mesh");
         client.close().await;
+        left.send_replace(true);
     }
 }
 

@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn the_back_off_grows_and_starts_over_after_a_healthy_time() {
         let mut back_off = BackOff::default();
-        let mut waits = [None, None, Some(Duration::from_secs(1)), None].map(|served| back_off.next(served).as_millis());
+        let mut waits =
+            [None, None, Some(Duration::from_secs(1)), None].map(|served| back_off.next(served).as_millis());
         assert_eq!(waits, [100, 200, 400, 800]);
         waits = [None; 4].map(|served| back_off.next(served).as_millis());
         assert_eq!(waits, [1600, 3200, 5000, 5000]);
