@@ -153,6 +153,8 @@ pub(crate) fn join_config(args: &ProxyArgs, state_dir: Option<PathBuf>) -> anyho
         ),
         (None, None) => None,
     };
+    // An empty variable is how some set-ups say "none".
+    let text = text.filter(|text| !text.trim().is_empty());
     let token = text.map(|text| text.trim().parse::<JoinToken>()).transpose().context("reading the join token")?;
     Ok(JoinConfig {
         control: args.control.clone(),
