@@ -98,7 +98,8 @@ fn validate_needs_no_mesh() -> anyhow::Result<()> {
     let mesh = Mesh::start("")?;
     let good = file(&mesh, "good.yaml", &format!("{SERVICE}---\n{ROUTE}"));
     let bad = file(&mesh, "bad.yaml", &ROUTE.replace("2s", "soon"));
-    let dangling = file(&mesh, "dangling.yaml", &ROUTE.replace("host: reviews", "host: nobody"));
+    let dangling =
+        file(&mesh, "dangling.yaml", &format!("{SERVICE}---\n{}", ROUTE.replace("host: reviews", "host: nobody")));
     let validate = |path: &str| {
         Command::new(leno()).args(["validate", "-f", path]).env("LENO_SERVER", "http://127.0.0.1:1").output()
     };
