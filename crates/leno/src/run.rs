@@ -23,9 +23,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use self::sidecar::Sidecar;
+use self::sidecar::{Keeper, Sidecar};
 use crate::demo::client::HttpClient;
 use crate::notify::Ready;
 use crate::role::proxy_args::ProxyArgs;
@@ -34,6 +34,10 @@ use crate::role::proxy_args::ProxyArgs;
 const SIDECAR_START_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait for the sidecar to leave the mesh before the application gets its signal.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// Between leaving the mesh and the application's signal: callers hear of it and finish what they are just sending.
+/// Chosen: several times what a change takes to reach a proxy, and not felt by who waits for the end.
+const CALLERS_HEAR_WITHIN: Duration = Duration::from_millis(300);
+
 /// Start an application with its sidecar.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  leno run --service reviews --version v2 --port 9080 -- ./reviews --listen :9080")]
@@ -83,17 +87,13 @@ pub(crate) async fn run(args: RunArgs, proxy_arguments: Vec<OsString>) -> anyhow
         }
     };
     let keeper = sidecar.keep(ready, &tasks);
-    let status = supervise(&mut application, &keeper.ready, &mut signals).await?;
+    let status = supervise(&mut application, &keeper, &mut signals).await?;
     stop_sidecar(keeper.stop(), &mut signals).await;
     Ok(exit_code(status))
 }
 
 /// Passes signals on until the application has ended.
-async fn supervise(
-    application: &mut Child,
-    ready: &watch::Receiver<Ready>,
-    signals: &mut Signals,
-) -> anyhow::Result<ExitStatus> {
+async fn supervise(application: &mut Child, keeper: &Keeper, signals: &mut Signals) -> anyhow::Result<ExitStatus> {
     let mut leaving = std::pin::pin!(Fuse::terminated());
     let mut has_left = false;
     loop {
@@ -104,7 +104,8 @@ async fn supervise(
                     // Nothing to pass on.
                 } else if is_end(signal) && !has_left {
                     has_left = true;
-                    let ready = ready.borrow().clone();
+                    keeper.leave();
+                    let ready = keeper.ready.borrow().clone();
                     leaving.set(async move { leave_mesh(&ready).await; signal }.fuse());
                 } else {
                     // The second in a row is in a hurry: what the first waits for is waited for no longer.
@@ -126,7 +127,7 @@ async fn stop_sidecar(stop: impl Future<Output = ()>, signals: &mut Signals) {
     }
 }
 
-/// Asks the sidecar to deregister and to let inbound connections finish, before the application is told to stop.
+/// Asks the sidecar to deregister, and lets callers hear of it, before the application is told to stop.
 async fn leave_mesh(ready: &Ready) {
     let Some(admin) = ready.addresses.get("admin") else { return };
     let client = HttpClient::default();
@@ -135,6 +136,9 @@ async fn leave_mesh(ready: &Ready) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "the sidecar could not be asked to leave"),
         Err(_) => tracing::warn!("the sidecar takes too long to leave the mesh"),
+    }
+    if ready.addresses.keys().any(|name| name.starts_with("inbound:")) {
+        tokio::time::sleep(CALLERS_HEAR_WITHIN).await;
     }
 }
 

@@ -295,3 +295,50 @@ fn access_logs_are_opened_anew_at_sighup() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn no_request_is_lost_when_one_of_two_servers_goes() -> anyhow::Result<()> {
+    let mesh = Mesh::start(ECHO)?;
+    let token = mesh.token(&["echo", "client"], 10)?;
+    let options = WorkloadOptions {
+        service: "echo",
+        version: "v1",
+        name: "echo-v1",
+        port: Some("8080:http"),
+        arguments: &[],
+        app: &["graceful", "--name", "echo-v1"],
+        token: &token,
+    };
+    let mut first = mesh.run(&options)?;
+    let client = mesh.client("client", &token)?;
+    let _second = mesh.run(&WorkloadOptions {
+        version: "v2",
+        name: "echo-v2",
+        app: &["graceful", "--name", "echo-v2"],
+        ..options
+    })?;
+    eventually("both answer", SOON, || {
+        (client.get("echo:8080", "/").ok()?.header("x-app")? == "echo-v2").then_some(())
+    });
+
+    let gone = std::sync::atomic::AtomicBool::new(false);
+    let answers = std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut answers = Vec::new();
+            while !gone.load(std::sync::atomic::Ordering::Relaxed) {
+                answers.push(client.get("echo:8080", "/"));
+            }
+            answers
+        });
+        first.signal(Signal::SIGTERM);
+        first.wait();
+        gone.store(true, std::sync::atomic::Ordering::Relaxed);
+        calls.join().expect("no panic")
+    });
+    for answer in &answers {
+        let answer = answer.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert!(answers.len() > 10, "{}", answers.len());
+    Ok(())
+}

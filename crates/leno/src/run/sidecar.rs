@@ -6,6 +6,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -34,6 +36,7 @@ pub(super) struct Sidecar {
 pub(super) struct Keeper {
     /// What the sidecar that runs, or ran last, has reported.
     pub(super) ready: watch::Receiver<Ready>,
+    is_leaving: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<Sidecar>,
 }
@@ -62,19 +65,21 @@ impl Sidecar {
     /// Hands a running sidecar to a task that starts it again as often as needed.
     pub(super) fn keep(self, ready: Ready, tasks: &Tasks) -> Keeper {
         let (sender, ready) = watch::channel(ready);
+        let is_leaving = Arc::new(AtomicBool::new(false));
+        let leaving = is_leaving.clone();
         let (stop, told) = oneshot::channel();
         let (done, stopped) = oneshot::channel();
         tasks.spawn("sidecar", async move {
             let mut sidecar = self;
             tokio::select! {
-                () = sidecar.keep_running(&sender) => {}
+                () = sidecar.keep_running(&sender, &leaving) => {}
                 // An error means that the keeper was dropped: nobody wants the sidecar any more.
                 _ = told => {}
             }
             // Refused when the keeper was dropped; the sidecar ends with its owner.
             let _ = done.send(sidecar);
         });
-        Keeper { ready, stop, stopped }
+        Keeper { ready, is_leaving, stop, stopped }
     }
 
     /// Lets it drain; it bounds that itself. Killed when the future is dropped.
@@ -88,7 +93,7 @@ impl Sidecar {
     }
 
     /// Never returns. May be dropped at any await: the child is in `self`.
-    async fn keep_running(&mut self, ready: &watch::Sender<Ready>) {
+    async fn keep_running(&mut self, ready: &watch::Sender<Ready>, is_leaving: &AtomicBool) {
         let mut back_off = BackOff::default();
         let mut ready_since = Some(Instant::now());
         loop {
@@ -99,9 +104,12 @@ impl Sidecar {
                     ready.send_replace(report);
                 }
                 Event::Ended(status) => {
-                    tracing::warn!(%status, "the sidecar ended; it is started again");
+                    tracing::warn!(%status, "the sidecar ended");
                     self.child = None;
                     tokio::time::sleep(back_off.next(ready_since.take().map(|since| since.elapsed()))).await;
+                    if is_leaving.load(Ordering::Relaxed) {
+                        return std::future::pending().await;
+                    }
                     while let Err(error) = self.spawn() {
                         tracing::error!(error = format!("{error:#}"), "the sidecar cannot be started again");
                         tokio::time::sleep(back_off.next(None)).await;
@@ -148,6 +156,12 @@ async fn report(inbox: &ReadyInbox, id: Option<u32>) -> Ready {
 }
 
 impl Keeper {
+    /// From now on a sidecar that ends stays so: the next would bring the workload back into the mesh. Service managers
+    /// send SIGTERM to all processes at once.
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
     /// Lets the sidecar drain and end. Killed when the future is dropped.
     pub(super) async fn stop(self) {
         // Refused when the task has ended, that is, panicked: the sidecar is gone with it.
