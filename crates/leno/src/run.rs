@@ -24,6 +24,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use self::sidecar::{Keeper, Sidecar};
 use crate::demo::client::HttpClient;
@@ -37,6 +38,9 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// Between leaving the mesh and the application's signal: callers hear of it and finish what they are just sending.
 /// Chosen: several times what a change takes to reach a proxy, and not felt by who waits for the end.
 const CALLERS_HEAR_WITHIN: Duration = Duration::from_millis(300);
+
+/// A signal so soon after the application's end is the one that ended it: terminals and service managers send to all at once.
+const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
 
 /// Start an application with its sidecar.
 #[derive(Args, Debug)]
@@ -120,10 +124,16 @@ async fn supervise(application: &mut Child, keeper: &Keeper, signals: &mut Signa
 
 /// Lets the sidecar drain. It bounds that itself; whoever signals again does not want to wait.
 async fn stop_sidecar(stop: impl Future<Output = ()>, signals: &mut Signals) {
+    let begun = Instant::now();
+    let further_signal = async {
+        while begun.elapsed() < SAME_SIGNAL_WITHIN {
+            signals.next_to_end().await;
+        }
+    };
     tokio::select! {
         () = stop => {}
         // Dropping what `stop` holds kills the sidecar.
-        _ = signals.next_to_end() => tracing::warn!("a further signal: the sidecar does not finish its drain"),
+        () = further_signal => tracing::warn!("a further signal: the sidecar does not finish its drain"),
     }
 }
 
