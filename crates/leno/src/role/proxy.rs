@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use leno_identity::{Identity, JoinConfig, JoinToken};
 use leno_ir::{Config, Direction, Flavor, Node, WorkloadLabels};
-use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_block};
+use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_block, claim_held_block};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
 use leno_xds_client::{Origin, Rejection, ResourceKind, Update, XdsClient, XdsClientConfig};
@@ -24,6 +24,8 @@ use super::proxy_args::ProxyArgs;
 use super::workload;
 use crate::notify::{self, Ready};
 use crate::parent;
+
+mod moved;
 
 /// Of each step of joining.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +44,9 @@ pub(crate) struct ProxyCommand {
     /// Stop when standard input ends: the process that started us is gone.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
+    /// This block of loopback addresses and no other: the application knows addresses of it.
+    #[arg(long, hide = true, value_parser = parse_block, value_name = "127.N")]
+    block: Option<[u8; 2]>,
 }
 
 pub(crate) fn run(command: ProxyCommand) -> anyhow::Result<i32> {
@@ -57,8 +62,12 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let (registry, tasks, readiness) = (Registry::new(), Tasks::new(), Readiness::default());
     let state = workload::state_directory(args);
     std::fs::create_dir_all(&state).with_context(|| format!("making the state directory {}", state.display()))?;
-    let preferred = saved_block(&state);
-    let block = claim_block(preferred, workload::seed(args)).context("claiming a block of loopback addresses")?;
+    let block = match command.block {
+        Some(prefix) => claim_held_block(prefix),
+        None => claim_block(saved_block(&state), workload::seed(args)),
+    };
+    let block = block.context("claiming a block of loopback addresses")?;
+    let prefix = block.prefix();
     save_block(&state, block.prefix());
     let own = block.address();
     let dns = block.dns_address();
@@ -90,7 +99,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let proxy =
         Proxy::start(config, identity.clone(), registry.clone(), readiness.clone()).context("starting the proxy")?;
     let (client, updates) = start_xds(args, &node, identity, &state, &tasks, &registry);
-    tasks.spawn("configuration", apply_updates(proxy.clone(), updates));
+    tasks.spawn("configuration", apply_updates(proxy.clone(), updates, prefix));
     let client = std::sync::Arc::new(client);
     tasks.spawn("leave", leave_when_told(client.clone(), told_to_leave, left));
     tasks.spawn("access-log-rotation", reopen_access_logs(proxy.clone(), signal(SignalKind::hangup())?));
@@ -180,12 +189,16 @@ fn start_xds(
     XdsClient::start(config, identity, tasks, registry)
 }
 
-async fn apply_updates(proxy: ProxyHandle, mut updates: mpsc::Receiver<Update>) {
+async fn apply_updates(proxy: ProxyHandle, mut updates: mpsc::Receiver<Update>, block: [u8; 2]) {
     while let Some(update) = updates.recv().await {
-        if update.origin == Origin::Disk {
-            tracing::warn!("the control plane is not reachable; starting from the last configuration");
-        }
-        let rejections = proxy.apply(update.config).await;
+        let config = match update.origin {
+            Origin::Control => update.config,
+            Origin::Disk => {
+                tracing::warn!("the control plane is not reachable; starting from the last configuration");
+                moved::to_block(update.config, block)
+            }
+        };
+        let rejections = proxy.apply(config).await;
         let rejections = rejections
             .into_iter()
             .map(|rejection| Rejection {
@@ -275,8 +288,12 @@ const BLOCK_FILE: &str = "block";
 /// The block of the last run: the saved configuration has its addresses.
 fn saved_block(state: &Path) -> Option<[u8; 2]> {
     let text = std::fs::read_to_string(state.join(BLOCK_FILE)).ok()?;
-    let second = text.trim().strip_prefix("127.")?.parse().ok()?;
-    Some([127, second])
+    parse_block(text.trim()).ok()
+}
+
+fn parse_block(text: &str) -> Result<[u8; 2], String> {
+    let second = text.strip_prefix("127.").and_then(|second| second.parse().ok());
+    second.map(|second| [127, second]).ok_or_else(|| "a block is 127. and a number up to 255".to_owned())
 }
 
 fn save_block(state: &Path, [first, second]: [u8; 2]) {

@@ -4,6 +4,7 @@
 //! Errors      the first start fails for good; later ones are tried again until somebody stops
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use leno_proxy::BlockHold;
 use leno_runtime::Tasks;
 use nix::sys::signal::Signal;
 use tokio::process::{Child, ChildStdin, Command};
@@ -30,6 +32,8 @@ pub(super) struct Sidecar {
     child: Option<Child>,
     /// Our end of the pipe; apart from the child, because waiting for a child closes it.
     input: Option<ChildStdin>,
+    /// Ours until the end: the application is told addresses of it.
+    block: Option<BlockHold>,
 }
 
 /// A sidecar that is started again whenever it ends.
@@ -49,17 +53,30 @@ enum Event {
 impl Sidecar {
     /// `socket` is where it reports; nothing is started yet.
     pub(super) fn new(arguments: Vec<OsString>, socket: PathBuf) -> anyhow::Result<Self> {
-        Ok(Self { arguments, inbox: ReadyInbox::bind(socket)?, child: None, input: None })
+        Ok(Self { arguments, inbox: ReadyInbox::bind(socket)?, child: None, input: None, block: None })
     }
 
     /// Starts it and waits until it is ready.
     pub(super) async fn start(&mut self, limit: Duration) -> anyhow::Result<Ready> {
         self.spawn()?;
         match tokio::time::timeout(limit, self.event()).await {
-            Ok(Event::Ready(ready)) => Ok(ready),
+            Ok(Event::Ready(ready)) => {
+                self.hold_block(&ready)?;
+                Ok(ready)
+            }
             Ok(Event::Ended(status)) => anyhow::bail!("the sidecar ended before it was ready ({status})"),
             Err(_) => anyhow::bail!("the sidecar was not ready within {limit:?}"),
         }
+    }
+
+    /// Keeps the block of addresses for the next start.
+    fn hold_block(&mut self, ready: &Ready) -> anyhow::Result<()> {
+        let address: Ipv4Addr = ready.addresses.get("app").context("the sidecar names no address")?.parse()?;
+        let [first, second, ..] = address.octets();
+        let hold = BlockHold::new([first, second]).context("holding the sidecar's block of loopback addresses")?;
+        self.block = Some(hold);
+        self.arguments.extend(["--block".into(), format!("{first}.{second}").into()]);
+        Ok(())
     }
 
     /// Hands a running sidecar to a task that starts it again as often as needed.
