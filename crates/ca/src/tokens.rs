@@ -140,7 +140,9 @@ impl Ca {
     }
 
     pub fn list_tokens(&self) -> Vec<TokenInfo> {
-        self.lock_tokens().tokens.values().map(|stored| stored.info.clone()).collect()
+        let tokens = self.lock_tokens();
+        let usable = tokens.tokens.values().filter(|stored| stored.info.uses_left > 0);
+        usable.map(|stored| stored.info.clone()).collect()
     }
 
     /// `false` when there is no such token.

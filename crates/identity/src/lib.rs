@@ -10,6 +10,7 @@
 //! Source      SPIFFE X509-SVID §2 to §5; RFC 8446; DEPENDENCIES: resumption would hide rotation
 #![forbid(unsafe_code)]
 
+mod certificate;
 mod identity;
 mod join;
 mod key_files;
@@ -19,6 +20,7 @@ mod svid;
 mod tls;
 mod token;
 
+pub use certificate::CertificateSummary;
 pub use identity::Identity;
 pub use join::{CsrClient, JoinConfig, JoinError, join};
 pub use peer::{NameMatch, PeerExpiry, PeerNames, PeerRefused, SpiffePeerError, peer_spiffe_id};

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, UnixTime};
 use rustls::sign::CertifiedKey;
 use webpki::KeyUsage;
 
+use crate::CertificateSummary;
 use crate::peer::peer_spiffe_id;
 use crate::tls::verifier::verify_chain;
 
@@ -81,6 +82,16 @@ impl Svid {
         let chain = self.chain.iter().chain(&self.roots).cloned().collect();
         self.certified = Arc::new(CertifiedKey::new(chain, self.certified.key.clone()));
         self
+    }
+
+    /// Of the chain, leaf first.
+    pub fn chain_summary(&self) -> Vec<CertificateSummary> {
+        self.chain.iter().filter_map(CertificateSummary::read).collect()
+    }
+
+    /// Of the trust bundle.
+    pub fn roots_summary(&self) -> Vec<CertificateSummary> {
+        self.roots.iter().filter_map(CertificateSummary::read).collect()
     }
 
     pub fn is_expired(&self, now: SystemTime) -> bool {

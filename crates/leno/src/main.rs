@@ -63,6 +63,10 @@ fn main() -> ExitCode {
         eprintln!("leno: {error}");
         return ExitCode::from(2);
     }
+    if let Err(error) = quiet_at_closed_pipe(&arguments.command) {
+        eprintln!("leno: {error}");
+        return ExitCode::from(1);
+    }
     match dispatch(arguments.command) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
@@ -78,6 +82,16 @@ fn init_log(arguments: &Arguments) -> Result<(), leno_telemetry::LogError> {
         LogFormat::Text => leno_telemetry::LogFormat::Text,
     };
     leno_telemetry::init_log(format, &arguments.log)
+}
+
+/// Commands that only print end with their reader; whatever serves must outlive a closed standard output.
+fn quiet_at_closed_pipe(command: &Command) -> std::io::Result<()> {
+    match command {
+        Command::Bootstrap(_) | Command::Client(_) | Command::Completion { .. } => {
+            leno_runtime::sys::end_at_closed_pipe()
+        }
+        Command::Control(_) | Command::Demo(_) | Command::Proxy(_) | Command::Run(_) | Command::Shop(_) => Ok(()),
+    }
 }
 
 /// The value is the exit code.

@@ -1,9 +1,12 @@
 //! `leno run`: an application and its sidecar as one process tree. It routes nothing itself.
 //!
-//! Shape       leno run -> leno proxy (restarted when it dies) and CMD
+//! Shape       leno run -> leno proxy (restarted when it ends) and CMD
 //! Order       sidecar ready -> CMD starts; CMD ends -> sidecar leaves the mesh, drains, ends -> exit with CMD's code
 //!             SIGTERM: the sidecar leaves the mesh first, then CMD gets the signal, so that no caller comes in between
+//! Invariants  signals and the end of CMD are heard at any time, also while the sidecar starts, starts again or drains
 //! Errors      exit code 125 when the sidecar cannot start, 126 or 127 when CMD cannot, 128 + n when signal n ended CMD
+
+mod sidecar;
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -13,23 +16,31 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use futures_util::FutureExt;
+use futures_util::future::Fuse;
+use leno_runtime::Tasks;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use self::sidecar::{Keeper, Sidecar};
 use crate::demo::client::HttpClient;
-use crate::notify::{Ready, ReadyInbox};
+use crate::notify::Ready;
 use crate::role::proxy_args::ProxyArgs;
 
 /// Longest wait for the sidecar's first readiness.
 const SIDECAR_START_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait for the sidecar to leave the mesh before the application gets its signal.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
-/// Wait before a dead sidecar is started again; doubled up to the limit.
-const RESTART_BACK_OFF: Duration = Duration::from_millis(100);
-const RESTART_BACK_OFF_LIMIT: Duration = Duration::from_secs(5);
+/// Between leaving the mesh and the application's signal: callers hear of it and finish what they are just sending.
+/// Chosen: several times what a change takes to reach a proxy, and not felt by who waits for the end.
+const CALLERS_HEAR_WITHIN: Duration = Duration::from_millis(300);
+
+/// A signal so soon after the application's end is the one that ended it: terminals and service managers send to all at once.
+const SAME_SIGNAL_WITHIN: Duration = Duration::from_secs(1);
 
 /// Start an application with its sidecar.
 #[derive(Args, Debug)]
@@ -51,20 +62,20 @@ pub(crate) async fn run(args: RunArgs, proxy_arguments: Vec<OsString>) -> anyhow
         .prefix("leno-run-")
         .tempdir()
         .context("making a directory for the sidecar's socket")?;
-    let inbox = ReadyInbox::bind(directory.path().join("ready"))?;
-    let mut signals = forwarded_signals()?;
-    let mut sidecar = Sidecar { arguments: proxy_arguments, inbox, child: None, input: None };
+    let tasks = Tasks::new();
+    let mut signals = Signals::install(&tasks)?;
+    let mut sidecar = Sidecar::new(proxy_arguments, directory.path().join("ready"))?;
 
     let ready = tokio::select! {
-        ready = sidecar.start() => match ready {
+        ready = sidecar.start(SIDECAR_START_LIMIT) => match ready {
             Ok(ready) => ready,
             Err(error) => {
                 eprintln!("leno run: {error:#}");
                 return Ok(125);
             }
         },
-        Some(signal) = signals.recv() => {
-            sidecar.stop().await;
+        signal = signals.next_to_end() => {
+            stop_sidecar(sidecar.stop(), &mut signals).await;
             return Ok(128 + signal as i32);
         }
     };
@@ -75,44 +86,58 @@ pub(crate) async fn run(args: RunArgs, proxy_arguments: Vec<OsString>) -> anyhow
         Ok(child) => child,
         Err(error) => {
             eprintln!("leno run: cannot start {}: {error}", args.command[0].to_string_lossy());
-            sidecar.stop().await;
+            stop_sidecar(sidecar.stop(), &mut signals).await;
             return Ok(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 });
         }
     };
-    let status = supervise(&mut application, &mut sidecar, &mut signals, &ready).await?;
-    sidecar.stop().await;
+    let keeper = sidecar.keep(ready, &tasks);
+    let status = supervise(&mut application, &keeper, &mut signals).await?;
+    stop_sidecar(keeper.stop(), &mut signals).await;
     Ok(exit_code(status))
 }
 
-async fn supervise(
-    application: &mut Child,
-    sidecar: &mut Sidecar,
-    signals: &mut mpsc::Receiver<Signal>,
-    ready: &Ready,
-) -> anyhow::Result<ExitStatus> {
-    let mut back_off = RESTART_BACK_OFF;
+/// Passes signals on until the application has ended.
+async fn supervise(application: &mut Child, keeper: &Keeper, signals: &mut Signals) -> anyhow::Result<ExitStatus> {
+    let mut leaving = std::pin::pin!(Fuse::terminated());
+    let mut has_left = false;
     loop {
         tokio::select! {
             status = application.wait() => return status.context("waiting for the application"),
-            Some(signal) = signals.recv() => {
-                if matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT) {
-                    leave_mesh(ready).await;
+            signal = signals.next() => {
+                if signals.reaches_application(signal) {
+                    // Nothing to pass on.
+                } else if is_end(signal) && !has_left {
+                    has_left = true;
+                    keeper.leave();
+                    let ready = keeper.ready.borrow().clone();
+                    leaving.set(async move { leave_mesh(&ready).await; signal }.fuse());
+                } else {
+                    // The second in a row is in a hurry: what the first waits for is waited for no longer.
+                    leaving.set(Fuse::terminated());
+                    send_signal(application, signal);
                 }
-                send_signal(application, signal);
             }
-            status = sidecar.died() => {
-                tracing::warn!(%status, "the sidecar ended; starting it again");
-                tokio::time::sleep(back_off).await;
-                back_off = (back_off * 2).min(RESTART_BACK_OFF_LIMIT);
-                if let Err(error) = sidecar.start().await {
-                    tracing::error!(error = format!("{error:#}"), "the sidecar does not come back");
-                }
-            }
+            signal = &mut leaving => send_signal(application, signal),
         }
     }
 }
 
-/// Asks the sidecar to deregister and to let inbound connections finish, before the application is told to stop.
+/// Lets the sidecar drain. It bounds that itself; whoever signals again does not want to wait.
+async fn stop_sidecar(stop: impl Future<Output = ()>, signals: &mut Signals) {
+    let begun = Instant::now();
+    let further_signal = async {
+        while begun.elapsed() < SAME_SIGNAL_WITHIN {
+            signals.next_to_end().await;
+        }
+    };
+    tokio::select! {
+        () = stop => {}
+        // Dropping what `stop` holds kills the sidecar.
+        () = further_signal => tracing::warn!("a further signal: the sidecar does not finish its drain"),
+    }
+}
+
+/// Asks the sidecar to deregister, and lets callers hear of it, before the application is told to stop.
 async fn leave_mesh(ready: &Ready) {
     let Some(admin) = ready.addresses.get("admin") else { return };
     let client = HttpClient::default();
@@ -122,52 +147,8 @@ async fn leave_mesh(ready: &Ready) {
         Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "the sidecar could not be asked to leave"),
         Err(_) => tracing::warn!("the sidecar takes too long to leave the mesh"),
     }
-}
-
-/// The `leno proxy` child. Its standard input is our end of a pipe: when we are gone it sees the end and stops too.
-struct Sidecar {
-    arguments: Vec<OsString>,
-    inbox: ReadyInbox,
-    child: Option<Child>,
-    /// Our end of the pipe; apart from the child, because waiting for a child closes it.
-    input: Option<ChildStdin>,
-}
-
-impl Sidecar {
-    async fn start(&mut self) -> anyhow::Result<Ready> {
-        let program = std::env::current_exe().context("finding the leno program")?;
-        let mut command = Command::new(program);
-        command.arg("proxy").args(&self.arguments).arg("--exit-with-parent").arg("--notify").arg(self.inbox.path());
-        command.stdin(std::process::Stdio::piped()).process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().context("starting the sidecar")?;
-        self.input = child.stdin.take();
-        let result = tokio::select! {
-            ready = tokio::time::timeout(SIDECAR_START_LIMIT, self.inbox.next()) => match ready {
-                Ok(ready) => ready,
-                Err(_) => Err(anyhow::anyhow!("the sidecar was not ready within {SIDECAR_START_LIMIT:?}")),
-            },
-            status = child.wait() => Err(anyhow::anyhow!("the sidecar ended before it was ready ({})", status?)),
-        };
-        self.child = Some(child);
-        result
-    }
-
-    /// Resolves when a running sidecar has ended.
-    async fn died(&mut self) -> ExitStatus {
-        match &mut self.child {
-            Some(child) => child.wait().await.unwrap_or_default(),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Lets it drain; it bounds that itself.
-    async fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            send_signal(&child, Signal::SIGTERM);
-            if let Err(error) = child.wait().await {
-                tracing::warn!(%error, "waiting for the sidecar");
-            }
-        }
+    if ready.addresses.keys().any(|name| name.starts_with("inbound:")) {
+        tokio::time::sleep(CALLERS_HEAR_WITHIN).await;
     }
 }
 
@@ -225,27 +206,57 @@ fn environment(args: &ProxyArgs, ready: &Ready) -> Vec<(String, String)> {
     variables
 }
 
-/// SIGINT from a terminal reaches the application by itself; from elsewhere it is passed on like the others.
-fn forwarded_signals() -> anyhow::Result<mpsc::Receiver<Signal>> {
-    let (sender, receiver) = mpsc::channel(16);
-    let at_terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
-    let tasks = leno_runtime::Tasks::new();
-    for signal_number in
-        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2]
-    {
-        let mut stream = signal(SignalKind::from_raw(signal_number as i32)).context("installing signal handlers")?;
-        let sender = sender.clone();
-        tasks.spawn("signal", async move {
-            while stream.recv().await.is_some() {
-                if at_terminal && signal_number == Signal::SIGINT {
-                    continue;
+/// What others send us, for the application.
+struct Signals {
+    received: mpsc::Receiver<Signal>,
+    at_terminal: bool,
+}
+
+impl Signals {
+    fn install(tasks: &Tasks) -> anyhow::Result<Self> {
+        let (sender, received) = mpsc::channel(16);
+        for signal_number in
+            [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2]
+        {
+            let mut stream =
+                signal(SignalKind::from_raw(signal_number as i32)).context("installing signal handlers")?;
+            let sender = sender.clone();
+            tasks.spawn("signal", async move {
+                while stream.recv().await.is_some() {
+                    // Full: sixteen signals wait already, one more of them changes nothing.
+                    let _ = sender.try_send(signal_number);
                 }
-                // Full: sixteen signals wait already, one more of them changes nothing.
-                let _ = sender.try_send(signal_number);
-            }
-        });
+            });
+        }
+        Ok(Self { received, at_terminal: std::io::IsTerminal::is_terminal(&std::io::stdin()) })
     }
-    Ok(receiver)
+
+    async fn next(&mut self) -> Signal {
+        match self.received.recv().await {
+            Some(signal) => signal,
+            // The tasks that send have ended: so does the process.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next that asks us to end.
+    async fn next_to_end(&mut self) -> Signal {
+        loop {
+            let signal = self.next().await;
+            if is_end(signal) {
+                return signal;
+            }
+        }
+    }
+
+    /// A terminal sends to the whole foreground group: the application has it already.
+    fn reaches_application(&self, signal: Signal) -> bool {
+        self.at_terminal && matches!(signal, Signal::SIGINT | Signal::SIGQUIT)
+    }
+}
+
+fn is_end(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM)
 }
 
 fn send_signal(child: &Child, signal: Signal) {

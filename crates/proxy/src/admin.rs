@@ -1,19 +1,20 @@
 //! The admin interface of a proxy: what it runs and how it is, in the paths and formats of Envoy's.
 //!
 //! Shape       GET /ready /stats/prometheus /config_dump /clusters /listeners /certs /server_info /logging;
-//!             POST /logging?level=… /drain_listeners /quitquitquit
+//!             POST /logging?level=… /drain_listeners /reopen_logs /quitquitquit
 //! Invariants  bound to loopback only; never shows a private key, as none is in what it is given
 //! Errors      404 for a path unknown or not provided, 405 for a wrong method, 503 while not ready
 //! Cost        on the control runtime, never on a worker; at most 64 connections at once, the rest wait
 //! Source      Envoy operations/admin v1.31
 
+mod logging;
 mod pages;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -22,6 +23,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use leno_identity::CertificateSummary;
 use leno_ir::{Config, EndpointHealth};
 use leno_runtime::Readiness;
 use leno_telemetry::Registry;
@@ -58,10 +60,14 @@ pub(crate) struct AdminHooks {
     pub(crate) clusters: Option<Query<Vec<ClusterStatus>>>,
     /// Names and addresses in use; differ from the configuration where that says port 0.
     pub(crate) listeners: Option<Query<Vec<(String, SocketAddr)>>>,
-    pub(crate) certificates: Option<Box<dyn Fn() -> Vec<CertificateStatus> + Send + Sync>>,
-    /// Changes the filter of the process log, or says why not.
+    pub(crate) certificates: Option<Box<dyn Fn() -> CertificatesInUse + Send + Sync>>,
+    /// The filter of the process log.
+    pub(crate) log_filter: Option<Box<dyn Fn() -> String + Send + Sync>>,
+    /// Changes it, or says why not.
     pub(crate) set_log_filter: Option<SetLogFilter>,
-    pub(crate) drain: Option<Box<dyn Fn() + Send + Sync>>,
+    /// Answered once the workload has left the mesh.
+    pub(crate) drain: Option<Query<()>>,
+    pub(crate) reopen_logs: Option<Box<dyn Fn() + Send + Sync>>,
     pub(crate) quit: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -89,15 +95,12 @@ pub(crate) struct EndpointStatus {
     pub(crate) weight: u32,
 }
 
-/// A certificate in use, without its key.
-#[derive(Clone, Debug, serde::Serialize)]
-pub(crate) struct CertificateStatus {
-    pub(crate) identity: String,
-    pub(crate) serial_number: String,
-    /// RFC 3339.
-    pub(crate) valid_from: String,
-    /// RFC 3339.
-    pub(crate) expiration_time: String,
+/// The certificates of the workload, without keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CertificatesInUse {
+    /// Leaf first.
+    pub(crate) chain: Vec<CertificateSummary>,
+    pub(crate) roots: Vec<CertificateSummary>,
 }
 
 struct Hidden<T>(T);
@@ -154,23 +157,26 @@ impl Admin {
     }
 
     async fn page(&self, method: &Method, path: &str, query: &str) -> Answer {
-        let is_change =
-            matches!(path, "/drain_listeners" | "/quitquitquit") || (path == "/logging" && !query.is_empty());
+        let is_change = matches!(path, "/drain_listeners" | "/quitquitquit" | "/reopen_logs")
+            || (path == "/logging" && !query.is_empty());
         let wanted = if is_change { Method::POST } else { Method::GET };
-        if *method != wanted && !(wanted == Method::GET && *method == Method::HEAD) {
+        // Envoy shows the log levels to a POST without a query.
+        let also = if path == "/logging" { Method::POST } else { Method::HEAD };
+        if *method != wanted && (is_change || *method != also) {
             return text(StatusCode::METHOD_NOT_ALLOWED, format!("use {wanted} for {path}\n"));
         }
         let found = match path {
             "/" => Some(text(StatusCode::OK, pages::HELP)),
             "/ready" => Some(self.ready()),
             "/stats/prometheus" | "/metrics" => Some(self.metrics()),
-            "/config_dump" => Some(json(&pages::config_dump(&(self.config.0)(), &self.certificates()))),
+            "/config_dump" => Some(json(&pages::config_dump(&(self.config.0)()))),
             "/server_info" => Some(json(&pages::server_info(self.started.elapsed(), self.readiness.is_ready()))),
-            "/certs" => self.hooks.certificates.as_ref().map(|list| json(&pages::certificates(&list()))),
+            "/certs" => self.hooks.certificates.as_ref().map(|of| json(&pages::certificates(&of(), SystemTime::now()))),
             "/clusters" => self.clusters().await,
             "/listeners" => Some(text(StatusCode::OK, self.listeners().await)),
             "/logging" => self.logging(query),
-            "/drain_listeners" => run(self.hooks.drain.as_deref()),
+            "/drain_listeners" => self.drain().await,
+            "/reopen_logs" => run(self.hooks.reopen_logs.as_deref()),
             "/quitquitquit" => run(self.hooks.quit.as_deref()),
             _ => None,
         };
@@ -190,8 +196,9 @@ impl Admin {
         answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", self.registry.encode())
     }
 
-    fn certificates(&self) -> Vec<CertificateStatus> {
-        self.hooks.certificates.as_ref().map(|list| list()).unwrap_or_default()
+    async fn drain(&self) -> Option<Answer> {
+        self.hooks.drain.as_ref()?().await;
+        Some(text(StatusCode::OK, "OK\n"))
     }
 
     async fn clusters(&self) -> Option<Answer> {
@@ -210,15 +217,17 @@ impl Admin {
         }
     }
 
+    /// Shows the filter in force, after the change that the query asks for.
     fn logging(&self, query: &str) -> Option<Answer> {
         let set = self.hooks.set_log_filter.as_ref()?;
-        let Some(filter) = query.split('&').find_map(|pair| pair.strip_prefix("level=")) else {
-            return Some(text(StatusCode::OK, "POST /logging?level=info or level=info,leno_proxy=debug\n"));
-        };
-        Some(match set(&filter.replace("%2C", ",").replace("%3D", "=")) {
-            Ok(()) => text(StatusCode::OK, "OK\n"),
-            Err(reason) => text(StatusCode::BAD_REQUEST, format!("{reason}\n")),
-        })
+        if !query.is_empty() {
+            let changed = logging::filter(query).and_then(|filter| set(&filter));
+            if let Err(reason) = changed {
+                return Some(text(StatusCode::BAD_REQUEST, format!("{reason}\n")));
+            }
+        }
+        let filter = self.hooks.log_filter.as_ref().map(|filter| filter()).unwrap_or_default();
+        Some(text(StatusCode::OK, logging::page(&filter)))
     }
 }
 

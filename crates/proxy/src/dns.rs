@@ -11,6 +11,6 @@ mod forward;
 mod names;
 mod server;
 
-pub use block::{Block, DNS_PORT, claim_block};
+pub use block::{Block, BlockHold, DNS_PORT, claim_block, claim_held_block};
 pub(crate) use names::NameTable;
 pub(crate) use server::serve;

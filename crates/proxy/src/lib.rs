@@ -23,7 +23,7 @@ mod tls;
 mod upstream;
 mod worker;
 
-pub use dns::{Block, DNS_PORT, claim_block};
+pub use dns::{Block, BlockHold, DNS_PORT, claim_block, claim_held_block};
 pub use proxy::{
     DnsConfig, Proxy, ProxyConfig, ProxyHandle, Rejection, ResourceType, StartError, available_cpus, default_threads,
 };

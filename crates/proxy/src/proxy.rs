@@ -147,7 +147,7 @@ impl Proxy {
         };
         let handle = ProxyHandle { inner: Arc::new(inner) };
         if let Some(listener) = admin {
-            let admin = status::admin(&handle, registry, readiness, config_on_leave);
+            let admin = status::admin(&handle, identity, registry, readiness, config_on_leave);
             handle.inner.tasks.spawn("admin", admin.serve(listener));
         }
         Ok(handle)

@@ -14,7 +14,18 @@ use std::ptr::NonNull;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::mman::{MmapAdvise, madvise};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+/// A write to a pipe that nobody reads ends the process quietly, as with other command line tools. Rust's start-up code has
+/// turned that into an error. Not for servers: writes to sockets do not end a process only where they say so themselves.
+///
+/// # Errors
+/// Never on Linux.
+pub fn end_at_closed_pipe() -> io::Result<()> {
+    // SAFETY: the default action is no function of ours, so none can be run at a bad moment.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    Ok(())
+}
 
 /// Makes the kernel send SIGTERM to the child when the thread that started it is gone.
 pub fn die_with_parent(command: &mut Command) {

@@ -39,7 +39,7 @@ pub struct DirectoryContent {
 pub struct DirectorySource {
     directory: PathBuf,
     files: BTreeMap<PathBuf, File>,
-    /// Directories that could not be read at the last look.
+    /// Directories, and links to files, that could not be read at the last look.
     unreadable: Vec<ParseProblem>,
 }
 
@@ -194,28 +194,52 @@ fn collect(
         // Removed while we looked, with all its files. The root itself is missed, though: what it last said stays.
         Err(error) if error.kind() == io::ErrorKind::NotFound && directory != root => return,
         Err(error) => {
-            let name = directory.strip_prefix(root).unwrap_or(directory).display().to_string();
             let message = format!("the directory {} cannot be read: {error}", directory.display());
-            unreadable.push((directory.to_owned(), problem(&name, message)));
+            unreadable.push((directory.to_owned(), problem(&relative(directory, root), message)));
             return;
         }
     };
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let name = relative(directory, root);
+                let message = format!("the directory {} cannot be read to its end: {error}", directory.display());
+                unreadable.push((directory.to_owned(), problem(&name, message)));
+                return;
+            }
+        };
         let path = entry.path();
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
-        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            // A link to nowhere, or no right to look. What is gone altogether was removed while we looked.
+            Err(error) if is_ours(&path) && fs::symlink_metadata(&path).is_ok() => {
+                let message = format!("the file cannot be read: {error}");
+                let problem = problem(&relative(&path, root), message);
+                unreadable.push((path, problem));
+                continue;
+            }
+            Err(_) => continue,
+        };
         // Not through links: a link to a parent would never end. Links to files are how ConfigMaps are mounted.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&path, root, found, unreadable);
-        } else if metadata.is_file()
-            && matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json"))
-        {
+        } else if metadata.is_file() && is_ours(&path) {
             let stamp = Stamp { bytes: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() };
             found.insert(path, stamp);
         }
     }
+}
+
+fn is_ours(path: &Path) -> bool {
+    matches!(path.extension().and_then(|extension| extension.to_str()), Some("yaml" | "yml" | "json"))
+}
+
+fn relative(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
 fn watch_directory(directory: &Path, events: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {

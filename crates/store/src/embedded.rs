@@ -106,7 +106,8 @@ impl EmbeddedStore {
         self.lock().get(key).cloned()
     }
 
-    /// Writes an object. A `metadata.resourceVersion` in it must be the one stored.
+    /// Writes an object. A `metadata.resourceVersion` in it must be the one stored; an object that is not stored is made,
+    /// whatever version it had, so that what was saved can be put back.
     ///
     /// # Errors
     /// `Conflict` when the version is another; otherwise when the disk does not take it. Nothing has changed then.
@@ -144,8 +145,10 @@ impl EmbeddedStore {
         let before = self.read(&key);
         let stored_version = before.as_ref().and_then(|before| before.metadata().resource_version.clone());
         let wanted = resource.metadata().resource_version.clone();
-        if wanted.is_some() && wanted != stored_version {
-            return Err(StoreError::Conflict { key, stored: stored_version.unwrap_or_else(|| "none".to_owned()) });
+        if let (Some(wanted), Some(stored)) = (&wanted, &stored_version)
+            && wanted != stored
+        {
+            return Err(StoreError::Conflict { key, stored: stored.clone() });
         }
         let created = before.as_ref().and_then(|before| before.metadata().creation_timestamp.clone());
         resource.clear_status();

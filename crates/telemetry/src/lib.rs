@@ -7,7 +7,7 @@ pub mod access_log;
 mod log;
 mod registry;
 
-pub use log::{LogError, LogFormat, init_log};
+pub use log::{LogError, LogFormat, init_log, log_filter, set_log_filter};
 pub use registry::Registry;
 
 /// The metric types of the registry, so that every crate uses one version of them.

@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,7 +32,7 @@ pub struct WorkloadOptions<'a> {
     pub arguments: &'a [&'a str],
     /// Arguments of `leno-e2e-app`.
     pub app: &'a [&'a str],
-    /// The join token.
+    /// The join token; empty for none.
     pub token: &'a str,
 }
 
@@ -54,6 +54,38 @@ impl Mesh {
     pub fn run_command(&self, options: &WorkloadOptions<'_>, program: &[OsString]) -> anyhow::Result<Workload> {
         let inbox = Inbox::bind(self.path(), options.name)?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log(options.name))?;
+        let mut command = self.command(options);
+        command.arg("--notify").arg(inbox.path()).arg("--").args(program);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut child = command.spawn().context("starting leno run")?;
+        let ready = inbox.wait(|| child.try_wait().ok().flatten().map(|status| format!("leno run ended: {status}")));
+        match ready {
+            Ok(ready) => Ok(Workload { child, name: options.name.to_owned(), ready }),
+            Err(error) => {
+                // It may be gone already.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error.context(self.read_log(options.name)))
+            }
+        }
+    }
+
+    /// Runs a workload to its end, whether it comes up or not.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_to_end(&self, options: &WorkloadOptions<'_>, program: &[OsString]) -> anyhow::Result<Output> {
+        let mut command = self.command(options);
+        command.arg("--").args(program).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("starting leno run")?;
+        eventually(&format!("{} ends", options.name), Duration::from_secs(40), || {
+            child.try_wait().expect("it is ours")
+        });
+        child.wait_with_output().context("reading what leno run has written")
+    }
+
+    /// `leno run` with its options; the program is still to be named.
+    fn command(&self, options: &WorkloadOptions<'_>) -> Command {
         let mut command = Command::new(leno());
         command.args([
             "run",
@@ -70,20 +102,9 @@ impl Mesh {
         if let Some(port) = options.port {
             command.args(["--port", port, "--app-address", "own"]);
         }
-        command.args(options.arguments).arg("--notify").arg(inbox.path()).arg("--").args(program);
+        command.args(options.arguments);
         command.env("LENO_JOIN_TOKEN", options.token).env("RUST_BACKTRACE", "1");
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut child = command.spawn().context("starting leno run")?;
-        let ready = inbox.wait(|| child.try_wait().ok().flatten().map(|status| format!("leno run ended: {status}")));
-        match ready {
-            Ok(ready) => Ok(Workload { child, name: options.name.to_owned(), ready }),
-            Err(error) => {
-                // It may be gone already.
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(error.context(self.read_log(options.name)))
-            }
-        }
+        command
     }
 
     /// A workload that only calls others: its application waits.
@@ -153,6 +174,22 @@ impl Workload {
     pub fn admin(&self, path: &str) -> String {
         let response = request(self.ready.address("admin"), "GET", path, &[], b"");
         response.unwrap_or_else(|error| panic!("admin {path} of {}: {error:#}", self.name)).text()
+    }
+
+    /// A change asked of the sidecar's admin interface.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn admin_post(&self, path: &str) -> anyhow::Result<Response> {
+        request(self.ready.address("admin"), "POST", path, &[], b"")
+    }
+
+    /// `GET` to the application itself, past the sidecar; it listens on 8080.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn app_get(&self, path: &str) -> anyhow::Result<Response> {
+        request(&format!("{}:8080", self.ready.address("app")), "GET", path, &[], b"")
     }
 
     /// Sum over series of one of the sidecar's metrics.

@@ -13,16 +13,19 @@ use anyhow::Context;
 use clap::Args;
 use leno_identity::{Identity, JoinConfig, JoinToken};
 use leno_ir::{Config, Direction, Flavor, Node, WorkloadLabels};
-use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_block};
+use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_block, claim_held_block};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
 use leno_xds_client::{Origin, Rejection, ResourceKind, Update, XdsClient, XdsClientConfig};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::proxy_args::ProxyArgs;
 use super::workload;
 use crate::notify::{self, Ready};
 use crate::parent;
+
+mod moved;
 
 /// Of each step of joining.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +44,9 @@ pub(crate) struct ProxyCommand {
     /// Stop when standard input ends: the process that started us is gone.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
+    /// This block of loopback addresses and no other: the application knows addresses of it.
+    #[arg(long, hide = true, value_parser = parse_block, value_name = "127.N")]
+    block: Option<[u8; 2]>,
 }
 
 pub(crate) fn run(command: ProxyCommand) -> anyhow::Result<i32> {
@@ -56,8 +62,12 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let (registry, tasks, readiness) = (Registry::new(), Tasks::new(), Readiness::default());
     let state = workload::state_directory(args);
     std::fs::create_dir_all(&state).with_context(|| format!("making the state directory {}", state.display()))?;
-    let preferred = saved_block(&state);
-    let block = claim_block(preferred, workload::seed(args)).context("claiming a block of loopback addresses")?;
+    let block = match command.block {
+        Some(prefix) => claim_held_block(prefix),
+        None => claim_block(saved_block(&state), workload::seed(args)),
+    };
+    let block = block.context("claiming a block of loopback addresses")?;
+    let prefix = block.prefix();
     save_block(&state, block.prefix());
     let own = block.address();
     let dns = block.dns_address();
@@ -68,7 +78,8 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let identity = leno_identity::join(&join).await.context("getting an identity")?;
     leno_identity::spawn_rotation(identity.clone(), join, &tasks, &registry);
 
-    let (leave, left) = watch::channel(false);
+    let (leave, told_to_leave) = watch::channel(false);
+    let (left, has_left) = watch::channel(false);
     let admin = args.admin.unwrap_or_else(|| SocketAddr::from((own, workload::ADMIN_PORT)));
     let config = ProxyConfig {
         workers: args.threads,
@@ -77,19 +88,26 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         workload: labels(&node),
         on_leave: Some(Box::new(move || {
             leave.send_replace(true);
+            let mut has_left = has_left.clone();
+            Box::pin(async move {
+                // An error means that the task has ended: so does the proxy.
+                let _ = has_left.wait_for(|left| *left).await;
+            })
         })),
         ..ProxyConfig::default()
     };
     let proxy =
         Proxy::start(config, identity.clone(), registry.clone(), readiness.clone()).context("starting the proxy")?;
     let (client, updates) = start_xds(args, &node, identity, &state, &tasks, &registry);
-    tasks.spawn("configuration", apply_updates(proxy.clone(), updates));
+    tasks.spawn("configuration", apply_updates(proxy.clone(), updates, prefix));
     let client = std::sync::Arc::new(client);
-    tasks.spawn("leave", leave_when_told(client.clone(), left));
+    tasks.spawn("leave", leave_when_told(client.clone(), told_to_leave, left));
+    tasks.spawn("access-log-rotation", reopen_access_logs(proxy.clone(), signal(SignalKind::hangup())?));
 
+    let mut end = std::pin::pin!(told_to_end(&proxy, command.exit_with_parent));
     tokio::select! {
         () = readiness.ready() => {}
-        stopped = parent::shutdown(command.exit_with_parent) => return stopped,
+        end = &mut end => return end,
     }
     if let Err(error) = leno_runtime::sys::release_code_pages() {
         tracing::debug!(%error, "the memory of the start's code stays taken");
@@ -103,7 +121,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         notify::send(socket, &ready).await;
     }
 
-    parent::shutdown(command.exit_with_parent).await?;
+    end.await?;
     tracing::info!("leaving the mesh");
     client.close().await;
     if !proxy.shutdown(args.drain_deadline).await {
@@ -111,6 +129,25 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     }
     tasks.stop().await;
     Ok(())
+}
+
+/// By a signal, by the admin interface, or because whoever started us is gone.
+async fn told_to_end(proxy: &ProxyHandle, watch_parent: bool) -> anyhow::Result<()> {
+    tokio::select! {
+        end = parent::shutdown(watch_parent) => end,
+        () = proxy.quit_requested() => {
+            tracing::info!("asked to end by the admin interface");
+            Ok(())
+        }
+    }
+}
+
+/// What logrotate and its like expect of SIGHUP.
+async fn reopen_access_logs(proxy: ProxyHandle, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        proxy.reopen_access_logs();
+        tracing::info!("access logs are opened anew");
+    }
 }
 
 /// What a workload needs to join.
@@ -125,6 +162,8 @@ pub(crate) fn join_config(args: &ProxyArgs, state_dir: Option<PathBuf>) -> anyho
         ),
         (None, None) => None,
     };
+    // An empty variable is how some set-ups say "none".
+    let text = text.filter(|text| !text.trim().is_empty());
     let token = text.map(|text| text.trim().parse::<JoinToken>()).transpose().context("reading the join token")?;
     Ok(JoinConfig {
         control: args.control.clone(),
@@ -150,12 +189,16 @@ fn start_xds(
     XdsClient::start(config, identity, tasks, registry)
 }
 
-async fn apply_updates(proxy: ProxyHandle, mut updates: mpsc::Receiver<Update>) {
+async fn apply_updates(proxy: ProxyHandle, mut updates: mpsc::Receiver<Update>, block: [u8; 2]) {
     while let Some(update) = updates.recv().await {
-        if update.origin == Origin::Disk {
-            tracing::warn!("the control plane is not reachable; starting from the last configuration");
-        }
-        let rejections = proxy.apply(update.config).await;
+        let config = match update.origin {
+            Origin::Control => update.config,
+            Origin::Disk => {
+                tracing::warn!("the control plane is not reachable; starting from the last configuration");
+                moved::to_block(update.config, block)
+            }
+        };
+        let rejections = proxy.apply(config).await;
         let rejections = rejections
             .into_iter()
             .map(|rejection| Rejection {
@@ -175,10 +218,15 @@ async fn apply_updates(proxy: ProxyHandle, mut updates: mpsc::Receiver<Update>) 
 }
 
 /// Closes the stream when the admin interface was asked to drain: no new callers from then on.
-async fn leave_when_told(client: std::sync::Arc<XdsClient>, mut left: watch::Receiver<bool>) {
-    if left.wait_for(|left| *left).await.is_ok() {
+async fn leave_when_told(
+    client: std::sync::Arc<XdsClient>,
+    mut told: watch::Receiver<bool>,
+    left: watch::Sender<bool>,
+) {
+    if told.wait_for(|told| *told).await.is_ok() {
         tracing::info!("asked to leave the mesh");
         client.close().await;
+        left.send_replace(true);
     }
 }
 
@@ -240,8 +288,12 @@ const BLOCK_FILE: &str = "block";
 /// The block of the last run: the saved configuration has its addresses.
 fn saved_block(state: &Path) -> Option<[u8; 2]> {
     let text = std::fs::read_to_string(state.join(BLOCK_FILE)).ok()?;
-    let second = text.trim().strip_prefix("127.")?.parse().ok()?;
-    Some([127, second])
+    parse_block(text.trim()).ok()
+}
+
+fn parse_block(text: &str) -> Result<[u8; 2], String> {
+    let second = text.strip_prefix("127.").and_then(|second| second.parse().ok());
+    second.map(|second| [127, second]).ok_or_else(|| "a block is 127. and a number up to 255".to_owned())
 }
 
 fn save_block(state: &Path, [first, second]: [u8; 2]) {

@@ -158,7 +158,11 @@ impl Output {
                     let _ = done.send(());
                 }
                 Message::Lines { bytes, count } => self.write(&bytes, count),
-                Message::Reopen => self.file = None,
+                Message::Reopen => {
+                    self.file = None;
+                    // Nothing, into the new file: whoever moved the old one away sees at once that it is free.
+                    self.write(b"", 0);
+                }
                 Message::Stop => return,
             }
         }

@@ -1,11 +1,12 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use leno_identity::CertificateSummary;
 use leno_ir::{Config, EndpointHealth};
 use serde_json::{Value, json};
 
-use super::{CertificateStatus, ClusterStatus};
+use super::{CertificatesInUse, ClusterStatus};
 
 pub(super) const HELP: &str = "\
 GET  /ready              whether the proxy serves\n\
@@ -15,12 +16,14 @@ GET  /clusters           endpoints and their health\n\
 GET  /listeners          names and addresses\n\
 GET  /certs              certificates in use\n\
 GET  /server_info        version and uptime\n\
-POST /logging?level=…    change the process log\n\
-POST /drain_listeners    take no new connections\n\
+GET  /logging            the filter of the process log\n\
+POST /logging?level=…    change it\n\
+POST /drain_listeners    leave the mesh; what is under way goes on\n\
+POST /reopen_logs        open the access logs anew\n\
 POST /quitquitquit       drain and end\n";
 
-pub(super) fn config_dump(config: &Config, certificates: &[CertificateStatus]) -> Value {
-    json!({ "version": version(), "certificates": certificates, "config": config })
+pub(super) fn config_dump(config: &Config) -> Value {
+    json!({ "version": version(), "config": config })
 }
 
 pub(super) fn server_info(uptime: Duration, is_ready: bool) -> Value {
@@ -28,9 +31,26 @@ pub(super) fn server_info(uptime: Duration, is_ready: bool) -> Value {
     json!({ "version": version(), "state": state, "uptime_seconds": uptime.as_secs() })
 }
 
-pub(super) fn certificates(certificates: &[CertificateStatus]) -> Value {
-    json!({ "certificates": certificates })
+/// Envoy's `admin.v3.Certificates`: numbers of 64 bits are strings, as in all JSON made from protobuf.
+pub(super) fn certificates(certificates: &CertificatesInUse, now: SystemTime) -> Value {
+    let list = |list: &[CertificateSummary]| list.iter().map(|each| certificate(each, now)).collect::<Vec<_>>();
+    json!({ "certificates": [{ "ca_cert": list(&certificates.roots), "cert_chain": list(&certificates.chain) }] })
 }
+
+fn certificate(summary: &CertificateSummary, now: SystemTime) -> Value {
+    let left = summary.not_after.duration_since(now).unwrap_or_default();
+    let names: Vec<_> = summary.uris.iter().map(|uri| json!({ "uri": uri })).collect();
+    json!({
+        "path": "<inline>",
+        "serial_number": summary.serial_number,
+        "subject_alt_names": names,
+        "days_until_expiration": (left.as_secs() / SECONDS_PER_DAY).to_string(),
+        "valid_from": summary.valid_from(),
+        "expiration_time": summary.expiration_time(),
+    })
+}
+
+const SECONDS_PER_DAY: u64 = 24 * 3600;
 
 fn version() -> Value {
     json!({ "name": "leno", "version": env!("CARGO_PKG_VERSION") })

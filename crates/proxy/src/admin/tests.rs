@@ -65,8 +65,9 @@ async fn clusters_are_listed_as_envoy_does() {
 async fn changes_need_a_post_and_a_hook() {
     let drained = Arc::new(AtomicU64::new(0));
     let count = drained.clone();
-    let drain: Box<dyn Fn() + Send + Sync> = Box::new(move || {
+    let drain: Query<()> = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
     });
     let (admin, _) = admin(AdminHooks { drain: Some(drain), ..AdminHooks::default() });
     assert_eq!(get(&admin, Method::GET, "/drain_listeners", "").await.0, 405);
@@ -74,6 +75,45 @@ async fn changes_need_a_post_and_a_hook() {
     assert_eq!(get(&admin, Method::POST, "/quitquitquit", "").await.0, 404);
     assert_eq!(get(&admin, Method::GET, "/nowhere", "").await.0, 404);
     assert_eq!(drained.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn the_log_is_shown_and_changed_as_envoy_does() {
+    let filter = Arc::new(std::sync::Mutex::new("info".to_owned()));
+    let (shown, set) = (filter.clone(), filter);
+    let hooks = AdminHooks {
+        log_filter: Some(Box::new(move || shown.lock().expect("no panic").clone())),
+        set_log_filter: Some(Box::new(move |filter| {
+            filter.clone_into(&mut set.lock().expect("no panic"));
+            Ok(())
+        })),
+        ..AdminHooks::default()
+    };
+    let (admin, _) = admin(hooks);
+    assert_eq!(get(&admin, Method::GET, "/logging", "").await, (200, "active loggers:\n  default: info\n".to_owned()));
+    assert_eq!(get(&admin, Method::GET, "/logging", "level=debug").await.0, 405);
+    let changed = get(&admin, Method::POST, "/logging", "level=debug").await;
+    assert_eq!(changed, (200, "active loggers:\n  default: debug\n".to_owned()));
+    assert_eq!(get(&admin, Method::POST, "/logging", "level=loud").await.0, 400);
+    assert_eq!(get(&admin, Method::POST, "/logging", "").await, changed);
+}
+
+#[tokio::test]
+async fn certificates_are_shown_as_envoy_does() {
+    let summary = CertificateSummary {
+        serial_number: "8f0a".to_owned(),
+        uris: vec!["spiffe://cluster.local/ns/default/sa/a".to_owned()],
+        not_before: SystemTime::UNIX_EPOCH,
+        not_after: SystemTime::now() + Duration::from_secs(2 * 24 * 3600 + 60),
+    };
+    let certificates = move || CertificatesInUse { chain: vec![summary.clone()], roots: Vec::new() };
+    let (admin, _) = admin(AdminHooks { certificates: Some(Box::new(certificates)), ..AdminHooks::default() });
+    let (_, body) = get(&admin, Method::GET, "/certs", "").await;
+    let shown: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let leaf = &shown["certificates"][0]["cert_chain"][0];
+    assert_eq!(leaf["serial_number"], "8f0a");
+    assert_eq!(leaf["subject_alt_names"][0]["uri"], "spiffe://cluster.local/ns/default/sa/a");
+    assert_eq!((&leaf["days_until_expiration"], &leaf["valid_from"]), (&"2".into(), &"1970-01-01T00:00:00Z".into()));
 }
 
 #[tokio::test]

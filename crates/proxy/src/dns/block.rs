@@ -11,6 +11,9 @@ const STANDARD_PORT: u16 = 53;
 /// Where the forward proxy of a block listens. A guest has no DNS server to claim the block with, but it has this.
 const HTTP_PROXY_PORT: u16 = 15001;
 
+/// Bound by whoever holds a block for a proxy that starts again.
+const HOLD_PORT: u16 = 15052;
+
 /// Second bytes of the blocks proxies may claim; leaves 127.0 and what systems use (127.0.0.53, 127.0.1.1) alone.
 const FIRST: u8 = 64;
 const LAST: u8 = 191;
@@ -32,7 +35,7 @@ impl Block {
 
     /// The proxy's own address in the block.
     pub fn address(&self) -> Ipv4Addr {
-        Ipv4Addr::new(self.prefix[0], self.prefix[1], 0, 1)
+        own_address(self.prefix)
     }
 
     /// Where its DNS server is reached, over UDP and TCP.
@@ -50,6 +53,33 @@ impl Block {
     }
 }
 
+/// Keeps a block for its proxy while that starts again: an application that was told addresses of it would otherwise talk to
+/// a stranger, or strangers to it.
+#[derive(Debug)]
+pub struct BlockHold {
+    _socket: UdpSocket,
+}
+
+impl BlockHold {
+    /// To be called while the proxy of the block runs: nobody else is looking at it then.
+    ///
+    /// # Errors
+    /// When somebody holds it already.
+    pub fn new(prefix: [u8; 2]) -> io::Result<Self> {
+        Ok(Self { _socket: UdpSocket::bind((own_address(prefix), HOLD_PORT))? })
+    }
+}
+
+/// Claims just this block, also when it is held for the caller.
+///
+/// # Errors
+/// When another proxy has it.
+pub fn claim_held_block(prefix: [u8; 2]) -> io::Result<Block> {
+    let sockets = bind(prefix, DNS_PORT)?;
+    // Without the right to bind it, names are still answered on our own port.
+    Ok(Block { prefix, sockets, standard: bind(prefix, STANDARD_PORT).ok() })
+}
+
 /// Claims a block by binding its DNS server's sockets: `preferred` if it is free, otherwise the next free one after the
 /// place that `seed` (say, a hash of the workload's name) points to, so that a workload tends to keep its block.
 ///
@@ -64,18 +94,22 @@ pub fn claim_block(preferred: Option<[u8; 2]>, seed: u64) -> io::Result<Block> {
             last = error;
             continue;
         }
-        match bind(prefix, DNS_PORT) {
-            // Without the right to bind it, names are still answered on our own port.
-            Ok(sockets) => return Ok(Block { prefix, sockets, standard: bind(prefix, STANDARD_PORT).ok() }),
+        // Held for another: it is let go again at once.
+        match claim_held_block(prefix).and_then(|block| BlockHold::new(prefix).map(|_| block)) {
+            Ok(block) => return Ok(block),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
+fn own_address([first, second]: [u8; 2]) -> Ipv4Addr {
+    Ipv4Addr::new(first, second, 0, 1)
+}
+
 /// Without SO_REUSEPORT, and for UDP without SO_REUSEADDR, either of which would let two proxies share the address.
 fn bind(prefix: [u8; 2], port: u16) -> io::Result<(UdpSocket, TcpListener)> {
-    let address = SocketAddr::from(([prefix[0], prefix[1], 0, 1], port));
+    let address = SocketAddr::from((own_address(prefix), port));
     let udp = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     udp.set_nonblocking(true)?;
     udp.bind(&address.into())?;
@@ -115,5 +149,17 @@ mod tests {
         assert_ne!(claim_block(Some(block), 21).expect("another one").prefix(), block);
         drop(guest);
         assert_eq!(claim_block(Some(block), 21).expect("free again").prefix(), block);
+    }
+
+    #[test]
+    fn a_held_block_goes_only_to_whom_it_is_held_for() {
+        let first = claim_block(None, 90).expect("a free block");
+        let prefix = first.prefix();
+        let hold = BlockHold::new(prefix).expect("nobody else holds it");
+        drop(first);
+        assert_ne!(claim_block(Some(prefix), 90).expect("another one").prefix(), prefix);
+        assert_eq!(claim_held_block(prefix).expect("ours").prefix(), prefix);
+        drop(hold);
+        assert_eq!(claim_block(Some(prefix), 90).expect("free again").prefix(), prefix);
     }
 }

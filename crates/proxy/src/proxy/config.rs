@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use leno_ir::WorkloadLabels;
 
 use crate::dns::Block;
@@ -23,8 +24,8 @@ pub struct ProxyConfig {
     /// Label sets a worker keeps per kind of traffic; what exceeds them is counted under `other`.
     pub max_series: usize,
     /// Called when the admin interface is asked to drain: the workload should leave the mesh, so that callers stop coming.
-    /// Existing connections go on. `None`: the admin interface has no such command.
-    pub on_leave: Option<Box<dyn Fn() + Send + Sync>>,
+    /// Resolves when it has. Existing connections go on. `None`: the admin interface has no such command.
+    pub on_leave: Option<Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>>,
 }
 
 impl fmt::Debug for ProxyConfig {

@@ -1,17 +1,25 @@
 use std::collections::BTreeMap;
 
+use leno_identity::Identity;
 use leno_runtime::Readiness;
 use leno_telemetry::Registry;
 use tokio::sync::oneshot;
 
 use super::ProxyHandle;
-use crate::admin::{Admin, AdminHooks, ClusterStatus, EndpointStatus};
+use crate::admin::{Admin, AdminHooks, CertificatesInUse, ClusterStatus, EndpointStatus, Query};
 use crate::worker::Command;
 
-type OnLeave = Box<dyn Fn() + Send + Sync>;
+type OnLeave = Query<()>;
 
 /// The admin interface of the proxy; `on_leave` is what `/drain_listeners` does.
-pub(super) fn admin(proxy: &ProxyHandle, registry: Registry, readiness: Readiness, on_leave: Option<OnLeave>) -> Admin {
+pub(super) fn admin(
+    proxy: &ProxyHandle,
+    identity: Identity,
+    registry: Registry,
+    readiness: Readiness,
+    on_leave: Option<OnLeave>,
+) -> Admin {
+    let of_logs = proxy.clone();
     let (of_config, of_clusters, of_listeners, of_quit) = (proxy.clone(), proxy.clone(), proxy.clone(), proxy.clone());
     let hooks = AdminHooks {
         clusters: Some(Box::new(move || {
@@ -22,9 +30,19 @@ pub(super) fn admin(proxy: &ProxyHandle, registry: Registry, readiness: Readines
             let proxy = of_listeners.clone();
             Box::pin(async move { proxy.listeners().await })
         })),
+        certificates: Some(Box::new(move || {
+            let svid = identity.current();
+            CertificatesInUse { chain: svid.chain_summary(), roots: svid.roots_summary() }
+        })),
+        log_filter: Some(Box::new(leno_telemetry::log_filter)),
+        set_log_filter: Some(Box::new(|filter| {
+            leno_telemetry::set_log_filter(filter).map_err(|error| error.to_string())?;
+            tracing::info!(filter, "the log filter was changed by the admin interface");
+            Ok(())
+        })),
+        reopen_logs: Some(Box::new(move || of_logs.reopen_access_logs())),
         quit: Some(Box::new(move || of_quit.inner.quit.notify_one())),
         drain: on_leave,
-        ..AdminHooks::default()
     };
     Admin::new(registry, readiness, Box::new(move || of_config.config())).with_hooks(hooks)
 }

@@ -98,3 +98,22 @@ async fn a_directory_that_is_gone_keeps_what_it_last_said() {
     next(&mut content, |content| content.problems.is_empty()).await;
     tasks.stop().await;
 }
+
+#[tokio::test]
+async fn a_link_to_nowhere_is_a_problem_and_keeps_what_it_last_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let (target, link) = (directory.path().join("target.txt"), directory.path().join("a.yaml"));
+    fs::write(&target, GOOD).unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let tasks = Tasks::new();
+    let mut content = DirectorySource::start(directory.path(), &tasks);
+    assert_eq!(content.borrow().resources.len(), 1);
+
+    fs::remove_file(&target).unwrap();
+    let dangling = next(&mut content, |content| !content.problems.is_empty()).await;
+    assert_eq!((dangling.resources.len(), dangling.problems[0].source.as_str()), (1, "a.yaml"));
+
+    fs::remove_file(&link).unwrap();
+    next(&mut content, |content| content.resources.is_empty() && content.problems.is_empty()).await;
+    tasks.stop().await;
+}

@@ -36,8 +36,10 @@ fn an_old_version_is_a_conflict_and_changes_nothing() {
     store.put(service(81), SystemTime::UNIX_EPOCH).unwrap();
     let mut stale = service(82);
     stale.metadata_mut().resource_version = Some("1".to_owned());
-    assert!(matches!(store.put(stale, SystemTime::UNIX_EPOCH), Err(StoreError::Conflict { .. })));
+    assert!(matches!(store.put(stale.clone(), SystemTime::UNIX_EPOCH), Err(StoreError::Conflict { .. })));
     assert_eq!(store.revision(), 2);
+    store.delete(&stale.key()).unwrap();
+    assert_eq!(store.put(stale, SystemTime::UNIX_EPOCH).unwrap(), Written::Created);
 }
 
 #[test]

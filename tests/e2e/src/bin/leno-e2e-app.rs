@@ -6,10 +6,17 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
+/// Requests that are being answered.
+static ACTIVE: AtomicU64 = AtomicU64::new(0);
+/// Keys of `/hold` that were not released yet, and how many requests wait.
+static HELD: Mutex<(Vec<String>, usize)> = Mutex::new((Vec::new(), 0));
+static RELEASED: Condvar = Condvar::new();
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +34,11 @@ fn main() -> std::io::Result<()> {
                 println!("{key}={value}");
             }
             Ok(())
+        }
+        // SIGTERM waits for the requests under way.
+        Some("graceful") => {
+            end_gracefully();
+            serve(move |stream| echo(stream, &name))
         }
         Some("echo") => serve(move |stream| echo(stream, &name)),
         // Never answers.
@@ -80,8 +92,36 @@ fn drain(stream: &mut TcpStream) {
     while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
 }
 
-/// Answers with what it was asked, as JSON. `/status/N` answers with N; `/fail-first/KEY` fails once per key;
-/// `/upgrade` switches to raw bytes and echoes them.
+/// Ends at SIGTERM once nothing is being answered. Called before any other thread starts: they inherit the mask.
+fn end_gracefully() {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.thread_block().expect("a thread may block signals");
+    std::thread::spawn(move || {
+        set.wait().expect("a blocked signal can be awaited");
+        println!("SIGTERM");
+        let held = HELD.lock().expect("no panic");
+        drop(RELEASED.wait_while(held, |_| ACTIVE.load(Ordering::SeqCst) > 0).expect("no panic"));
+        std::process::exit(0);
+    });
+}
+
+/// Until `/release` is asked for with the same key.
+fn hold(key: &str) {
+    let mut held = HELD.lock().expect("no panic");
+    held.0.push(key.to_owned());
+    held.1 += 1;
+    let mut held = RELEASED.wait_while(held, |held| held.0.iter().any(|each| each == key)).expect("no panic");
+    held.1 -= 1;
+}
+
+fn release(key: &str) {
+    HELD.lock().expect("no panic").0.retain(|each| each != key);
+    RELEASED.notify_all();
+}
+
+/// Answers with what it was asked, as JSON. `/status/N` answers with N; `/hold/KEY` is answered when somebody asks for
+/// `/release/KEY`, and `held` says how many wait; `/upgrade` switches to raw bytes and echoes them.
 fn echo(mut stream: TcpStream, name: &str) {
     let Ok(reader) = stream.try_clone() else { return };
     let mut reader = BufReader::new(reader);
@@ -98,6 +138,12 @@ fn echo(mut stream: TcpStream, name: &str) {
             }
             return;
         }
+        ACTIVE.fetch_add(1, Ordering::SeqCst);
+        match request.path.split_at(request.path.rfind('/').map_or(0, |at| at + 1)) {
+            ("/hold/", key) => hold(key),
+            ("/release/", key) => release(key),
+            _ => {}
+        }
         let status: u16 = request.path.strip_prefix("/status/").and_then(|code| code.parse().ok()).unwrap_or(200);
         let headers: serde_json::Map<String, serde_json::Value> =
             request.headers.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
@@ -108,6 +154,7 @@ fn echo(mut stream: TcpStream, name: &str) {
             "headers": headers,
             "body": String::from_utf8_lossy(&request.body),
             "number": number,
+            "held": HELD.lock().expect("no panic").1,
         })
         .to_string();
         let head = format!(
@@ -115,7 +162,12 @@ fn echo(mut stream: TcpStream, name: &str) {
             body.len()
         );
         let body = if request.method == "HEAD" || status == 204 { "" } else { body.as_str() };
-        if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
+        let sent = stream.write_all(format!("{head}{body}").as_bytes());
+        ACTIVE.fetch_sub(1, Ordering::SeqCst);
+        // Whoever waits for the last one looks again.
+        drop(HELD.lock());
+        RELEASED.notify_all();
+        if sent.is_err() {
             return;
         }
     }
