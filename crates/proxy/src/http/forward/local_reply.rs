@@ -72,6 +72,9 @@ impl Forwarder<'_, '_> {
             headers.append(b"location", location.as_bytes());
         }
         headers.append(b"server", b"leno");
+        if self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) {
+            headers.append(b"x-envoy-overloaded", b"true");
+        }
         for ops in ops {
             apply(ops, headers);
         }
