@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use leno_identity::{Identity, JoinConfig, JoinToken};
 use leno_ir::{Config, Direction, Flavor, Node, WorkloadLabels};
-use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_block};
+use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
 use leno_xds_client::{Origin, Rejection, ResourceKind, Update, XdsClient, XdsClientConfig};
@@ -57,7 +57,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let state = workload::state_directory(args);
     std::fs::create_dir_all(&state).with_context(|| format!("making the state directory {}", state.display()))?;
     let preferred = saved_block(&state);
-    let block = claim_block(preferred, workload::seed(args)).context("claiming a block of loopback addresses")?;
+    let block = workload::claim(args, preferred).context("claiming a block of loopback addresses")?;
     save_block(&state, block.prefix());
     let own = block.address();
     let dns = block.dns_address();
