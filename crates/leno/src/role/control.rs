@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use leno_ca::{Ca, CaConfig};
 use leno_control::{Control, ControlConfig, IssueSecrets};
-use leno_identity::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, ClientAuth, Identity, PeerNames, ServerTls};
+use leno_identity::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, ClientAuth, Identity, PeerNames, ServerTls, Svid};
 use leno_names::{SpiffeId, TrustDomain};
 use leno_runtime::{Drain, DrainWatch, Tasks};
 use leno_store::{DirectoryContent, DirectorySource, EmbeddedStore};
@@ -29,6 +29,8 @@ mod names;
 
 /// Open API calls and streams have this long to end.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two renewals of our own certificate.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// How often the authority looks whether its intermediate is due.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
 
@@ -132,14 +134,14 @@ fn own_identity(ca: &Arc<Ca>, names: Vec<String>, tasks: &Tasks) -> anyhow::Resu
     let id = SpiffeId::new(ca.trust_domain().clone(), CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT);
     let issue = {
         let ca = ca.clone();
-        move || ca.issue_server(&id, &names, SystemTime::now()).map(leno_identity::Svid::with_roots_shown)
+        move || ca.issue_server(&id, &names, SystemTime::now()).map(Svid::with_roots_shown)
     };
     let identity = Identity::from_svid(issue().context("issuing the control plane's own certificate")?);
     let (renewed, ca) = (identity.clone(), ca.clone());
     tasks.spawn("own-svid", async move {
         loop {
-            let half = renewed.current().lifetime() / 2;
-            tokio::time::sleep(half.min(RENEWAL_CHECK)).await;
+            let half = life_left(&renewed.current()) / 2;
+            tokio::time::sleep(half.clamp(LEAST_WAIT, RENEWAL_CHECK)).await;
             ca.renew_if_due(SystemTime::now());
             match issue() {
                 Ok(svid) => renewed.update(svid),
@@ -170,8 +172,13 @@ fn issue_secrets(ca: Arc<Ca>) -> IssueSecrets {
             key_pem: SecretText::new(svid.key_pem()),
             roots_pem: svid.roots_pem(),
         };
-        Ok((secrets, svid.lifetime()))
+        Ok((secrets, life_left(&svid)))
     })
+}
+
+/// Not its whole life, which began before it was issued.
+fn life_left(svid: &Svid) -> Duration {
+    svid.not_after.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 fn report_problems(control: &Control) {
