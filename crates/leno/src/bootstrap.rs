@@ -1,22 +1,28 @@
 //! `leno bootstrap`: what a guest needs to join: its identity, and where to ask for everything else.
 //!
-//! Shape       envoy: one YAML on standard output, credentials inside; grpc: a directory with files
-//! Invariants  the identity is the workload's own, obtained with the join token like any other
+//! Shape       envoy: one YAML on standard output, credentials inside or in files; grpc: a directory with files
+//! Invariants  the identity is the workload's own, obtained with the join token like any other; files are renewed only for
+//!             as long as we are asked to stay
 
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use leno_identity::Svid;
+use leno_identity::{Identity, Svid};
 use leno_ir::{Flavor, Node};
 use leno_names::Locality;
-use leno_proxy::claim_block;
+use leno_runtime::Tasks;
+use leno_telemetry::Registry;
 use serde_json::{Value, json};
 
+use self::files::{Files, Format};
+use crate::parent;
 use crate::role::proxy::join_config;
 use crate::role::proxy_args::ProxyArgs;
 use crate::role::workload;
+
+mod files;
 
 /// Print or write what a guest of the mesh needs to join.
 #[derive(Debug, Subcommand)]
@@ -35,6 +41,13 @@ pub(crate) enum BootstrapCommand {
 pub(crate) struct EnvoyArgs {
     #[command(flatten)]
     proxy: ProxyArgs,
+    /// Keep the certificate for the control plane in files there instead of in the bootstrap; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Stay and renew the certificate for the control plane until stopped. Without this Envoy cannot connect to the control
+    /// plane any more once the certificate has expired.
+    #[arg(long, requires = "directory")]
+    stay: bool,
 }
 
 #[derive(Args, Debug)]
@@ -44,46 +57,73 @@ pub(crate) struct GrpcArgs {
     /// Where the files go; made if it is not there.
     #[arg(long, value_name = "DIR")]
     directory: PathBuf,
+    /// Stay and renew the certificate until stopped. Without this the program leaves the mesh once it has expired.
+    #[arg(long)]
+    stay: bool,
 }
 
 pub(crate) async fn run(command: BootstrapCommand) -> anyhow::Result<i32> {
     match command {
         BootstrapCommand::Envoy(args) => {
-            let bootstrap = envoy(&args.proxy).await?;
-            print!("{}", serde_saphyr::to_string(&bootstrap).context("writing the bootstrap")?);
+            let identity = identity(&args.proxy).await?;
+            let svid = identity.current();
+            let files = args.directory.as_deref().map(Files::create).transpose()?;
+            let bootstrap = envoy(&args.proxy, &svid, files.as_ref())?;
+            say(&serde_saphyr::to_string(&bootstrap).context("writing the bootstrap")?)?;
+            if let Some(files) = files.filter(|_| args.stay) {
+                keep_renewed(identity, &args.proxy, &files, Format::Envoy).await?;
+            }
         }
-        BootstrapCommand::Grpc(args) => grpc(&args.proxy, &args.directory).await?,
+        BootstrapCommand::Grpc(args) => {
+            let identity = identity(&args.proxy).await?;
+            let files = Files::create(&args.directory)?;
+            let path = grpc(&args.proxy, &identity.current(), &files)?;
+            say(&format!("export GRPC_XDS_BOOTSTRAP={}\n", path.display()))?;
+            if args.stay {
+                keep_renewed(identity, &args.proxy, &files, Format::Pem).await?;
+            }
+        }
     }
     Ok(0)
 }
 
-async fn identity(args: &ProxyArgs) -> anyhow::Result<std::sync::Arc<Svid>> {
+async fn identity(args: &ProxyArgs) -> anyhow::Result<Identity> {
     let join = join_config(args, args.state.clone())?;
-    Ok(leno_identity::join(&join).await.context("getting an identity")?.current())
+    leno_identity::join(&join).await.context("getting an identity")
 }
 
-async fn envoy(args: &ProxyArgs) -> anyhow::Result<Value> {
-    let svid = identity(args).await?;
+/// At once, even when standard output is a file and we stay.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to standard output")
+}
+
+/// Renews at half life, as sidecars do, until a signal comes.
+async fn keep_renewed(identity: Identity, args: &ProxyArgs, files: &Files, format: Format) -> anyhow::Result<()> {
+    let tasks = Tasks::new();
+    let mut changed = identity.changed();
+    leno_identity::spawn_rotation(identity.clone(), join_config(args, args.state.clone())?, &tasks, &Registry::new());
+    let renewing = async {
+        while changed.changed().await.is_ok() {
+            if let Err(error) = files.write_svid(&identity.current(), format) {
+                tracing::error!(error = format!("{error:#}"), "the renewed certificate cannot be handed on");
+            }
+        }
+    };
+    tokio::select! {
+        () = renewing => {}
+        result = parent::shutdown(false) => result?,
+    }
+    tasks.stop().await;
+    Ok(())
+}
+
+fn envoy(args: &ProxyArgs, svid: &Svid, files: Option<&Files>) -> anyhow::Result<Value> {
     // Only looked for: Envoy binds addresses of the block itself, and is the only one to use this workload's name.
-    let block = claim_block(None, workload::seed(args)).context("looking for a free block of loopback addresses")?;
+    let block = workload::claim(args, None).context("looking for a free block of loopback addresses")?;
     let node = workload::node(args, Flavor::Envoy, block.prefix())?;
     let admin = args.admin.unwrap_or_else(|| (block.address(), workload::ADMIN_PORT).into());
-    let control_name = format!("spiffe://{}/ns/leno-system/sa/leno-control", svid.id.trust_domain);
-    let tls = json!({
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": {
-            "alpn_protocols": ["h2"],
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
-            "tls_certificates": [{
-                "certificate_chain": {"inline_string": svid.chain_pem()},
-                "private_key": {"inline_string": svid.key_pem()},
-            }],
-            "validation_context": {
-                "trusted_ca": {"inline_string": svid.roots_pem()},
-                "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": control_name}}],
-            },
-        },
-    });
+    let tls = control_tls(svid, files)?;
     let ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
     Ok(json!({
         "node": node_value(&node),
@@ -117,6 +157,33 @@ async fn envoy(args: &ProxyArgs) -> anyhow::Result<Value> {
                 },
             }],
         },
+    }))
+}
+
+/// How Envoy shows itself to the control plane and knows it.
+fn control_tls(svid: &Svid, files: Option<&Files>) -> anyhow::Result<Value> {
+    let control_name = format!("spiffe://{}/ns/leno-system/sa/leno-control", svid.id.trust_domain);
+    let names = json!([{"san_type": "URI", "matcher": {"exact": control_name}}]);
+    let mut common = json!({
+        "alpn_protocols": ["h2"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+    });
+    if let Some(files) = files {
+        files.write_svid(svid, Format::Envoy)?;
+        let (certificate, roots) = files.references();
+        common["tls_certificate_sds_secret_configs"] = json!([certificate]);
+        common["combined_validation_context"] = json!({
+            "default_validation_context": {"match_typed_subject_alt_names": names},
+            "validation_context_sds_secret_config": roots,
+        });
+    } else {
+        common["tls_certificates"] = json!([files::certificate(svid)]);
+        common["validation_context"] = files::roots(svid);
+        common["validation_context"]["match_typed_subject_alt_names"] = names;
+    }
+    Ok(json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": common,
     }))
 }
 
@@ -177,15 +244,11 @@ fn node_value(node: &Node) -> Value {
     value
 }
 
-async fn grpc(args: &ProxyArgs, directory: &Path) -> anyhow::Result<()> {
-    let svid = identity(args).await?;
-    std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
-    let directory = directory.canonicalize().with_context(|| format!("resolving {}", directory.display()))?;
-    let path = |name: &str| directory.join(name);
-    write_private(&path("certificate.pem"), &svid.chain_pem())?;
-    write_private(&path("key.pem"), &svid.key_pem())?;
-    write_private(&path("roots.pem"), &svid.roots_pem())?;
-    let block = claim_block(None, workload::seed(args)).context("looking for a free block of loopback addresses")?;
+/// Writes everything; the value is the path of the bootstrap.
+fn grpc(args: &ProxyArgs, svid: &Svid, directory: &Files) -> anyhow::Result<PathBuf> {
+    directory.write_svid(svid, Format::Pem)?;
+    let path = |name: &str| directory.path(name);
+    let block = workload::claim(args, None).context("looking for a free block of loopback addresses")?;
     let mut node = node_value(&workload::node(args, Flavor::Grpc, block.prefix())?);
     if let Some(metadata) = node["metadata"].as_object_mut() {
         // No proxy stands there to listen.
@@ -214,15 +277,6 @@ async fn grpc(args: &ProxyArgs, directory: &Path) -> anyhow::Result<()> {
         "server_listener_resource_name_template": "grpc/server?xds.resource.listening_address=%s",
     });
     let text = serde_json::to_string_pretty(&bootstrap).context("writing the bootstrap")?;
-    write_private(&path("bootstrap.json"), &text)?;
-    println!("export GRPC_XDS_BOOTSTRAP={}", path("bootstrap.json").display());
-    Ok(())
-}
-
-fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
-    let write = || {
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-        std::io::Write::write_all(&mut file, content.as_bytes())
-    };
-    write().with_context(|| format!("writing {}", path.display()))
+    directory.write("bootstrap.json", &text)?;
+    Ok(path("bootstrap.json"))
 }

@@ -320,7 +320,7 @@ async fn drain_lets_a_request_under_way_finish_and_then_closes() {
 
 #[tokio::test]
 async fn the_resolver_answers_names_of_listeners_and_survives_garbage() {
-    let block = leno_proxy::claim_block(None, 40).expect("a free block");
+    let block = leno_proxy::claim_block(None, 40, &[]).expect("a free block");
     let address = block.dns_address();
     let harness = Harness::with_dns(block);
     let mut listener = tcp_listener("outbound|80||web.shop.svc.cluster.local", "app");

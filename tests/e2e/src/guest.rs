@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::http::{Response, request};
@@ -26,6 +26,7 @@ pub struct EnvoyGuest {
     address: Ipv4Addr,
     _envoy: Program,
     _app: Program,
+    _renewal: Option<Program>,
     _block: Block,
 }
 
@@ -36,6 +37,7 @@ pub struct GrpcClient {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     _program: Program,
+    _renewal: Option<Program>,
 }
 
 /// What stands behind Envoy.
@@ -49,6 +51,8 @@ pub struct EnvoyOptions<'a> {
     /// The application and its arguments; it listens on `$LENO_ADDRESS:$PORT`.
     pub app: &'a [OsString],
     pub token: &'a str,
+    /// Whether `leno bootstrap` stays to renew the certificate for the control plane.
+    pub stay: bool,
 }
 
 impl Mesh {
@@ -58,7 +62,7 @@ impl Mesh {
     /// As [`Mesh::envoy_with`].
     pub fn envoy(&self, envoy: &Path, service: &str, token: &str) -> anyhow::Result<EnvoyGuest> {
         let app: [OsString; 4] = [app().into(), "echo".into(), "--name".into(), service.into()];
-        self.envoy_with(&EnvoyOptions { envoy, service, port: "8080:http", app: &app, token })
+        self.envoy_with(&EnvoyOptions { envoy, service, port: "8080:http", app: &app, token, stay: false })
     }
 
     /// The same with any application.
@@ -67,9 +71,7 @@ impl Mesh {
     /// When the bootstrap is refused or a program cannot be started.
     pub fn envoy_with(&self, options: &EnvoyOptions<'_>) -> anyhow::Result<EnvoyGuest> {
         let name = options.service.to_owned();
-        let (bootstrap, block) = self.envoy_bootstrap(options)?;
-        let file = self.path().join(format!("{name}.envoy.yaml"));
-        std::fs::write(&file, bootstrap)?;
+        let (file, renewal, block) = self.envoy_bootstrap(options)?;
 
         let address = block.address;
         let (program, arguments) = options.app.split_first().context("an application")?;
@@ -81,7 +83,7 @@ impl Mesh {
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "info"]).arg("-c").arg(&file);
         command.stdin(Stdio::null());
         let envoy = Program::start(self, &name, &mut command)?;
-        let guest = EnvoyGuest { name, address, _envoy: envoy, _app: app, _block: block };
+        let guest = EnvoyGuest { name, address, _envoy: envoy, _app: app, _renewal: renewal, _block: block };
         eventually("Envoy is ready", Duration::from_secs(30), || {
             guest.ask_admin("/ready").ok().filter(|response| response.status == 200)
         });
@@ -89,30 +91,54 @@ impl Mesh {
     }
 
     /// A bootstrap whose block of loopback addresses is held for the guest: other tests run on this machine as well.
-    fn envoy_bootstrap(&self, options: &EnvoyOptions<'_>) -> anyhow::Result<(String, Block)> {
-        let &EnvoyOptions { service, port, token, .. } = options;
+    fn envoy_bootstrap(&self, options: &EnvoyOptions<'_>) -> anyhow::Result<(PathBuf, Option<Program>, Block)> {
+        let &EnvoyOptions { service, port, token, stay, .. } = options;
         let directory = self.path().file_name().context("the mesh has a directory")?.to_string_lossy();
         // Part of what chooses the block.
         let workload = format!("{service}-{}", directory.trim_start_matches("leno-e2e-").to_ascii_lowercase());
+        let mut arguments =
+            vec!["envoy", "--service", service, "--workload", &workload, "--port", port, "--app-address", "own"];
+        let certificates = self.certificates(service);
+        if stay {
+            arguments.extend(["--stay", "--directory", certificates.to_str().context("a path in UTF-8")?]);
+        }
         for _ in 0..20 {
-            let arguments =
-                ["envoy", "--service", service, "--workload", &workload, "--port", port, "--app-address", "own"];
-            let text = self.bootstrap(&arguments, service, token)?;
-            if let Ok(block) = Block::hold(&text)? {
-                return Ok((text, block));
+            let (file, renewal) = self.bootstrap(&arguments, service, token)?;
+            if let Ok(block) = Block::hold(&std::fs::read_to_string(&file)?)? {
+                return Ok((file, renewal, block));
             }
         }
         bail!("no block of loopback addresses could be held")
     }
 
-    fn bootstrap(&self, arguments: &[&str], name: &str, token: &str) -> anyhow::Result<String> {
+    /// Where the certificates of a guest are kept for it.
+    pub fn certificates(&self, guest: &str) -> PathBuf {
+        self.path().join(format!("{guest}.certificates"))
+    }
+
+    /// What `leno bootstrap` printed, and the program itself when it stays.
+    fn bootstrap(&self, arguments: &[&str], name: &str, token: &str) -> anyhow::Result<(PathBuf, Option<Program>)> {
+        // Envoy goes by the extension.
+        let path = self.path().join(format!("{name}.bootstrap.yaml"));
         let mut command = Command::new(leno());
         command.arg("bootstrap").args(arguments).args(["--control", self.address("xds")]);
         command.arg("--state").arg(self.path().join("state").join(name));
-        let output = command.env("LENO_JOIN_TOKEN", token).stdin(Stdio::null()).output()?;
-        let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "leno bootstrap {arguments:?} ended with {}: {error}", output.status);
-        Ok(String::from_utf8(output.stdout)?)
+        command.env("LENO_JOIN_TOKEN", token).stdin(Stdio::null()).stdout(std::fs::File::create(&path)?);
+        let mut program = Program::start(self, &format!("{name}.bootstrap"), &mut command)?;
+        let stays = arguments.contains(&"--stay");
+        let status = eventually("the bootstrap is there", Duration::from_secs(20), || {
+            // All of it is written at once.
+            let is_written = stays && std::fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+            match program.child.try_wait().expect("it is ours") {
+                None if is_written => Some(None),
+                status => status.map(Some),
+            }
+        });
+        match status {
+            None => Ok((path, Some(program))),
+            Some(status) if status.success() => Ok((path, None)),
+            Some(status) => bail!("leno bootstrap {arguments:?} ended with {status}"),
+        }
     }
 
     /// A gRPC client that knows the mesh by xDS and calls `target` (`xds:///…`).
@@ -120,12 +146,13 @@ impl Mesh {
     /// # Errors
     /// When the bootstrap is refused or Python cannot be started.
     pub fn grpc_client(&self, python: &Path, name: &str, target: &str, token: &str) -> anyhow::Result<GrpcClient> {
-        let directory = self.path().join(format!("{name}.grpc"));
+        let directory = self.certificates(name);
         let path = directory.to_str().context("a path in UTF-8")?;
-        self.bootstrap(&["grpc", "--service", name, "--workload", name, "--directory", path], name, token)?;
+        let arguments = ["grpc", "--service", name, "--workload", name, "--directory", path, "--stay"];
+        let (_, renewal) = self.bootstrap(&arguments, name, token)?;
         let mut command = Command::new(python);
         command.env("GRPC_XDS_BOOTSTRAP", directory.join("bootstrap.json"));
-        GrpcClient::start(self, name, target, command)
+        Ok(GrpcClient { _renewal: renewal, ..GrpcClient::start(self, name, target, command)? })
     }
 
     /// A gRPC client that knows nothing of the mesh: it calls an address at which a proxy listens, in plain text.
@@ -201,7 +228,7 @@ impl GrpcClient {
         let mut program = Program::start(mesh, name, &mut command)?;
         let input = program.child.stdin.take().context("a pipe was asked for")?;
         let output = BufReader::new(program.child.stdout.take().context("a pipe was asked for")?);
-        Ok(Self { name: name.to_owned(), input, output, _program: program })
+        Ok(Self { name: name.to_owned(), input, output, _program: program, _renewal: None })
     }
 
     /// Makes one call with this metadata and waits for its outcome.

@@ -1,5 +1,6 @@
 //! Stock Envoy as a sidecar of the mesh: it joins with what `leno bootstrap envoy` prints, calls and is called.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ fn a_workload_calls_an_application_behind_envoy_over_mutual_tls() -> anyhow::Res
     for port in ["8080:http", "8080"] {
         let mesh = Mesh::start(SERVICES)?;
         let token = mesh.token(&["legacy", "client"], 10)?;
-        let options = EnvoyOptions { envoy: &envoy, service: "legacy", port, app: &app, token: &token };
+        let options = EnvoyOptions { envoy: &envoy, service: "legacy", port, app: &app, token: &token, stay: false };
         let _guest = mesh.envoy_with(&options)?;
         let client = mesh.client("client", &token)?;
         client.wait_for("legacy:8080");
@@ -203,7 +204,7 @@ fn envoy_carries_tcp_both_ways() -> anyhow::Result<()> {
         };
         let _mail = mesh.run(&options)?;
         let app: [OsString; 2] = [app().into(), "banner".into()];
-        let options = EnvoyOptions { envoy: &envoy, service: "post", port, app: &app, token: &token };
+        let options = EnvoyOptions { envoy: &envoy, service: "post", port, app: &app, token: &token, stay: false };
         let guest = mesh.envoy_with(&options)?;
         let client = mesh.client("client", &token)?;
         for (from, address) in
@@ -245,7 +246,8 @@ fn envoy_carries_grpc_both_ways() -> anyhow::Result<()> {
     };
     let _calc = mesh.run_command(&options, &server("calc"))?;
     let app = server("sums");
-    let options = EnvoyOptions { envoy: &envoy, service: "sums", port: "9000:grpc", app: &app, token: &token };
+    let options =
+        EnvoyOptions { envoy: &envoy, service: "sums", port: "9000:grpc", app: &app, token: &token, stay: false };
     let guest = mesh.envoy_with(&options)?;
     let client = mesh.client("client", &token)?;
     let cases =
@@ -260,6 +262,34 @@ fn envoy_carries_grpc_both_ways() -> anyhow::Result<()> {
         let peers = answer["metadata"]["x-forwarded-client-cert"].as_str().unwrap_or_default();
         assert!(peers.contains(&format!("URI=spiffe://cluster.local/ns/default/sa/{caller}")), "{answer:#}");
     }
+    Ok(())
+}
+
+/// The certificate of the first connection is long expired when Envoy needs the next one.
+#[test]
+fn envoy_comes_back_with_a_renewed_certificate() -> anyhow::Result<()> {
+    let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
+    let mut mesh = Mesh::start_with(SERVICES, &["--svid-ttl", "4s"])?;
+    let token = mesh.token(&["echo", "legacy"], 10)?;
+    let app: [OsString; 4] = [app().into(), "echo".into(), "--name".into(), "legacy".into()];
+    let options =
+        EnvoyOptions { envoy: &envoy, service: "legacy", port: "8080:http", app: &app, token: &token, stay: true };
+    let guest = mesh.envoy_with(&options)?;
+    let _v1 = mesh.echo("echo", "v1", &token)?;
+    answers(&guest, "echo:8080", &[]);
+    let file = mesh.certificates("legacy").join("identity.yaml");
+    let mut seen = BTreeSet::new();
+    // Renewed at half life: when the fourth is there the first has expired.
+    eventually("the certificate is renewed", LIMIT, || {
+        seen.insert(std::fs::read_to_string(&file).ok()?);
+        (seen.len() > 3).then_some(())
+    });
+    mesh.kill_control();
+    mesh.start_control()?;
+    let _v2 = mesh.echo("echo", "v2", &token)?;
+    eventually("Envoy hears of the new instance", LIMIT, || {
+        of_envoy(&guest, "/", &[]).filter(|seen| seen.app == "echo-v2")
+    });
     Ok(())
 }
 

@@ -124,6 +124,20 @@ fn an_instance_that_leaves_gets_no_more_calls() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_certificate_of_a_client_is_renewed_in_place() -> anyhow::Result<()> {
+    let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
+    let mesh = Mesh::start_with(SERVICE, &["--svid-ttl", "4s"])?;
+    let token = mesh.token(&["client"], 10)?;
+    let _client = mesh.grpc_client(&python, "client", "xds:///calc:9000", &token)?;
+    let file = |name: &str| std::fs::read_to_string(mesh.certificates("client").join(name));
+    let (certificate, key) = (file("certificate.pem")?, file("key.pem")?);
+    eventually("both files are new", LIMIT, || {
+        (file("certificate.pem").ok()? != certificate && file("key.pem").ok()? != key).then_some(())
+    });
+    Ok(())
+}
+
 /// A failure of the mesh is one that gRPC programs understand.
 #[test]
 fn a_server_that_does_not_listen_is_unavailable() -> anyhow::Result<()> {

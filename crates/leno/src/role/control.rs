@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use leno_ca::{Ca, CaConfig};
 use leno_control::{Control, ControlConfig, IssueSecrets};
-use leno_identity::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, ClientAuth, Identity, PeerNames, ServerTls};
+use leno_identity::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, ClientAuth, Identity, PeerNames, ServerTls, Svid};
 use leno_names::{SpiffeId, TrustDomain};
 use leno_runtime::{Drain, DrainWatch, Tasks};
 use leno_store::{DirectoryContent, DirectorySource, EmbeddedStore};
@@ -134,7 +134,7 @@ fn own_identity(ca: &Arc<Ca>, names: Vec<String>, tasks: &Tasks) -> anyhow::Resu
     let id = SpiffeId::new(ca.trust_domain().clone(), CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT);
     let issue = {
         let ca = ca.clone();
-        move || ca.issue_server(&id, &names, SystemTime::now()).map(leno_identity::Svid::with_roots_shown)
+        move || ca.issue_server(&id, &names, SystemTime::now()).map(Svid::with_roots_shown)
     };
     let identity = Identity::from_svid(issue().context("issuing the control plane's own certificate")?);
     let (renewed, ca) = (identity.clone(), ca.clone());

@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use leno_identity::{Identity, JoinConfig, JoinToken};
 use leno_ir::{Config, Direction, Flavor, Node, WorkloadLabels};
-use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_block, claim_held_block};
+use leno_proxy::{DnsConfig, Proxy, ProxyConfig, ProxyHandle, ResourceType, claim_held_block};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
 use leno_xds_client::{Origin, Rejection, ResourceKind, Update, XdsClient, XdsClientConfig};
@@ -64,7 +64,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     std::fs::create_dir_all(&state).with_context(|| format!("making the state directory {}", state.display()))?;
     let block = match command.block {
         Some(prefix) => claim_held_block(prefix),
-        None => claim_block(saved_block(&state), workload::seed(args)),
+        None => workload::claim(args, saved_block(&state)),
     };
     let block = block.context("claiming a block of loopback addresses")?;
     let prefix = block.prefix();

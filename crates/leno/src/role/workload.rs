@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use leno_ir::{Flavor, Node, WorkloadPort};
+use leno_proxy::Block;
 
 use super::proxy_args::ProxyArgs;
 
@@ -21,6 +22,12 @@ pub(crate) fn seed(args: &ProxyArgs) -> u64 {
     (&args.namespace, &args.service, &args.workload_version, &args.workload).hash(&mut hasher);
     args.ports.iter().for_each(|port| port.number.hash(&mut hasher));
     hasher.finish()
+}
+
+/// A block of loopback addresses for the workload.
+pub(crate) fn claim(args: &ProxyArgs, preferred: Option<[u8; 2]>) -> std::io::Result<Block> {
+    let own = args.ports.iter().filter(|_| args.app_address == "own").map(|port| port.number);
+    leno_proxy::claim_block(preferred, seed(args), &own.collect::<Vec<_>>())
 }
 
 fn host_name() -> String {

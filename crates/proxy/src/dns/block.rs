@@ -83,14 +83,21 @@ pub fn claim_held_block(prefix: [u8; 2]) -> io::Result<Block> {
 /// Claims a block by binding its DNS server's sockets: `preferred` if it is free, otherwise the next free one after the
 /// place that `seed` (say, a hash of the workload's name) points to, so that a workload tends to keep its block.
 ///
+/// A block is passed over when somebody listens on one of `app_ports` of its first address: an application whose sidecar is
+/// about to come back.
+///
 /// # Errors
 /// When no block is free: then 128 proxies run on this machine already, or loopback addresses cannot be bound.
-pub fn claim_block(preferred: Option<[u8; 2]>, seed: u64) -> io::Result<Block> {
+pub fn claim_block(preferred: Option<[u8; 2]>, seed: u64, app_ports: &[u16]) -> io::Result<Block> {
     let count = u64::from(LAST - FIRST) + 1;
     let others = (0..count).map(|step| [127, FIRST + ((seed % count + step) % count) as u8]);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for prefix in preferred.into_iter().chain(others) {
-        if let Err(error) = bind_tcp(prefix, HTTP_PROXY_PORT) {
+        // In the preferred block that is our own application, which outlives a restart of its sidecar.
+        let app_ports = app_ports.iter().filter(|_| preferred != Some(prefix));
+        let mut refused = app_ports.chain([&HTTP_PROXY_PORT]).filter_map(|port| bind_tcp(prefix, *port).err());
+        // Without the right to bind a low port it is not known whether somebody does.
+        if let Some(error) = refused.find(|error| error.kind() == io::ErrorKind::AddrInUse) {
             last = error;
             continue;
         }
@@ -134,32 +141,41 @@ mod tests {
 
     #[test]
     fn a_claimed_block_is_not_given_twice() {
-        let first = claim_block(None, 7).expect("a free block");
-        let second = claim_block(Some(first.prefix()), 7).expect("another one");
+        let first = claim_block(None, 7, &[]).expect("a free block");
+        let second = claim_block(Some(first.prefix()), 7, &[]).expect("another one");
         assert_ne!(first.prefix(), second.prefix());
         let prefix = first.prefix();
         drop(first);
-        assert_eq!(claim_block(Some(prefix), 0).expect("free again").prefix(), prefix);
+        assert_eq!(claim_block(Some(prefix), 0, &[]).expect("free again").prefix(), prefix);
+    }
+
+    #[test]
+    fn a_block_where_an_application_listens_is_given_only_to_its_own_sidecar() {
+        let block = claim_block(None, 42, &[]).expect("a free block").prefix();
+        let app = TcpListener::bind((Ipv4Addr::new(block[0], block[1], 0, 1), 0)).expect("any port");
+        let port = app.local_addr().expect("bound").port();
+        assert_ne!(claim_block(None, 42, &[port]).expect("another one").prefix(), block);
+        assert_eq!(claim_block(Some(block), 42, &[port]).expect("its own").prefix(), block);
     }
 
     #[test]
     fn a_block_where_a_guest_listens_is_not_given() {
-        let block = claim_block(None, 21).expect("a free block").prefix();
+        let block = claim_block(None, 21, &[]).expect("a free block").prefix();
         let guest = TcpListener::bind((Ipv4Addr::new(block[0], block[1], 0, 1), HTTP_PROXY_PORT)).expect("it is free");
-        assert_ne!(claim_block(Some(block), 21).expect("another one").prefix(), block);
+        assert_ne!(claim_block(Some(block), 21, &[]).expect("another one").prefix(), block);
         drop(guest);
-        assert_eq!(claim_block(Some(block), 21).expect("free again").prefix(), block);
+        assert_eq!(claim_block(Some(block), 21, &[]).expect("free again").prefix(), block);
     }
 
     #[test]
     fn a_held_block_goes_only_to_whom_it_is_held_for() {
-        let first = claim_block(None, 90).expect("a free block");
+        let first = claim_block(None, 90, &[]).expect("a free block");
         let prefix = first.prefix();
         let hold = BlockHold::new(prefix).expect("nobody else holds it");
         drop(first);
-        assert_ne!(claim_block(Some(prefix), 90).expect("another one").prefix(), prefix);
+        assert_ne!(claim_block(Some(prefix), 90, &[]).expect("another one").prefix(), prefix);
         assert_eq!(claim_held_block(prefix).expect("ours").prefix(), prefix);
         drop(hold);
-        assert_eq!(claim_block(Some(prefix), 90).expect("free again").prefix(), prefix);
+        assert_eq!(claim_block(Some(prefix), 90, &[]).expect("free again").prefix(), prefix);
     }
 }
