@@ -229,7 +229,7 @@ fn finish_first_start(directory: &Path) -> Result<(), CaError> {
     }
     let (Some(pem), Some(key_pem)) = (load(&draft)?, load(&key)?) else { return Ok(()) };
     check_root_key(&certificate(&pem, &draft)?, &key_pair(&key_pem, &key)?, &draft, &key)?;
-    write(&directory.join(ROOT_CERTIFICATE), pem.as_bytes())
+    place(&draft, &directory.join(ROOT_CERTIFICATE))
 }
 
 fn make_root(directory: &Path, config: &CaConfig, now: SystemTime) -> Result<String, CaError> {
@@ -243,9 +243,10 @@ fn make_root(directory: &Path, config: &CaConfig, now: SystemTime) -> Result<Str
     let params = authority_params(config, "root", BasicConstraints::Unconstrained, now + config.root_ttl, now)?;
     let pem = params.self_signed(&key).map_err(sign)?.pem();
     // In this order each crash leaves something that the next start can finish.
-    write(&directory.join(ROOT_CERTIFICATE_DRAFT), pem.as_bytes())?;
+    let draft = directory.join(ROOT_CERTIFICATE_DRAFT);
+    write(&draft, pem.as_bytes())?;
     write(&key_path, key.serialize_pem().as_bytes())?;
-    write(&directory.join(ROOT_CERTIFICATE), pem.as_bytes())?;
+    place(&draft, &directory.join(ROOT_CERTIFICATE))?;
     Ok(pem)
 }
 
@@ -340,6 +341,10 @@ fn load(path: &Path) -> Result<Option<String>, CaError> {
 
 fn write(path: &Path, content: &[u8]) -> Result<(), CaError> {
     files::write_private(path, content).map_err(|source| CaError::Write { path: path.to_owned(), source })
+}
+
+fn place(draft: &Path, path: &Path) -> Result<(), CaError> {
+    files::rename(draft, path).map_err(|source| CaError::Write { path: path.to_owned(), source })
 }
 
 fn key_pair(pem: &str, path: &Path) -> Result<KeyPair, CaError> {

@@ -21,9 +21,14 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(temporary, path)?;
+    rename(temporary, path)
+}
+
+/// Gives a file its name for good.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
     // The new name is on disk only when the directory is.
-    match path.parent() {
+    match to.parent() {
         Some(directory) => std::fs::File::open(directory)?.sync_all(),
         None => Ok(()),
     }

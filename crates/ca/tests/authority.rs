@@ -201,8 +201,6 @@ fn host_names_stand_in_a_servers_certificate_and_in_no_other() {
     assert!(ca.issue_server(&id("control"), &["k\u{f6}ln".to_owned()], SystemTime::now()).is_err());
 }
 
-// ---- suspected defects ----
-
 #[test]
 fn a_failed_renewal_leaves_a_usable_directory() {
     let dir = tempfile::tempdir().unwrap();
@@ -216,11 +214,29 @@ fn a_failed_renewal_leaves_a_usable_directory() {
 
 #[test]
 fn an_interrupted_first_start_can_be_repeated() {
+    // In the order in which they are written.
+    for file in ["root-cert.pem.draft", "root-key.pem", "intermediate.pem"] {
+        let dir = tempfile::tempdir().unwrap();
+        let blocker = dir.path().join(format!("{file}.new"));
+        std::fs::create_dir(&blocker).unwrap();
+        assert!(Ca::open(dir.path(), CaConfig::new(domain()), SystemTime::now()).is_err(), "{file}");
+        std::fs::remove_dir(&blocker).unwrap();
+        open(dir.path()).issue(&id("web"), SystemTime::now()).unwrap();
+    }
+}
+
+#[test]
+fn a_first_start_cut_short_before_the_root_is_in_place_is_finished() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("root-cert.pem.new")).unwrap();
-    assert!(Ca::open(dir.path(), CaConfig::new(domain()), SystemTime::now()).is_err());
-    std::fs::remove_dir(dir.path().join("root-cert.pem.new")).unwrap();
-    Ca::open(dir.path(), CaConfig::new(domain()), SystemTime::now()).unwrap();
+    drop(open(dir.path()));
+    let file = |name: &str| dir.path().join(name);
+    assert!(!file("root-cert.pem.draft").exists());
+    let root = std::fs::read(file("root-cert.pem")).unwrap();
+    std::fs::rename(file("root-cert.pem"), file("root-cert.pem.draft")).unwrap();
+    std::fs::remove_file(file("intermediate.pem")).unwrap();
+    open(dir.path()).issue(&id("web"), SystemTime::now()).unwrap();
+    assert_eq!(std::fs::read(file("root-cert.pem")).unwrap(), root);
+    assert!(!file("root-cert.pem.draft").exists());
 }
 
 #[test]

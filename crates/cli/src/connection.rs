@@ -1,9 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 
-use crate::ApiClient;
+use crate::{ApiClient, data_directory};
 
 /// How the control plane is reached.
 #[derive(Debug, Args)]
@@ -31,21 +31,4 @@ impl ConnectionArgs {
         })?;
         Ok(text.trim().to_owned())
     }
-}
-
-/// Where `leno control` keeps its files unless told otherwise.
-fn data_directory() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if is_root() {
-        return PathBuf::from("/var/lib/leno");
-    }
-    variable("XDG_STATE_HOME")
-        .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
-        .map_or_else(|| PathBuf::from("/var/lib/leno"), |state| state.join("leno"))
-}
-
-/// The owner of a process's directory in `/proc` is its effective user.
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(Path::new("/proc/self")).is_ok_and(|metadata| metadata.uid() == 0)
 }

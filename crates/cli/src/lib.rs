@@ -11,6 +11,7 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod data_directory;
 mod delete;
 mod describe;
 mod files;
@@ -26,6 +27,7 @@ mod validate;
 
 pub use client::ApiClient;
 pub use command::{Command, run};
+pub use data_directory::data_directory;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,6 @@ mod bootstrap;
 mod demo;
 mod notify;
 mod parent;
-mod paths;
 mod role;
 mod run;
 

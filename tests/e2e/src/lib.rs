@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod mesh;
 mod notify;
+mod scene;
 mod tools;
 mod workload;
 
@@ -19,5 +20,6 @@ pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};
 pub use mesh::Mesh;
 pub use notify::Ready;
-pub use tools::{app, eventually, leno, need, prometheus_sum};
+pub use scene::{ECHO, both_answer, one_echo, subsets, two_echoes};
+pub use tools::{LIMIT, app, eventually, leno, need, prometheus_sum, said};
 pub use workload::{Workload, WorkloadOptions};

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::Workload;
 use crate::http::Session;
 use crate::tools::eventually;
 
@@ -22,7 +23,20 @@ pub struct LoadReport {
     pub slowest: Duration,
 }
 
+impl LoadReport {
+    /// # Panics
+    /// When a request failed.
+    pub fn assert_clean(&self) {
+        assert!(self.failures.is_empty(), "{} of {}: {:?}", self.failures.len(), self.requests, self.failures);
+    }
+}
+
 impl Load {
+    /// Requests of a client to `echo`, at the loopback address that its sidecar offers.
+    pub fn to_echo(client: &Workload) -> Self {
+        Self::start(&client.ready.upstreams["echo"], "echo:8080")
+    }
+
     /// `GET /` with the header `host: authority`, at `address`.
     pub fn start(address: &str, authority: &str) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

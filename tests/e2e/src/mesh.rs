@@ -126,6 +126,16 @@ impl Mesh {
         std::fs::rename(&new, &path).with_context(|| format!("writing {}", path.display()))
     }
 
+    /// Writes a file beside the mesh, for `-f`; the value is its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, content).expect("the mesh's directory is ours");
+        path.display().to_string()
+    }
+
     pub fn log(&self, name: &str) -> PathBuf {
         self.path().join("logs").join(format!("{name}.log"))
     }

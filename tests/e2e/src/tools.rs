@@ -1,5 +1,9 @@
 use std::path::PathBuf;
+use std::process::Output;
 use std::time::{Duration, Instant};
+
+/// Longest wait for what takes a moment. Chosen: many times what a loaded machine needs, and an end to a test that hangs.
+pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// The release binary under test.
 ///
@@ -50,6 +54,11 @@ pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Opt
         assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// All that a program has written.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Sum of the series of a metric that carry all of the given labels.

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::http::{Response, request};
 use crate::notify::{Inbox, Ready};
-use crate::tools::{app, eventually, leno};
+use crate::tools::{LIMIT, app, eventually, leno};
 use crate::{Mesh, prometheus_sum};
 
 /// An application with its sidecar, started by `leno run`. Ended with the test.
@@ -34,6 +34,13 @@ pub struct WorkloadOptions<'a> {
     pub app: &'a [&'a str],
     /// The join token; empty for none.
     pub token: &'a str,
+}
+
+impl<'a> WorkloadOptions<'a> {
+    /// Version v1 of a service, which takes no traffic.
+    pub fn new(service: &'a str, name: &'a str, token: &'a str) -> Self {
+        Self { service, version: "v1", name, port: None, arguments: &[], app: &[], token }
+    }
 }
 
 impl Mesh {
@@ -112,9 +119,7 @@ impl Mesh {
     /// # Errors
     /// When it does not come up.
     pub fn client(&self, name: &str, token: &str) -> anyhow::Result<Workload> {
-        let options =
-            WorkloadOptions { service: name, version: "v1", name, port: None, arguments: &[], app: &["wait"], token };
-        self.run(&options)
+        self.run(&WorkloadOptions { app: &["wait"], ..WorkloadOptions::new(name, name, token) })
     }
 
     /// A server that echoes what it was asked, as JSON.
@@ -124,13 +129,10 @@ impl Mesh {
     pub fn echo(&self, service: &str, version: &str, token: &str) -> anyhow::Result<Workload> {
         let name = format!("{service}-{version}");
         self.run(&WorkloadOptions {
-            service,
             version,
-            name: &name,
             port: Some("8080:http"),
-            arguments: &[],
             app: &["echo", "--name", &name],
-            token,
+            ..WorkloadOptions::new(service, &name, token)
         })
     }
 }
@@ -162,7 +164,7 @@ impl Workload {
 
     /// Asks until the service answers 200: its endpoints have arrived.
     pub fn wait_for(&self, authority: &str) -> Response {
-        eventually(&format!("{authority} answers {}", self.name), Duration::from_secs(20), || {
+        eventually(&format!("{authority} answers {}", self.name), LIMIT, || {
             self.get(authority, "/").ok().filter(|response| response.status == 200)
         })
     }
@@ -211,7 +213,7 @@ impl Workload {
     /// Waits for the end of `leno run`.
     pub fn wait(&mut self) -> ExitStatus {
         let name = self.name.clone();
-        eventually(&format!("{name} ends"), Duration::from_secs(20), || self.child.try_wait().expect("it is ours"))
+        eventually(&format!("{name} ends"), LIMIT, || self.child.try_wait().expect("it is ours"))
     }
 }
 

@@ -3,26 +3,12 @@
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use leno_e2e::{Load, LoadReport, Mesh, Session, Workload, WorkloadOptions, eventually, leno};
+use leno_e2e::{
+    ECHO, LIMIT, Load, Mesh, Session, Workload, WorkloadOptions, both_answer, eventually, leno, one_echo, said,
+    subsets, two_echoes,
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-
-const ECHO: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: echo }
-spec:
-  host: echo
-  subsets:
-    - { name: v1, labels: { version: v1 } }
-    - { name: v2, labels: { version: v2 } }
-";
 
 /// Retries also what was cut off in the middle; a GET may be sent twice.
 const RETRIES: &str = "---
@@ -36,24 +22,9 @@ spec:
       retries: { attempts: 3, retryOn: 'connect-failure,refused-stream,reset,503' }
 ";
 
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// Two versions of `echo` and a client that reaches both.
-fn two_versions(resources: &str) -> anyhow::Result<(Mesh, [Workload; 2], Workload)> {
-    let mesh = Mesh::start(resources)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let servers = [mesh.echo("echo", "v1", &token)?, mesh.echo("echo", "v2", &token)?];
-    let client = mesh.client("client", &token)?;
-    both_answer(&client);
-    Ok((mesh, servers, client))
-}
-
-fn both_answer(client: &Workload) {
-    for version in ["echo-v1", "echo-v2"] {
-        eventually(&format!("{version} answers"), LIMIT, || {
-            (client.get("echo:8080", "/").ok()?.header("x-app")? == version).then_some(())
-        });
-    }
+/// `echo` with its two versions.
+fn resources() -> String {
+    format!("{ECHO}{}", subsets("echo"))
 }
 
 /// A route to `v2` alone, for [`only_second_answers`].
@@ -67,14 +38,6 @@ fn only_second_answers(client: &Workload) {
     });
 }
 
-fn load(client: &Workload) -> Load {
-    Load::start(&client.ready.upstreams["echo"], "echo:8080")
-}
-
-fn assert_clean(report: &LoadReport) {
-    assert!(report.failures.is_empty(), "{} of {}: {:?}", report.failures.len(), report.requests, report.failures);
-}
-
 fn in_sync(mesh: &Mesh, proxies: usize) {
     eventually(&format!("{proxies} proxies are in sync"), LIMIT, || {
         let status = mesh.status().ok()?;
@@ -84,17 +47,13 @@ fn in_sync(mesh: &Mesh, proxies: usize) {
     });
 }
 
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 #[test]
 fn control_plane_killed_and_restarted_fails_no_request() -> anyhow::Result<()> {
-    let (mut mesh, _servers, client) = two_versions(ECHO)?;
+    let (mut mesh, _servers, client) = two_echoes(&resources())?;
     let root = std::fs::read(mesh.data().join("ca/root-cert.pem"))?;
-    mesh.cli_ok(&["apply", "-f", write(&mesh, "kept.yaml", &ECHO.replace("echo", "kept"))?.as_str()])?;
+    mesh.cli_ok(&["apply", "-f", &mesh.file("kept.yaml", &ECHO.replace("echo", "kept"))])?;
 
-    let load = load(&client);
+    let load = Load::to_echo(&client);
     load.answered(100);
     mesh.kill_control();
     load.answered(1000);
@@ -104,9 +63,9 @@ fn control_plane_killed_and_restarted_fails_no_request() -> anyhow::Result<()> {
     both_answer(&client);
 
     // The new one is in charge: what it is told now happens.
-    mesh.write_resources("mesh.yaml", &format!("{ECHO}{}", only_second()))?;
+    mesh.write_resources("mesh.yaml", &format!("{}{}", resources(), only_second()))?;
     only_second_answers(&client);
-    assert_clean(&load.finish());
+    load.finish().assert_clean();
     assert_eq!(std::fs::read(mesh.data().join("ca/root-cert.pem"))?, root, "the authority is the same");
     let late = mesh.client("late", &mesh.token(&["late"], 1)?)?;
     assert_eq!(late.wait_for("echo:8080").status, 200);
@@ -116,8 +75,8 @@ fn control_plane_killed_and_restarted_fails_no_request() -> anyhow::Result<()> {
 
 #[test]
 fn a_killed_proxy_costs_no_request_and_its_endpoint_goes() -> anyhow::Result<()> {
-    let (mesh, [first, _second], client) = two_versions(&format!("{ECHO}{RETRIES}"))?;
-    let load = load(&client);
+    let (mesh, [first, _second], client) = two_echoes(&format!("{ECHO}{RETRIES}"))?;
+    let load = Load::to_echo(&client);
     load.answered(100);
     // Nobody starts the sidecar again while `leno run` is stopped.
     first.signal(Signal::SIGSTOP);
@@ -130,14 +89,14 @@ fn a_killed_proxy_costs_no_request_and_its_endpoint_goes() -> anyhow::Result<()>
     first.signal(Signal::SIGCONT);
     both_answer(&client);
     load.answered(100);
-    assert_clean(&load.finish());
+    load.finish().assert_clean();
     Ok(())
 }
 
 #[test]
 fn bad_yaml_over_good_is_reported_by_line_and_field_and_changes_nothing() -> anyhow::Result<()> {
-    let (mesh, _servers, client) = two_versions(ECHO)?;
-    let load = load(&client);
+    let (mesh, _servers, client) = two_echoes(&resources())?;
+    let load = Load::to_echo(&client);
     let broken: [(&str, &str, &str); 3] = [
         ("  hots: [echo]\n", "hots", "hosts"),
         ("  hosts: [echo]\n  http: 7\n", "http", ""),
@@ -145,7 +104,7 @@ fn bad_yaml_over_good_is_reported_by_line_and_field_and_changes_nothing() -> any
     ];
     for (spec, field, suggestion) in broken {
         let head = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: echo }\nspec:\n";
-        mesh.write_resources("mesh.yaml", &format!("{ECHO}---\n{head}{spec}"))?;
+        mesh.write_resources("mesh.yaml", &format!("{}---\n{head}{spec}", resources()))?;
         let problem = eventually("the problem is reported", LIMIT, || {
             mesh.status().ok()?["problems"].as_array()?.first().cloned()
         });
@@ -156,7 +115,7 @@ fn bad_yaml_over_good_is_reported_by_line_and_field_and_changes_nothing() -> any
         assert_eq!(mesh.cli(&["status"])?.status.code(), Some(1), "status fails when an object has errors");
         load.answered(100);
 
-        mesh.write_resources("mesh.yaml", ECHO)?;
+        mesh.write_resources("mesh.yaml", &resources())?;
         eventually("the problem is gone", LIMIT, || {
             mesh.status().ok()?["problems"].as_array()?.is_empty().then_some(())
         });
@@ -165,7 +124,7 @@ fn bad_yaml_over_good_is_reported_by_line_and_field_and_changes_nothing() -> any
     mesh.write_resources("bad.yaml", "kind: Nothing\n")?;
     mesh.write_resources("more.yaml", &only_second())?;
     only_second_answers(&client);
-    assert_clean(&load.finish());
+    load.finish().assert_clean();
     Ok(())
 }
 
@@ -198,8 +157,8 @@ fn expired_reused_and_foreign_tokens_are_refused_with_a_reason() -> anyhow::Resu
     for (token, name, reason) in cases {
         let begun = Instant::now();
         let output = join(&mesh, name, token)?;
-        assert_eq!(output.status.code(), Some(125), "{reason}: {}", text(&output));
-        assert!(text(&output).contains(reason), "{reason}: {}", text(&output));
+        assert_eq!(output.status.code(), Some(125), "{reason}: {}", said(&output));
+        assert!(said(&output).contains(reason), "{reason}: {}", said(&output));
         assert!(begun.elapsed() < Duration::from_secs(10), "a refusal is final, nothing to wait for");
     }
     let listed = mesh.cli_ok(&["token", "list"])?;
@@ -241,15 +200,11 @@ fn inbound_of(mesh: &Mesh, workload: &str) -> anyhow::Result<String> {
 fn a_peer_of_another_trust_domain_or_service_is_refused_counted_and_logged() -> anyhow::Result<()> {
     let other = Mesh::start_with(ECHO, &["--trust-domain", "other.example"])?;
     let stranger = other.run(&WorkloadOptions {
-        service: "echo",
-        version: "v1",
-        name: "echo-v1",
         port: Some("8080:http"),
-        arguments: &[],
         app: &["echo", "--name", "stranger"],
-        token: &other.token(&["echo"], 1)?,
+        ..WorkloadOptions::new("echo", "echo-v1", &other.token(&["echo"], 1)?)
     })?;
-    let (mesh, [server, _], client) = two_versions(ECHO)?;
+    let (mesh, [server, _], client) = two_echoes(&resources())?;
     let foreign = endpoint_at("foreign", &inbound_of(&other, "echo-v1")?, "foreign");
     let wrong = endpoint_at("wrong", &inbound_of(&mesh, "echo-v1")?, "wrong");
     mesh.write_resources("more.yaml", &format!("{foreign}{wrong}"))?;
@@ -303,7 +258,7 @@ fn a_peer_of_another_trust_domain_or_service_is_refused_counted_and_logged() -> 
             "-quiet",
         ]);
         let output = openssl.stdin(std::process::Stdio::null()).output().ok()?;
-        assert!(!text(&output).contains("HTTP/1.1 200"));
+        assert!(!said(&output).contains("HTTP/1.1 200"));
         let log = mesh.read_log("echo-v1");
         let both =
             |line: &str| line.contains("spiffe://other.example/ns/default/sa/echo") && line.contains("cluster.local");
@@ -328,15 +283,8 @@ spec:
 ";
     let mesh = Mesh::start(&format!("{ECHO}{rules}"))?;
     let token = mesh.token(&["echo", "client"], 2)?;
-    let options = WorkloadOptions {
-        service: "echo",
-        version: "v1",
-        name: "echo-v1",
-        port: Some("8080:http"),
-        arguments: &[],
-        app: &[mode],
-        token: &token,
-    };
+    let options =
+        WorkloadOptions { port: Some("8080:http"), app: &[mode], ..WorkloadOptions::new("echo", "echo-v1", &token) };
     let server = mesh.run(&options)?;
     let client = mesh.client("client", &token)?;
     Ok((mesh, server, client))
@@ -391,10 +339,7 @@ fn an_upstream_that_answers_garbage_is_a_502() -> anyhow::Result<()> {
 
 #[test]
 fn a_client_that_sends_its_head_slowly_is_shown_out() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 2)?;
-    let echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
+    let (_mesh, echo, client) = one_echo()?;
     let before = client.wait_for("echo:8080").json()?["number"].as_u64();
     let mut slow = Session::connect(&client.ready.upstreams["echo"])?;
     let begun = Instant::now();
@@ -413,16 +358,10 @@ fn a_client_that_sends_its_head_slowly_is_shown_out() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(mesh: &Mesh, name: &str, content: &str) -> anyhow::Result<String> {
-    let path = mesh.path().join(name);
-    std::fs::write(&path, content)?;
-    Ok(path.to_string_lossy().into_owned())
-}
-
 #[test]
 fn a_full_disk_is_a_clear_error_and_serving_goes_on() -> anyhow::Result<()> {
-    let (mut mesh, _servers, client) = two_versions(ECHO)?;
-    let load = load(&client);
+    let (mut mesh, _servers, client) = two_echoes(&resources())?;
+    let load = Load::to_echo(&client);
     mesh.kill_control();
     mesh.start_control_with_mounts(
         "mkdir -p \"$DATA.small\"
@@ -432,7 +371,7 @@ fn a_full_disk_is_a_clear_error_and_serving_goes_on() -> anyhow::Result<()> {
     )?;
     in_sync(&mesh, 3);
     let filler = mesh.data().join("filler");
-    let kept = write(&mesh, "kept.yaml", &ECHO.replace("echo", "kept"))?;
+    let kept = mesh.file("kept.yaml", &ECHO.replace("echo", "kept"));
     mesh.cli_ok(&["apply", "-f", &kept])?;
 
     let full = std::fs::write(&filler, vec![0; 64 << 20]);
@@ -440,44 +379,44 @@ fn a_full_disk_is_a_clear_error_and_serving_goes_on() -> anyhow::Result<()> {
     // Small writes may fit into what the store has reserved: write until it is used up.
     let error = eventually("the store is full", LIMIT, || {
         let large = ECHO.replace("name: echo", &format!("name: large, annotations: {{ a: {} }}", "x".repeat(400_000)));
-        let large = write(&mesh, "large.yaml", &large).ok()?;
+        let large = mesh.file("large.yaml", &large);
         let output = mesh.cli(&["apply", "-f", &large]).ok()?;
-        (!output.status.success()).then(|| text(&output))
+        (!output.status.success()).then(|| said(&output))
     });
     assert!(error.contains("store.redb") && error.contains("No space left"), "{error}");
     let refused = mesh.cli(&["token", "create", "--service-account", "client"])?;
-    assert!(!refused.status.success() && text(&refused).contains("No space left"), "{}", text(&refused));
+    assert!(!refused.status.success() && said(&refused).contains("No space left"), "{}", said(&refused));
     // What is read from files, served to proxies and asked by people goes on.
-    mesh.write_resources("mesh.yaml", &format!("{ECHO}{}", only_second()))?;
+    mesh.write_resources("mesh.yaml", &format!("{}{}", resources(), only_second()))?;
     only_second_answers(&client);
     assert!(mesh.cli_ok(&["get", "services"])?.contains("kept"));
 
     std::fs::remove_file(&filler)?;
-    let kept = write(&mesh, "kept.yaml", &ECHO.replace("echo", "kept").replace("8080", "8081"))?;
+    let kept = mesh.file("kept.yaml", &ECHO.replace("echo", "kept").replace("8080", "8081"));
     mesh.cli_ok(&["apply", "-f", &kept])?;
     mesh.token(&["client"], 1)?;
-    assert_clean(&load.finish());
+    load.finish().assert_clean();
     Ok(())
 }
 
 #[test]
 fn a_read_only_store_is_served_as_it_is() -> anyhow::Result<()> {
-    let (mut mesh, _servers, client) = two_versions(ECHO)?;
-    let kept = write(&mesh, "kept.yaml", &ECHO.replace("echo", "kept"))?;
+    let (mut mesh, _servers, client) = two_echoes(&resources())?;
+    let kept = mesh.file("kept.yaml", &ECHO.replace("echo", "kept"));
     mesh.cli_ok(&["apply", "-f", &kept])?;
-    let load = load(&client);
+    let load = Load::to_echo(&client);
     mesh.kill_control();
     mesh.start_control_with_mounts("mount --bind \"$DATA\" \"$DATA\"\nmount -o remount,ro,bind \"$DATA\"")?;
     in_sync(&mesh, 3);
     assert!(mesh.cli_ok(&["get", "service", "kept", "-o", "yaml"])?.contains("8080"));
-    let changed = write(&mesh, "kept.yaml", &ECHO.replace("echo", "kept").replace("8080", "8081"))?;
+    let changed = mesh.file("kept.yaml", &ECHO.replace("echo", "kept").replace("8080", "8081"));
     let output = mesh.cli(&["apply", "-f", &changed])?;
-    assert!(!output.status.success() && text(&output).contains("Read-only file system"), "{}", text(&output));
+    assert!(!output.status.success() && said(&output).contains("Read-only file system"), "{}", said(&output));
     assert!(mesh.cli_ok(&["get", "service", "kept", "-o", "yaml"])?.contains("8080"), "nothing was changed");
     // Files are not the store: what they say still happens.
-    mesh.write_resources("mesh.yaml", &format!("{ECHO}{}", only_second()))?;
+    mesh.write_resources("mesh.yaml", &format!("{}{}", resources(), only_second()))?;
     only_second_answers(&client);
     load.answered(100);
-    assert_clean(&load.finish());
+    load.finish().assert_clean();
     Ok(())
 }

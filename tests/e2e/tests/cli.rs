@@ -1,11 +1,9 @@
 //! The commands against a running control plane, as people and scripts use them.
 
 use std::io::Read;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use leno_e2e::{Mesh, WorkloadOptions, app, eventually, leno};
+use leno_e2e::{LIMIT, Mesh, WorkloadOptions, app, eventually, leno, said};
 use serde_json::Value;
 
 const SERVICE: &str = "apiVersion: v1
@@ -24,23 +22,10 @@ spec:
     - timeout: 2s
       route: [{ destination: { host: reviews } }]
 ";
-const SOON: Duration = Duration::from_secs(20);
-
-/// A file beside the mesh, for `-f`.
-fn file(mesh: &Mesh, name: &str, content: &str) -> String {
-    let path: PathBuf = mesh.path().join(name);
-    std::fs::write(&path, content).expect("the mesh's directory is ours");
-    path.display().to_string()
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 #[test]
 fn an_object_is_applied_shown_and_deleted() -> anyhow::Result<()> {
     let mesh = Mesh::start("")?;
-    let path = file(&mesh, "all.yaml", &format!("{SERVICE}---\n{ROUTE}"));
+    let path = mesh.file("all.yaml", &format!("{SERVICE}---\n{ROUTE}"));
     let dry = mesh.cli_ok(&["apply", "-f", &path, "--dry-run"])?;
     assert!(dry.contains("service default/reviews created (dry run)"), "{dry}");
     assert_eq!(mesh.cli_ok(&["get", "services", "-o", "name"])?, "");
@@ -48,7 +33,7 @@ fn an_object_is_applied_shown_and_deleted() -> anyhow::Result<()> {
     let applied = mesh.cli_ok(&["apply", "-f", &path])?;
     assert_eq!(applied, "service default/reviews created\nvirtualservice default/reviews created\n");
     assert!(mesh.cli_ok(&["apply", "-f", &path])?.contains("virtualservice default/reviews unchanged"));
-    let changed = file(&mesh, "changed.yaml", &ROUTE.replace("2s", "3s"));
+    let changed = mesh.file("changed.yaml", &ROUTE.replace("2s", "3s"));
     assert_eq!(mesh.cli_ok(&["apply", "-f", &changed])?, "virtualservice default/reviews configured\n");
 
     let shown: Value = serde_json::from_str(&mesh.cli_ok(&["get", "vs", "reviews", "-o", "json"])?)?;
@@ -66,7 +51,7 @@ fn an_object_is_applied_shown_and_deleted() -> anyhow::Result<()> {
         let output = mesh.cli(missing)?;
         assert!(!output.status.success() && said(&output).contains("reviews"), "{missing:?}: {}", said(&output));
     }
-    mesh.cli_ok(&["delete", "-f", &file(&mesh, "service.yaml", SERVICE)])?;
+    mesh.cli_ok(&["delete", "-f", &mesh.file("service.yaml", SERVICE)])?;
     assert_eq!(mesh.cli_ok(&["get", "services", "-o", "name"])?, "");
     Ok(())
 }
@@ -74,7 +59,7 @@ fn an_object_is_applied_shown_and_deleted() -> anyhow::Result<()> {
 #[test]
 fn a_slip_is_named_with_its_place_and_nothing_is_applied() -> anyhow::Result<()> {
     let mesh = Mesh::start(SERVICE)?;
-    let path = file(&mesh, "slip.yaml", &ROUTE.replace("timeout", "timeuot"));
+    let path = mesh.file("slip.yaml", &ROUTE.replace("timeout", "timeuot"));
     for arguments in [&["apply", "-f", &path][..], &["apply", "--dry-run", "-f", &path], &["validate", "-f", &path]] {
         let output = mesh.cli(arguments)?;
         let said = said(&output);
@@ -84,7 +69,7 @@ fn a_slip_is_named_with_its_place_and_nothing_is_applied() -> anyhow::Result<()>
     }
     assert_eq!(mesh.cli_ok(&["get", "virtualservices", "-o", "name"])?, "");
 
-    let broken = file(&mesh, "broken.yaml", "kind: [");
+    let broken = mesh.file("broken.yaml", "kind: [");
     assert_eq!(mesh.cli(&["apply", "-f", &broken])?.status.code(), Some(1));
     let missing = mesh.cli(&["apply", "-f", "/no/such/file.yaml"])?;
     assert!(!missing.status.success() && said(&missing).contains("/no/such/file.yaml"), "{}", said(&missing));
@@ -96,10 +81,10 @@ fn a_slip_is_named_with_its_place_and_nothing_is_applied() -> anyhow::Result<()>
 #[test]
 fn validate_needs_no_mesh() -> anyhow::Result<()> {
     let mesh = Mesh::start("")?;
-    let good = file(&mesh, "good.yaml", &format!("{SERVICE}---\n{ROUTE}"));
-    let bad = file(&mesh, "bad.yaml", &ROUTE.replace("2s", "soon"));
+    let good = mesh.file("good.yaml", &format!("{SERVICE}---\n{ROUTE}"));
+    let bad = mesh.file("bad.yaml", &ROUTE.replace("2s", "soon"));
     let dangling =
-        file(&mesh, "dangling.yaml", &format!("{SERVICE}---\n{}", ROUTE.replace("host: reviews", "host: nobody")));
+        mesh.file("dangling.yaml", &format!("{SERVICE}---\n{}", ROUTE.replace("host: reviews", "host: nobody")));
     let validate = |path: &str| {
         Command::new(leno()).args(["validate", "-f", path]).env("LENO_SERVER", "http://127.0.0.1:1").output()
     };
@@ -115,7 +100,7 @@ fn validate_needs_no_mesh() -> anyhow::Result<()> {
 #[test]
 fn what_was_applied_and_who_may_join_survives_a_restart() -> anyhow::Result<()> {
     let mut mesh = Mesh::start("")?;
-    mesh.cli_ok(&["apply", "-f", &file(&mesh, "all.yaml", &format!("{SERVICE}---\n{ROUTE}"))])?;
+    mesh.cli_ok(&["apply", "-f", &mesh.file("all.yaml", &format!("{SERVICE}---\n{ROUTE}"))])?;
     let token = mesh.token(&["reviews", "client"], 2)?;
     let client = mesh.client("client", &token)?;
     let roots = |workload: &leno_e2e::Workload| -> anyhow::Result<Value> {
@@ -148,15 +133,7 @@ fn a_revoked_token_is_worth_nothing() -> anyhow::Result<()> {
     let id = listed[0]["id"].as_str().expect("an id").to_owned();
     assert!(!listed[0].to_string().contains(&token), "a list of tokens shows no token");
 
-    let options = WorkloadOptions {
-        service: "job",
-        version: "v1",
-        name: "job",
-        port: None,
-        arguments: &[],
-        app: &[],
-        token: &token,
-    };
+    let options = WorkloadOptions::new("job", "job", &token);
     let exit = [app().into_os_string(), "exit".into(), "0".into()];
     assert!(mesh.run_to_end(&options, &exit)?.status.success());
     mesh.cli_ok(&["token", "revoke", &id])?;
@@ -174,19 +151,19 @@ fn a_revoked_token_is_worth_nothing() -> anyhow::Result<()> {
 #[test]
 fn what_get_prints_can_be_applied() -> anyhow::Result<()> {
     let mesh = Mesh::start("")?;
-    mesh.cli_ok(&["apply", "-f", &file(&mesh, "all.yaml", &format!("{SERVICE}---\n{ROUTE}"))])?;
+    mesh.cli_ok(&["apply", "-f", &mesh.file("all.yaml", &format!("{SERVICE}---\n{ROUTE}"))])?;
     for format in ["yaml", "json"] {
         for arguments in
             [&["get", "vs", "-o", format][..], &["get", "vs", "reviews", "-o", format], &["get", "svc", "-o", format]]
         {
-            let path = file(&mesh, &format!("again.{format}"), &mesh.cli_ok(arguments)?);
+            let path = mesh.file(&format!("again.{format}"), &mesh.cli_ok(arguments)?);
             let applied = mesh.cli_ok(&["apply", "-f", &path])?;
             assert!(applied.contains("default/reviews unchanged"), "{arguments:?}: {applied}");
         }
     }
     let saved = mesh.cli_ok(&["get", "vs", "-o", "yaml"])?;
     mesh.cli_ok(&["delete", "vs", "reviews"])?;
-    let applied = mesh.cli_ok(&["apply", "-f", &file(&mesh, "saved.yaml", &saved)])?;
+    let applied = mesh.cli_ok(&["apply", "-f", &mesh.file("saved.yaml", &saved)])?;
     assert_eq!(applied, "virtualservice default/reviews created\n");
     Ok(())
 }
@@ -222,24 +199,24 @@ fn files_that_cannot_be_read_are_reported_and_keep_what_they_said() -> anyhow::R
     // No UTF-8: cannot be read as text, whoever asks.
     std::fs::write(resources.join("binary.yaml"), [0xff, 0xfe, 0x00])?;
     for name in ["dangling.yaml", "binary.yaml"] {
-        eventually(&format!("the status tells of {name}"), SOON, || {
+        eventually(&format!("the status tells of {name}"), LIMIT, || {
             let output = mesh.cli(&["status"]).ok()?;
             (output.status.code() == Some(1) && said(&output).contains(name)).then_some(())
         });
         assert!(mesh.read_log("control").contains(name), "the log does not tell of {name}");
         std::fs::remove_file(resources.join(name))?;
     }
-    eventually("all is well again", SOON, || mesh.cli(&["status"]).ok()?.status.success().then_some(()));
+    eventually("all is well again", LIMIT, || mesh.cli(&["status"]).ok()?.status.success().then_some(()));
 
     let moved = mesh.path().join("moved");
     std::fs::rename(&resources, &moved)?;
-    eventually("the status tells of the directory", SOON, || {
+    eventually("the status tells of the directory", LIMIT, || {
         let output = mesh.cli(&["status"]).ok()?;
         let resources = resources.display().to_string();
         (output.status.code() == Some(1) && said(&output).contains(&resources)).then_some(())
     });
     assert!(mesh.cli_ok(&["get", "services"])?.contains("reviews"), "what it last said stays");
     std::fs::rename(&moved, &resources)?;
-    eventually("the directory is back", SOON, || mesh.cli(&["status"]).ok()?.status.success().then_some(()));
+    eventually("the directory is back", LIMIT, || mesh.cli(&["status"]).ok()?.status.success().then_some(()));
     Ok(())
 }

@@ -1,12 +1,9 @@
 //! The same rules in both data planes: what Leno's proxy answers, stock Envoy answers too.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use leno_e2e::{Mesh, Response, eventually, need};
+use leno_e2e::{LIMIT, Mesh, Response, eventually, need};
 use serde_json::Value;
-
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// Method, service, path, headers.
 type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);

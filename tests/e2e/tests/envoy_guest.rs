@@ -4,29 +4,21 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use leno_e2e::{EnvoyGuest, EnvoyOptions, Mesh, Session, Workload, WorkloadOptions, app, eventually, need, script};
+use leno_e2e::{
+    ECHO, EnvoyGuest, EnvoyOptions, LIMIT, Mesh, Session, Workload, WorkloadOptions, app, eventually, need, script,
+    subsets,
+};
 use serde_json::Value;
 
-const SERVICES: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
----
-apiVersion: v1
-kind: Service
-metadata: { name: legacy }
-spec:
-  selector: { app: legacy }
-  ports: [{ name: http, port: 8080 }]
-";
-const LIMIT: Duration = Duration::from_secs(20);
+/// `echo`, and `legacy` behind Envoy.
+fn services() -> String {
+    format!("{ECHO}---\n{}", ECHO.replace("echo", "legacy"))
+}
 
 #[test]
 fn envoy_joins_and_takes_all_of_its_configuration() -> anyhow::Result<()> {
     let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
-    let mesh = Mesh::start(SERVICES)?;
+    let mesh = Mesh::start(&services())?;
     let token = mesh.token(&["echo", "legacy"], 10)?;
     let _echo = mesh.echo("echo", "v1", &token)?;
     let guest = mesh.envoy(&envoy, "legacy", &token)?;
@@ -51,7 +43,7 @@ fn envoy_joins_and_takes_all_of_its_configuration() -> anyhow::Result<()> {
 #[test]
 fn envoy_calls_a_workload_over_mutual_tls() -> anyhow::Result<()> {
     let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
-    let mesh = Mesh::start(SERVICES)?;
+    let mesh = Mesh::start(&services())?;
     let token = mesh.token(&["echo", "legacy", "client"], 10)?;
     let echo = mesh.echo("echo", "v1", &token)?;
     let client = mesh.client("client", &token)?;
@@ -86,7 +78,7 @@ fn a_workload_calls_an_application_behind_envoy_over_mutual_tls() -> anyhow::Res
     // With the protocol given, and with the protocol found out per connection.
     let app: [OsString; 4] = [app().into(), "echo".into(), "--name".into(), "legacy".into()];
     for port in ["8080:http", "8080"] {
-        let mesh = Mesh::start(SERVICES)?;
+        let mesh = Mesh::start(&services())?;
         let token = mesh.token(&["legacy", "client"], 10)?;
         let options = EnvoyOptions { envoy: &envoy, service: "legacy", port, app: &app, token: &token, stay: false };
         let _guest = mesh.envoy_with(&options)?;
@@ -111,17 +103,9 @@ fn a_workload_calls_an_application_behind_envoy_over_mutual_tls() -> anyhow::Res
 
 /// Who says jason is sent to v2, everybody else to `others`.
 fn rules(others: &str) -> String {
+    let (services, subsets) = (services(), subsets("echo"));
     format!(
-        "{SERVICES}---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {{ name: echo }}
-spec:
-  host: echo
-  subsets:
-    - {{ name: v1, labels: {{ version: v1 }} }}
-    - {{ name: v2, labels: {{ version: v2 }} }}
----
+        "{services}{subsets}---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{ name: echo }}
@@ -193,15 +177,8 @@ fn envoy_carries_tcp_both_ways() -> anyhow::Result<()> {
     for port in ["2525:tcp", "2525"] {
         let mesh = Mesh::start("")?;
         let token = mesh.token(&["mail", "post", "client"], 10)?;
-        let options = WorkloadOptions {
-            service: "mail",
-            version: "v1",
-            name: "mail-v1",
-            port: Some(port),
-            arguments: &[],
-            app: &["banner"],
-            token: &token,
-        };
+        let options =
+            WorkloadOptions { port: Some(port), app: &["banner"], ..WorkloadOptions::new("mail", "mail-v1", &token) };
         let _mail = mesh.run(&options)?;
         let app: [OsString; 2] = [app().into(), "banner".into()];
         let options = EnvoyOptions { envoy: &envoy, service: "post", port, app: &app, token: &token, stay: false };
@@ -235,15 +212,7 @@ fn envoy_carries_grpc_both_ways() -> anyhow::Result<()> {
     let token = mesh.token(&["calc", "sums", "client"], 10)?;
     let server =
         |name: &str| -> [OsString; 3] { [python.clone().into(), script("grpc_server.py").into(), name.into()] };
-    let options = WorkloadOptions {
-        service: "calc",
-        version: "v1",
-        name: "calc-v1",
-        port: Some("9000:grpc"),
-        arguments: &[],
-        app: &[],
-        token: &token,
-    };
+    let options = WorkloadOptions { port: Some("9000:grpc"), ..WorkloadOptions::new("calc", "calc-v1", &token) };
     let _calc = mesh.run_command(&options, &server("calc"))?;
     let app = server("sums");
     let options =
@@ -296,7 +265,7 @@ fn envoy_comes_back_with_a_renewed_certificate() -> anyhow::Result<()> {
 #[test]
 fn envoy_survives_a_restart_of_the_control_plane_and_leaves_when_it_ends() -> anyhow::Result<()> {
     let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
-    let mut mesh = Mesh::start(SERVICES)?;
+    let mut mesh = Mesh::start(&services())?;
     let token = mesh.token(&["echo", "legacy", "client"], 10)?;
     let _v1 = mesh.echo("echo", "v1", &token)?;
     let client = mesh.client("client", &token)?;

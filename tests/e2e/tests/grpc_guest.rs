@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
 
-use leno_e2e::{GrpcClient, Mesh, Workload, WorkloadOptions, eventually, need, script};
+use leno_e2e::{GrpcClient, LIMIT, Mesh, Workload, WorkloadOptions, eventually, need, script, subsets};
 
 const SERVICE: &str = "apiVersion: v1
 kind: Service
@@ -15,8 +14,6 @@ spec:
   selector: { app: calc }
   ports: [{ name: grpc, port: 9000 }]
 ";
-const LIMIT: Duration = Duration::from_secs(20);
-
 #[test]
 fn calls_go_to_both_instances_over_mutual_tls() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
@@ -62,18 +59,10 @@ fn calls_go_to_both_instances_over_mutual_tls() -> anyhow::Result<()> {
 #[test]
 fn calls_are_routed_by_metadata_and_follow_changes() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
+    let subsets = subsets("calc");
     let rules = |others: &str| {
         format!(
-            "{SERVICE}---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {{ name: calc }}
-spec:
-  host: calc
-  subsets:
-    - {{ name: v1, labels: {{ version: v1 }} }}
-    - {{ name: v2, labels: {{ version: v2 }} }}
----
+            "{SERVICE}{subsets}---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{ name: calc }}
@@ -144,15 +133,8 @@ fn a_server_that_does_not_listen_is_unavailable() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
     let mesh = Mesh::start(SERVICE)?;
     let token = mesh.token(&["calc", "client"], 10)?;
-    let options = WorkloadOptions {
-        service: "calc",
-        version: "v1",
-        name: "calc-v1",
-        port: Some("9000:grpc"),
-        arguments: &[],
-        app: &["wait"],
-        token: &token,
-    };
+    let options =
+        WorkloadOptions { port: Some("9000:grpc"), app: &["wait"], ..WorkloadOptions::new("calc", "calc-v1", &token) };
     let _calc = mesh.run(&options)?;
     let mut client = mesh.grpc_client(&python, "client", "xds:///calc:9000", &token)?;
     for _ in 0..10 {

@@ -4,16 +4,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use leno_e2e::{Load, Mesh, Workload, eventually};
+use leno_e2e::{ECHO, Load, Mesh, Workload, eventually};
 use serde_json::Value;
-
-const ECHO: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
-";
 
 fn serial(workload: &Workload) -> Option<String> {
     let certs: Value = serde_json::from_str(&workload.admin("/certs")).ok()?;
@@ -30,7 +22,7 @@ fn certificates_are_renewed_while_requests_go_on() -> anyhow::Result<()> {
     let echo = mesh.echo("echo", "v1", &token)?;
     let client = mesh.client("client", &token)?;
     client.wait_for("echo:8080");
-    let load = Load::start(&client.ready.upstreams["echo"], "echo:8080");
+    let load = Load::to_echo(&client);
     for workload in [&echo, &client] {
         let mut serials = BTreeSet::new();
         eventually(&format!("{} has had four certificates", workload.name), Duration::from_secs(60), || {
@@ -39,8 +31,7 @@ fn certificates_are_renewed_while_requests_go_on() -> anyhow::Result<()> {
         });
     }
     load.answered(100);
-    let report = load.finish();
-    assert!(report.failures.is_empty(), "{} of {}: {:?}", report.failures.len(), report.requests, report.failures);
+    load.finish().assert_clean();
     let plain = echo.metric("istio_requests_total", &[("connection_security_policy", "none")]);
     assert!(plain == 0.0, "{plain} requests came without mutual TLS");
     Ok(())

@@ -4,20 +4,11 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use leno_e2e::{Mesh, Response, Workload, WorkloadOptions, app, eventually};
+use leno_e2e::{ECHO, LIMIT, Mesh, Response, Workload, WorkloadOptions, app, eventually, one_echo};
 use nix::sys::signal::Signal;
 
-const ECHO: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
-";
-const SOON: Duration = Duration::from_secs(20);
-
 fn job<'a>(name: &'a str, token: &'a str) -> WorkloadOptions<'a> {
-    WorkloadOptions { service: name, version: "v1", name, port: None, arguments: &[], app: &[], token }
+    WorkloadOptions::new(name, name, token)
 }
 
 fn shell(script: &str) -> Vec<OsString> {
@@ -27,13 +18,9 @@ fn shell(script: &str) -> Vec<OsString> {
 /// A server that finishes what it has begun when it gets SIGTERM.
 fn graceful(mesh: &Mesh, token: &str) -> anyhow::Result<Workload> {
     mesh.run(&WorkloadOptions {
-        service: "echo",
-        version: "v1",
-        name: "echo-v1",
         port: Some("8080:http"),
-        arguments: &[],
         app: &["graceful", "--name", "echo-v1"],
-        token,
+        ..WorkloadOptions::new("echo", "echo-v1", token)
     })
 }
 
@@ -102,20 +89,16 @@ fn the_application_finds_the_mesh_in_its_environment() -> anyhow::Result<()> {
 
 #[test]
 fn sigterm_reaches_the_application_and_its_endpoint_goes() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let mut echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
-    client.wait_for("echo:8080");
+    let (mesh, mut echo, client) = one_echo()?;
     assert!(entries(&mesh).contains("echo-v1"));
 
     echo.signal(Signal::SIGTERM);
     // The application does not handle it: it is ended by it.
     let status = echo.wait();
     assert_eq!((status.code(), status.signal()), (Some(128 + 15), None));
-    eventually("the workload is deregistered", SOON, || (!entries(&mesh).contains("echo-v1")).then_some(()));
+    eventually("the workload is deregistered", LIMIT, || (!entries(&mesh).contains("echo-v1")).then_some(()));
     let begun = Instant::now();
-    eventually("the caller hears that nobody is left", SOON, || {
+    eventually("the caller hears that nobody is left", LIMIT, || {
         (client.get("echo:8080", "/").ok()?.status == 503).then_some(())
     });
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
@@ -134,7 +117,7 @@ fn a_request_under_way_at_sigterm_is_finished() -> anyhow::Result<()> {
         let slow = scope.spawn(|| client.get("echo:8080", "/hold/a"));
         held(&echo);
         echo.signal(Signal::SIGTERM);
-        eventually("the endpoint goes", SOON, || (client.get("echo:8080", "/").ok()?.status == 503).then_some(()));
+        eventually("the endpoint goes", LIMIT, || (client.get("echo:8080", "/").ok()?.status == 503).then_some(()));
         assert!(!slow.is_finished());
         echo.app_get("/release/a")?;
         slow.join().expect("no panic")
@@ -146,18 +129,14 @@ fn a_request_under_way_at_sigterm_is_finished() -> anyhow::Result<()> {
 
 /// Waits until one request hangs in the application.
 fn held(workload: &Workload) {
-    eventually("the request is with the application", SOON, || {
+    eventually("the request is with the application", LIMIT, || {
         (workload.app_get("/").ok()?.json().ok()?["held"] == 1).then_some(())
     });
 }
 
 #[test]
 fn a_sidecar_that_is_told_to_end_finishes_and_comes_back() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
-    client.wait_for("echo:8080");
+    let (_mesh, echo, client) = one_echo()?;
     let end: [(&str, &dyn Fn() -> anyhow::Result<()>); 2] = [
         ("signal", &|| {
             echo.signal_proxy(Signal::SIGTERM);
@@ -173,7 +152,7 @@ fn a_sidecar_that_is_told_to_end_finishes_and_comes_back() -> anyhow::Result<()>
             let slow = scope.spawn(|| client.get("echo:8080", &format!("/hold/{key}")));
             held(&echo);
             end()?;
-            eventually("the endpoint goes", SOON, || (client.get("echo:8080", "/").ok()?.status == 503).then_some(()));
+            eventually("the endpoint goes", LIMIT, || (client.get("echo:8080", "/").ok()?.status == 503).then_some(()));
             assert!(!slow.is_finished());
             echo.app_get(&format!("/release/{key}"))?;
             slow.join().expect("no panic")
@@ -187,10 +166,7 @@ fn a_sidecar_that_is_told_to_end_finishes_and_comes_back() -> anyhow::Result<()>
 
 #[test]
 fn a_killed_sidecar_comes_back_and_the_application_stays() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let mut echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
+    let (_mesh, mut echo, client) = one_echo()?;
     let before = number(&client.wait_for("echo:8080"));
     for killed in [&echo, &client] {
         killed.signal_proxy(Signal::SIGKILL);
@@ -212,7 +188,7 @@ fn signals_are_heard_while_the_sidecar_does_not_come_back() -> anyhow::Result<()
     // Neither control plane nor state: each start of the sidecar fails from now on.
     std::fs::remove_dir_all(mesh.path().join("state").join("job"))?;
     workload.signal_proxy(Signal::SIGKILL);
-    eventually("a start has failed", SOON, || mesh.read_log("job").contains("getting an identity").then_some(()));
+    eventually("a start has failed", LIMIT, || mesh.read_log("job").contains("getting an identity").then_some(()));
     let begun = Instant::now();
     workload.signal(Signal::SIGTERM);
     assert_eq!(workload.wait().code(), Some(128 + 15));
@@ -240,7 +216,7 @@ fn a_restart_needs_neither_token_nor_control_plane() -> anyhow::Result<()> {
     client.wait_for("echo:8080");
 
     mesh.start_control()?;
-    eventually("both are back", SOON, || {
+    eventually("both are back", LIMIT, || {
         let found = entries(&mesh);
         (found.contains("echo-v1") && client.metric("leno_xds_client_connected", &[]) > 0.0).then_some(())
     });
@@ -269,13 +245,9 @@ fn the_admin_interface_shows_certificates_and_changes_the_log() -> anyhow::Resul
 
 #[test]
 fn access_logs_are_opened_anew_at_sighup() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let _echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
-    client.wait_for("echo:8080");
+    let (mesh, _echo, client) = one_echo()?;
     let (log, moved) = (mesh.log("client.access"), mesh.log("client.access.1"));
-    eventually("the first line", SOON, || std::fs::metadata(&log).ok().filter(|file| file.len() > 0));
+    eventually("the first line", LIMIT, || std::fs::metadata(&log).ok().filter(|file| file.len() > 0));
     let reopen: [&dyn Fn() -> anyhow::Result<()>; 2] = [
         &|| {
             client.signal_proxy(Signal::SIGHUP);
@@ -289,9 +261,9 @@ fn access_logs_are_opened_anew_at_sighup() -> anyhow::Result<()> {
     for reopen in reopen {
         std::fs::rename(&log, &moved)?;
         reopen()?;
-        eventually("the new file", SOON, || log.exists().then_some(()));
+        eventually("the new file", LIMIT, || log.exists().then_some(()));
         assert_eq!(client.get("echo:8080", "/after")?.status, 200);
-        eventually("a line in it", SOON, || std::fs::read_to_string(&log).ok()?.contains("/after").then_some(()));
+        eventually("a line in it", LIMIT, || std::fs::read_to_string(&log).ok()?.contains("/after").then_some(()));
     }
     Ok(())
 }
@@ -301,13 +273,9 @@ fn no_request_is_lost_when_one_of_two_servers_goes() -> anyhow::Result<()> {
     let mesh = Mesh::start(ECHO)?;
     let token = mesh.token(&["echo", "client"], 10)?;
     let options = WorkloadOptions {
-        service: "echo",
-        version: "v1",
-        name: "echo-v1",
         port: Some("8080:http"),
-        arguments: &[],
         app: &["graceful", "--name", "echo-v1"],
-        token: &token,
+        ..WorkloadOptions::new("echo", "echo-v1", &token)
     };
     let mut first = mesh.run(&options)?;
     let client = mesh.client("client", &token)?;
@@ -317,7 +285,7 @@ fn no_request_is_lost_when_one_of_two_servers_goes() -> anyhow::Result<()> {
         app: &["graceful", "--name", "echo-v2"],
         ..options
     })?;
-    eventually("both answer", SOON, || {
+    eventually("both answer", LIMIT, || {
         (client.get("echo:8080", "/").ok()?.header("x-app")? == "echo-v2").then_some(())
     });
 

@@ -2,23 +2,11 @@
 
 use std::time::Duration;
 
-use leno_e2e::{Mesh, Session, WorkloadOptions, eventually};
-
-const ECHO: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
-";
+use leno_e2e::{ECHO, Mesh, Session, WorkloadOptions, eventually, one_echo, subsets};
 
 #[test]
 fn a_request_goes_over_mutual_tls_and_comes_back() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
-    client.wait_for("echo:8080");
+    let (_mesh, echo, client) = one_echo()?;
 
     let response = client.request("POST", "echo:8080", "/a?b=c", &[("x-test", "1")], b"hello")?;
     let seen = response.json()?;
@@ -40,11 +28,7 @@ fn a_request_goes_over_mutual_tls_and_comes_back() -> anyhow::Result<()> {
 
 #[test]
 fn services_are_reachable_by_loopback_address_and_by_name() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let _echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
-    client.wait_for("echo:8080");
+    let (_mesh, _echo, client) = one_echo()?;
     let address = client.ready.upstreams.get("echo").expect("the sidecar offers echo").clone();
     let mut session = Session::connect(&address)?;
     for path in ["/one", "/two"] {
@@ -77,11 +61,7 @@ fn resolve(server: &str, name: &str) -> anyhow::Result<String> {
 
 #[test]
 fn http1_corner_cases_survive_two_sidecars() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let _echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
-    client.wait_for("echo:8080");
+    let (_mesh, _echo, client) = one_echo()?;
     let address = client.ready.upstreams["echo"].clone();
 
     let mut session = Session::connect(&address)?;
@@ -114,10 +94,7 @@ fn http1_corner_cases_survive_two_sidecars() -> anyhow::Result<()> {
 
 #[test]
 fn ambiguous_messages_are_refused_and_never_forwarded() -> anyhow::Result<()> {
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let _echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
+    let (_mesh, _echo, client) = one_echo()?;
     let before = client.wait_for("echo:8080").json()?["number"].as_u64();
     let address = client.ready.upstreams["echo"].clone();
 
@@ -148,18 +125,10 @@ fn ambiguous_messages_are_refused_and_never_forwarded() -> anyhow::Result<()> {
 
 #[test]
 fn routes_split_and_match_and_changes_take_effect() -> anyhow::Result<()> {
+    let subsets = subsets("echo");
     let rules = |canary: u32| {
         format!(
-            "{ECHO}---
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {{ name: echo }}
-spec:
-  host: echo
-  subsets:
-    - {{ name: v1, labels: {{ version: v1 }} }}
-    - {{ name: v2, labels: {{ version: v2 }} }}
----
+            "{ECHO}{subsets}---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{ name: echo }}
@@ -176,9 +145,8 @@ spec:
         )
     };
     let mesh = Mesh::start(&rules(0))?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let _v1 = mesh.echo("echo", "v1", &token)?;
-    let _v2 = mesh.echo("echo", "v2", &token)?;
+    let token = mesh.token(&["echo", "client"], 3)?;
+    let _servers = [mesh.echo("echo", "v1", &token)?, mesh.echo("echo", "v2", &token)?];
     let client = mesh.client("client", &token)?;
     client.wait_for("echo:8080");
     let jason = [("x-user", "jason")];
@@ -209,14 +177,10 @@ fn a_server_that_speaks_first_is_not_delayed() -> anyhow::Result<()> {
     let mesh = Mesh::start("")?;
     let token = mesh.token(&["mail", "client"], 10)?;
     let options = WorkloadOptions {
-        service: "mail",
-        version: "v1",
-        name: "mail-v1",
         // No protocol: it has to be found out.
         port: Some("2525"),
-        arguments: &[],
         app: &["banner"],
-        token: &token,
+        ..WorkloadOptions::new("mail", "mail-v1", &token)
     };
     let _mail = mesh.run(&options)?;
     let client = mesh.client("client", &token)?;

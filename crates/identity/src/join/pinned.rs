@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use leno_names::TrustDomain;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -18,7 +18,7 @@ use webpki::KeyUsage;
 
 use super::JoinError;
 use crate::peer::{PeerRefused, peer_spiffe_id};
-use crate::tls::verifier::verify_chain;
+use crate::tls::verifier::{signatures_of_provider, verify_chain};
 use crate::{JoinToken, PeerNames};
 
 pub(super) fn sha256(der: &[u8]) -> [u8; 32] {
@@ -123,25 +123,5 @@ impl ServerCertVerifier for PinnedRoot {
         Err(PeerRefused { expected, presented: id.to_string() }.into_tls())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures_of_provider!();
 }

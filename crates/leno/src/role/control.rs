@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::notify::{self, Ready};
-use crate::{parent, paths};
+use crate::parent;
 
 mod api;
 mod names;
@@ -78,7 +78,7 @@ pub(crate) fn run(args: ControlArgs) -> anyhow::Result<i32> {
 }
 
 async fn serve(args: ControlArgs) -> anyhow::Result<()> {
-    let data = args.data.clone().unwrap_or_else(paths::data_directory);
+    let data = args.data.clone().unwrap_or_else(leno_cli::data_directory);
     std::fs::create_dir_all(&data).with_context(|| format!("making the data directory {}", data.display()))?;
     let (registry, tasks) = (Registry::new(), Tasks::new());
     let (drain, watch) = Drain::new();

@@ -44,7 +44,7 @@ pub(crate) fn name(args: &ProxyArgs) -> String {
 
 /// Below the data directory unless given.
 pub(crate) fn state_directory(args: &ProxyArgs) -> PathBuf {
-    args.state.clone().unwrap_or_else(|| crate::paths::data_directory().join("proxies").join(name(args)))
+    args.state.clone().unwrap_or_else(|| leno_cli::data_directory().join("proxies").join(name(args)))
 }
 
 /// Where peers reach the sidecar: as given; else the address that this host uses towards the control plane; and when that is
