@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use leno_names::TrustDomain;
-use leno_telemetry::Registry;
 use leno_telemetry::metric::{Counter, Gauge};
+use leno_telemetry::{Chain, Registry};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, SanType,
@@ -177,7 +177,7 @@ impl Ca {
             Ok(()) => tracing::info!("intermediate certificate renewed"),
             Err(error) => {
                 let left_days = not_after.duration_since(now).unwrap_or_default().as_secs() / 86_400;
-                tracing::warn!(%error, left_days, "the intermediate certificate is not renewed");
+                tracing::warn!(error = %Chain(&error), left_days, "the intermediate certificate is not renewed");
             }
         }
     }

@@ -4,8 +4,8 @@
 //!             that very identity
 //! Errors      UNAUTHENTICATED without a good proof, INVALID_ARGUMENT for a bad CSR, INTERNAL when it is our fault
 
+use leno_telemetry::Chain;
 use std::convert::Infallible;
-use std::future::Ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -68,10 +68,13 @@ struct CreateCertificate {
 
 impl UnaryService<IstioCertificateRequest> for CreateCertificate {
     type Response = IstioCertificateResponse;
-    type Future = Ready<Result<Response<IstioCertificateResponse>, Status>>;
+    type Future = BoxFuture<Response<IstioCertificateResponse>, Status>;
 
+    /// Off the async threads: the use of a token is written to disk, and signing takes its time.
     fn call(&mut self, request: Request<IstioCertificateRequest>) -> Self::Future {
-        std::future::ready(self.ca.create_certificate(&request, SystemTime::now()))
+        let ca = self.ca.clone();
+        let create = tokio::task::spawn_blocking(move || ca.create_certificate(&request, SystemTime::now()));
+        Box::pin(async { create.await.unwrap_or_else(|_| Err(Status::internal("the request was cut off"))) })
     }
 }
 
@@ -156,7 +159,7 @@ fn status(error: &CaError) -> Status {
     match error {
         CaError::Refused { reason } => Status::invalid_argument(reason.clone()),
         error => {
-            tracing::error!(error = %error, source = ?std::error::Error::source(error), "certificate cannot be issued");
+            tracing::error!(error = %Chain(error), "certificate cannot be issued");
             Status::internal("the authority cannot issue certificates now; its log says why")
         }
     }

@@ -1,3 +1,4 @@
+use leno_telemetry::Chain;
 use std::collections::{BTreeMap, BTreeSet};
 
 use leno_names::ServiceKey;
@@ -17,7 +18,7 @@ pub(crate) struct Indices {
 impl Indices {
     pub(crate) fn load(store: &EmbeddedStore) -> Self {
         let stored = store.states(STATE_KEY).unwrap_or_else(|error| {
-            tracing::error!(%error, "service numbers cannot be read; services may get other loopback addresses");
+            tracing::error!(error = %Chain(&error), "service numbers cannot be read; services may get other loopback addresses");
             Vec::new()
         });
         let pairs: Vec<(ServiceKey, u16)> =

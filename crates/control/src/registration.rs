@@ -9,6 +9,7 @@
 //!
 //! After a restart of the control plane every workload of before is `CutOff`, but still takes traffic.
 
+use leno_telemetry::Chain;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ impl Registrations {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "registered workloads cannot be read; they register again by themselves")
+                tracing::error!(error = %Chain(&error), "registered workloads cannot be read; they register again by themselves")
             }
         }
         Self { by_node }
@@ -169,12 +170,12 @@ fn with_health(entry: &Resource, health: &str) -> Resource {
 /// A store that does not take it costs only the memory of this workload across a restart.
 fn save(store: &EmbeddedStore, node: &str, entry: &Resource) {
     if let Err(error) = store.put_state(&format!("{STATE_PREFIX}{node}"), entry.to_json().to_string().as_bytes()) {
-        tracing::warn!(node, %error, source = ?std::error::Error::source(&error), "the registration cannot be saved; it is kept in memory");
+        tracing::warn!(node, error = %Chain(&error), "the registration cannot be saved; it is kept in memory");
     }
 }
 
 fn forget(store: &EmbeddedStore, node: &str) {
     if let Err(error) = store.delete_state(&format!("{STATE_PREFIX}{node}")) {
-        tracing::warn!(node, %error, "the registration cannot be removed from the store");
+        tracing::warn!(node, error = %Chain(&error), "the registration cannot be removed from the store");
     }
 }

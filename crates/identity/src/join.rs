@@ -3,6 +3,7 @@
 //! Order       saved SVID that is still good -> use it; else token: connect, check the root against the token, send a CSR
 //! Invariants  the secret goes only to a server whose chain ends in the root that the token names; the key never leaves
 
+use leno_telemetry::Chain;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -60,7 +61,7 @@ fn saved(config: &JoinConfig) -> Option<Svid> {
     let svid = match key_files::load(directory) {
         Ok(svid) => svid?,
         Err(error) => {
-            tracing::warn!(error = %chain(&error), "the saved SVID is not used");
+            tracing::warn!(error = %Chain(&error), "the saved SVID is not used");
             return None;
         }
     };
@@ -107,17 +108,6 @@ pub(crate) async fn connect_with_svid(
 /// Who the control plane of a trust domain is.
 pub(crate) fn control_id(trust_domain: &TrustDomain) -> SpiffeId {
     SpiffeId::new(trust_domain.clone(), crate::CONTROL_NAMESPACE, crate::CONTROL_SERVICE_ACCOUNT)
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,8 @@
 use std::time::{Duration, SystemTime};
 
 use leno_runtime::Tasks;
-use leno_telemetry::Registry;
 use leno_telemetry::metric::{Counter, Gauge};
+use leno_telemetry::{Chain, Registry};
 
 use crate::join::{self, CsrClient, JoinConfig, JoinError};
 use crate::{Identity, Svid};
@@ -98,11 +98,11 @@ fn report(identity: &Identity, metrics: &Metrics, error: &JoinError) {
     metrics.failures.inc();
     let current = identity.current();
     let left = current.not_after.duration_since(SystemTime::now()).unwrap_or_default();
-    let error = join::chain(error);
+    let error = Chain(error);
     if left < current.lifetime().mul_f64(WORRY) {
-        tracing::warn!(id = %current.id, left_seconds = left.as_secs(), error, "the SVID cannot be renewed and will expire");
+        tracing::warn!(id = %current.id, left_seconds = left.as_secs(), %error, "the SVID cannot be renewed and will expire");
     } else {
-        tracing::info!(id = %current.id, left_seconds = left.as_secs(), error, "the SVID cannot be renewed yet");
+        tracing::info!(id = %current.id, left_seconds = left.as_secs(), %error, "the SVID cannot be renewed yet");
     }
 }
 

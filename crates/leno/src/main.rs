@@ -110,11 +110,15 @@ fn dispatch(command: Command) -> anyhow::Result<i32> {
     }
 }
 
-/// What stands between `run` and `--` on our command line, to be handed to `leno proxy` as it is, but for what only
-/// `leno run` knows.
+/// What stands before `--` on our command line without the word `run`, to be handed to `leno proxy` as it is, but for what
+/// only `leno run` knows.
 fn own_options() -> Vec<OsString> {
-    let mut options: Vec<OsString> =
-        std::env::args_os().skip_while(|word| word != "run").skip(1).take_while(|word| word != "--").collect();
+    let mut options: Vec<OsString> = std::env::args_os().skip(1).take_while(|word| word != "--").collect();
+    // Before it stand options of all commands; their values may be the same word.
+    let is_value = |at: usize| at > 0 && (options[at - 1] == "--log" || options[at - 1] == "--log-format");
+    if let Some(at) = (0..options.len()).find(|at| options[*at] == "run" && !is_value(*at)) {
+        options.remove(at);
+    }
     if let Some(at) = options.iter().position(|word| word == "--notify") {
         options.drain(at..(at + 2).min(options.len()));
     }

@@ -158,8 +158,10 @@ fn start_application(args: &RunArgs, ready: &Ready, directory: &Path) -> std::io
     for (name, value) in environment(&args.proxy, ready) {
         command.env(name, value);
     }
-    // The sidecar's business alone.
-    command.env_remove("LENO_JOIN_TOKEN");
+    // The sidecar's business, and the operator's: an application that leaks its environment must not give them away.
+    for secret in ["LENO_JOIN_TOKEN", "LENO_ADMIN_TOKEN", "LENO_ADMIN_TOKEN_FILE"] {
+        command.env_remove(secret);
+    }
     if let Some(server) = ready.addresses.get("dns_port_53").filter(|_| nix::unistd::geteuid().is_root()) {
         let resolver = directory.join("resolv.conf");
         std::fs::write(&resolver, resolver_configuration(server, &args.proxy.namespace))?;

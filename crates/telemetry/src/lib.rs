@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 
 pub mod access_log;
+mod chain;
 mod log;
 mod registry;
 
+pub use chain::Chain;
 pub use log::{LogError, LogFormat, init_log, log_filter, set_log_filter};
 pub use registry::Registry;
 

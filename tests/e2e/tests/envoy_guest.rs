@@ -238,7 +238,7 @@ fn envoy_carries_grpc_both_ways() -> anyhow::Result<()> {
 #[test]
 fn envoy_comes_back_with_a_renewed_certificate() -> anyhow::Result<()> {
     let Some(envoy) = need("LENO_ENVOY") else { return Ok(()) };
-    let mut mesh = Mesh::start_with(SERVICES, &["--svid-ttl", "4s"])?;
+    let mut mesh = Mesh::start_with(&services(), &["--svid-ttl", "4s"])?;
     let token = mesh.token(&["echo", "legacy"], 10)?;
     let app: [OsString; 4] = [app().into(), "echo".into(), "--name".into(), "legacy".into()];
     let options =

@@ -1,3 +1,4 @@
+use leno_telemetry::Chain;
 use std::fmt;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl CsrClient {
         let unavailable = |message: String| JoinError::Unavailable { address: address.to_owned(), message };
         let mut grpc = Grpc::new(self.channel.clone());
         let call = async {
-            grpc.ready().await.map_err(|error| unavailable(super::chain(&error)))?;
+            grpc.ready().await.map_err(|error| unavailable(Chain(&error).to_string()))?;
             let codec = ProstCodec::<IstioCertificateRequest, IstioCertificateResponse>::default();
             let response = grpc.unary(request, PathAndQuery::from_static(CREATE_CERTIFICATE_PATH), codec).await;
             response.map_err(|status| match status.code() {

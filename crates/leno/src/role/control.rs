@@ -16,7 +16,7 @@ use leno_identity::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, ClientAuth, Iden
 use leno_names::{SpiffeId, TrustDomain};
 use leno_runtime::{Drain, DrainWatch, Tasks};
 use leno_store::{DirectoryContent, DirectorySource, EmbeddedStore};
-use leno_telemetry::Registry;
+use leno_telemetry::{Chain, Registry};
 use leno_xds_server::{SecretText, Secrets, XdsServer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -145,7 +145,9 @@ fn own_identity(ca: &Arc<Ca>, names: Vec<String>, tasks: &Tasks) -> anyhow::Resu
             ca.renew_if_due(SystemTime::now());
             match issue() {
                 Ok(svid) => renewed.update(svid),
-                Err(error) => tracing::error!(%error, "the control plane's own certificate cannot be renewed"),
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "the control plane's own certificate cannot be renewed")
+                }
             }
         }
     });

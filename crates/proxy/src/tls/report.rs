@@ -1,11 +1,10 @@
 use std::cell::Cell;
-use std::error::Error;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use leno_identity::PeerRefused;
 use leno_ir::Cluster;
+use leno_telemetry::Chain;
 
 use super::{AcceptError, TlsSettings};
 use crate::upstream::ConnectError;
@@ -53,21 +52,6 @@ impl TlsSettings {
             }
             None => tracing::warn!(cluster, error = %Chain(error), left_out, "TLS with an endpoint failed"),
         }
-    }
-}
-
-/// An error with its causes.
-struct Chain<'a>(&'a dyn Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(cause) = next {
-            write!(f, ": {cause}")?;
-            next = cause.source();
-        }
-        Ok(())
     }
 }
 

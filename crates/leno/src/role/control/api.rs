@@ -9,6 +9,7 @@ use leno_model::api::{Kind, ParseProblem, Resource, ResourceKey, parse};
 use leno_model::{Problem, Severity};
 use leno_server::{ApiError, ApiProblem, ApplyResult, MeshApi, Outcome, TokenCreated, TokenRequest};
 use leno_store::{EmbeddedStore, StoreError, Written};
+use leno_telemetry::Chain;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -116,8 +117,10 @@ impl Mesh {
         let mut problems: Vec<_> = found.iter().filter(|problem| problem.object == key).map(object_problem).collect();
         let written = match self.control.origin(&key) {
             Some(place) => Err(format!("{place} defines this object; change it there")),
-            None if dry_run => self.store.preview(&resource, SystemTime::now()).map_err(|error| chain(&error)),
-            None => self.store.put(resource, SystemTime::now()).map_err(|error| chain(&error)),
+            None if dry_run => {
+                self.store.preview(&resource, SystemTime::now()).map_err(|error| Chain(&error).to_string())
+            }
+            None => self.store.put(resource, SystemTime::now()).map_err(|error| Chain(&error).to_string()),
         };
         let outcome = match written {
             Ok(Written::Configured) => Outcome::Configured,
@@ -197,23 +200,13 @@ fn failure(key: &ResourceKey, message: String) -> ApiProblem {
 fn store_error(error: &StoreError) -> ApiError {
     match error {
         StoreError::Conflict { .. } => ApiError::conflict(error.to_string()),
-        error => ApiError::internal(chain(error)),
+        error => ApiError::internal(Chain(error).to_string()),
     }
 }
 
 fn authority_error(error: &CaError) -> ApiError {
     match error {
         CaError::Refused { reason } => ApiError::invalid(reason.clone()),
-        error => ApiError::internal(chain(error)),
+        error => ApiError::internal(Chain(error).to_string()),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }
