@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 use leno_runtime::Tasks;
 use leno_telemetry::metric::{Counter, Gauge};
 use leno_telemetry::{Chain, Registry};
+use tokio::task::JoinHandle;
 
 use crate::join::{self, CsrClient, JoinConfig, JoinError};
 use crate::{Identity, Svid};
@@ -42,15 +43,20 @@ impl Metrics {
 pub fn spawn_rotation(identity: Identity, config: JoinConfig, tasks: &Tasks, registry: &Registry) {
     let metrics = Metrics::register(registry);
     tasks.spawn("svid-rotation", async move {
+        let mut saving: Option<JoinHandle<()>> = None;
         loop {
             metrics.expiry.set(seconds(identity.current().not_after));
             let wait = until_renewal(identity.current().not_after, SystemTime::now(), rand::random());
             tokio::time::sleep(wait).await;
             let svid = renew(&identity, &config, &metrics).await;
-            join::store(config.state_dir.as_deref(), &svid);
             tracing::info!(id = %svid.id, "SVID renewed");
             identity.update(svid);
             metrics.renewals.inc();
+            // In force before it is saved, and saved elsewhere: a disk that hangs holds up nothing.
+            if saving.as_ref().is_none_or(JoinHandle::is_finished) {
+                let (directory, svid) = (config.state_dir.clone(), identity.current());
+                saving = Some(tokio::task::spawn_blocking(move || join::store(directory.as_deref(), &svid)));
+            }
         }
     });
 }

@@ -110,7 +110,10 @@ impl Mesh {
             command.args(["--port", port, "--app-address", "own"]);
         }
         command.args(options.arguments);
-        command.env("LENO_JOIN_TOKEN", options.token).env("LENO_ADMIN_TOKEN", "operators-only").env("RUST_BACKTRACE", "1");
+        command
+            .env("LENO_JOIN_TOKEN", options.token)
+            .env("LENO_ADMIN_TOKEN", "operators-only")
+            .env("RUST_BACKTRACE", "1");
         command
     }
 
