@@ -122,6 +122,17 @@ spec:
 }
 
 #[test]
+fn limits_are_named_in_the_users_words() {
+    let message = |text: &str| parse("", text).problems.remove(0).message;
+    let port = "apiVersion: v1\nkind: Service\nmetadata: { name: a }\nspec: { ports: [{ port: 70000 }] }\n";
+    assert_eq!(message(port), "expected a whole number from 0 to 65535, found integer `70000`");
+    assert_eq!(message("kind: a\nkind: b\n"), "`kind` is there twice");
+    assert_eq!(message(&format!("a: {}", "[".repeat(5000))), "nested too deeply");
+    let bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
+    assert!(message(bomb).starts_with("too many values"), "{}", message(bomb));
+}
+
+#[test]
 fn weights_that_take_nothing_are_reported() {
     let text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: a }\nspec:\n  hosts: [a]\n  http:\n    - route: [{ destination: { host: a }, weight: 0 }, { destination: { host: b }, weight: 0 }]\n";
     let problems = parse("", text).problems;
