@@ -11,7 +11,7 @@ pub(crate) struct ConnectionArgs {
     /// The control plane's API.
     #[arg(long, env = "LENO_SERVER", default_value = "http://127.0.0.1:15010", value_name = "URL")]
     pub(crate) server: String,
-    /// File with the admin token; LENO_ADMIN_TOKEN holds the token itself. Default: admin-token in the data directory.
+    /// File with the admin token; LENO_ADMIN_TOKEN holds the token itself. Default: admin-token in the data directory (LENO_DATA).
     #[arg(long, env = "LENO_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
 }
@@ -36,6 +36,9 @@ impl ConnectionArgs {
 /// Where `leno control` keeps its files unless told otherwise.
 fn data_directory() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(directory) = variable("LENO_DATA") {
+        return directory;
+    }
     if is_root() {
         return PathBuf::from("/var/lib/leno");
     }

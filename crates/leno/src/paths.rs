@@ -1,7 +1,11 @@
 use std::path::PathBuf;
 
-/// Where Leno keeps its data unless told: `/var/lib/leno` for root, else below the user's state directory (XDG).
+/// Where Leno keeps its data: `LENO_DATA`, or unless told `/var/lib/leno` for root, else below the user's state
+/// directory (XDG). The command line finds the admin token by the same rule.
 pub(crate) fn data_directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("LENO_DATA").filter(|value| !value.is_empty()) {
+        return PathBuf::from(directory);
+    }
     if nix::unistd::geteuid().is_root() {
         return PathBuf::from("/var/lib/leno");
     }
