@@ -3,9 +3,11 @@
 use leno_names::{dns_label, dns_name};
 
 use crate::{
-    Destination, DestinationRuleSpec, Headers, HttpRoute, HttpRouteSpec, Kind, Resource, ServiceSpec, StringMatch,
-    TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+    Destination, DestinationRuleSpec, Filter, Headers, HttpRoute, HttpRouteSpec, Kind, Resource, ServiceSpec,
+    StringMatch, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
 };
+
+mod http;
 
 pub(crate) type Checked = Vec<(String, String)>;
 
@@ -155,6 +157,10 @@ fn virtual_service_route(route: &HttpRoute, at: &str, found: &mut Checked) {
         destination(&target.destination, format!("{at}.route[{index}].destination"), found);
         headers(&target.headers, &format!("{at}.route[{index}].headers"), found);
     }
+    if !route.route.is_empty() && route.route.iter().all(|target| target.weight == Some(0)) {
+        report(found, format!("{at}.route"), "every weight is 0: nobody would get a request");
+    }
+    weights(route.route.iter().filter_map(|target| target.weight), &format!("{at}.route"), found);
     headers(&route.headers, &format!("{at}.headers"), found);
     if let Some(response) = &route.direct_response
         && !(200..=599).contains(&response.status)
@@ -166,8 +172,21 @@ fn virtual_service_route(route: &HttpRoute, at: &str, found: &mut Checked) {
     {
         report(found, format!("{at}.redirect.redirectCode"), "must be 301, 302, 303, 307 or 308");
     }
+    if let Some(redirect) = &route.redirect {
+        http::redirect(redirect, &format!("{at}.redirect"), found);
+    }
+    if let Some(rewrite) = &route.rewrite {
+        http::rewrite(rewrite, &format!("{at}.rewrite"), found);
+    }
     if let Some(rewrite) = route.rewrite.as_ref().and_then(|rewrite| rewrite.uri_regex_rewrite.as_ref()) {
         regex(found, format!("{at}.rewrite.uriRegexRewrite.match"), &rewrite.r#match);
+    }
+}
+
+/// Envoy, too, counts the sum in 32 bits.
+fn weights(weights: impl Iterator<Item = u32>, at: &str, found: &mut Checked) {
+    if weights.map(u64::from).sum::<u64>() > u64::from(u32::MAX) {
+        report(found, at, format!("the weights add up to more than {}", u32::MAX));
     }
 }
 
@@ -182,19 +201,8 @@ fn string_match(text: &StringMatch, at: String, found: &mut Checked) {
 }
 
 fn headers(headers: &Headers, at: &str, found: &mut Checked) {
-    for (side, operations) in [("request", &headers.request), ("response", &headers.response)] {
-        for (action, entries) in [("add", &operations.add), ("set", &operations.set)] {
-            entries.keys().for_each(|name| header_name(found, format!("{at}.{side}.{action}"), name));
-        }
-    }
-}
-
-/// RFC 9110 §5.6.2 token; pseudo-headers begin with a colon.
-fn header_name(found: &mut Checked, path: String, name: &str) {
-    let token = name.strip_prefix(':').unwrap_or(name);
-    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
-        report(found, path, format!("\"{name}\" is not a header name"));
-    }
+    http::istio_headers(&headers.request, &format!("{at}.request"), found);
+    http::istio_headers(&headers.response, &format!("{at}.response"), found);
 }
 
 fn destination_rule(spec: &DestinationRuleSpec, found: &mut Checked) {
@@ -255,7 +263,14 @@ fn http_route(spec: &HttpRouteSpec, found: &mut Checked) {
                 }
             }
         }
+        for (entry, filter) in rule.filters.iter().enumerate() {
+            self::filter(filter, &format!("{at}.filters[{entry}]"), found);
+        }
+        weights(rule.backend_refs.iter().filter_map(|backend| backend.weight), &format!("{at}.backendRefs"), found);
         for (entry, backend) in rule.backend_refs.iter().enumerate() {
+            for (index, filter) in backend.filters.iter().enumerate() {
+                self::filter(filter, &format!("{at}.backendRefs[{entry}].filters[{index}]"), found);
+            }
             require(found, format!("{at}.backendRefs[{entry}].name"), &backend.name);
             port(found, format!("{at}.backendRefs[{entry}].port"), backend.port);
         }
@@ -265,5 +280,23 @@ fn http_route(spec: &HttpRouteSpec, found: &mut Checked) {
         {
             report(found, format!("{at}.timeouts.backendRequest"), "must not exceed the request timeout");
         }
+    }
+}
+
+fn filter(filter: &Filter, at: &str, found: &mut Checked) {
+    if let Some(modifier) = &filter.request_header_modifier {
+        http::gateway_headers(modifier, &format!("{at}.requestHeaderModifier"), found);
+    }
+    if let Some(modifier) = &filter.response_header_modifier {
+        http::gateway_headers(modifier, &format!("{at}.responseHeaderModifier"), found);
+    }
+    if let Some(redirect) = &filter.request_redirect {
+        http::visible(redirect.hostname.as_deref(), &format!("{at}.requestRedirect.hostname"), found);
+        http::visible(redirect.scheme.as_deref(), &format!("{at}.requestRedirect.scheme"), found);
+        http::path_modifier(redirect.path.as_ref(), &format!("{at}.requestRedirect"), found);
+    }
+    if let Some(rewrite) = &filter.url_rewrite {
+        http::visible(rewrite.hostname.as_deref(), &format!("{at}.urlRewrite.hostname"), found);
+        http::path_modifier(rewrite.path.as_ref(), &format!("{at}.urlRewrite"), found);
     }
 }

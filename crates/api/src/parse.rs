@@ -164,13 +164,27 @@ fn syntax_problem(source: &str, first_line: usize, error: &serde_saphyr::Error) 
         column: usize::try_from(location.column()).unwrap_or(usize::MAX),
     });
     let text = error.without_snippet().to_string();
+    let message = match text.lines().next().unwrap_or_default() {
+        text if text.starts_with("budget breached: Nodes") => {
+            "too many values for one document, with anchors counted wherever they are used; at most 250000 \
+             (a longer one is split by lines of ---)"
+                .to_owned()
+        }
+        text if text.starts_with("budget breached: Depth") || text.starts_with("recursion limit") => {
+            "nested too deeply".to_owned()
+        }
+        text => match text.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split_once(", set ")) {
+            Some((key, _)) => format!("`{key}` is there twice"),
+            None => format!("not readable as YAML: {text}"),
+        },
+    };
     ParseProblem {
         source: source.to_owned(),
         line: place.line.max(first_line + 1),
         column: place.column.max(1),
         object: String::new(),
         field: String::new(),
-        message: format!("not readable as YAML: {}", text.lines().next().unwrap_or_default()),
+        message,
     }
 }
 

@@ -69,3 +69,72 @@ fn ports_of_workloads_may_be_named_by_number() {
     let parsed = parse("", text);
     assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
 }
+
+/// What a header value or a path ends a line with would become a line of the message.
+#[test]
+fn what_goes_into_the_head_of_a_message_cannot_break_it() {
+    let text = r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews }
+spec:
+  hosts: [reviews]
+  http:
+    - route:
+        - { destination: { host: reviews } }
+      headers:
+        request:
+          add: { ":path": /x }
+          set: { content-length: "5" }
+          remove: [Transfer-Encoding, "a b"]
+        response: { set: { x-a: "b\r\nset-cookie: c" } }
+      rewrite: { uri: "/a b" }
+    - redirect: { uri: "/a\r\nset-cookie: c" }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: reviews }
+spec:
+  parentRefs: [{ kind: Service, group: "", name: reviews }]
+  rules:
+    - filters:
+        - type: RequestHeaderModifier
+          requestHeaderModifier: { set: [{ name: x-a, value: "b\nc" }] }
+        - type: URLRewrite
+          urlRewrite: { path: { type: ReplaceFullPath, replaceFullPath: "/a\rb" } }
+      backendRefs: [{ name: reviews, port: 9080, weight: 4000000000 }, { name: reviews, port: 9081, weight: 4000000000 }]
+"#;
+    let fields: Vec<_> = parse("", text).problems.into_iter().map(|problem| problem.field).collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.http[0].headers.request.add",
+            "spec.http[0].headers.request.set",
+            "spec.http[0].headers.request.remove[0]",
+            "spec.http[0].headers.request.remove[1]",
+            "spec.http[0].headers.response.set.x-a",
+            "spec.http[0].rewrite.uri",
+            "spec.http[1].redirect.uri",
+            "spec.rules[0].filters[0].requestHeaderModifier.set[0].value",
+            "spec.rules[0].filters[1].urlRewrite.path.replaceFullPath",
+            "spec.rules[0].backendRefs",
+        ]
+    );
+}
+
+#[test]
+fn limits_are_named_in_the_users_words() {
+    let message = |text: &str| parse("", text).problems.remove(0).message;
+    let port = "apiVersion: v1\nkind: Service\nmetadata: { name: a }\nspec: { ports: [{ port: 70000 }] }\n";
+    assert_eq!(message(port), "expected a whole number from 0 to 65535, found integer `70000`");
+    assert_eq!(message("kind: a\nkind: b\n"), "`kind` is there twice");
+    assert_eq!(message(&format!("a: {}", "[".repeat(5000))), "nested too deeply");
+    let bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
+    assert!(message(bomb).starts_with("too many values"), "{}", message(bomb));
+}
+
+#[test]
+fn weights_that_take_nothing_are_reported() {
+    let text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: a }\nspec:\n  hosts: [a]\n  http:\n    - route: [{ destination: { host: a }, weight: 0 }, { destination: { host: b }, weight: 0 }]\n";
+    let problems = parse("", text).problems;
+    assert_eq!(problems.first().map(|problem| problem.field.as_str()), Some("spec.http[0].route"), "{problems:?}");
+}

@@ -40,12 +40,13 @@ struct Applied {
 pub(crate) async fn run(args: ApplyArgs) -> anyhow::Result<i32> {
     let inputs = files::read(&args.file)?;
     let client = args.connection.client()?;
-    let mut rejected = false;
+    let (mut rejected, mut is_empty) = (false, true);
     for input in inputs {
         let path = format!("/apply?dryRun={}&source={}", args.dry_run, escape(&input.source));
         let answer: Value =
             client.post_text(&path, &input.text).await.with_context(|| format!("applying {}", input.source))?;
         let answer: Answer = serde_json::from_value(answer).context("the answer is not understood")?;
+        is_empty &= answer.results.is_empty();
         if answer.results.is_empty() {
             eprintln!("{}: holds no object of the mesh", input.source);
         }
@@ -54,7 +55,7 @@ pub(crate) async fn run(args: ApplyArgs) -> anyhow::Result<i32> {
             show(applied, args.dry_run);
         }
     }
-    Ok(i32::from(rejected))
+    Ok(i32::from(rejected || is_empty))
 }
 
 fn show(applied: &Applied, dry_run: bool) {

@@ -11,7 +11,7 @@ pub(crate) struct ConnectionArgs {
     /// The control plane's API.
     #[arg(long, env = "LENO_SERVER", default_value = "http://127.0.0.1:15010", value_name = "URL")]
     pub(crate) server: String,
-    /// File with the admin token; LENO_ADMIN_TOKEN holds the token itself. Default: admin-token in the data directory.
+    /// File with the admin token; LENO_ADMIN_TOKEN holds the token itself. Default: admin-token in the data directory (LENO_DATA).
     #[arg(long, env = "LENO_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
 }

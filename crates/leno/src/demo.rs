@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -102,7 +103,12 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<i32> {
         }
     };
     mesh.stop().await;
-    let Some(report) = outcome? else { return Ok(0) };
+    let Some(report) = outcome? else {
+        if args.json {
+            eprintln!("leno demo: interrupted; there is no report");
+        }
+        return Ok(i32::from(args.json));
+    };
     if args.json {
         println!("{}", serde_json::to_string(&report).context("writing the report")?);
     } else if !report.ok {
@@ -138,7 +144,9 @@ async fn observe(
         let left = duration.map(|duration| duration.saturating_sub(started.elapsed()));
         tokio::time::sleep(left.map_or(REFRESH, |left| left.min(REFRESH))).await;
         let totals = control.totals().await;
-        let report = Report::new(&totals, control.api.proxies().await?, own_rules);
+        let status = control.api.status().await?;
+        let refused = status.errors.first().cloned();
+        let report = Report::new(&totals, status, own_rules);
         if duration.is_some_and(|duration| started.elapsed() >= duration) {
             return Ok(Some(report));
         }
@@ -151,6 +159,7 @@ async fn observe(
             running: started.elapsed(),
             ejections: totals.ejections,
             retries: totals.retries,
+            refused,
         };
         if screen.show(&view)? {
             return Ok(None);
@@ -376,8 +385,11 @@ impl Screen {
         match self {
             Self::Nowhere => Ok(false),
             Self::Plain => {
-                print!("{}", view::plain(view));
-                Ok(false)
+                match std::io::stdout().write_all(view::plain(view).as_bytes()) {
+                    // The reader has seen enough.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(true),
+                    written => written.map(|()| false).context("writing to standard output"),
+                }
             }
             Self::Terminal(terminal) => {
                 terminal.draw(|frame| view::draw(frame, view)).context("drawing")?;

@@ -187,7 +187,9 @@ fn environment(args: &ProxyArgs, ready: &Ready) -> Vec<(String, String)> {
     if let Some(port) = args.ports.first() {
         variables.push(("PORT".to_owned(), port.number.to_string()));
     }
-    if let Some(address) = ready.addresses.get("app") {
+    // Where the sidecar looks for the application, so that one which listens there is found.
+    let own = ready.addresses.get("app");
+    if let Some(address) = if args.app_address == "own" { own } else { Some(&args.app_address) } {
         variables.push(("LENO_ADDRESS".to_owned(), address.clone()));
     }
     if let Some(address) = ready.addresses.get("http_proxy") {

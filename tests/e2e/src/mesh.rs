@@ -152,7 +152,7 @@ impl Mesh {
         Command::new(leno())
             .args(arguments)
             .env("LENO_SERVER", format!("http://{}", self.address("api")))
-            .env("LENO_ADMIN_TOKEN_FILE", self.data().join("admin-token"))
+            .env("LENO_DATA", self.data())
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("running leno {arguments:?}"))

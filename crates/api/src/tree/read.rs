@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, MapAccess, SeqAccess, Unexpected,
+};
 use serde::de::{VariantAccess, Visitor};
 
 use super::{Tree, Value};
@@ -65,6 +67,16 @@ impl std::error::Error for ReadError {}
 impl serde::de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self { path: None, message: message.to_string() }
+    }
+
+    /// serde names the Rust type that a number does not fit.
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let most = match expected.to_string().as_str() {
+            "u16" => u64::from(u16::MAX),
+            "u32" => u64::from(u32::MAX),
+            _ => return Self::custom(format!("invalid value: {unexpected}, expected {expected}")),
+        };
+        Self::custom(format!("expected a whole number from 0 to {most}, found {unexpected}"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::report::ProxyState;
+use super::report::{MeshStatus, ProxyState};
 
 pub(crate) struct ControlApi {
     client: leno_cli::ApiClient,
@@ -24,15 +24,41 @@ impl ControlApi {
         Ok(answer["token"].as_str().context("the answer holds no token")?.to_owned())
     }
 
-    pub(crate) async fn proxies(&self) -> anyhow::Result<Vec<ProxyState>> {
+    pub(crate) async fn status(&self) -> anyhow::Result<MeshStatus> {
         let status: Value = self.client.get("/status").await.context("asking for the state of the proxies")?;
         let proxies = status["proxies"].as_array().context("the status holds no proxies")?;
-        Ok(proxies
+        let proxies = proxies
             .iter()
             .map(|proxy| ProxyState {
                 name: proxy["name"].as_str().unwrap_or_default().to_owned(),
                 in_sync: proxy["inSync"].as_bool().unwrap_or(false),
             })
-            .collect())
+            .collect();
+        let problems = status["problems"].as_array().into_iter().flatten();
+        let errors = problems.filter(|problem| problem["severity"] == "error").map(describe).collect();
+        Ok(MeshStatus { proxies, errors })
+    }
+}
+
+/// `reviews.yaml:18: VirtualService default/reviews: spec.http[0].timeout: ...`
+fn describe(problem: &Value) -> String {
+    let line = problem["line"].as_u64().map(|line| line.to_string());
+    let texts = [problem["object"].as_str(), problem["field"].as_str(), problem["message"].as_str()];
+    let words = texts.into_iter().flatten().filter(|text| !text.is_empty()).map(str::to_owned);
+    let place = [problem["source"].as_str().map(str::to_owned), line].into_iter().flatten().collect::<Vec<_>>();
+    std::iter::once(place.join(":")).chain(words).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_file_is_named_with_line_and_field() {
+        let problem = serde_json::json!({
+            "source": "a.yaml", "line": 7, "object": "VirtualService default/a", "field": "spec.hosts", "message": "no"
+        });
+        assert_eq!(describe(&problem), "a.yaml:7: VirtualService default/a: spec.hosts: no");
+        assert_eq!(describe(&serde_json::json!({"source": "b.yaml", "message": "no"})), "b.yaml: no");
     }
 }

@@ -17,6 +17,14 @@ pub(crate) struct Report {
     pub(crate) problems: Vec<String>,
 }
 
+/// What the control plane says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MeshStatus {
+    pub(crate) proxies: Vec<ProxyState>,
+    /// Files and objects that it refused.
+    pub(crate) errors: Vec<String>,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ProxyState {
     pub(crate) name: String,
@@ -31,22 +39,22 @@ const SPLIT: std::ops::RangeInclusive<f64> = 0.83..=0.97;
 
 impl Report {
     /// `own_rules` is true when the demo runs its own routing, whose outcome is known.
-    pub(crate) fn new(totals: &Totals, proxies: Vec<ProxyState>, own_rules: bool) -> Self {
+    pub(crate) fn new(totals: &Totals, status: MeshStatus, own_rules: bool) -> Self {
         let mut report = Self {
             ok: false,
             requests: totals.requests(),
             success_rate: totals.success_rate(),
             mtls_rate: totals.mtls_rate(),
             edges: totals.edges(),
-            proxies,
-            problems: Vec::new(),
+            proxies: status.proxies,
+            problems: status.errors,
         };
         report.judge(own_rules, totals.ejections);
         report
     }
 
     fn judge(&mut self, own_rules: bool, ejections: u64) {
-        let mut problems = Vec::new();
+        let mut problems = std::mem::take(&mut self.problems);
         if self.requests == 0 {
             problems.push("no request went through the mesh".to_owned());
         }

@@ -18,6 +18,8 @@ pub(crate) struct View<'a> {
     pub(crate) running: Duration,
     pub(crate) ejections: u64,
     pub(crate) retries: u64,
+    /// The first file or object that the control plane refused.
+    pub(crate) refused: Option<String>,
 }
 
 pub(crate) fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
@@ -31,6 +33,13 @@ pub(crate) fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
 
 fn summary(view: &View<'_>) -> Paragraph<'static> {
     let rate: f64 = view.rates.iter().sum();
+    let second = match &view.refused {
+        Some(error) => Line::styled(error.clone(), Style::new().fg(Color::Red)),
+        None => Line::from(format!(
+            "reviews: 90 % v1, 10 % canaries; v3 is broken on purpose   retries {}   ejections {}   q quits",
+            view.retries, view.ejections
+        )),
+    };
     let lines = vec![
         Line::from(format!(
             "running {:>4}s   {:>8} requests   {rate:>6.0} requests/s   success {:>6.2} %   mutual TLS {:>5.1} %",
@@ -39,10 +48,7 @@ fn summary(view: &View<'_>) -> Paragraph<'static> {
             view.report.success_rate * 100.0,
             view.report.mtls_rate * 100.0,
         )),
-        Line::from(format!(
-            "reviews: 90 % v1, 10 % canaries; v3 is broken on purpose   retries {}   ejections {}   q quits",
-            view.retries, view.ejections
-        )),
+        second,
     ];
     Paragraph::new(lines).block(Block::bordered().title(" leno demo "))
 }
@@ -102,6 +108,9 @@ pub(crate) fn plain(view: &View<'_>) -> String {
         view.retries,
         view.ejections,
     );
+    if let Some(error) = &view.refused {
+        text += &format!("      {error}\n");
+    }
     for (edge, rate) in view.report.edges.iter().zip(&view.rates) {
         text += &format!(
             "      {:<10} -> {:<10} {:<6} {rate:>7.1} req/s  {:>6.2} %  p50 {:>7.2} ms  p99 {:>7.2} ms  {}\n",

@@ -19,16 +19,16 @@ pub(crate) struct ProxyArgs {
     )]
     pub(crate) control: Vec<String>,
     /// The service that this workload is an instance of.
-    #[arg(long, env = "LENO_SERVICE", value_name = "NAME")]
+    #[arg(long, env = "LENO_SERVICE", value_name = "NAME", value_parser = parse_label_name)]
     pub(crate) service: String,
     /// The namespace of the workload.
-    #[arg(long, short = 'n', env = "LENO_NAMESPACE", default_value = "default")]
+    #[arg(long, short = 'n', env = "LENO_NAMESPACE", default_value = "default", value_parser = parse_label_name)]
     pub(crate) namespace: String,
     /// The identity within the namespace; the service's name unless given.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub(crate) service_account: Option<String>,
     /// The version, as the label `version`.
-    #[arg(long = "version", value_name = "VERSION")]
+    #[arg(long = "version", value_name = "VERSION", value_parser = parse_version)]
     pub(crate) workload_version: Option<String>,
     /// A further label of the workload; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
@@ -45,7 +45,7 @@ pub(crate) struct ProxyArgs {
     #[arg(long, env = "LENO_WORKLOAD_ADDRESS", value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
     /// The name of the workload; made from service, version and host unless given.
-    #[arg(long, env = "LENO_WORKLOAD", value_name = "NAME")]
+    #[arg(long, env = "LENO_WORKLOAD", value_name = "NAME", value_parser = parse_workload)]
     pub(crate) workload: Option<String>,
     /// Where the workload runs: region/zone/sub-zone.
     #[arg(long, default_value = "", value_name = "LOCALITY")]
@@ -100,6 +100,32 @@ impl ProxyArgs {
     }
 }
 
+/// Services and namespaces; also part of the paths of our files.
+fn parse_label_name(text: &str) -> Result<String, leno_names::NameError> {
+    leno_names::dns_label(text).map(|()| text.to_owned())
+}
+
+fn parse_name(text: &str) -> Result<String, leno_names::NameError> {
+    leno_names::dns_name(text).map(|()| text.to_owned())
+}
+
+/// A name as the one that is made of service, version and host: its version may have upper case.
+fn parse_workload(text: &str) -> Result<String, String> {
+    let name = text.to_ascii_lowercase().replace('_', "-");
+    leno_names::dns_name(&name).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// What Kubernetes takes as the value of a label.
+fn parse_version(text: &str) -> Result<String, String> {
+    let inside = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let at_end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    if bytes.len() <= 63 && bytes.iter().all(|b| inside(*b)) && at_end(bytes.first()) && at_end(bytes.last()) {
+        return Ok(text.to_owned());
+    }
+    Err("a version is 1 to 63 letters, digits, \"-\", \"_\" and \".\", with a letter or digit at both ends".to_owned())
+}
+
 fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -130,5 +156,16 @@ mod tests {
         for bad in ["0", "70000", "x", "80:htp"] {
             assert!(parse_port(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_cannot_leave_the_directory_of_their_files() {
+        assert_eq!(parse_label_name("reviews").as_deref(), Ok("reviews"));
+        assert_eq!(parse_version("1.2_a-B").as_deref(), Ok("1.2_a-B"));
+        for bad in ["", "a/b", "../a", "..", "a b", &"a".repeat(64)] {
+            let accepted = [parse_label_name(bad).is_ok(), parse_version(bad).is_ok()];
+            assert_eq!(accepted, [false, false], "{bad}");
+        }
+        assert!(parse_name("a/b").is_err() && parse_name("..").is_err());
     }
 }

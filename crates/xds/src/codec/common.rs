@@ -147,31 +147,56 @@ fn action(append: HeaderAppend) -> header_value_option::HeaderAppendAction {
     }
 }
 
+pub(super) fn read_header_ops(add: &[HeaderValueOption], remove: &[String]) -> Result<HeaderOps> {
+    let remove = remove.iter().map(|name| read_header_name(name)).collect::<Result<_>>()?;
+    let add = add.iter().filter_map(read_header_value).collect::<Result<_>>()?;
+    Ok(HeaderOps { remove, add })
+}
+
 #[allow(deprecated, reason = "other control planes still write the older field")]
-pub(super) fn read_header_ops(add: &[HeaderValueOption], remove: &[String]) -> HeaderOps {
+fn read_header_value(option: &HeaderValueOption) -> Option<Result<HeaderValue>> {
     use header_value_option::HeaderAppendAction as Action;
-    let read = |option: &HeaderValueOption| {
-        let header = option.header.as_ref()?;
-        // The old way of saying it: `append: false`.
-        let overwrite = option.append.as_ref().is_some_and(|append| !append.value);
-        let append = match option.append_action() {
-            _ if overwrite => HeaderAppend::OverwriteOrAdd,
-            Action::AddIfAbsent => HeaderAppend::AddIfAbsent,
-            Action::AppendIfExistsOrAdd => HeaderAppend::AppendOrAdd,
-            Action::OverwriteIfExists => HeaderAppend::OverwriteIfExists,
-            Action::OverwriteIfExistsOrAdd => HeaderAppend::OverwriteOrAdd,
-        };
-        let value = if header.raw_value.is_empty() {
-            header.value.clone()
-        } else {
-            String::from_utf8_lossy(&header.raw_value).into_owned()
-        };
-        Some(HeaderValue { name: header.key.to_ascii_lowercase(), value, append })
+    let header = option.header.as_ref()?;
+    // The old way of saying it: `append: false`.
+    let overwrite = option.append.as_ref().is_some_and(|append| !append.value);
+    let append = match option.append_action() {
+        _ if overwrite => HeaderAppend::OverwriteOrAdd,
+        Action::AddIfAbsent => HeaderAppend::AddIfAbsent,
+        Action::AppendIfExistsOrAdd => HeaderAppend::AppendOrAdd,
+        Action::OverwriteIfExists => HeaderAppend::OverwriteIfExists,
+        Action::OverwriteIfExistsOrAdd => HeaderAppend::OverwriteOrAdd,
     };
-    HeaderOps {
-        remove: remove.iter().map(|name| name.to_ascii_lowercase()).collect(),
-        add: add.iter().filter_map(read).collect(),
+    let value = if header.raw_value.is_empty() {
+        header.value.clone()
+    } else {
+        String::from_utf8_lossy(&header.raw_value).into_owned()
+    };
+    if value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
+        let reason = format!("{value:?} has a control character, which a header value cannot have");
+        return Some(Err(DecodeError::new("header.value", reason)));
     }
+    Some(read_header_name(&header.key).map(|name| HeaderValue { name, value, append }))
+}
+
+/// RFC 9110 §5.6.2. As in Envoy, pseudo-headers are not to be changed; nor, for us, what says where a message ends.
+fn read_header_name(name: &str) -> Result<String> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let name = name.to_ascii_lowercase();
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(DecodeError::new("header.key", format!("{name:?} is not a header name")));
+    }
+    if matches!(name.as_str(), "content-length" | "transfer-encoding") {
+        return Err(DecodeError::new("header.key", format!("{name} says where a message ends; it cannot be changed")));
+    }
+    Ok(name)
+}
+
+/// What goes into a request target or an authority.
+pub(super) fn read_visible(text: &str, field: &str) -> Result<String> {
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(DecodeError::new(field, format!("{text:?} has a character that a URI cannot have")))
 }
 
 pub(super) fn string(text: impl Into<String>) -> Value {

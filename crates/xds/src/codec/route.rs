@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::common::{
     bool_value, duration, duration_or_off, fraction, headers_to_add, read_duration, read_fraction, read_header_ops,
-    read_limit, u32_value,
+    read_limit, read_visible, u32_value,
 };
 use super::error::{At, DecodeError, Result, refuse};
 use super::{matching, policy};
@@ -266,7 +266,7 @@ fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifi
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
     refuse!(table, vhds, internal_only_headers, request_mirror_policies, ignore_port_in_host_matching, vhost_header);
     refuse!(table, ignore_path_parameters_in_path_matching, typed_per_filter_config);
-    let headers = read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove);
+    let headers = read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove)?;
     if !headers.is_empty() || !table.response_headers_to_add.is_empty() || !table.response_headers_to_remove.is_empty()
     {
         return Err(DecodeError::unsupported("request_headers_to_add and response_headers_to_add of a whole table"));
@@ -295,8 +295,10 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
         name: host.name.clone(),
         domains: host.domains.clone(),
         routes,
-        request_headers: read_header_ops(&host.request_headers_to_add, &host.request_headers_to_remove),
-        response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove),
+        request_headers: read_header_ops(&host.request_headers_to_add, &host.request_headers_to_remove)
+            .at("request_headers_to_add")?,
+        response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
+            .at("response_headers_to_add")?,
     })
 }
 
@@ -315,8 +317,10 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
             Some(_) => return Err(DecodeError::unsupported("action")),
             None => return Err(DecodeError::new("action", "is missing")),
         },
-        request_headers: read_header_ops(&route.request_headers_to_add, &route.request_headers_to_remove),
-        response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove),
+        request_headers: read_header_ops(&route.request_headers_to_add, &route.request_headers_to_remove)
+            .at("request_headers_to_add")?,
+        response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)
+            .at("response_headers_to_add")?,
     })
 }
 
@@ -410,16 +414,24 @@ fn decode_redirect(redirect: &RedirectAction) -> Result<Redirect> {
     use redirect_action::{PathRewriteSpecifier, RedirectResponseCode as Code, SchemeRewriteSpecifier};
     let port = u16::try_from(redirect.port_redirect).map_err(|_| DecodeError::new("port_redirect", "is no port"))?;
     Ok(Redirect {
-        scheme: redirect.scheme_rewrite_specifier.as_ref().and_then(|scheme| match scheme {
-            SchemeRewriteSpecifier::HttpsRedirect(https) => https.then(|| "https".to_owned()),
-            SchemeRewriteSpecifier::SchemeRedirect(scheme) => Some(scheme.clone()),
-        }),
-        host: Some(redirect.host_redirect.clone()).filter(|host| !host.is_empty()),
+        scheme: redirect
+            .scheme_rewrite_specifier
+            .as_ref()
+            .and_then(|scheme| match scheme {
+                SchemeRewriteSpecifier::HttpsRedirect(https) => https.then(|| Ok("https".to_owned())),
+                SchemeRewriteSpecifier::SchemeRedirect(scheme) => Some(read_visible(scheme, "scheme_redirect")),
+            })
+            .transpose()?,
+        host: Some(read_visible(&redirect.host_redirect, "host_redirect")?).filter(|host| !host.is_empty()),
         port: (port != 0).then_some(port),
         path: match &redirect.path_rewrite_specifier {
             None => None,
-            Some(PathRewriteSpecifier::PathRedirect(path)) => Some(RedirectPath::Full(path.clone())),
-            Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => Some(RedirectPath::Prefix(prefix.clone())),
+            Some(PathRewriteSpecifier::PathRedirect(path)) => {
+                Some(RedirectPath::Full(read_visible(path, "path_redirect")?))
+            }
+            Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => {
+                Some(RedirectPath::Prefix(read_visible(prefix, "prefix_rewrite")?))
+            }
             Some(_) => {
                 return Err(DecodeError::new(
                     "path_rewrite_specifier",
@@ -458,7 +470,9 @@ fn decode_forward(action: &ProtoRouteAction) -> Result<Forward> {
         rewrite: decode_rewrite(action)?,
         host_rewrite: match &action.host_rewrite_specifier {
             None => None,
-            Some(route_action::HostRewriteSpecifier::HostRewriteLiteral(host)) => Some(host.clone()),
+            Some(route_action::HostRewriteSpecifier::HostRewriteLiteral(host)) => {
+                Some(read_visible(host, "host_rewrite_literal")?)
+            }
             Some(_) => {
                 return Err(DecodeError::new("host_rewrite_specifier", "only host_rewrite_literal is supported"));
             }
@@ -477,10 +491,11 @@ fn check_stream_duration(action: &ProtoRouteAction) -> Result<()> {
 
 fn decode_rewrite(action: &ProtoRouteAction) -> Result<Option<Rewrite>> {
     if !action.prefix_rewrite.is_empty() {
-        return Ok(Some(Rewrite::Prefix(action.prefix_rewrite.clone())));
+        return Ok(Some(Rewrite::Prefix(read_visible(&action.prefix_rewrite, "prefix_rewrite")?)));
     }
     let Some(rewrite) = &action.regex_rewrite else { return Ok(None) };
     let pattern = rewrite.pattern.clone().unwrap_or_default().regex;
+    read_visible(&rewrite.substitution, "regex_rewrite.substitution")?;
     let whole = pattern == WHOLE_PATH && !rewrite.substitution.replace("\\\\", "").contains('\\');
     Ok(Some(if whole {
         Rewrite::Path(rewrite.substitution.replace("\\\\", "\\"))
@@ -509,7 +524,9 @@ fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
     Ok(WeightedCluster {
         name: cluster.name.clone(),
         weight: cluster.weight.as_ref().map_or(0, |weight| weight.value),
-        request_headers: read_header_ops(&cluster.request_headers_to_add, &cluster.request_headers_to_remove),
-        response_headers: read_header_ops(&cluster.response_headers_to_add, &cluster.response_headers_to_remove),
+        request_headers: read_header_ops(&cluster.request_headers_to_add, &cluster.request_headers_to_remove)
+            .at("request_headers_to_add")?,
+        response_headers: read_header_ops(&cluster.response_headers_to_add, &cluster.response_headers_to_remove)
+            .at("response_headers_to_add")?,
     })
 }

@@ -381,3 +381,62 @@ fn what_grpc_gets_has_nothing_that_it_refuses() {
     assert!(tls.tls_params.is_none() && tls.tls_certificate_sds_secret_configs.is_empty());
     assert_eq!(tls.tls_certificate_provider_instance.unwrap().instance_name, "default");
 }
+
+/// From another control plane these arrive unchecked; written as they are they would end a line of the message.
+#[test]
+fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
+    let refused = |change: &dyn Fn(&mut Route)| {
+        let mut route = Route {
+            name: "r".into(),
+            matches: RouteMatch::any(),
+            action: RouteAction::Forward(Box::new(Forward::to("c"))),
+            request_headers: HeaderOps::default(),
+            response_headers: HeaderOps::default(),
+        };
+        change(&mut route);
+        let (domains, routes) = (vec!["*".into()], vec![route]);
+        let host = VirtualHost { name: "h".into(), domains, routes, ..VirtualHost::default() };
+        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host] };
+        let field = decode_route_table(&encode_route_table(&table, Flavor::Leno).body).unwrap_err().field;
+        field.strip_prefix("virtual_hosts[0].routes[0].").unwrap_or(&field).to_owned()
+    };
+    assert_eq!(
+        refused(&|route: &mut Route| route.request_headers = header("x-a", "b\r\nc: d")),
+        "request_headers_to_add.header.value"
+    );
+    assert_eq!(
+        refused(&|route: &mut Route| route.response_headers = header("a\r\nb", "c")),
+        "response_headers_to_add.header.key"
+    );
+    assert_eq!(
+        refused(&|route: &mut Route| route.request_headers = header(":path", "/")),
+        "request_headers_to_add.header.key"
+    );
+    assert_eq!(
+        refused(&|route: &mut Route| route.request_headers = header("content-length", "5")),
+        "request_headers_to_add.header.key"
+    );
+    let forward = |rewrite, host: Option<&str>| {
+        let host_rewrite = host.map(str::to_owned);
+        RouteAction::Forward(Box::new(Forward { rewrite, host_rewrite, ..Forward::to("c") }))
+    };
+    let rewritten =
+        |rewrite: Rewrite| refused(&|route: &mut Route| route.action = forward(Some(rewrite.clone()), None));
+    assert_eq!(rewritten(Rewrite::Prefix("/a b".into())), "route.prefix_rewrite");
+    assert_eq!(rewritten(Rewrite::Path("/a\r\nb".into())), "route.regex_rewrite.substitution");
+    assert_eq!(
+        refused(&|route: &mut Route| route.action = forward(None, Some("a\r\nb: c"))),
+        "route.host_rewrite_literal"
+    );
+    let redirected =
+        |redirect: Redirect| refused(&|route: &mut Route| route.action = RouteAction::Redirect(redirect.clone()));
+    let redirect = Redirect { scheme: None, host: None, port: None, path: None, status: 301, strip_query: false };
+    let path = Some(RedirectPath::Full("/a\r\nb: c".into()));
+    assert_eq!(redirected(Redirect { path, ..redirect.clone() }), "redirect.path_redirect");
+    assert_eq!(redirected(Redirect { host: Some("a\nb".into()), ..redirect }), "redirect.host_redirect");
+}
+
+fn header(name: &str, value: &str) -> HeaderOps {
+    let append = HeaderAppend::OverwriteOrAdd;
+    HeaderOps { remove: vec![], add: vec![HeaderValue { name: name.into(), value: value.into(), append }] }
+}
