@@ -36,7 +36,7 @@ fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort
         tls: None,
         filter,
     };
-    let http = || http(node, &name, &name);
+    let http = || NetworkFilter::Http(Box::new(http(node, &name, &name)));
     let tcp = || NetworkFilter::Tcp(tcp::proxy(node, name.clone(), tcp::clusters(snapshot, service, port)));
     let (filter_chains, default) = match port.protocol {
         Protocol::Tcp => (Vec::new(), chain(&[], tcp())),
@@ -68,7 +68,7 @@ fn api(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort) 
             name: table.clone(),
             matches: FilterChainMatch::default(),
             tls: None,
-            filter: http(node, &table, &table),
+            filter: NetworkFilter::Http(Box::new(http(node, &table, &table))),
         }],
         default_filter_chain: None,
         api: true,
@@ -89,6 +89,9 @@ pub(crate) fn hosts(snapshot: &Snapshot, service: &Service, namespace: &str) -> 
 
 /// The forward proxy for applications that take one from their environment.
 pub(crate) fn http_proxy(node: &Node, address: SocketAddr) -> Listener {
+    let mut manager = http(node, routes::PROXY_TABLE, routes::PROXY_TABLE);
+    // Here alone: a tunnel carries what no rule of a service can see.
+    manager.upgrades.push("connect".to_owned());
     Listener {
         name: routes::PROXY_TABLE.to_owned(),
         address,
@@ -100,16 +103,16 @@ pub(crate) fn http_proxy(node: &Node, address: SocketAddr) -> Listener {
             name: routes::PROXY_TABLE.to_owned(),
             matches: FilterChainMatch::default(),
             tls: None,
-            filter: http(node, routes::PROXY_TABLE, routes::PROXY_TABLE),
+            filter: NetworkFilter::Http(Box::new(manager)),
         }),
         api: false,
     }
 }
 
-fn http(node: &Node, stat_prefix: &str, table: &str) -> NetworkFilter {
+fn http(node: &Node, stat_prefix: &str, table: &str) -> HttpConnectionManager {
     let mut manager = HttpConnectionManager::new(stat_prefix, RouteSource::Rds(table.to_owned()));
     manager.access_log = access_log(node);
-    NetworkFilter::Http(Box::new(manager))
+    manager
 }
 
 /// Istio's keys of a JSON access log and the operators behind them.

@@ -63,7 +63,19 @@ pub(crate) fn proxy_table<'a>(
             table.virtual_hosts.extend(hosts.map(|host| VirtualHost { domains: domains.clone(), ..host.clone() }));
         }
     }
+    table.virtual_hosts.push(strangers());
     table
+}
+
+/// What the mesh does not know is refused with a reason; named as in Istio.
+fn strangers() -> VirtualHost {
+    let body = "no service of the mesh has this name and port; hosts outside it belong in NO_PROXY\n".to_owned();
+    VirtualHost {
+        name: "block_all".to_owned(),
+        domains: vec!["*".to_owned()],
+        routes: vec![forward::direct("block_all".to_owned(), RouteMatch::any(), 502, body)],
+        ..VirtualHost::default()
+    }
 }
 
 /// gRPC knows no prefix that ends at a slash: the same as a pattern.

@@ -178,11 +178,17 @@ fn resolver_configuration(server: &str, namespace: &str) -> String {
 
 /// What the application finds in its environment: the forward proxy, and each service as Kubernetes would name it.
 fn environment(args: &ProxyArgs, ready: &Ready) -> Vec<(String, String)> {
+    let mut no_proxy = "localhost,127.0.0.1".to_owned();
+    // Hosts outside the mesh, as whoever starts the application named them.
+    let mut given = ["NO_PROXY", "no_proxy"].into_iter().filter_map(|name| std::env::var(name).ok());
+    if let Some(given) = given.find(|given| !given.is_empty()) {
+        no_proxy = format!("{no_proxy},{given}");
+    }
     let mut variables = vec![
         ("LENO_SERVICE".to_owned(), args.service.clone()),
         ("LENO_NAMESPACE".to_owned(), args.namespace.clone()),
-        ("NO_PROXY".to_owned(), "localhost,127.0.0.1".to_owned()),
-        ("no_proxy".to_owned(), "localhost,127.0.0.1".to_owned()),
+        ("NO_PROXY".to_owned(), no_proxy.clone()),
+        ("no_proxy".to_owned(), no_proxy),
     ];
     if let Some(port) = args.ports.first() {
         variables.push(("PORT".to_owned(), port.number.to_string()));

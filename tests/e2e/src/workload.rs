@@ -113,6 +113,7 @@ impl Mesh {
         command
             .env("LENO_JOIN_TOKEN", options.token)
             .env("LENO_ADMIN_TOKEN", "operators-only")
+            .env("NO_PROXY", "api.example")
             .env("RUST_BACKTRACE", "1");
         command
     }

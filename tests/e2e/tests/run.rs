@@ -76,7 +76,7 @@ fn the_application_finds_the_mesh_in_its_environment() -> anyhow::Result<()> {
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     let proxy = value("HTTP_PROXY").expect("the forward proxy");
     assert!(proxy.starts_with("http://127.") && value("http_proxy") == Some(proxy), "{proxy}");
-    assert_eq!(value("NO_PROXY"), Some("localhost,127.0.0.1"));
+    assert_eq!(value("NO_PROXY"), Some("localhost,127.0.0.1,api.example"));
     assert_eq!(value("NO_PROXY"), value("no_proxy"));
     assert_eq!((value("PORT"), value("LENO_SERVICE")), (Some("8080"), Some("job")));
     let address = value("LENO_ADDRESS").expect("where to listen");

@@ -124,6 +124,30 @@ fn ambiguous_messages_are_refused_and_never_forwarded() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_forward_proxy_says_what_it_does_not_serve_and_tunnels_stay_there() -> anyhow::Result<()> {
+    let (_mesh, _echo, client) = one_echo()?;
+    let stranger = client.get("elsewhere.example", "/")?;
+    assert_eq!(stranger.status, 502);
+    assert!(stranger.text().contains("no service of the mesh has this name"), "{}", stranger.text());
+
+    let connect = b"CONNECT echo:8080 HTTP/1.1\r\nhost: echo:8080\r\n\r\n";
+    let mut tunnel = Session::connect(client.ready.address("http_proxy"))?;
+    tunnel.send(connect)?;
+    assert_eq!(tunnel.receive(true)?.status, 200);
+    let seen = tunnel.request("GET", "/in-the-tunnel", &[("host", "echo:8080")], b"")?.json()?;
+    assert_eq!(seen["path"], "/in-the-tunnel");
+
+    // Elsewhere a tunnel would carry what no rule of the service sees.
+    let mut service = Session::connect(&client.ready.upstreams["echo"])?;
+    service.send(connect)?;
+    assert_eq!(service.receive(false)?.status, 403);
+    assert!(service.rest().is_empty(), "the connection ends");
+    let next = client.get("echo:8080", "/")?.json()?;
+    assert_eq!(next["number"].as_u64(), seen["number"].as_u64().map(|number| number + 1), "the application saw it");
+    Ok(())
+}
+
+#[test]
 fn routes_split_and_match_and_changes_take_effect() -> anyhow::Result<()> {
     let subsets = subsets("echo");
     let rules = |canary: u32| {

@@ -303,7 +303,8 @@ fn an_upgrade_and_a_connect_become_tunnels() {
             ("ping", "pong"),
         ];
         let (address, heard) = upstream(vec![script, vec![("ping", "pong")]]).await;
-        let rig = proxy(&[address], UpstreamProtocol::Http1, |_, _| {}).await;
+        let rig =
+            proxy(&[address], UpstreamProtocol::Http1, |manager, _| manager.upgrades.push("connect".to_owned())).await;
         let mut client = TcpStream::connect(rig.address).await.expect("connects");
         let upgrade = "GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
         let response = ask(&mut client, upgrade, "welcome").await;

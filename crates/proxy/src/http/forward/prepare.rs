@@ -14,9 +14,10 @@ impl Forwarder<'_, '_> {
             self.exchange.request_duration = Some(std::time::Duration::ZERO);
         }
         if self.request.method == Method::CONNECT {
-            // Inbound, bytes beyond HTTP's rules would reach the application under the name of HTTP.
-            if self.context.connection.direction == Direction::Inbound {
-                return Err(Failure::Refused { status: 405, details: "connect_not_allowed" });
+            // In a tunnel go bytes that no rule sees: only where the configuration says so, and never to our own application.
+            let is_allowed = config.upgrades.iter().any(|allowed| allowed == "connect");
+            if !is_allowed || self.context.connection.direction == Direction::Inbound {
+                return Err(Failure::Refused { status: 403, details: "upgrade_failed" });
             }
             self.is_tunnel = true;
         }
