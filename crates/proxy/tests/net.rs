@@ -8,12 +8,12 @@ mod net {
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use leno_ir::StringMatch;
+use leno_ir::{HttpCodec, StringMatch, UpstreamProtocol};
 use leno_proxy::ResourceType;
 use net::certificates::Authority;
 use net::harness::{
-    Harness, Upstream, cluster, config, detecting_listener, http_listener, mtls_cluster, read_all, tcp_listener,
-    timely, with_server_tls,
+    Harness, Upstream, cluster, config, detecting_listener, http_listener, mtls_cluster, of_codec, read_all,
+    tcp_listener, timely, with_server_tls,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -378,4 +378,29 @@ async fn get(stream: &mut TcpStream) -> String {
         }
     });
     body.await
+}
+
+/// `tests/e2e/tests/h2spec.rs` does the same with a sidecar, whose ports serve HTTP/1 as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_cases_of_h2spec_pass_on_a_listener_of_http2_alone() {
+    let Some(h2spec) = std::env::var_os("LENO_H2SPEC") else {
+        assert!(std::env::var("CI").map_or(true, |ci| ci != "true"), "LENO_H2SPEC is not set: a tool is missing");
+        eprintln!("DID NOT RUN: LENO_H2SPEC is not set");
+        return;
+    };
+    let harness = Harness::start();
+    // An answer before the end of the request would hide what is wrong with the rest.
+    let upstream = Upstream::patient("hello").await;
+    let mut app = cluster("app", [upstream.address]);
+    app.http.protocol = UpstreamProtocol::Http1;
+    harness.apply(config([of_codec(http_listener("http2", "app"), HttpCodec::Http2)], [app])).await;
+    let port = harness.address("http2").await.port().to_string();
+    let run = move || {
+        let sections = ["generic", "http2", "hpack", "--strict", "--timeout", "5", "--port", &port];
+        std::process::Command::new(h2spec).args(sections).output()
+    };
+    let report = tokio::task::spawn_blocking(run).await.expect("joins").expect("h2spec runs");
+    let text = String::from_utf8_lossy(&report.stdout);
+    assert!(text.contains("146 tests, 146 passed, 0 skipped, 0 failed"), "{text}");
+    harness.shutdown().await;
 }

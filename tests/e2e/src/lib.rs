@@ -8,6 +8,7 @@
 
 mod guest;
 mod http;
+pub mod http2;
 mod load;
 mod mesh;
 mod notify;

@@ -15,7 +15,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub(super) use body::BodyDecoder;
+pub(super) use body::{BodyDecoder, may_trail};
 pub(super) use connection::is_hop_by_hop;
 pub(super) use encode::{BodyEncoder, encode_request, encode_response};
 pub(super) use request::{decode_request, is_host};

@@ -5,6 +5,7 @@
 
 mod body;
 mod convert;
+mod resets;
 mod server;
 
 use std::task::{Context, Poll};

@@ -8,9 +8,9 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_ir::{
     Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
-    FilterChainMatch, Forward, HeaderOps, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints,
-    NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
-    TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
+    FilterChainMatch, Forward, HeaderOps, HttpCodec, HttpConnectionManager, IDENTITY_SECRET, Listener,
+    LocalityEndpoints, NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource,
+    RouteTable, StringMatch, TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
 };
 use leno_proxy::{Block, DnsConfig, Proxy, ProxyConfig, ProxyHandle};
 use leno_runtime::{Readiness, Tasks};
@@ -118,6 +118,33 @@ impl Upstream {
         .await
     }
 
+    /// Answers every request with `body` once all of it has come, in HTTP/1.1.
+    pub(crate) async fn patient(body: &'static str) -> Self {
+        Self::start(move |mut stream| async move {
+            let mut bytes = Vec::new();
+            while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&bytes);
+                let Some((head, sent)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                let is_complete = match length {
+                    Some(length) => sent.len() >= length,
+                    None if head.contains("transfer-encoding: chunked") => {
+                        sent.contains("0\r\n") && sent.ends_with("\r\n\r\n")
+                    }
+                    None => true,
+                };
+                if is_complete {
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                    bytes.clear();
+                }
+            }
+        })
+        .await
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -194,6 +221,16 @@ pub(crate) fn detecting_listener(name: &str, http: &str, tcp: &str) -> Listener 
         default_filter_chain: Some(tcp_chain(tcp)),
         ..tcp_listener(name, tcp)
     }
+}
+
+/// With one version of HTTP, whatever the client's first bytes.
+pub(crate) fn of_codec(mut listener: Listener, codec: HttpCodec) -> Listener {
+    for chain in &mut listener.filter_chains {
+        if let NetworkFilter::Http(manager) = &mut chain.filter {
+            manager.codec = codec;
+        }
+    }
+    listener
 }
 
 fn http_chain(cluster: &str) -> FilterChain {

@@ -186,7 +186,7 @@ fn decode_trailers(block: Bytes, limits: HeadLimits) -> Result<Headers, Malforme
 }
 
 /// Fields that frame, route or authenticate may not come after the body (RFC 9110 §6.5.1).
-fn may_trail(name: &[u8]) -> bool {
+pub(in crate::http) fn may_trail(name: &[u8]) -> bool {
     const NEVER: [&[u8]; 8] = [
         b"content-length",
         b"host",

@@ -41,10 +41,8 @@ impl BodySource {
         }
         let trailers = ready!(self.stream.poll_trailers(cx))?;
         self.is_done = true;
-        Poll::Ready(Ok(match trailers {
-            Some(map) if !map.is_empty() => Frame::Trailers(convert::from_map(&map)),
-            _ => Frame::End,
-        }))
+        let trailers = trailers.map(|map| convert::trailers_from(&map)).filter(|trailers| !trailers.is_empty());
+        Poll::Ready(Ok(trailers.map_or(Frame::End, Frame::Trailers)))
     }
 
     /// Gives the peer credit for what was taken.

@@ -1,14 +1,17 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 
-use crate::http::codec::{is_hop_by_hop, is_host};
+use crate::http::codec::{Malformed, is_hop_by_hop, is_host, may_trail};
 use crate::http::head::{RequestHead, ResponseHead, Version, as_text};
 use crate::http::headers::Headers;
 
-pub(in crate::http) fn from_map(map: &HeaderMap) -> Headers {
-    let mut headers = Headers::default();
-    fill(&mut headers, map);
-    headers
+/// Without what may not come after a body.
+pub(in crate::http) fn trailers_from(map: &HeaderMap) -> Headers {
+    let mut trailers = Headers::default();
+    for (name, value) in map.iter().filter(|(name, _)| may_trail(name.as_str().as_bytes())) {
+        trailers.append(name.as_str().as_bytes(), value.as_bytes());
+    }
+    trailers
 }
 
 fn fill(headers: &mut Headers, map: &HeaderMap) {
@@ -32,15 +35,24 @@ pub(in crate::http) fn to_map(headers: &Headers) -> HeaderMap {
     map
 }
 
-/// `None` when the request is not one we route: no authority, or connection-level fields.
-pub(in crate::http) fn request_from(request: &http::request::Parts) -> Option<RequestHead> {
+/// Refuses what is not a request we route: no authority, connection-level fields, more than `most` lines.
+pub(in crate::http) fn request_from(request: &http::request::Parts, most: u32) -> Result<RequestHead, Malformed> {
+    if request.headers.len() > most as usize {
+        return Err(Malformed::HeadTooLarge);
+    }
+    // HTTP/1 behind us could take one request for two. `h2` has refused lengths that differ, or are not the body's; it lets
+    // pass equal ones and an empty one.
+    let mut lengths = request.headers.get_all(http::header::CONTENT_LENGTH).iter();
+    if lengths.next().is_some_and(HeaderValue::is_empty) || lengths.next().is_some() {
+        return Err(Malformed::ContentLength);
+    }
     let uri = &request.uri;
     let mut headers = Headers::default();
     let mut host: Option<&HeaderValue> = None;
     for (name, value) in &request.headers {
         if name == http::header::HOST {
             if host.replace(value).is_some() {
-                return None;
+                return Err(Malformed::Host);
             }
         } else if name == http::header::COOKIE && headers.contains("cookie") {
             // RFC 9113 §8.2.3: one line for HTTP/1.
@@ -52,23 +64,24 @@ pub(in crate::http) fn request_from(request: &http::request::Parts) -> Option<Re
     }
     let authority = match (uri.authority(), host) {
         (Some(authority), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
-            return None;
+            return Err(Malformed::Host);
         }
         (Some(authority), _) => Bytes::copy_from_slice(authority.as_str().as_bytes()),
         (None, Some(host)) if is_host(host.as_bytes()) => Bytes::copy_from_slice(host.as_bytes()),
-        _ => return None,
+        _ => return Err(Malformed::Host),
     };
-    if !is_host(&authority)
-        || headers.iter().any(|(name, value)| is_hop_by_hop(name) && !(name == b"te" && value == b"trailers"))
-    {
-        return None;
+    if !is_host(&authority) {
+        return Err(Malformed::Host);
+    }
+    if headers.iter().any(|(name, value)| is_hop_by_hop(name) && !(name == b"te" && value == b"trailers")) {
+        return Err(Malformed::Header);
     }
     let path = match uri.path_and_query() {
         _ if request.method == Method::CONNECT => Bytes::new(),
         Some(path) => Bytes::copy_from_slice(path.as_str().as_bytes()),
         None => Bytes::from_static(b"/"),
     };
-    Some(RequestHead {
+    Ok(RequestHead {
         method: request.method.clone(),
         path,
         authority,

@@ -4,13 +4,15 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{self, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
+use h2::Reason;
 use h2::server::{Connection, SendResponse};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use super::resets::{Resets, Verdict};
 use super::{BodySource, ServerStream, convert};
 use crate::exchange::{Exchange, Protocol};
 use crate::http::downstream::Downstream;
@@ -28,6 +30,9 @@ const MOST_STREAMS: u32 = 1024;
 /// Unread responses per stream that h2 buffers for us.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 
+/// How long a client without streams may take to say good-bye. Envoy's `drain_timeout`.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Serves one HTTP/2 connection until both sides are done with it.
 pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, context: &Context) {
     let config = context.config();
@@ -40,7 +45,7 @@ pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, contex
         .max_header_list_size(config.max_request_headers_bytes)
         .max_send_buffer_size(SEND_BUFFER_BYTES);
     let handshake = builder.handshake::<_, Bytes>(prefixed);
-    let patience = config.request_headers_timeout.unwrap_or(std::time::Duration::from_secs(60));
+    let patience = config.request_headers_timeout.unwrap_or(Duration::from_secs(60));
     // A client that does not speak HTTP/2 gets nothing it could understand.
     let Ok(Ok(mut connection)) = tokio::time::timeout(patience, handshake).await else { return };
     if let Err(error) = accept(&mut connection, context).await {
@@ -48,10 +53,11 @@ pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, contex
     }
 }
 
-/// How many streams are served, and a bell for when one ends.
+/// How many streams are served, how they ended, and a bell for when one does.
 #[derive(Debug, Default)]
 struct Active {
     count: Cell<usize>,
+    resets: Cell<Resets>,
     ended: Notify,
 }
 
@@ -64,26 +70,43 @@ impl Drop for ActiveGuard {
     }
 }
 
+/// Where a connection stands; each state is left only for a later one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Open,
+    /// The client was asked to open no more streams.
+    Leaving,
+    /// Told that it is over, whatever is under way.
+    Cut,
+}
+
 async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context) -> Result<(), h2::Error> {
     let drain = context.connection.drain.clone();
     let mut draining = pin!(drain.draining());
     let active = Rc::new(Active::default());
     let mut timer = Timer::default();
-    let mut is_closing = false;
+    let mut state = State::Open;
     let mut idle_since = context.worker.now();
     loop {
         let next = poll_fn(|cx| {
             if let Poll::Ready(next) = connection.poll_accept(cx) {
                 return Poll::Ready(Event::Accepted(next));
             }
-            if !is_closing && (drain.is_draining() || draining.as_mut().poll(cx).is_ready()) {
+            if state == State::Open && (drain.is_draining() || draining.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::Drain);
             }
             if pin!(active.ended.notified()).poll(cx).is_ready() {
                 return Poll::Ready(Event::Ended);
             }
-            let timeout = context.config().idle_timeout.filter(|_| active.count.get() == 0 && !is_closing);
-            timer.poll(cx, timeout.and_then(|timeout| idle_since.checked_add(timeout))).map(|()| Event::Drain)
+            let patience = match state {
+                State::Cut => Some(FAREWELL),
+                _ if active.count.get() > 0 => None,
+                State::Open => context.config().idle_timeout,
+                // The end of a response may still be on its way.
+                State::Leaving if connection.has_streams() => context.config().stream_idle_timeout,
+                State::Leaving => Some(FAREWELL),
+            };
+            timer.poll(cx, patience.and_then(|patience| idle_since.checked_add(patience))).map(|()| Event::Idle)
         })
         .await;
         match next {
@@ -95,14 +118,30 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
                 let context = context.clone();
                 let tasks = context.worker.connections().clone();
                 tasks.spawn_local("http2-stream", async move {
-                    serve_stream(request, responder, &context).await;
+                    let exchange = serve_stream(request, responder, &context).await;
+                    let resets = &guard.0.resets;
+                    resets.set(resets.get().and(&exchange));
                     drop(guard);
                 });
             }
-            Event::Ended => idle_since = context.worker.now(),
+            Event::Ended => match active.resets.get().verdict() {
+                Verdict::Flood => {
+                    // Streams that end from now on do not put off the end of the connection.
+                    if state != State::Cut {
+                        (state, idle_since) = (State::Cut, context.worker.now());
+                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    }
+                }
+                Verdict::Suspicious if state == State::Open => {
+                    (state, idle_since) = (State::Leaving, context.worker.now());
+                    connection.graceful_shutdown();
+                }
+                Verdict::Fine | Verdict::Suspicious => idle_since = context.worker.now(),
+            },
+            Event::Idle if state != State::Open => return Ok(()),
             // First GOAWAY with the highest stream id, the final one after a round trip (RFC 9113 §6.8).
-            Event::Drain => {
-                is_closing = true;
+            Event::Drain | Event::Idle => {
+                (state, idle_since) = (State::Leaving, context.worker.now());
                 connection.graceful_shutdown();
             }
         }
@@ -116,9 +155,15 @@ enum Event {
     Accepted(Option<Result<Accepted, h2::Error>>),
     Drain,
     Ended,
+    /// Nothing has happened for as long as the state allows.
+    Idle,
 }
 
-async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendResponse<Bytes>, context: &Context) {
+async fn serve_stream(
+    request: http::Request<h2::RecvStream>,
+    responder: SendResponse<Bytes>,
+    context: &Context,
+) -> Exchange {
     let (parts, body) = request.into_parts();
     let source = BodySource::new(body);
     let is_complete = source.is_done;
@@ -126,8 +171,8 @@ async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendRes
     let mut timer = Timer::default();
     let mut response = ResponseHead::default();
     let mut exchange = Exchange::new(Protocol::Http2, context.worker.now(), SystemTime::now());
-    match convert::request_from(&parts) {
-        Some(mut head) => {
+    match convert::request_from(&parts, context.config().max_request_headers_count) {
+        Ok(mut head) => {
             let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
             let framing = match length {
                 _ if is_complete => Framing::None,
@@ -137,10 +182,10 @@ async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendRes
             let request = (&mut head, framing);
             Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, &mut exchange).run().await;
         }
-        None => {
+        Err(malformed) => {
             let mut head = RequestHead { version: Version::Http2, ..RequestHead::default() };
             let request = (&mut head, Framing::None);
-            let failure = Failure::DownstreamMalformed(crate::http::codec::Malformed::Header);
+            let failure = Failure::DownstreamMalformed(malformed);
             Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, &mut exchange)
                 .refuse(failure)
                 .await;
@@ -149,6 +194,7 @@ async fn serve_stream(request: http::Request<h2::RecvStream>, responder: SendRes
     // Answered before the end of the request: the client need not send the rest (RFC 9113 §8.1). The dropped stream says so
     // with a reset of NO_ERROR once the response is written; an explicit reset would take back what is not.
     drop(downstream);
+    exchange
 }
 
 /// A connection whose first bytes were read already.

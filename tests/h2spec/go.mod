@@ -1,0 +1,21 @@
+// h2spec, the conformance test of HTTP/2: built by `cargo xtask test`, run by tests/e2e/tests/h2spec.rs.
+//
+// v2.2.1 is the newest that the module proxy serves. It names no versions of its own dependencies; these are pinned below.
+module leno.test/h2spec
+
+go 1.24.0
+
+tool github.com/summerwind/h2spec/cmd/h2spec
+
+require (
+	github.com/fatih/color v1.18.0 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/mattn/go-colorable v0.1.13 // indirect
+	github.com/mattn/go-isatty v0.0.20 // indirect
+	github.com/spf13/cobra v1.9.1 // indirect
+	github.com/spf13/pflag v1.0.6 // indirect
+	github.com/summerwind/h2spec v2.2.1+incompatible // indirect
+	golang.org/x/net v0.47.0 // indirect
+	golang.org/x/sys v0.38.0 // indirect
+	golang.org/x/text v0.31.0 // indirect
+)
