@@ -51,7 +51,7 @@ fn one(
     let name = service.cluster_name(port.number, subset);
     let mut cluster = Cluster::new(name.clone(), Discovery::Eds { service_name: name });
     cluster.service = Some(service.key.clone());
-    cluster.http.protocol = protocol(port.protocol, flavor);
+    cluster.http.protocol = protocol(port.protocol);
     cluster.outlier_detection = policy::default_outlier_detection(flavor);
     let mut mode = TlsMode::IstioMutual;
     if let Some(object) = service.destination_rule_key() {
@@ -69,11 +69,11 @@ fn one(
     cluster
 }
 
-/// Between Leno proxies requests keep their protocol. Envoy's ALPN is fixed per cluster, so its protocol is too.
-const fn protocol(protocol: Protocol, flavor: Flavor) -> UpstreamProtocol {
-    match (protocol, flavor) {
-        (Protocol::Grpc | Protocol::Http2, _) => UpstreamProtocol::Http2,
-        (Protocol::Http, Flavor::Envoy) => UpstreamProtocol::Http1,
+/// A port that is called `http` speaks HTTP/1.1, whatever the client does, as in Istio; `useClientProtocol` changes that.
+const fn protocol(protocol: Protocol) -> UpstreamProtocol {
+    match protocol {
+        Protocol::Grpc | Protocol::Http2 => UpstreamProtocol::Http2,
+        Protocol::Http => UpstreamProtocol::Http1,
         _ => UpstreamProtocol::SameAsDownstream,
     }
 }

@@ -11,14 +11,6 @@ metadata: { name: echo }
 spec:
   selector: { app: echo }
   ports: [{ name: http, port: 8080 }]
----
-# Its application speaks HTTP/1 alone.
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: echo }
-spec:
-  host: echo
-  trafficPolicy: { connectionPool: { http: { h2UpgradePolicy: DO_NOT_UPGRADE } } }
 ";
 
 /// What h2spec marks as failed, and why it may.

@@ -12,14 +12,6 @@ metadata: { name: echo }
 spec:
   selector: { app: echo }
   ports: [{ name: http, port: 8080 }]
----
-# Its application speaks HTTP/1 alone.
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: { name: echo }
-spec:
-  host: echo
-  trafficPolicy: { connectionPool: { http: { h2UpgradePolicy: DO_NOT_UPGRADE } } }
 ";
 
 /// More than allocator and page cache add by themselves, far less than any of the floods.

@@ -162,7 +162,6 @@ fn a_service_listener_makes_no_tunnel() -> anyhow::Result<()> {
     let mut session = Session::connect(&client.ready.upstreams["echo"])?;
     session.send(b"CONNECT echo:8080 HTTP/1.1\r\nhost: echo:8080\r\n\r\n")?;
     assert_eq!(session.receive(false)?.status, 403);
-    assert!(session.rest().is_empty(), "the connection ends");
     let after = client.get("echo:8080", "/")?.json()?["number"].as_u64();
     assert_eq!(after, before.map(|number| number + 1), "the application saw nothing of it");
     Ok(())
