@@ -14,7 +14,7 @@ mod tree;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_ir::{Cluster, Config, FilterChain, Listener, NetworkFilter, RouteAction, RouteSource, RouteTable};
+use leno_ir::{Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, RouteAction, RouteSource, RouteTable};
 use prost::Message;
 use prost_reflect::{DynamicMessage, ReflectMessage};
 
@@ -134,6 +134,9 @@ impl Build<'_> {
         }
         if self.bootstrap.config.clusters.contains_key(&cluster.name) {
             return self.report(&format!("{path}.name"), format!("another cluster is called {}", cluster.name));
+        }
+        if let Discovery::Eds { .. } = cluster.discovery {
+            return self.report(&format!("{path}.type"), "EDS needs a control plane, and a static bootstrap has none");
         }
         self.bootstrap.config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
     }

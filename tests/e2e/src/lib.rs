@@ -6,6 +6,7 @@
 //! Errors      a tool that is missing is reported by `need`; with CI=true that is a failure
 #![forbid(unsafe_code)]
 
+mod bootstrap;
 mod guest;
 mod http;
 mod load;
@@ -14,6 +15,7 @@ mod notify;
 mod tools;
 mod workload;
 
+pub use bootstrap::{Sandbox, StaticProxy};
 pub use guest::{EnvoyGuest, EnvoyOptions, GrpcClient, script};
 pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};

@@ -140,13 +140,10 @@ impl Reader {
     }
 
     fn read_leaf(&mut self, field: &FieldDescriptor, tree: &Tree, path: &str, line: usize) -> Option<Proto> {
-        match leaf(field, &tree.to_json()) {
-            Ok(value) => Some(value),
-            Err(reason) => {
-                self.report(line, path, reason);
-                None
-            }
+        if let Some(value) = plain(field, tree) {
+            return Some(value);
         }
+        leaf(field, &tree.to_json()).map_err(|reason| self.report(line, path, reason)).ok()
     }
 
     fn report(&mut self, line: usize, field: &str, reason: impl Into<String>) {
@@ -184,6 +181,19 @@ fn inner_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     let message = kind.as_message()?.clone();
     let message = if field.is_map() { message.map_entry_value_field().kind().as_message().cloned()? } else { message };
     (!message.full_name().starts_with("google.protobuf.") || message.full_name() == ANY).then_some(message)
+}
+
+/// What most values are, read without a detour. `None`: neither right nor wrong, [`leaf`] knows.
+fn plain(field: &FieldDescriptor, tree: &Tree) -> Option<Proto> {
+    let Value::Scalar(value) = &tree.value else { return None };
+    match field.kind() {
+        _ if field.is_list() || field.is_map() => None,
+        Kind::Bool => value.as_bool().map(Proto::Bool),
+        Kind::Enum(item) => item.get_value_by_name(value.as_str()?).map(|value| Proto::EnumNumber(value.number())),
+        Kind::String => value.as_str().map(|text| Proto::String(text.to_owned())),
+        Kind::Uint32 => value.as_u64().and_then(|number| number.try_into().ok()).map(Proto::U32),
+        _ => None,
+    }
 }
 
 fn leaf(field: &FieldDescriptor, json: &Json) -> Result<Proto, String> {

@@ -102,6 +102,10 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
         ["28: static_resources.clusters[0].type: STRICT_DNS is not supported"]
     );
     assert_eq!(
+        changed("type: STATIC", "type: EDS"),
+        ["28: static_resources.clusters[0].type: EDS needs a control plane, and a static bootstrap has none"]
+    );
+    assert_eq!(
         changed("type: STATIC", "health_checks: [{}]"),
         ["28: static_resources.clusters[0].health_checks: is not supported"]
     );
