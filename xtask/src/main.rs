@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod command;
+mod descriptors;
 mod lint;
 mod test;
 mod tidy;
@@ -25,6 +26,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// What CI runs: `lint`, then `test`.
     Ci,
+    /// Cut out of Envoy's API what a static bootstrap may name.
+    Descriptors,
     /// Format, lints, licences, structure, documentation.
     Lint,
     /// Set up what the tests need and run all of them.
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Ci => lint::run().and_then(|()| test::run(&test::TestArgs::default())),
+        Command::Descriptors => descriptors::run(),
         Command::Lint => lint::run(),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),

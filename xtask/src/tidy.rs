@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what the compiler does not check. Prints every finding, then fails if there was one.
 //!
 //! Checks      dependency table · lint files of the pure crates · unsafe code · links between documents · README commands
+//!             descriptors of the bootstrap
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     check_unsafe(&mut findings)?;
     check_documents(&mut findings)?;
     check_readme(&mut findings)?;
+    if !crate::descriptors::is_current()? {
+        findings.push("the descriptors of the bootstrap are not current: run cargo xtask descriptors".to_owned());
+    }
     for finding in &findings {
         eprintln!("tidy: {finding}");
     }

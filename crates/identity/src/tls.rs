@@ -41,10 +41,11 @@ pub struct ClientTls {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("TLS settings cannot be made")]
-pub struct TlsError {
-    #[from]
-    source: rustls::Error,
+pub enum TlsError {
+    #[error("this process has no certificate")]
+    NoIdentity,
+    #[error("TLS settings cannot be made")]
+    Settings(#[from] rustls::Error),
 }
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {

@@ -7,3 +7,6 @@ pub use envoy_types::pb::{envoy, google};
 
 pub mod istio;
 pub mod leno;
+
+/// What a static bootstrap may name, as a `FileDescriptorSet`; `cargo xtask descriptors` cuts it out of `envoy-types`.
+pub const BOOTSTRAP_DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");

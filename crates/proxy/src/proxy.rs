@@ -105,13 +105,13 @@ struct WorkerHandle {
 
 impl Proxy {
     /// Starts the workers, and on the current runtime the admin interface and the DNS server. The part "configuration" of
-    /// `readiness` becomes ready with the first [`ProxyHandle::apply`].
+    /// `readiness` becomes ready with the first [`ProxyHandle::apply`]. Without an identity there is no TLS.
     ///
     /// # Errors
     /// When an address cannot be bound, or the system gives no threads.
     pub fn start(
         mut config: ProxyConfig,
-        identity: Identity,
+        identity: Option<Identity>,
         registry: Registry,
         readiness: Readiness,
     ) -> Result<ProxyHandle, StartError> {
@@ -120,7 +120,7 @@ impl Proxy {
         let tasks = Tasks::new();
         let settings = StatsSettings {
             workload: config.workload.clone(),
-            identity: Some(identity.current().id.clone()),
+            identity: identity.as_ref().map(|identity| identity.current().id.clone()),
             mesh_domain: config.mesh_domain.clone(),
             max_series: config.max_series,
         };
@@ -157,7 +157,7 @@ impl Proxy {
 fn start_worker(
     index: usize,
     config: &ProxyConfig,
-    identity: Identity,
+    identity: Option<Identity>,
     stats: &Stats,
     access_logs: AccessLogs,
 ) -> Result<WorkerHandle, StartError> {

@@ -81,14 +81,18 @@ impl AcceptError {
 /// One per worker.
 #[derive(Debug)]
 pub(crate) struct TlsSettings {
-    identity: Identity,
+    identity: Option<Identity>,
     handshake_timeout: Duration,
     failures: FailureLog,
 }
 
 impl TlsSettings {
-    pub(crate) fn new(identity: Identity, handshake_timeout: Duration) -> Self {
+    pub(crate) fn new(identity: Option<Identity>, handshake_timeout: Duration) -> Self {
         Self { identity, handshake_timeout, failures: FailureLog::default() }
+    }
+
+    fn identity(&self) -> Result<&Identity, TlsError> {
+        self.identity.as_ref().ok_or(TlsError::NoIdentity)
     }
 
     /// Takes a client through the handshake.
@@ -107,7 +111,7 @@ impl TlsSettings {
                 Some(validation) => (ClientAuth::Optional, names(&validation.subject_alt_names)),
             };
             let alpn = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-            self.identity.server_config(&ServerTls { alpn, client, peers })
+            self.identity()?.server_config(&ServerTls { alpn, client, peers })
         })?;
         let after = self.handshake_timeout;
         let stream = tokio::time::timeout(after, TlsAcceptor::from(config).accept(socket))
@@ -123,7 +127,7 @@ impl TlsSettings {
         PeerFacts {
             mtls: !certificates.is_empty(),
             peer: leno_identity::peer_spiffe_id(certificates).ok(),
-            local_identity: Some(self.identity.current().id.clone()),
+            local_identity: self.identity.as_ref().map(|identity| identity.current().id.clone()),
             server_name: session.server_name().map(str::to_owned),
             alpn: session.alpn_protocol().map(Alpn::parse),
         }
@@ -137,7 +141,7 @@ impl TlsSettings {
         caches: &ClientCaches,
     ) -> Result<TlsClient, TlsError> {
         let config = caches.of(protocol).get(|| {
-            self.identity.client_config(&ClientTls {
+            self.identity()?.client_config(&ClientTls {
                 alpn: protocol.alpn().iter().map(|name| name.as_bytes().to_vec()).collect(),
                 peers: names(&tls.validation.subject_alt_names),
                 present_certificate: tls.certificate.is_some(),

@@ -40,7 +40,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) index: usize,
     pub(crate) stats: WorkerStats,
     pub(crate) access_logs: AccessLogs,
-    pub(crate) identity: Identity,
+    /// `None`: no TLS.
+    pub(crate) identity: Option<Identity>,
     pub(crate) handshake_timeout: Duration,
     /// Starts the random numbers.
     pub(crate) random: u64,

@@ -20,6 +20,8 @@ mod policy;
 mod route;
 mod tls;
 
+use std::net::SocketAddr;
+
 use leno_ir::{Cluster, EndpointSet, Flavor, Listener, RouteTable};
 use leno_proto::envoy::config;
 use prost::Message;
@@ -70,6 +72,12 @@ pub fn decode_listener(body: &[u8]) -> Result<Listener, DecodeError> {
 /// When the bytes are no route configuration, or one that we cannot serve as it says.
 pub fn decode_route_table(body: &[u8]) -> Result<RouteTable, DecodeError> {
     route::decode(&message::<config::route::v3::RouteConfiguration>(body)?)
+}
+
+/// Where a bootstrap has its admin interface.
+pub(crate) fn decode_admin(body: &[u8]) -> Result<Option<SocketAddr>, DecodeError> {
+    let admin = message::<config::bootstrap::v3::Admin>(body)?;
+    admin.address.as_ref().map(|address| common::read_address(Some(address))).transpose()
 }
 
 fn resource(

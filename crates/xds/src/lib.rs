@@ -6,6 +6,7 @@
 //! Source      Envoy v3 API; Envoy docs `xds_protocol`; gRPC A27
 #![forbid(unsafe_code)]
 
+mod bootstrap;
 mod client;
 pub mod codec;
 mod kind;
@@ -14,6 +15,7 @@ mod resource;
 mod secret;
 mod server;
 
+pub use bootstrap::{Bootstrap, BootstrapProblem, read_bootstrap};
 pub use client::{DeltaClient, PersistError};
 pub use codec::DecodeError;
 pub use kind::ResourceKind;

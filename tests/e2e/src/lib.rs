@@ -6,6 +6,7 @@
 //! Errors      a tool that is missing is reported by `need`; with CI=true that is a failure
 #![forbid(unsafe_code)]
 
+mod bootstrap;
 mod guest;
 mod http;
 pub mod http2;
@@ -16,6 +17,7 @@ mod scene;
 mod tools;
 mod workload;
 
+pub use bootstrap::{Sandbox, StaticProxy};
 pub use guest::{EnvoyGuest, EnvoyOptions, GrpcClient, script};
 pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};

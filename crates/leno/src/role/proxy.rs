@@ -1,5 +1,7 @@
 //! `leno proxy`: a sidecar, put together.
 //!
+//! With `--bootstrap` it is no sidecar: [`bootstrap`] serves a file and needs nobody.
+//!
 //! Order       block -> identity (saved, or by token) -> workers, admin, DNS -> xDS stream -> first configuration -> ready
 //! Shutdown    the stream is closed (callers stop coming) -> exchanges under way finish until the deadline -> end
 //! Errors      without identity or block it does not start; without control plane it starts from what it saved
@@ -25,6 +27,7 @@ use super::workload;
 use crate::notify::{self, Ready};
 use crate::parent;
 
+mod bootstrap;
 mod moved;
 
 /// Of each step of joining.
@@ -32,12 +35,41 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// File below the state directory.
 const LAST_CONFIGURATION: &str = "configuration";
 
+/// Options that mean nothing to a proxy with a bootstrap.
+const OF_A_SIDECAR: [&str; 16] = [
+    "control",
+    "service",
+    "namespace",
+    "service_account",
+    "workload_version",
+    "labels",
+    "ports",
+    "app_address",
+    "address",
+    "workload",
+    "locality",
+    "token",
+    "token_file",
+    "state",
+    "access_log",
+    "block",
+];
+
 /// Run a sidecar by itself; `leno run` starts one together with an application.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  leno proxy --service reviews --version v2 --port 9080 --token $TOKEN")]
+#[command(after_help = "Examples:\n  leno proxy --service reviews --version v2 --port 9080 --token $TOKEN\n  \
+                        leno proxy --bootstrap envoy.yaml")]
+#[command(mut_arg("service", |service| {
+    // What a bootstrap serves is no instance of a service.
+    let service = service.required(false).required_unless_present("bootstrap");
+    service.default_value_if("bootstrap", clap::builder::ArgPredicate::IsPresent, "")
+}))]
 pub(crate) struct ProxyCommand {
     #[command(flatten)]
     pub(crate) proxy: ProxyArgs,
+    /// Serve a static Envoy bootstrap (YAML or JSON) instead of joining a mesh.
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_SIDECAR)]
+    bootstrap: Option<PathBuf>,
     /// Report readiness on this Unix socket, one JSON line.
     #[arg(long, value_name = "SOCKET")]
     notify: Option<PathBuf>,
@@ -53,7 +85,10 @@ pub(crate) fn run(command: ProxyCommand) -> anyhow::Result<i32> {
     // Configuration, certificates, admin and DNS; traffic has threads of its own.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(4).enable_all().build()?;
-    runtime.block_on(serve(command))?;
+    match command.bootstrap.clone() {
+        Some(path) => runtime.block_on(bootstrap::serve(command, &path))?,
+        None => runtime.block_on(serve(command))?,
+    }
     Ok(0)
 }
 
@@ -96,8 +131,8 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         })),
         ..ProxyConfig::default()
     };
-    let proxy =
-        Proxy::start(config, identity.clone(), registry.clone(), readiness.clone()).context("starting the proxy")?;
+    let proxy = Proxy::start(config, Some(identity.clone()), registry.clone(), readiness.clone())
+        .context("starting the proxy")?;
     let (client, updates) = start_xds(args, &node, identity, &state, &tasks, &registry);
     tasks.spawn("configuration", apply_updates(proxy.clone(), updates, prefix));
     let client = std::sync::Arc::new(client);

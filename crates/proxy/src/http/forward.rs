@@ -16,7 +16,7 @@ mod tries;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{HeaderOps, HttpConnectionManager, Route, RouteAction, VirtualHost, WeightedCluster};
+use leno_ir::{HeaderOps, HttpConnectionManager, Redirect, Route, RouteAction, VirtualHost, WeightedCluster};
 use leno_routing::{CompiledRoutes, RequestView as _};
 
 use super::downstream::Downstream;
@@ -125,14 +125,14 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     pub(super) async fn run(&mut self) {
         let _active = self.context.worker.stats.active_request(self.context.connection.direction);
         if let Err(failure) = self.route_and_serve().await {
-            self.fail(failure).await;
+            self.fail(failure, &[]).await;
         }
         self.record();
     }
 
     /// For what is not even a request.
     pub(super) async fn refuse(&mut self, failure: Failure) {
-        self.fail(failure).await;
+        self.fail(failure, &[]).await;
         self.record();
     }
 
@@ -146,7 +146,14 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             RouteAction::Direct(direct) => {
                 self.exchange.details = "direct_response".into();
                 let body = bytes::Bytes::copy_from_slice(direct.body.as_bytes());
-                self.reply(direct.status, body, None, &[&route.response_headers, &host.response_headers]).await
+                // Envoy: the address asked for, where a status promises one (RFC 9110 §15.3.2, §15.4).
+                let location = matches!(direct.status, 201 | 300..=399).then(|| {
+                    let (scheme, host, port, path) = (None, None, None, None);
+                    let same = Redirect { scheme, host, port, path, status: direct.status, strip_query: false };
+                    matched.redirect_location(&same, &*self.request)
+                });
+                let ops = [&route.response_headers, &host.response_headers];
+                self.reply(direct.status, body, location.as_deref(), &ops).await
             }
             RouteAction::Redirect(redirect) => {
                 self.exchange.details = "direct_response".into();
@@ -165,12 +172,11 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 if let Some(authority) = &forward.host_rewrite {
                     self.request.authority = bytes::Bytes::copy_from_slice(authority.as_bytes());
                 }
-                self.forward(
-                    forward,
-                    chosen,
-                    &[&chosen.response_headers, &route.response_headers, &host.response_headers],
-                )
-                .await
+                let ops = [&chosen.response_headers, &route.response_headers, &host.response_headers];
+                if let Err(failure) = self.forward(forward, chosen, &ops).await {
+                    self.fail(failure, &ops).await;
+                }
+                Ok(())
             }
         }
     }

@@ -9,12 +9,13 @@ use super::ProxyHandle;
 use crate::admin::{Admin, AdminHooks, CertificatesInUse, ClusterStatus, EndpointStatus, Query};
 use crate::worker::Command;
 
+type Certificates = Box<dyn Fn() -> CertificatesInUse + Send + Sync>;
 type OnLeave = Query<()>;
 
 /// The admin interface of the proxy; `on_leave` is what `/drain_listeners` does.
 pub(super) fn admin(
     proxy: &ProxyHandle,
-    identity: Identity,
+    identity: Option<Identity>,
     registry: Registry,
     readiness: Readiness,
     on_leave: Option<OnLeave>,
@@ -30,10 +31,12 @@ pub(super) fn admin(
             let proxy = of_listeners.clone();
             Box::pin(async move { proxy.listeners().await })
         })),
-        certificates: Some(Box::new(move || {
-            let svid = identity.current();
-            CertificatesInUse { chain: svid.chain_summary(), roots: svid.roots_summary() }
-        })),
+        certificates: identity.map(|identity| -> Certificates {
+            Box::new(move || {
+                let svid = identity.current();
+                CertificatesInUse { chain: svid.chain_summary(), roots: svid.roots_summary() }
+            })
+        }),
         log_filter: Some(Box::new(leno_telemetry::log_filter)),
         set_log_filter: Some(Box::new(|filter| {
             leno_telemetry::set_log_filter(filter).map_err(|error| error.to_string())?;

@@ -20,7 +20,7 @@ impl Worker {
             index: 0,
             access_logs: AccessLogs::new(stats.access_log_dropped()),
             stats: stats.worker(),
-            identity: Identity::from_svid(svid()),
+            identity: Some(Identity::from_svid(svid())),
             handshake_timeout: Duration::from_secs(5),
             random: 1,
         };

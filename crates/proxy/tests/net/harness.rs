@@ -47,7 +47,7 @@ impl Harness {
     }
 
     fn with(config: ProxyConfig, identity: Identity) -> Self {
-        let proxy = Proxy::start(config, identity, Registry::new(), Readiness::default()).expect("starts");
+        let proxy = Proxy::start(config, Some(identity), Registry::new(), Readiness::default()).expect("starts");
         Self { proxy }
     }
 

@@ -241,13 +241,24 @@ fn decode_extension(config: &Any) -> Option<BalancerPolicy> {
 #[allow(deprecated, reason = "other control planes still say HTTP/2 on the cluster itself")]
 fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
     let default = UpstreamHttp { protocol: UpstreamProtocol::Http1, ..UpstreamHttp::default() };
-    if proto.typed_extension_protocol_options.is_empty() && proto.http2_protocol_options.is_some() {
-        return Ok(UpstreamHttp { protocol: UpstreamProtocol::Http2, ..default });
+    if let Some(other) = proto.typed_extension_protocol_options.keys().find(|name| *name != OPTIONS) {
+        return Err(DecodeError::unsupported(format!("typed_extension_protocol_options[{other}]")));
+    }
+    if let (None, Some(http2)) =
+        (proto.typed_extension_protocol_options.get(OPTIONS), proto.http2_protocol_options.as_ref())
+    {
+        let streams = http2.max_concurrent_streams.as_ref().map(|streams| streams.value);
+        return Ok(UpstreamHttp {
+            protocol: UpstreamProtocol::Http2,
+            max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
+            ..default
+        });
     }
     let Some(config) = proto.typed_extension_protocol_options.get(OPTIONS) else { return Ok(default) };
     let options: HttpProtocolOptions =
         unpack(Some(config), OPTIONS).at(&format!("typed_extension_protocol_options[{OPTIONS}]"))?;
     let common = options.common_http_protocol_options.unwrap_or_default();
+    refuse!(common, max_headers_count);
     let (protocol, http2) = match options.upstream_protocol_options {
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => match explicit.protocol_config {
             Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, Some(http2)),

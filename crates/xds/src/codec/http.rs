@@ -104,6 +104,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
     let common = proto.common_http_protocol_options.unwrap_or_default();
     refuse!(common, max_stream_duration, max_connection_duration, headers_with_underscores_action);
+    refuse!(common, max_requests_per_connection);
     let enabled = |upgrade: &&UpgradeConfig| upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
     if proto.upgrade_configs.iter().any(|upgrade| !upgrade.filters.is_empty()) {
         return Err(DecodeError::new("upgrade_configs", "filters of an upgrade are not supported"));
@@ -154,7 +155,7 @@ fn check_filters(filters: &[HttpFilter]) -> Result<()> {
         if !router && !filter.is_optional && !filter.disabled {
             return Err(DecodeError::new(
                 format!("http_filters[{index}]"),
-                format!("filter {} is not supported", filter.name),
+                format!("no such filter here: {}", filter.name),
             ));
         }
     }

@@ -139,7 +139,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
         } else if is_type(config, HTTP_INSPECTOR) {
             inspect.1 = true;
         } else {
-            let reason = format!("listener filter {} is not supported", filter.name);
+            let reason = format!("no such listener filter here: {}", filter.name);
             return Err(DecodeError::new(format!("listener_filters[{index}]"), reason));
         }
     }
@@ -212,7 +212,7 @@ fn decode_chain(chain: &ProtoChain) -> Result<FilterChain> {
         let proxy = unpack(config, TCP_PROXY)?;
         NetworkFilter::Tcp(decode_tcp(&proxy).at("filters[0].typed_config")?)
     } else {
-        return Err(DecodeError::new("filters[0]", format!("network filter {} is not supported", filter.name)));
+        return Err(DecodeError::new("filters[0]", format!("no such network filter here: {}", filter.name)));
     };
     let matches = chain.filter_chain_match.as_ref().map(decode_match).transpose().at("filter_chain_match")?;
     Ok(FilterChain {

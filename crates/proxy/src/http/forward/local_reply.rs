@@ -12,8 +12,9 @@ use crate::http::head::{Frame, Framing};
 use crate::http::peer::PeerError;
 
 impl Forwarder<'_, '_> {
-    /// The one place where failures become responses, or cut ones.
-    pub(super) async fn fail(&mut self, failure: Failure) {
+    /// The one place where failures become responses, or cut ones. `ops` are those of the route's responses; they hold for
+    /// what the router says, but not for what its surroundings say (Envoy).
+    pub(super) async fn fail(&mut self, failure: Failure, ops: &[&HeaderOps]) {
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
         match &failure {
@@ -34,7 +35,12 @@ impl Forwarder<'_, '_> {
             self.exchange.is_grpc = false;
         }
         // Fails only when the client has gone meanwhile.
-        if self.reply(status, body, None, &[]).await.is_err() {
+        let of_router = !matches!(
+            failure,
+            Failure::DownstreamMalformed(_) | Failure::Idle { .. } | Failure::NoRoute | Failure::Refused { .. }
+        );
+        let ops = if of_router { ops } else { &[] };
+        if self.reply(status, body, None, ops).await.is_err() {
             self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
             self.downstream.abort(h2::Reason::CANCEL);
         }

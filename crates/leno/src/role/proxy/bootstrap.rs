@@ -1,0 +1,93 @@
+//! `leno proxy --bootstrap`: what a static Envoy bootstrap says, served without a control plane.
+//!
+//! Order       file -> every problem of it, or a configuration -> workers, admin -> ready
+//! Errors      a bootstrap with one thing that Leno does not have is not served at all, nor one whose listener cannot be bound
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use leno_ir::WorkloadLabels;
+use leno_proxy::{Proxy, ProxyConfig, ProxyHandle};
+use leno_runtime::{Readiness, Tasks};
+use leno_telemetry::Registry;
+use leno_xds::{Bootstrap, read_bootstrap};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ProxyCommand, reopen_access_logs, told_to_end};
+use crate::notify::{self, Ready};
+
+pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<()> {
+    let args = &command.proxy;
+    let bootstrap = load(path)?;
+    let (tasks, readiness) = (Tasks::new(), Readiness::default());
+    let config = ProxyConfig {
+        workers: args.threads,
+        admin: args.admin.or(bootstrap.admin),
+        workload: labels(&bootstrap),
+        ..ProxyConfig::default()
+    };
+    let proxy = Proxy::start(config, None, Registry::new(), readiness.clone()).context("starting the proxy")?;
+    let mut end = std::pin::pin!(told_to_end(&proxy, command.exit_with_parent));
+    let rejections = tokio::select! {
+        biased;
+        // Polled first: from the first listener on, a signal must find its handler.
+        end = &mut end => return end,
+        rejections = proxy.apply(Arc::new(bootstrap.config)) => rejections,
+    };
+    if !rejections.is_empty() {
+        let text = rejections.iter().map(|rejection| format!("{}: {}", rejection.name, rejection.reason));
+        bail!("{}: {}", path.display(), text.collect::<Vec<_>>().join("\n"));
+    }
+    tasks.spawn("access-log-rotation", reopen_access_logs(proxy.clone(), signal(SignalKind::hangup())?));
+
+    tokio::select! {
+        () = readiness.ready() => {}
+        end = &mut end => return end,
+    }
+    tracing::info!(bootstrap = %path.display(), "proxy ready");
+    if let Some(socket) = &command.notify {
+        let (pid, addresses) = (std::process::id(), addresses(&proxy).await);
+        notify::send(socket, &Ready { name: bootstrap.node_id, pid, addresses, upstreams: BTreeMap::new() }).await;
+    }
+    if let Err(error) = leno_runtime::sys::release_code_pages() {
+        tracing::debug!(%error, "the memory of the start's code stays taken");
+    }
+
+    end.await?;
+    tracing::info!("draining");
+    if !proxy.shutdown(args.drain_deadline).await {
+        tracing::warn!(deadline = ?args.drain_deadline, "requests under way were cut off at the deadline");
+    }
+    tasks.stop().await;
+    Ok(())
+}
+
+/// # Errors
+/// When the file cannot be read, or with all that is wrong in it, one problem a line.
+fn load(path: &Path) -> anyhow::Result<Bootstrap> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading the bootstrap {}", path.display()))?;
+    read_bootstrap(&text).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
+        anyhow::anyhow!("this bootstrap cannot be served\n{}", lines.join("\n"))
+    })
+}
+
+fn labels(bootstrap: &Bootstrap) -> WorkloadLabels {
+    WorkloadLabels {
+        workload: bootstrap.node_id.clone(),
+        service: bootstrap.node_cluster.clone(),
+        ..WorkloadLabels::default()
+    }
+}
+
+async fn addresses(proxy: &ProxyHandle) -> BTreeMap<String, String> {
+    let listeners = proxy.listeners().await.into_iter();
+    let mut addresses: BTreeMap<_, _> =
+        listeners.map(|(name, address)| (format!("listener:{name}"), address.to_string())).collect();
+    if let Some(admin) = proxy.admin_address() {
+        addresses.insert("admin".to_owned(), admin.to_string());
+    }
+    addresses
+}

@@ -1,0 +1,248 @@
+//! The fields that mean something to Leno, so that a bootstrap which sets any other one is refused by its name.
+//!
+//! Invariants  a field is named here when, and only when, the codec reads it or its effect is what Leno does anyway
+//! Source      `codec`; Envoy v3 API 1.40
+
+/// Whether a field may be set, and if not, why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Support {
+    /// Read, or without an effect that Leno could miss.
+    Full,
+    No,
+    /// Not here, though Leno can do it elsewhere; the text says why.
+    NotHere(&'static str),
+    /// Only zero, false or empty: what Leno does without it.
+    OffOnly,
+}
+
+pub(super) fn support(message: &str, field: &str) -> Support {
+    if let Some((.., reason)) = NOT_HERE.iter().find(|(of, name, _)| *of == message && *name == field) {
+        return Support::NotHere(reason);
+    }
+    let Ok(at) = FIELDS.binary_search_by(|(name, ..)| (*name).cmp(message)) else { return Support::No };
+    let Some((_, full, off_only)) = FIELDS.get(at) else { return Support::No };
+    if full.split(' ').any(|name| name == field) {
+        Support::Full
+    } else if off_only.split(' ').any(|name| name == field) {
+        Support::OffOnly
+    } else {
+        Support::No
+    }
+}
+
+const NO_CONTROL_PLANE: &str = "needs a control plane, and a static bootstrap has none";
+const NO_CERTIFICATES: &str = "TLS is not supported in a static bootstrap";
+
+const HTTP_MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// Message, field, reason.
+const NOT_HERE: &[(&str, &str, &str)] = &[
+    ("envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources", NO_CONTROL_PLANE),
+    ("envoy.config.cluster.v3.Cluster", "eds_cluster_config", NO_CONTROL_PLANE),
+    ("envoy.config.cluster.v3.Cluster", "transport_socket", NO_CERTIFICATES),
+    ("envoy.config.listener.v3.FilterChain", "transport_socket", NO_CERTIFICATES),
+    (HTTP_MANAGER, "rds", NO_CONTROL_PLANE),
+    (HTTP_MANAGER, "scoped_routes", NO_CONTROL_PLANE),
+];
+
+/// Message, fields that are supported, fields that are as long as they are off. Sorted by message.
+const FIELDS: &[(&str, &str, &str)] = &[
+    ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
+    ("envoy.config.bootstrap.v3.Admin", "address", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners", ""),
+    ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
+    (
+        "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
+        "max_connections max_pending_requests max_requests max_retries priority retry_budget",
+        "",
+    ),
+    ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
+    (
+        "envoy.config.cluster.v3.Cluster",
+        "circuit_breakers common_lb_config connect_timeout http2_protocol_options lb_policy least_request_lb_config \
+         load_assignment load_balancing_policy metadata name outlier_detection type typed_extension_protocol_options",
+        "",
+    ),
+    ("envoy.config.cluster.v3.Cluster.CommonLbConfig", "healthy_panic_threshold locality_weighted_lb_config", ""),
+    ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
+    ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
+    ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
+    (
+        "envoy.config.cluster.v3.OutlierDetection",
+        "base_ejection_time consecutive_5xx consecutive_gateway_failure consecutive_local_origin_failure \
+         enforcing_consecutive_5xx enforcing_consecutive_gateway_failure enforcing_consecutive_local_origin_failure \
+         interval max_ejection_percent max_ejection_time split_external_local_origin_errors",
+        "enforcing_failure_percentage enforcing_failure_percentage_local_origin enforcing_local_origin_success_rate \
+         enforcing_success_rate",
+    ),
+    ("envoy.config.core.v3.Address", "socket_address", ""),
+    ("envoy.config.core.v3.DataSource", "inline_bytes inline_string", ""),
+    ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
+    ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
+    ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
+    ("envoy.config.core.v3.HttpProtocolOptions", "idle_timeout max_headers_count max_requests_per_connection", ""),
+    ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
+    ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
+    ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
+    ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
+    ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
+    ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
+    ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
+    ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints", ""),
+    ("envoy.config.endpoint.v3.Endpoint", "address", ""),
+    ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
+    ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
+    ("envoy.config.listener.v3.Filter", "name typed_config", ""),
+    ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name", ""),
+    (
+        "envoy.config.listener.v3.FilterChainMatch",
+        "application_protocols destination_port server_names transport_protocol",
+        "",
+    ),
+    (
+        "envoy.config.listener.v3.Listener",
+        "address continue_on_listener_filters_timeout default_filter_chain enable_reuse_port filter_chains \
+         listener_filters listener_filters_timeout name traffic_direction",
+        "transparent use_original_dst",
+    ),
+    ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
+    (
+        "envoy.config.route.v3.HeaderMatcher",
+        "contains_match exact_match invert_match name prefix_match present_match range_match safe_regex_match \
+         string_match suffix_match treat_missing_header_as_empty",
+        "",
+    ),
+    ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
+    (
+        "envoy.config.route.v3.RedirectAction",
+        "host_redirect https_redirect path_redirect port_redirect prefix_rewrite response_code scheme_redirect \
+         strip_query",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RetryPolicy",
+        "host_selection_retry_max_attempts num_retries per_try_timeout retriable_status_codes retry_back_off \
+         retry_host_predicate retry_on",
+        "",
+    ),
+    ("envoy.config.route.v3.RetryPolicy.RetryBackOff", "base_interval max_interval", ""),
+    ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
+    (
+        "envoy.config.route.v3.Route",
+        "direct_response match name redirect request_headers_to_add request_headers_to_remove \
+         response_headers_to_add response_headers_to_remove route",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RouteAction",
+        "cluster host_rewrite_literal idle_timeout max_stream_duration prefix_rewrite regex_rewrite \
+         request_mirror_policies retry_policy timeout weighted_clusters",
+        "auto_host_rewrite include_vh_rate_limits",
+    ),
+    (
+        "envoy.config.route.v3.RouteAction.MaxStreamDuration",
+        "",
+        "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
+    ),
+    ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
+    ("envoy.config.route.v3.RouteConfiguration", "name validate_clusters virtual_hosts", ""),
+    (
+        "envoy.config.route.v3.RouteMatch",
+        "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
+        "",
+    ),
+    ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
+    (
+        "envoy.config.route.v3.VirtualHost",
+        "domains name request_headers_to_add request_headers_to_remove response_headers_to_add \
+         response_headers_to_remove retry_policy routes",
+        "",
+    ),
+    ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
+    (
+        "envoy.config.route.v3.WeightedCluster.ClusterWeight",
+        "name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+         weight",
+        "",
+    ),
+    (
+        "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        "format json_format log_format path typed_json_format",
+        "",
+    ),
+    ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    ("envoy.extensions.filters.http.router.v3.Router", "", "dynamic_stats start_child_span suppress_envoy_headers"),
+    (
+        HTTP_MANAGER,
+        "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
+         http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
+         stat_prefix stream_idle_timeout upgrade_configs",
+        "normalize_path use_remote_address",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails",
+        "uri",
+        "subject",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig",
+        "enabled upgrade_type",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+        "disabled is_optional name typed_config",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "access_log cluster idle_timeout stat_prefix weighted_clusters",
+        "",
+    ),
+    ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
+    ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
+    ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    (
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "common_http_protocol_options explicit_http_config use_downstream_protocol_config",
+        "",
+    ),
+    (
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig",
+        "http2_protocol_options http_protocol_options",
+        "",
+    ),
+    (
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig",
+        "http2_protocol_options http_protocol_options",
+        "",
+    ),
+    ("envoy.type.matcher.v3.RegexMatchAndSubstitute", "pattern substitution", ""),
+    ("envoy.type.matcher.v3.RegexMatcher", "google_re2 regex", ""),
+    ("envoy.type.matcher.v3.StringMatcher", "contains exact ignore_case prefix safe_regex suffix", ""),
+    ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.Int64Range", "end start", ""),
+    ("envoy.type.v3.Percent", "value", ""),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_sorted_and_every_field_exists() {
+        assert!(FIELDS.is_sorted_by_key(|(name, ..)| *name));
+        let pool = crate::bootstrap::reader::pool();
+        let not_here = NOT_HERE.iter().map(|(message, field, _)| (*message, *field));
+        let listed = FIELDS.iter().flat_map(|(message, full, off_only)| {
+            let fields = full.split(' ').chain(off_only.split(' ')).filter(|field| !field.is_empty());
+            fields.map(|field| (*message, field))
+        });
+        for (message, field) in listed.chain(not_here) {
+            let message = pool.get_message_by_name(message).unwrap_or_else(|| panic!("{message} is no message"));
+            assert!(message.get_field_by_name(field).is_some(), "{} has no {field}", message.full_name());
+        }
+    }
+}

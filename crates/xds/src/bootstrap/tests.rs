@@ -1,0 +1,194 @@
+use std::time::Duration;
+
+use leno_ir::{Discovery, NetworkFilter, PathMatch, RouteAction, RouteSource};
+
+use super::*;
+
+const HTTP: &str = r#"
+admin: { address: { socket_address: { address: 127.0.0.1, port_value: 9901 } } }
+node: { id: one, cluster: edge }
+static_resources:
+  listeners:
+  - name: http
+    address: { socket_address: { address: 127.0.0.1, port_value: 8080 } }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: http
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: { prefix: /a }
+                route: { cluster: app, timeout: 1.5s }
+              - match: { prefix: / }
+                direct_response: { status: 404, body: { inline_string: none } }
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
+  clusters:
+  - name: app
+    type: STATIC
+    load_assignment:
+      cluster_name: app
+      endpoints:
+      - lb_endpoints:
+        - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9000 } } }
+"#;
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = read_bootstrap(text).expect_err("it is refused");
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// The problems once a line of [`HTTP`] says something else.
+fn changed(from: &str, to: &str) -> Vec<String> {
+    assert!(HTTP.contains(from), "{from}");
+    problems(&HTTP.replacen(from, to, 1))
+}
+
+#[test]
+fn a_bootstrap_becomes_a_configuration() {
+    let bootstrap = read_bootstrap(HTTP).expect("it is supported");
+    assert_eq!((bootstrap.node_id.as_str(), bootstrap.node_cluster.as_str()), ("one", "edge"));
+    assert_eq!(bootstrap.admin, Some(([127, 0, 0, 1], 9901).into()));
+    let listener = &bootstrap.config.listeners["http"];
+    assert_eq!(listener.address, ([127, 0, 0, 1], 8080).into());
+    let NetworkFilter::Http(manager) = &listener.filter_chains[0].filter else { panic!("HTTP") };
+    let RouteSource::Inline(table) = &manager.routes else { panic!("inline") };
+    let routes = &table.virtual_hosts[0].routes;
+    assert_eq!(routes[0].matches.path, PathMatch::Prefix { text: "/a".to_owned(), ignore_case: false });
+    let RouteAction::Forward(forward) = &routes[0].action else { panic!("forward") };
+    assert_eq!(forward.timeout, Some(Duration::from_millis(1500)));
+    assert!(matches!(routes[1].action, RouteAction::Direct(_)));
+    let Discovery::Static(endpoints) = &bootstrap.config.clusters["app"].discovery else { panic!("static") };
+    assert_eq!(endpoints.endpoints().next().expect("one").address, ([127, 0, 0, 1], 9000).into());
+}
+
+#[test]
+fn json_in_camel_case_says_the_same() {
+    fn camel(value: serde_json::Value) -> serde_json::Value {
+        use serde_json::Value;
+        match value {
+            Value::Array(items) => items.into_iter().map(camel).collect(),
+            Value::Object(entries) => {
+                Value::Object(entries.into_iter().map(|(key, value)| (tree::camel_case(&key), camel(value))).collect())
+            }
+            other => other,
+        }
+    }
+    let tree: Tree = serde_saphyr::from_str(HTTP).expect("YAML");
+    let json = serde_json::to_string_pretty(&camel(tree.to_json())).expect("JSON").replace("  ", "\t");
+    assert!(json.contains("staticResources") && json.contains("\t\"portValue\""), "{json}");
+    assert_eq!(read_bootstrap(&json).expect("it is supported"), read_bootstrap(HTTP).expect("it is supported"));
+}
+
+#[test]
+fn what_leno_does_not_have_is_refused_with_its_place() {
+    let filter = "- name: envoy.filters.http.lua
+            typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua }
+          - name: envoy.filters.http.router";
+    let manager = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
+    assert_eq!(
+        changed("- name: envoy.filters.http.router", filter),
+        [format!("24: {manager}.http_filters[0]: no such filter here: envoy.filters.http.lua")]
+    );
+    assert_eq!(changed("stat_prefix: http\n", "tracing: {}\n"), [format!("13: {manager}.tracing: is not supported")]);
+    assert_eq!(
+        changed("type: STATIC", "type: STRICT_DNS"),
+        ["28: static_resources.clusters[0].type: STRICT_DNS is not supported"]
+    );
+    assert_eq!(
+        changed("type: STATIC", "type: EDS"),
+        ["28: static_resources.clusters[0].type: EDS needs a control plane, and a static bootstrap has none"]
+    );
+    assert_eq!(
+        changed("type: STATIC", "health_checks: [{}]"),
+        ["28: static_resources.clusters[0].health_checks: is not supported"]
+    );
+    assert_eq!(
+        changed("node:", "dynamic_resources: { ads_config: {} }\nnode:"),
+        ["3: dynamic_resources: needs a control plane, and a static bootstrap has none"]
+    );
+}
+
+#[test]
+fn all_problems_are_reported_in_the_order_of_the_file() {
+    let text = HTTP
+        .replace("prefix: /a", "prefx: /a")
+        .replace("timeout: 1.5s", "timeout: soon")
+        .replace("port_value: 9901", "port_value: many")
+        .replace("type: STATIC", "type: FIXED");
+    let found = problems(&text);
+    assert_eq!(found.len(), 4, "{found:#?}");
+    let route = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config\
+                 .virtual_hosts[0].routes[0]";
+    assert!(found[0].starts_with("2: admin.address.socket_address.port_value: "), "{}", found[0]);
+    assert_eq!(
+        found[1],
+        format!("19: {route}.match.prefx: envoy.config.route.v3.RouteMatch has no such field; did you mean prefix?")
+    );
+    assert!(found[2].starts_with(&format!("20: {route}.route.timeout: ")), "{}", found[2]);
+    assert_eq!(
+        found[3],
+        "28: static_resources.clusters[0].type: \"FIXED\" is none of STATIC, STRICT_DNS, LOGICAL_DNS, EDS, ORIGINAL_DST"
+    );
+}
+
+#[test]
+fn what_says_nothing_is_no_problem() {
+    let text = HTTP.replacen(
+        "type: STATIC",
+        "health_checks: []\n    dns_refresh_rate: null\n    outlier_detection: { enforcing_success_rate: 0 }",
+        1,
+    );
+    assert!(
+        read_bootstrap(&text.replacen("stat_prefix", "use_remote_address: false\n          stat_prefix", 1)).is_ok()
+    );
+    let found = changed("type: STATIC", "outlier_detection: { enforcing_success_rate: 1 }");
+    assert_eq!(found, ["28: static_resources.clusters[0].outlier_detection.enforcing_success_rate: is not supported"]);
+}
+
+#[test]
+fn two_fields_of_a_choice_are_refused() {
+    let found = changed("{ prefix: /a }", "{ prefix: /a, path: /b }");
+    assert!(found[0].ends_with("match.path: cannot be set together with prefix"), "{found:?}");
+    let found = changed("stat_prefix: http\n", "stat_prefix: http\n          statPrefix: http\n");
+    assert!(found[0].ends_with("stat_prefix: is there twice"), "{found:?}");
+}
+
+#[test]
+fn clusters_that_are_not_there_are_reported() {
+    let route = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config\
+                 .virtual_hosts[0].routes[0].route";
+    assert_eq!(changed("cluster: app", "cluster: apps"), [format!("20: {route}: there is no cluster apps")]);
+    let text = HTTP.replacen("cluster: app", "cluster: apps", 1);
+    assert!(
+        read_bootstrap(&text.replacen("route_config:", "route_config:\n            validate_clusters: false", 1))
+            .is_ok()
+    );
+}
+
+#[test]
+fn names_are_used_once() {
+    let cluster = "  clusters:\n  - name: app\n";
+    assert_eq!(
+        changed("  clusters:\n", cluster),
+        ["28: static_resources.clusters[1].name: another cluster is called app"]
+    );
+}
+
+#[test]
+fn no_yaml_names_the_line() {
+    let found = changed("type: STATIC", "type: [STATIC");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(!found[0].starts_with("1: "), "{found:?}");
+    assert_eq!(problems(""), ["1: static_resources: is missing: there would be nothing to serve"]);
+    assert_eq!(
+        problems("[]"),
+        ["1: must be an object", "1: static_resources: is missing: there would be nothing to serve"]
+    );
+}

@@ -1,0 +1,177 @@
+//! Proxies that serve a bootstrap file and know no control plane: Leno's and stock Envoy.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::http::{Response, request};
+use crate::notify::Inbox;
+use crate::tools::{app, eventually, leno};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Where the files of one test are, and the applications behind its proxies. All of it ends with the test.
+#[derive(Debug)]
+pub struct Sandbox {
+    directory: tempfile::TempDir,
+    applications: Vec<Program>,
+}
+
+/// A proxy with a bootstrap.
+#[derive(Debug)]
+pub struct StaticProxy {
+    pub name: &'static str,
+    /// Of its first listener.
+    pub address: String,
+    pub admin: String,
+    program: Program,
+}
+
+impl Sandbox {
+    /// # Errors
+    /// When there is no room for files.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { directory: tempfile::Builder::new().prefix("leno-e2e-").tempdir()?, applications: Vec::new() })
+    }
+
+    /// Starts an echo application and gives its port on 127.0.0.1.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    ///
+    /// # Panics
+    /// When it does not answer in time.
+    pub fn echo(&mut self, name: &str) -> anyhow::Result<u16> {
+        // The application reports no port; nobody else is likely to get this one in between.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = Command::new(app());
+        command.args(["echo", "--name", name]).env("PORT", port.to_string());
+        self.applications.push(Program::start(&mut command, &self.path(&format!("{name}.log")))?);
+        eventually("the application answers", LIMIT, || {
+            let answer = request(&format!("127.0.0.1:{port}"), "GET", "/", &[], b"").ok()?.json().ok()?;
+            (answer["app"] == name).then_some(port)
+        });
+        Ok(port)
+    }
+
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// `leno proxy --bootstrap` that is ready.
+    ///
+    /// # Errors
+    /// When it ends instead.
+    pub fn leno(&self, bootstrap: &Path) -> anyhow::Result<StaticProxy> {
+        let (inbox, log) = (Inbox::bind(self.directory.path(), "leno")?, self.path("leno.log"));
+        let mut command = Command::new(leno());
+        command.args(["proxy", "--bootstrap"]).arg(bootstrap).arg("--notify").arg(inbox.path());
+        let mut program = Program::start(&mut command, &log)?;
+        let ready = inbox.wait(|| program.child.try_wait().ok().flatten().map(|status| format!("it ended: {status}")));
+        let ready = ready.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
+        let listener = ready.addresses.iter().find(|(name, _)| name.starts_with("listener:"));
+        let address = listener.context("no listener is reported")?.1.clone();
+        Ok(StaticProxy { name: "leno", address, admin: ready.address("admin").to_owned(), program })
+    }
+
+    /// What `leno proxy --bootstrap` says when it refuses to start.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn leno_refuses(&self, bootstrap: &Path) -> anyhow::Result<Output> {
+        let mut command = Command::new(leno());
+        // A bootstrap that is served after all must not hold up the test.
+        command.args(["proxy", "--exit-with-parent", "--bootstrap"]).arg(bootstrap).stdin(Stdio::null());
+        command.output().context("starting leno proxy")
+    }
+
+    /// Stock Envoy that is ready.
+    ///
+    /// # Errors
+    /// When it ends instead.
+    ///
+    /// # Panics
+    /// When it is not ready in time.
+    pub fn envoy(&self, envoy: &Path, bootstrap: &Path) -> anyhow::Result<StaticProxy> {
+        let (log, admin_file) = (self.path("envoy.log"), self.path("envoy.admin"));
+        let mut command = Command::new(envoy);
+        command.args(["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"]);
+        command.arg("--admin-address-path").arg(&admin_file).arg("-c").arg(bootstrap);
+        let mut program = Program::start(&mut command, &log)?;
+        let found = eventually("Envoy is ready", LIMIT, || {
+            if let Ok(Some(status)) = program.child.try_wait() {
+                return Some(Err(status));
+            }
+            let admin = std::fs::read_to_string(&admin_file).ok()?;
+            let ready = request(&admin, "GET", "/ready", &[], b"").ok()?;
+            let listeners = request(&admin, "GET", "/listeners?format=json", &[], b"").ok()?.json().ok()?;
+            let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+            let address = format!("{}:{}", address["address"].as_str()?, address["port_value"]);
+            (ready.status == 200).then_some(Ok((admin, address)))
+        });
+        match found {
+            Ok((admin, address)) => Ok(StaticProxy { name: "envoy", address, admin, program }),
+            Err(status) => bail!("Envoy ended: {status}\n{}", std::fs::read_to_string(&log).unwrap_or_default()),
+        }
+    }
+}
+
+impl StaticProxy {
+    /// # Errors
+    /// When it does not answer.
+    pub fn request(
+        &self,
+        method: &str,
+        authority: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Response> {
+        let mut all = vec![("host", authority)];
+        all.extend_from_slice(headers);
+        request(&self.address, method, path, &all, b"").with_context(|| format!("asking {} for {path}", self.name))
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.program.child.id()).unwrap_or(i32::MAX)
+    }
+
+    /// Its exit code, once it has ended by itself.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.program.child.try_wait().ok().flatten()?.code()
+    }
+}
+
+/// A process that ends with its owner.
+#[derive(Debug)]
+struct Program {
+    child: Child,
+}
+
+impl Program {
+    fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let name = command.get_program().to_owned();
+        let child = command.spawn().with_context(|| format!("starting {}", name.display()))?;
+        Ok(Self { child })
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It is ours; an error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

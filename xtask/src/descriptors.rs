@@ -1,0 +1,188 @@
+//! `cargo xtask descriptors`: the part of Envoy's API that a static bootstrap may name, as a file descriptor set.
+//!
+//! `envoy-types` carries the descriptors of its whole API but does not export them, and reading all of them takes longer than
+//! a proxy may take to start. So what can be reached from [`ROOTS`] is cut out and kept in the repository.
+//!
+//! Shape       envoy-types' `types.bin` -> messages reachable from [`ROOTS`], without options and comments -> [`OUTPUT`]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use prost::Message;
+use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet, MessageOptions};
+use serde::Deserialize;
+
+use crate::command::{cargo, output, root};
+
+const OUTPUT: &str = "crates/proto/src/descriptors.bin";
+
+/// The bootstrap, and what Leno can read where Envoy's API has a `google.protobuf.Any`.
+const ROOTS: &[&str] = &[
+    "envoy.config.bootstrap.v3.Bootstrap",
+    "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+    "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+    "envoy.extensions.filters.http.router.v3.Router",
+    "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+    "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+    "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+    "envoy.extensions.load_balancing_policies.random.v3.Random",
+    "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+];
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let bytes = generate()?;
+    let path = root().join(OUTPUT);
+    std::fs::write(&path, &bytes).with_context(|| format!("writing {}", path.display()))?;
+    println!("{OUTPUT}: {} bytes", bytes.len());
+    Ok(())
+}
+
+/// Whether the file in the repository is what this would write.
+pub(crate) fn is_current() -> anyhow::Result<bool> {
+    let path = root().join(OUTPUT);
+    let kept = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(kept == generate()?)
+}
+
+fn generate() -> anyhow::Result<Vec<u8>> {
+    let path = whole_api()?;
+    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let set = FileDescriptorSet::decode(bytes.as_slice()).with_context(|| format!("decoding {}", path.display()))?;
+    let index = Index::new(&set);
+    let reachable = index.reachable()?;
+    let file = set.file.iter().filter_map(|file| cut_file(file, &reachable, &index)).collect();
+    Ok(FileDescriptorSet { file }.encode_to_vec())
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+}
+
+/// Where the sources of `envoy-types` are, as cargo has them.
+fn whole_api() -> anyhow::Result<PathBuf> {
+    let text = output(&mut cargo(&["metadata", "--format-version=1", "--locked"]))?;
+    let metadata: Metadata = serde_json::from_str(&text).context("reading the output of cargo metadata")?;
+    let package = metadata.packages.into_iter().find(|package| package.name == "envoy-types");
+    let manifest = package.context("envoy-types is no dependency")?.manifest_path;
+    Ok(manifest.with_file_name("src").join("generated/types.bin"))
+}
+
+/// Every top-level message and enum by its full name.
+struct Index<'a> {
+    messages: BTreeMap<String, &'a DescriptorProto>,
+    file_of: BTreeMap<String, &'a str>,
+}
+
+impl<'a> Index<'a> {
+    fn new(set: &'a FileDescriptorSet) -> Self {
+        let mut index = Self { messages: BTreeMap::new(), file_of: BTreeMap::new() };
+        for file in &set.file {
+            for message in &file.message_type {
+                let name = format!("{}.{}", file.package(), message.name());
+                index.file_of.insert(name.clone(), file.name());
+                index.messages.insert(name, message);
+            }
+            for item in &file.enum_type {
+                index.file_of.insert(format!("{}.{}", file.package(), item.name()), file.name());
+            }
+        }
+        index
+    }
+
+    /// The top-level type that a type is, or is inside of.
+    fn top_level(&self, type_name: &str) -> Option<String> {
+        let mut name = type_name.trim_start_matches('.');
+        loop {
+            if self.file_of.contains_key(name) {
+                return Some(name.to_owned());
+            }
+            name = name.rsplit_once('.')?.0;
+        }
+    }
+
+    /// Top-level types, whole: what is inside one of them comes along.
+    fn reachable(&self) -> anyhow::Result<BTreeSet<String>> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<String> = ROOTS.iter().map(|name| (*name).to_owned()).collect();
+        while let Some(name) = open.pop() {
+            anyhow::ensure!(self.file_of.contains_key(&name), "envoy-types has no {name}");
+            if let Some(message) = self.messages.get(&name).filter(|_| !found.contains(&name)) {
+                let mut used = Vec::new();
+                types_of(message, &mut used);
+                open.extend(used.into_iter().filter_map(|used| self.top_level(used)));
+            }
+            found.insert(name);
+        }
+        Ok(found)
+    }
+}
+
+fn types_of<'a>(message: &'a DescriptorProto, types: &mut Vec<&'a str>) {
+    types.extend(message.field.iter().filter_map(|field| field.type_name.as_deref()));
+    message.nested_type.iter().for_each(|nested| types_of(nested, types));
+}
+
+/// What is left of a file; `None`: nothing.
+fn cut_file(
+    file: &FileDescriptorProto,
+    reachable: &BTreeSet<String>,
+    index: &Index<'_>,
+) -> Option<FileDescriptorProto> {
+    let is_kept = |name: &str| reachable.contains(&format!("{}.{name}", file.package()));
+    let message_type: Vec<_> =
+        file.message_type.iter().filter(|message| is_kept(message.name())).map(cut_message).collect();
+    let enum_type: Vec<_> = file.enum_type.iter().filter(|item| is_kept(item.name())).map(cut_enum).collect();
+    if message_type.is_empty() && enum_type.is_empty() {
+        return None;
+    }
+    let mut used = Vec::new();
+    message_type.iter().for_each(|message| types_of(message, &mut used));
+    let files: BTreeSet<_> =
+        used.into_iter().filter_map(|name| index.file_of.get(&index.top_level(name)?).copied()).collect();
+    Some(FileDescriptorProto {
+        name: file.name.clone(),
+        package: file.package.clone(),
+        dependency: files.into_iter().filter(|name| *name != file.name()).map(str::to_owned).collect(),
+        message_type,
+        enum_type,
+        syntax: file.syntax.clone(),
+        ..FileDescriptorProto::default()
+    })
+}
+
+fn cut_message(message: &DescriptorProto) -> DescriptorProto {
+    let is_map = message.options.as_ref().is_some_and(|options| options.map_entry());
+    let mut cut = message.clone();
+    cut.options = is_map.then(|| MessageOptions { map_entry: Some(true), ..MessageOptions::default() });
+    cut.field.iter_mut().for_each(|field| field.options = None);
+    cut.oneof_decl.iter_mut().for_each(|oneof| oneof.options = None);
+    cut.nested_type = message.nested_type.iter().map(cut_message).collect();
+    cut.enum_type = message.enum_type.iter().map(cut_enum).collect();
+    (cut.extension_range, cut.extension) = (Vec::new(), Vec::new());
+    (cut.reserved_range, cut.reserved_name) = (Vec::new(), Vec::new());
+    cut
+}
+
+fn cut_enum(item: &EnumDescriptorProto) -> EnumDescriptorProto {
+    let mut cut = item.clone();
+    cut.options = item
+        .options
+        .as_ref()
+        .filter(|options| options.allow_alias())
+        .map(|_| prost_types::EnumOptions { allow_alias: Some(true), ..prost_types::EnumOptions::default() });
+    cut.value.iter_mut().for_each(|value| value.options = None);
+    (cut.reserved_range, cut.reserved_name) = (Vec::new(), Vec::new());
+    cut
+}
