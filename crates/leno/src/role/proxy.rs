@@ -62,7 +62,7 @@ const OF_A_SIDECAR: [&str; 16] = [
 #[command(mut_arg("service", |service| {
     // What a bootstrap serves is no instance of a service.
     let service = service.required(false).required_unless_present("bootstrap");
-    service.default_value_if("bootstrap", clap::builder::ArgPredicate::IsPresent, "")
+    service.default_value_if("bootstrap", clap::builder::ArgPredicate::IsPresent, "static")
 }))]
 pub(crate) struct ProxyCommand {
     #[command(flatten)]
