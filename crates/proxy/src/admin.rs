@@ -29,10 +29,12 @@ use leno_runtime::Readiness;
 use leno_telemetry::Registry;
 use tokio::net::TcpListener;
 
-/// Connections served at once. Chosen: scrapers and a few people.
-const MAX_CONNECTIONS: usize = 64;
-/// For the head of a request.
+/// Connections served at once. Chosen: scrapers, a few people, and somebody who forgets to close.
+const MAX_CONNECTIONS: usize = 256;
+/// For the head of a request, also while the connection is idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same once half of the places are taken, so that idle connections do not keep readiness checks out.
+const HEADER_TIMEOUT_WHEN_BUSY: Duration = Duration::from_secs(1);
 
 /// What runs now.
 pub(crate) type ConfigSource = Box<dyn Fn() -> Arc<Config> + Send + Sync>;
@@ -129,7 +131,11 @@ impl Admin {
         loop {
             tokio::select! {
                 accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => connections.push(self.serve_connection(stream)),
+                    Ok((stream, _)) => {
+                        let is_busy = connections.len() >= MAX_CONNECTIONS / 2;
+                        let patience = if is_busy { HEADER_TIMEOUT_WHEN_BUSY } else { HEADER_TIMEOUT };
+                        connections.push(self.serve_connection(stream, patience));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "admin connection cannot be accepted");
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -140,11 +146,11 @@ impl Admin {
         }
     }
 
-    async fn serve_connection(&self, stream: tokio::net::TcpStream) {
+    async fn serve_connection(&self, stream: tokio::net::TcpStream, patience: Duration) {
         let service = hyper::service::service_fn(async |request| Ok::<_, Infallible>(self.answer(&request).await));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(patience)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.await {
             tracing::debug!(%error, "admin connection ended early");

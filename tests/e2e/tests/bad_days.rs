@@ -420,3 +420,15 @@ fn a_read_only_store_is_served_as_it_is() -> anyhow::Result<()> {
     load.finish().assert_clean();
     Ok(())
 }
+
+#[test]
+fn idle_connections_to_the_admin_interface_do_not_keep_readiness_checks_out() -> anyhow::Result<()> {
+    let mesh = Mesh::start(ECHO)?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    let idle: Vec<_> = (0..400).map(|_| Session::connect(client.ready.address("admin"))).collect::<Result<_, _>>()?;
+    let begun = Instant::now();
+    assert!(client.admin("/ready").contains("LIVE"));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    drop(idle);
+    Ok(())
+}
