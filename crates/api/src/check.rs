@@ -3,8 +3,8 @@
 use leno_names::{dns_label, dns_name};
 
 use crate::{
-    Destination, DestinationRuleSpec, Filter, Headers, HttpRoute, HttpRouteSpec, Kind, Resource, ServiceSpec,
-    StringMatch, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+    ConsistentHash, Destination, DestinationRuleSpec, Filter, Headers, HttpRoute, HttpRouteSpec, Kind, Resource,
+    ServiceSpec, StringMatch, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
 };
 
 mod http;
@@ -233,8 +233,45 @@ fn traffic_policy(policy: &TrafficPolicy, at: &str, found: &mut Checked) {
             }
         }
     }
+    if let Some(hash) = policy.load_balancer.as_ref().and_then(|balancer| balancer.consistent_hash.as_ref()) {
+        consistent_hash(hash, &format!("{at}.loadBalancer.consistentHash"), found);
+    }
     for (index, level) in policy.port_level_settings.iter().enumerate() {
+        if let Some(hash) = level.load_balancer.as_ref().and_then(|balancer| balancer.consistent_hash.as_ref()) {
+            consistent_hash(hash, &format!("{at}.portLevelSettings[{index}].loadBalancer.consistentHash"), found);
+        }
         port(found, format!("{at}.portLevelSettings[{index}].port.number"), Some(level.port.number));
+    }
+}
+
+/// As Istio's validation: one key, a cookie has a name.
+fn consistent_hash(hash: &ConsistentHash, at: &str, found: &mut Checked) {
+    let keys = [
+        hash.http_cookie.is_some(),
+        hash.http_header_name.is_some(),
+        hash.http_query_parameter_name.is_some(),
+        hash.use_source_ip.is_some(),
+    ];
+    if keys.into_iter().filter(|set| *set).count() != 1 {
+        let message = "exactly one of httpCookie, httpHeaderName, httpQueryParameterName and useSourceIp is required";
+        report(found, at, message);
+    }
+    if hash.maglev.is_some() && hash.ring_hash.is_some() {
+        report(found, at, "only one of maglev and ringHash may be set");
+    }
+    if let Some(name) = &hash.http_header_name {
+        header_name(found, format!("{at}.httpHeaderName"), name);
+    }
+    if let Some(name) = &hash.http_query_parameter_name {
+        require(found, format!("{at}.httpQueryParameterName"), name);
+    }
+    if let Some(cookie) = &hash.http_cookie {
+        // It is written into a header of the response.
+        header_name(found, format!("{at}.httpCookie.name"), &cookie.name);
+        let path = cookie.path.as_deref().unwrap_or_default();
+        if path.bytes().any(|byte| !(b' '..=b'~').contains(&byte) || byte == b';') {
+            report(found, format!("{at}.httpCookie.path"), "a path of a cookie is printable and has no \";\"");
+        }
     }
 }
 

@@ -4,8 +4,9 @@ mod virtual_service;
 mod workload;
 
 pub use destination_rule::{
-    ConnectionPool, DestinationRuleSpec, H2UpgradePolicy, HttpPool, LoadBalancer, OutlierDetection, PortSelector,
-    PortTrafficPolicy, SimpleBalancer, Subset, TcpPool, TlsMode, TlsSettings, TrafficPolicy,
+    ConnectionPool, ConsistentHash, DestinationRuleSpec, H2UpgradePolicy, HashCookie, HttpPool, LoadBalancer, Maglev,
+    OutlierDetection, PortSelector, PortTrafficPolicy, RingHash, SimpleBalancer, Subset, TcpPool, TlsMode, TlsSettings,
+    TrafficPolicy,
 };
 pub use virtual_service::{
     BodyText, Destination, DirectResponse, HeaderOperations, Headers, HttpMatch, HttpMirror, HttpRedirect, HttpRetries,

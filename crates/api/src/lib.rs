@@ -28,11 +28,11 @@ pub use gateway::{
     PathModifierKind, RequestMirror, RequestRedirect, UrlRewrite, ValueMatch, ValueMatchKind,
 };
 pub use istio::{
-    BodyText, ConnectionPool, Destination, DestinationRuleSpec, DirectResponse, H2UpgradePolicy, HeaderOperations,
-    Headers, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, LoadBalancer,
-    OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite, RouteDestination, SimpleBalancer,
-    StringMatch, Subset, TcpMatch, TcpPool, TcpRoute, TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec,
-    WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec,
+    BodyText, ConnectionPool, ConsistentHash, Destination, DestinationRuleSpec, DirectResponse, H2UpgradePolicy,
+    HashCookie, HeaderOperations, Headers, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite,
+    HttpRoute, LoadBalancer, Maglev, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
+    RingHash, RouteDestination, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute, TlsMode, TlsSettings,
+    TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec,
 };
 pub use kind::Kind;
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};

@@ -45,13 +45,12 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
 }
 
 /// Below a traffic policy.
-const POLICY: [&str; 19] = [
+const POLICY: [&str; 18] = [
     "connectionPool.http.http2KeepAlive",
     "connectionPool.tcp.idleTimeout",
     "connectionPool.tcp.maxConnectionDuration",
     "connectionPool.tcp.tcpKeepalive",
     "loadBalancer.backendUtilization",
-    "loadBalancer.consistentHash",
     "loadBalancer.localityLbSetting",
     "loadBalancer.warmup",
     "loadBalancer.warmupDurationSecs",

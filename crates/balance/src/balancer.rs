@@ -1,11 +1,13 @@
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use leno_ir::{BalancerPolicy, EndpointHealth, OutlierDetection};
 use leno_names::Fraction;
 
+use crate::consistent::HashTables;
 use crate::load::Load;
 use crate::outlier::{self, Signal};
 use crate::plan::{Candidate, Group, Plan};
@@ -46,11 +48,21 @@ pub struct Member<K> {
     pub locality: u32,
     /// Relative within the priority; all 0: localities are ignored.
     pub locality_weight: u32,
+    /// Where it stands in the tables of ring hash and Maglev; others do not look at it.
+    pub address: SocketAddr,
 }
 
 impl<K> Member<K> {
     pub fn new(key: K) -> Self {
-        Self { key, weight: 1, health: EndpointHealth::Unknown, priority: 0, locality: 0, locality_weight: 0 }
+        Self {
+            key,
+            weight: 1,
+            health: EndpointHealth::Unknown,
+            priority: 0,
+            locality: 0,
+            locality_weight: 0,
+            address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        }
     }
 }
 
@@ -72,6 +84,8 @@ pub struct Balancer<K> {
     members: Vec<(Member<K>, Rc<Load>)>,
     candidates: Vec<Candidate>,
     plan: Plan,
+    /// `None`: to be built by the first choice by hash.
+    tables: Option<Box<HashTables>>,
     ejected: usize,
     next_sweep: Option<Instant>,
     seed: u64,
@@ -109,6 +123,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             members: Vec::new(),
             candidates: Vec::new(),
             plan: Plan::default(),
+            tables: None,
             ejected: 0,
             next_sweep: None,
             seed,
@@ -122,12 +137,18 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
                 load.ejected_until.set(None);
             }
         }
+        if self.settings.policy != settings.policy {
+            self.tables = None;
+        }
         self.settings = settings;
         self.rebuild();
     }
 
     /// Replaces the members; those with a key already known keep their state. Of two with one key the first counts.
     pub fn update(&mut self, members: impl IntoIterator<Item = Member<K>>, now: Instant) {
+        let placed = |member: &Member<K>| Member { health: EndpointHealth::Unknown, ..*member };
+        let before: Option<Vec<_>> =
+            self.tables.as_ref().map(|_| self.members.iter().map(|(member, _)| placed(member)).collect());
         let mut known: HashMap<K, Rc<Load>> = self.members.drain(..).map(|(member, load)| (member.key, load)).collect();
         let mut seen = std::collections::HashSet::new();
         let (default_rtt, _) = self.settings.measuring();
@@ -137,15 +158,67 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
                 self.members.push((member, load));
             }
         }
+        // Health does not move anybody.
+        if before.is_some_and(|before| !self.members.iter().map(|(member, _)| placed(member)).eq(before)) {
+            self.tables = None;
+        }
         self.rebuild();
     }
 
     /// A member for one request, none of `avoid` while there is another. `None`: there is none at all (flag UH).
     pub fn pick(&mut self, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<Choice<K>> {
-        let at = self.choose(now, random, avoid)?;
+        let at = if self.settings.policy.uses_hash() {
+            self.choose_by_hash(random(), avoid)
+        } else {
+            self.choose(now, random, avoid)
+        };
+        self.begin(at?)
+    }
+
+    /// The member of a hash, where the policy is one that balances by hash; the next one in the table while that member
+    /// takes no traffic or is one of `avoid`. Otherwise as [`Balancer::pick`].
+    pub fn pick_by_hash(
+        &mut self,
+        hash: u64,
+        now: Instant,
+        random: &mut impl FnMut() -> u64,
+        avoid: &[K],
+    ) -> Option<Choice<K>> {
+        if !self.settings.policy.uses_hash() {
+            return self.pick(now, random, avoid);
+        }
+        let at = self.choose_by_hash(hash, avoid)?;
+        self.begin(at)
+    }
+
+    fn begin(&self, at: usize) -> Option<Choice<K>> {
         let (member, load) = self.members.get(at)?;
         load.begin();
         Some(Choice { key: member.key, load: load.clone() })
+    }
+
+    fn choose_by_hash(&mut self, hash: u64, avoid: &[K]) -> Option<usize> {
+        let (members, candidates, policy) = (&self.members, &self.candidates, &self.settings.policy);
+        let tables = self
+            .tables
+            .get_or_insert_with(|| Box::new(HashTables::new(policy, members.iter().map(|(member, _)| member))));
+        let level = self.plan.level(hash)?;
+        let table = tables.of(level.priority)?;
+        let is_usable = |at: usize| {
+            let candidate = &candidates[at];
+            if level.is_panic { !candidate.is_draining } else { candidate.is_available }
+        };
+        let is_avoided = |at: usize| avoid.contains(&members[at].0.key);
+        let first = table.at(hash)?;
+        if is_usable(first) && !is_avoided(first) {
+            return Some(first);
+        }
+        // A table may be long and hold nobody else: that there is somebody is known before it is walked.
+        let others = || self.plan.members().filter(|at| !is_avoided(*at));
+        if others().any(|at| candidates[at].priority == level.priority) {
+            return table.walk(hash).find(|at| is_usable(*at) && !is_avoided(*at)).or_else(|| others().next());
+        }
+        others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| self.plan.members().next())
     }
 
     fn choose(&mut self, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
@@ -222,6 +295,12 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         self.members.is_empty()
     }
 
+    /// Where the tables of hashes are, if they are built.
+    #[cfg(test)]
+    pub(crate) fn tables_at(&self) -> Option<*const HashTables> {
+        self.tables.as_deref().map(std::ptr::from_ref)
+    }
+
     /// For the admin interface.
     pub fn status(&self, now: Instant) -> impl Iterator<Item = MemberStatus<K>> {
         let (_, decay) = self.settings.measuring();
@@ -262,7 +341,10 @@ fn choose_in<K>(
     let weight = |at: usize| f64::from(candidates[at].weight);
     match settings.policy {
         BalancerPolicy::RoundRobin => group.next(candidates),
-        BalancerPolicy::Random => group.draw(random()),
+        // Ring hash and Maglev do not come here.
+        BalancerPolicy::Random | BalancerPolicy::Maglev { .. } | BalancerPolicy::RingHash { .. } => {
+            group.draw(random())
+        }
         BalancerPolicy::LeastRequest { choices } => {
             let cost = |at: usize| f64::from(load(at).active()) / weight(at);
             let (mut best, second) = group.draw_two(random)?;

@@ -4,10 +4,12 @@
 //! Shape       1 `Balancer` (per cluster and worker) -> priorities -> localities -> members; a `Choice` counts one request
 //! Invariants  a member that stays in an update keeps what was measured; at least one member may always be ejected
 //! Cost        a choice: two draws and two exponentials (peak EWMA), O(log n) for weighted round robin; a change: O(n)
-//! Source      Finagle and Linkerd (peak EWMA); Envoy: outlier detection, priority levels, panic threshold
+//!             by hash: one look-up in a table that is rebuilt, at the next choice, when members or weights have changed
+//! Source      Finagle and Linkerd (peak EWMA); Envoy: outlier detection, priority levels, panic threshold, ring hash, Maglev
 #![forbid(unsafe_code)]
 
 mod balancer;
+mod consistent;
 mod load;
 mod outlier;
 mod plan;

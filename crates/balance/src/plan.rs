@@ -22,6 +22,16 @@ pub(crate) struct Plan {
     groups: Vec<Group>,
     /// Sums of the groups' shares.
     shares: Vec<f64>,
+    levels: Vec<Level>,
+}
+
+/// A priority that takes traffic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level {
+    pub(crate) priority: u32,
+    pub(crate) is_panic: bool,
+    /// Sum of the loads up to this one; 1 for the last.
+    until: f64,
 }
 
 /// Members among which the policy chooses freely.
@@ -50,14 +60,18 @@ impl Plan {
         let total: f64 = healths.iter().map(|health| (health * OVERPROVISIONING).min(1.0)).sum();
         let mut left = 1.0_f64;
         let mut plan = Self::default();
-        for ((at, members), health) in priorities.values().enumerate().zip(&healths) {
+        for ((at, (priority, members)), health) in priorities.iter().enumerate().zip(&healths) {
             // With less than full health in all priorities together their loads are scaled up (Envoy "priority levels").
             let load =
                 if total > 0.0 { (health * OVERPROVISIONING).min(1.0) / total.min(1.0) } else { f64::from(at == 0) };
             let load = load.min(left);
             left -= load;
             let is_panic = total < 1.0 && *health < panic_threshold.as_f64();
+            let groups = plan.groups.len();
             plan.add_priority(candidates, members, load, is_panic, seed);
+            if plan.groups.len() > groups {
+                plan.levels.push(Level { priority: *priority, is_panic, until: 1.0 - left });
+            }
         }
         plan
     }
@@ -102,6 +116,12 @@ impl Plan {
         let at = unit(random) * whole;
         let index = self.shares.partition_point(|share| *share <= at).min(self.groups.len() - 1);
         self.groups.get_mut(index)
+    }
+
+    /// The priority for a hash, by whole percents as in Envoy.
+    pub(crate) fn level(&self, hash: u64) -> Option<Level> {
+        let at = (hash % 100) as f64 / 100.0;
+        self.levels.iter().find(|level| at < level.until).or(self.levels.last()).copied()
     }
 
     /// Whether there is nothing to draw between priorities and localities.

@@ -15,19 +15,28 @@ pub(crate) fn compile(
     flavor: Flavor,
     problems: &mut Vec<Problem>,
 ) -> Vec<Cluster> {
-    let whole = service.destination_rule.as_ref().and_then(|rule| rule.spec.traffic_policy.as_ref());
     let mut clusters = Vec::new();
     for port in &service.ports {
-        let layers = layers(whole, "spec.trafficPolicy", port.number);
+        let layers = layers_of(service, port.number, None);
         clusters.push(one(snapshot, service, port, None, flavor, &layers, problems));
-        for (index, subset) in service.subsets().iter().enumerate() {
-            let mut layers = layers.clone();
-            let at = format!("spec.subsets[{index}].trafficPolicy");
-            layers.extend(self::layers(subset.traffic_policy.as_ref(), &at, port.number));
+        for subset in service.subsets() {
+            let layers = layers_of(service, port.number, Some(&subset.name));
             clusters.push(one(snapshot, service, port, Some(&subset.name), flavor, &layers, problems));
         }
     }
     clusters
+}
+
+/// The parts of a service's policies that hold for a port and subset, weakest first.
+pub(crate) fn layers_of<'a>(service: &'a Service, port: u16, subset: Option<&str>) -> Vec<Layer<'a>> {
+    let whole = service.destination_rule.as_ref().and_then(|rule| rule.spec.traffic_policy.as_ref());
+    let mut all = layers(whole, "spec.trafficPolicy", port);
+    let found = service.subsets().iter().enumerate().find(|(_, known)| Some(known.name.as_str()) == subset);
+    if let Some((index, subset)) = found {
+        let at = format!("spec.subsets[{index}].trafficPolicy");
+        all.extend(layers(subset.traffic_policy.as_ref(), &at, port));
+    }
+    all
 }
 
 /// The parts of a policy that hold for a port, weakest first. Istio: settings of a port replace all others of the same policy.
@@ -82,6 +91,10 @@ const fn protocol(protocol: Protocol) -> UpstreamProtocol {
 fn balancer(wanted: BalancerPolicy, flavor: Flavor) -> BalancerPolicy {
     match (wanted, flavor) {
         (BalancerPolicy::PeakEwma { .. }, Flavor::Envoy) => BalancerPolicy::LeastRequest { choices: 2 },
+        (BalancerPolicy::Maglev { .. }, Flavor::Grpc) => BalancerPolicy::RingHash {
+            minimum_ring_size: BalancerPolicy::MINIMUM_RING_SIZE,
+            maximum_ring_size: BalancerPolicy::MAXIMUM_RING_SIZE,
+        },
         (BalancerPolicy::PeakEwma { .. } | BalancerPolicy::Random, Flavor::Grpc) => BalancerPolicy::RoundRobin,
         (wanted, _) => wanted,
     }

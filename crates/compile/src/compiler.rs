@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, EndpointSet, Flavor, Node, RouteTable};
+use leno_model::api::LoadBalancer;
 use leno_model::{Problem, Service, Snapshot};
 use leno_names::ServiceKey;
 
-use crate::{cluster, endpoints, inbound, listener, routes};
+use crate::{cluster, endpoints, hash, inbound, listener, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -160,13 +161,14 @@ impl Pieces {
 }
 
 /// All that the routes of another service may depend on.
-fn names(snapshot: &Snapshot) -> Vec<(&ServiceKey, Vec<u16>, Vec<&str>)> {
+fn names(snapshot: &Snapshot) -> Vec<(&ServiceKey, Vec<u16>, Vec<&str>, Vec<&LoadBalancer>)> {
     snapshot
         .services
         .iter()
         .map(|(key, service)| {
             let ports = service.ports.iter().map(|port| port.number).collect();
-            (key, ports, service.subsets().iter().map(|subset| subset.name.as_str()).collect())
+            let subsets = service.subsets().iter().map(|subset| subset.name.as_str()).collect();
+            (key, ports, subsets, hash::settings(service))
         })
         .collect()
 }

@@ -14,6 +14,7 @@ mod compiler;
 mod endpoints;
 mod forward;
 mod gateway_route;
+mod hash;
 mod headers;
 mod inbound;
 mod listener;

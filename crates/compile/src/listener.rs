@@ -37,7 +37,7 @@ fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort
         filter,
     };
     let http = || NetworkFilter::Http(Box::new(http(node, &name, &name)));
-    let tcp = || NetworkFilter::Tcp(tcp::proxy(node, name.clone(), tcp::clusters(snapshot, service, port)));
+    let tcp = || NetworkFilter::Tcp(tcp::outbound(snapshot, service, port, node, name.clone()));
     let (filter_chains, default) = match port.protocol {
         Protocol::Tcp => (Vec::new(), chain(&[], tcp())),
         Protocol::Auto => (vec![chain(&PLAIN_HTTP, http())], chain(&[], tcp())),

@@ -3,8 +3,8 @@
 use leno_ir::{BalancerPolicy, Cluster, Flavor, OutlierDetection, UpstreamProtocol};
 use leno_model::Problem;
 use leno_model::api::{
-    self, ConnectionPool, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey, SimpleBalancer, TlsMode,
-    TlsSettings, TrafficPolicy,
+    self, ConnectionPool, ConsistentHash, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey,
+    SimpleBalancer, TlsMode, TlsSettings, TrafficPolicy,
 };
 use leno_names::Fraction;
 
@@ -39,6 +39,18 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// What it says of hashing; `None` also where it names a simple balancer, which comes first in Istio.
+    pub(crate) fn consistent_hash(&self) -> Option<&'a ConsistentHash> {
+        let balancer = self.balancer?;
+        let is_simple = balancer.simple.is_some_and(|simple| simple != SimpleBalancer::Unspecified);
+        balancer.consistent_hash.as_ref().filter(|_| !is_simple)
+    }
+
+    /// It names a balancer that looks at no hash.
+    pub(crate) fn ends_hashing(&self) -> bool {
+        self.balancer.is_some_and(|balancer| balancer.simple.is_some()) && self.consistent_hash().is_none()
+    }
+
     pub(crate) fn apply(
         &self,
         object: &ResourceKey,
@@ -48,6 +60,9 @@ impl<'a> Layer<'a> {
     ) {
         if let Some(pool) = self.pool {
             connection_pool(pool, cluster);
+        }
+        if let Some(hash) = self.consistent_hash() {
+            cluster.balancer = hash_table(hash, &self.at, object, problems);
         }
         match self.balancer.and_then(|balancer| balancer.simple) {
             None | Some(SimpleBalancer::Unspecified) => {}
@@ -74,6 +89,38 @@ impl<'a> Layer<'a> {
             }
         }
     }
+}
+
+/// Istio's: a ring of 1,024 points unless another table is asked for; 0 means "the default".
+fn hash_table(hash: &ConsistentHash, at: &str, object: &ResourceKey, problems: &mut Vec<Problem>) -> BalancerPolicy {
+    let at = format!("{at}.loadBalancer.consistentHash");
+    let chosen = |size: Option<u64>| size.filter(|size| *size > 0);
+    if let Some(maglev) = &hash.maglev {
+        let wanted = chosen(maglev.table_size).map(u32::try_from);
+        let table_size = match wanted {
+            None => BalancerPolicy::MAGLEV_TABLE_SIZE,
+            Some(Ok(size)) if BalancerPolicy::is_maglev_table_size(size) => size,
+            Some(_) => {
+                let most = BalancerPolicy::MAX_MAGLEV_TABLE_SIZE;
+                let message = format!("is no prime number up to {most}; the default, 65537, is used");
+                problems.push(Problem::error(object, format!("{at}.maglev.tableSize"), "invalid_table_size", message));
+                BalancerPolicy::MAGLEV_TABLE_SIZE
+            }
+        };
+        return BalancerPolicy::Maglev { table_size };
+    }
+    let (wanted, field) = match &hash.ring_hash {
+        Some(ring) => (ring.minimum_ring_size, "ringHash.minimumRingSize"),
+        None => (hash.minimum_ring_size, "minimumRingSize"),
+    };
+    let most = BalancerPolicy::MAXIMUM_RING_SIZE;
+    let wanted = chosen(wanted).unwrap_or(BalancerPolicy::MINIMUM_RING_SIZE.into());
+    let minimum_ring_size = u32::try_from(wanted).ok().filter(|size| *size <= most).unwrap_or_else(|| {
+        let message = format!("is above {most}, which is used");
+        problems.push(Problem::error(object, format!("{at}.{field}"), "invalid_ring_size", message));
+        most
+    });
+    BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size: most }
 }
 
 fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {

@@ -1,7 +1,7 @@
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
-use crate::{forward, gateway_route, listener, virtual_service};
+use crate::{forward, gateway_route, hash, listener, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -21,11 +21,13 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
         }
         Rules::Default | Rules::VirtualService(_) => None,
     };
+    let mut routes = routes.unwrap_or_else(|| vec![default_route(service, port)]);
+    hash::apply(snapshot, service, &mut routes);
     let host = VirtualHost {
         name: format!("{}:{}", service.fqdn, port.number),
         // The listener's address is the service's alone: whatever the request calls it, it is meant.
         domains: vec!["*".to_owned()],
-        routes: routes.unwrap_or_else(|| vec![default_route(service, port)]),
+        routes,
         ..VirtualHost::default()
     };
     RouteTable { name, virtual_hosts: vec![host] }

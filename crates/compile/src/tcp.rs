@@ -1,21 +1,35 @@
 use std::time::Duration;
 
-use leno_ir::{Node, TcpProxy, WeightedCluster};
+use leno_ir::{HashPolicy, HashSource, Node, TcpProxy, WeightedCluster};
 use leno_model::{Rules, Service, ServicePort, Snapshot};
 
-use crate::listener;
+use crate::{hash, listener};
 
 pub(crate) fn proxy(node: &Node, stat_prefix: String, clusters: Vec<WeightedCluster>) -> TcpProxy {
     TcpProxy {
         stat_prefix,
         clusters,
+        hash_source_ip: false,
         idle_timeout: Some(Duration::from_secs(3600)),
         access_log: listener::access_log(node),
     }
 }
 
+pub(crate) fn outbound(
+    snapshot: &Snapshot,
+    service: &Service,
+    port: &ServicePort,
+    node: &Node,
+    stat_prefix: String,
+) -> TcpProxy {
+    let clusters = clusters(snapshot, service, port);
+    let hashes_source = |policy: &HashPolicy| policy.source == HashSource::SourceIp;
+    let hash_source_ip = hash::policies(snapshot, service, &clusters).iter().any(hashes_source);
+    TcpProxy { hash_source_ip, ..proxy(node, stat_prefix, clusters) }
+}
+
 /// Where connections to a port go: by the first `tcp` route of its VirtualService that is meant for the port.
-pub(crate) fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<WeightedCluster> {
+fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<WeightedCluster> {
     let fallback = || vec![WeightedCluster::new(service.cluster_name(port.number, None), 1)];
     let Rules::VirtualService(object) = &service.rules else { return fallback() };
     let meant = |route: &&leno_model::api::TcpRoute| {

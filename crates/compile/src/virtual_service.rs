@@ -106,6 +106,8 @@ impl Compiling<'_> {
                 .and_then(|rewrite| rewrite.authority.clone())
                 .or_else(|| headers::authority(&route.headers.request)),
             mirrors: self.mirrors(route, &at),
+            // Those of the destinations, which come last.
+            hash_policies: Vec::new(),
         })))
     }
 

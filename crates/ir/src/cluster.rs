@@ -68,8 +68,41 @@ pub enum BalancerPolicy {
         /// Time after which an old measurement counts 1/e. Linkerd: 10 s.
         decay: Duration,
     },
+    /// A table filled by turns, read at the request's hash (Maglev, Eisenbud et al., NSDI 2016, §3.4).
+    Maglev {
+        /// Prime, at most [`BalancerPolicy::MAX_MAGLEV_TABLE_SIZE`]. Envoy's default is 65,537.
+        table_size: u32,
+    },
     Random,
+    /// The endpoint that follows the request's hash on a ring (Ketama, as Envoy builds it).
+    RingHash {
+        /// Points on the ring, shared by weight. Envoy's default is 1,024.
+        minimum_ring_size: u32,
+        /// Envoy's default and limit is 8 Mi.
+        maximum_ring_size: u32,
+    },
     RoundRobin,
+}
+
+impl BalancerPolicy {
+    pub const MINIMUM_RING_SIZE: u32 = 1024;
+    /// Default and limit (Envoy `maximum_ring_size`).
+    pub const MAXIMUM_RING_SIZE: u32 = 8 * 1024 * 1024;
+    pub const MAGLEV_TABLE_SIZE: u32 = 65_537;
+    /// Envoy's limit.
+    pub const MAX_MAGLEV_TABLE_SIZE: u32 = 5_000_011;
+
+    /// Whether an endpoint is chosen by a hash of the request: the hash policies of routes matter.
+    pub const fn uses_hash(&self) -> bool {
+        matches!(self, Self::Maglev { .. } | Self::RingHash { .. })
+    }
+
+    /// Maglev visits every place of a table only when its size is prime.
+    pub fn is_maglev_table_size(size: u32) -> bool {
+        let has_divisor =
+            || (2..).take_while(|divisor| divisor * divisor <= size).any(|divisor| size.is_multiple_of(divisor));
+        (2..=Self::MAX_MAGLEV_TABLE_SIZE).contains(&size) && !has_divisor()
+    }
 }
 
 impl Default for BalancerPolicy {

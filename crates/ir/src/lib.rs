@@ -30,8 +30,8 @@ pub use listener::{
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use route::{
-    DirectResponse, Forward, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, Mirror, PathMatch,
-    QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch,
-    RouteTable, VirtualHost, WeightedCluster,
+    DirectResponse, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps,
+    HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
+    Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
 };
 pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};

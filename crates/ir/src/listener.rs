@@ -148,6 +148,8 @@ pub struct TcpProxy {
     pub stat_prefix: String,
     /// At least one; weights as in a route.
     pub clusters: Vec<WeightedCluster>,
+    /// Clusters that balance by hash take the client's address without port; otherwise a random endpoint.
+    pub hash_source_ip: bool,
     /// No byte either way for this long closes the connection. Default 1 h, as Envoy.
     pub idle_timeout: Option<Duration>,
     pub access_log: Vec<AccessLog>,

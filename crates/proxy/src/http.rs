@@ -30,6 +30,7 @@ use leno_routing::CompiledRoutes;
 use tokio::io::AsyncReadExt;
 
 use self::forward::Context;
+pub(crate) use self::forward::hash_of_ip;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::stream::Stream;

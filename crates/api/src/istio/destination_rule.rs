@@ -66,12 +66,35 @@ schema! {
     }
     pub struct LoadBalancer {
         pub backend_utilization: Opaque,
-        pub consistent_hash: Opaque,
+        pub consistent_hash: Option<ConsistentHash>,
         pub locality_lb_setting: Opaque,
         pub simple: Option<SimpleBalancer>,
         pub warmup: Opaque,
         pub warmup_duration_secs: Opaque,
         pub zone_aware_lb_setting: Opaque,
+    }
+    /// One key, and at most one table; a ring when none is named.
+    pub struct ConsistentHash {
+        pub http_cookie: Option<HashCookie>,
+        pub http_header_name: Option<String>,
+        pub http_query_parameter_name: Option<String>,
+        pub maglev: Option<Maglev>,
+        /// The older way to write `ringHash.minimumRingSize`.
+        pub minimum_ring_size: Option<u64>,
+        pub ring_hash: Option<RingHash>,
+        pub use_source_ip: Option<bool>,
+    }
+    pub struct HashCookie {
+        pub name: String,
+        pub path: Option<String>,
+        /// With it, requests without the cookie get one: for so long, or for the session when zero.
+        pub ttl: Option<GoDuration>,
+    }
+    pub struct Maglev {
+        pub table_size: Option<u64>,
+    }
+    pub struct RingHash {
+        pub minimum_ring_size: Option<u64>,
     }
     pub struct OutlierDetection {
         pub base_ejection_time: Option<GoDuration>,

@@ -6,12 +6,15 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod hash;
 mod local_reply;
 mod mirror;
 mod prepare;
 mod pump;
 mod retry;
 mod tries;
+
+pub(crate) use hash::hash_of_ip;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};

@@ -125,7 +125,7 @@ impl Accepted {
                 let upstream = match found.upstream {
                     Upstream::Dialled(dialled) => Ok(*dialled),
                     Upstream::Failed(error) => Err(error),
-                    Upstream::NotDialled => dial(&manager.config, &worker).await,
+                    Upstream::NotDialled => dial(&manager.config, connection.remote.ip(), &worker).await,
                 };
                 tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
             }
@@ -203,7 +203,7 @@ impl Accepted {
                 tokio::time::sleep(GRACE).await;
             }
             has_started.set(true);
-            dial(&manager.config, &self.worker).await
+            dial(&manager.config, self.remote.ip(), &self.worker).await
         });
         let mut sniffer = Sniffer::default();
         let mut upstream = Upstream::NotDialled;

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use leno_ir::TcpProxy;
 
 use crate::flags::ResponseFlags;
+use crate::http::hash_of_ip;
 use crate::stream::Stream;
 use crate::upstream::{ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
 use crate::worker::Worker;
@@ -53,19 +54,23 @@ impl DialError {
 
 /// Connects to an endpoint of one of the clusters; to another one when that fails.
 ///
+/// `source` is where the client is, for clusters that balance by it.
+///
 /// # Errors
 /// When no endpoint can be reached in three tries.
-pub(crate) async fn dial(config: &TcpProxy, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
+pub(crate) async fn dial(config: &TcpProxy, source: IpAddr, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
     let name = &leno_routing::pick_cluster(&config.clusters, worker.random())
         .ok_or(DialError::NoCluster { name: String::new() })?
         .name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
     let permit = cluster.admit()?;
     let occupancy = cluster.occupy_one()?;
+    let hashes = config.hash_source_ip && cluster.config.balancer.uses_hash();
+    let hash = hashes.then(|| hash_of_ip(source));
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
         let pick = cluster
-            .pick(worker, worker.now(), &tried)
+            .pick_by_hash(worker, worker.now(), hash, &tried)
             .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
         let started = worker.now();
         match cluster.tcp(worker, &pick).await {

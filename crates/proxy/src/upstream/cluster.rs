@@ -120,7 +120,24 @@ impl UpstreamCluster {
 
     /// The endpoint for a try, preferably none of `avoid`. `None`: no endpoint at all (503, flag UH).
     pub(crate) fn pick(self: &Rc<Self>, worker: &Worker, now: Instant, avoid: &[EndpointId]) -> Option<Pick> {
-        let choice = self.balancer.borrow_mut().pick(now, &mut || worker.random(), avoid)?;
+        self.pick_by_hash(worker, now, None, avoid)
+    }
+
+    /// The same for a request with a hash, which clusters that balance otherwise do not look at.
+    pub(crate) fn pick_by_hash(
+        self: &Rc<Self>,
+        worker: &Worker,
+        now: Instant,
+        hash: Option<u64>,
+        avoid: &[EndpointId],
+    ) -> Option<Pick> {
+        let mut balancer = self.balancer.borrow_mut();
+        let random = &mut || worker.random();
+        let choice = match hash {
+            Some(hash) => balancer.pick_by_hash(hash, now, random, avoid)?,
+            None => balancer.pick(now, random, avoid)?,
+        };
+        drop(balancer);
         let state = self.members.borrow().get(choice.key())?;
         Some(Pick { source: state.source(), state, choice, cluster: self.clone() })
     }

@@ -69,6 +69,7 @@ impl EndpointSource {
             priority: locality.priority,
             locality: u32::try_from(self.locality).unwrap_or(u32::MAX),
             locality_weight: locality.weight,
+            address: endpoint.address,
         }
     }
 

@@ -281,6 +281,7 @@ fn tcp_chain(cluster: &str) -> FilterChain {
         filter: NetworkFilter::Tcp(TcpProxy {
             stat_prefix: cluster.to_owned(),
             clusters: vec![WeightedCluster::new(cluster, 1)],
+            hash_source_ip: false,
             idle_timeout: None,
             access_log: Vec::new(),
         }),

@@ -8,7 +8,7 @@ use leno_proto::envoy::config::cluster::v3::{
     cluster::{
         ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
         LeastRequestLbConfig,
-        common_lb_config::{LocalityConfigSpecifier, LocalityWeightedLbConfig},
+        common_lb_config::{ConsistentHashingLbConfig, LocalityConfigSpecifier, LocalityWeightedLbConfig},
     },
     load_balancing_policy::Policy,
 };
@@ -31,7 +31,7 @@ use super::common::{
     structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{endpoints, policy, tls};
+use super::{endpoints, hash, policy, tls};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
@@ -82,8 +82,8 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
 }
 
 fn encode_balancer(proto: &mut Proto, balancer: &BalancerPolicy, flavor: Flavor) {
-    if flavor == Flavor::Grpc {
-        // What gRPC has for all of them (A27).
+    if flavor == Flavor::Grpc && !matches!(balancer, BalancerPolicy::RingHash { .. }) {
+        // What gRPC has for all the others (A27, A42).
         proto.lb_policy = LbPolicy::RoundRobin.into();
         return;
     }
@@ -96,7 +96,11 @@ fn encode_balancer(proto: &mut Proto, balancer: &BalancerPolicy, flavor: Flavor)
     };
     match balancer {
         BalancerPolicy::LeastRequest { choices } => least_request(proto, *choices),
+        BalancerPolicy::Maglev { table_size } => hash::encode_maglev(proto, *table_size),
         BalancerPolicy::Random => proto.lb_policy = LbPolicy::Random.into(),
+        BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size } => {
+            hash::encode_ring(proto, *minimum_ring_size, *maximum_ring_size);
+        }
         BalancerPolicy::RoundRobin => proto.lb_policy = LbPolicy::RoundRobin.into(),
         BalancerPolicy::PeakEwma { .. } if flavor == Flavor::Envoy => least_request(proto, CHOICES),
         BalancerPolicy::PeakEwma { default_rtt, decay } => {
@@ -159,6 +163,11 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = decode_discovery(proto)?;
     refuse!(proto, transport_socket_matches, lb_subset_config, health_checks, filters, upstream_bind_config);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
+    if let Some(hashing) =
+        proto.common_lb_config.as_ref().and_then(|common| common.consistent_hashing_lb_config.as_ref())
+    {
+        refuse_hashing(hashing).at("common_lb_config.consistent_hashing_lb_config")?;
+    }
     let min_health = proto
         .common_lb_config
         .as_ref()
@@ -179,6 +188,11 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })
+}
+
+fn refuse_hashing(hashing: &ConsistentHashingLbConfig) -> Result<()> {
+    refuse!(hashing, use_hostname_for_hashing, hash_balance_factor);
+    Ok(())
 }
 
 fn decode_discovery(proto: &Proto) -> Result<Discovery> {
@@ -203,11 +217,15 @@ fn decode_discovery(proto: &Proto) -> Result<Discovery> {
 
 fn decode_balancer(proto: &Proto) -> Result<BalancerPolicy> {
     if let Some(policies) = &proto.load_balancing_policy {
-        let known = policies
-            .policies
-            .iter()
-            .find_map(|policy| decode_extension(policy.typed_extension_config.as_ref()?.typed_config.as_ref()?));
-        return known.ok_or_else(|| DecodeError::new("load_balancing_policy", "none of the policies is supported"));
+        for (index, policy) in policies.policies.iter().enumerate() {
+            let config = policy.typed_extension_config.as_ref().and_then(|extension| extension.typed_config.as_ref());
+            let Some(config) = config else { continue };
+            let known = decode_extension(config).at_index("load_balancing_policy.policies", index)?;
+            if let Some(known) = known {
+                return Ok(known);
+            }
+        }
+        return Err(DecodeError::new("load_balancing_policy", "none of the policies is supported"));
     }
     match proto.lb_policy() {
         LbPolicy::LeastRequest => {
@@ -217,25 +235,34 @@ fn decode_balancer(proto: &Proto) -> Result<BalancerPolicy> {
             };
             Ok(BalancerPolicy::LeastRequest { choices: choices.unwrap_or(CHOICES) })
         }
+        LbPolicy::Maglev => hash::decode_maglev(proto.lb_config.as_ref()),
         LbPolicy::Random => Ok(BalancerPolicy::Random),
+        LbPolicy::RingHash => hash::decode_ring(proto.lb_config.as_ref()),
         LbPolicy::RoundRobin => Ok(BalancerPolicy::RoundRobin),
         other => Err(DecodeError::new("lb_policy", format!("{} is not supported", other.as_str_name()))),
     }
 }
 
-fn decode_extension(config: &Any) -> Option<BalancerPolicy> {
+/// `None`: a policy we do not have.
+fn decode_extension(config: &Any) -> Result<Option<BalancerPolicy>> {
     if let Ok(ewma) = unpack::<PeakEwma>(Some(config), PEAK_EWMA_TYPE) {
-        let default_rtt = read_duration(ewma.default_rtt.as_ref())?;
-        return Some(BalancerPolicy::PeakEwma { default_rtt, decay: read_duration(ewma.decay.as_ref())? });
+        let (default_rtt, decay) = (read_duration(ewma.default_rtt.as_ref()), read_duration(ewma.decay.as_ref()));
+        return Ok(default_rtt.zip(decay).map(|(default_rtt, decay)| BalancerPolicy::PeakEwma { default_rtt, decay }));
     }
     if let Ok(least_request) = unpack::<LeastRequest>(Some(config), LEAST_REQUEST_TYPE) {
         let choices = least_request.choice_count.map_or(CHOICES, |count| count.value);
-        return Some(BalancerPolicy::LeastRequest { choices });
+        return Ok(Some(BalancerPolicy::LeastRequest { choices }));
+    }
+    if let Ok(ring) = unpack(Some(config), hash::RING_HASH_TYPE) {
+        return hash::decode_ring_extension(&ring).map(Some);
+    }
+    if let Ok(maglev) = unpack(Some(config), hash::MAGLEV_TYPE) {
+        return hash::decode_maglev_extension(&maglev).map(Some);
     }
     if is_type(Some(config), ROUND_ROBIN_TYPE) {
-        return Some(BalancerPolicy::RoundRobin);
+        return Ok(Some(BalancerPolicy::RoundRobin));
     }
-    is_type(Some(config), RANDOM_TYPE).then_some(BalancerPolicy::Random)
+    Ok(is_type(Some(config), RANDOM_TYPE).then_some(BalancerPolicy::Random))
 }
 
 #[allow(deprecated, reason = "other control planes still say HTTP/2 on the cluster itself")]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::common::{address, any, bool_value, duration_or_off, is_type, read_address, read_limit, u32_value, unpack};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, http, tls};
+use super::{access_log, hash, http, tls};
 
 const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
@@ -120,6 +120,7 @@ fn encode_tcp(proxy: &TcpProxy) -> ProtoTcp {
         cluster_specifier: Some(specifier),
         idle_timeout: duration_or_off(proxy.idle_timeout),
         access_log: proxy.access_log.iter().map(access_log::encode).collect(),
+        hash_policy: hash::encode_tcp(proxy.hash_source_ip),
         ..ProtoTcp::default()
     }
 }
@@ -248,7 +249,7 @@ fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
         }
         None => return Err(DecodeError::new("cluster_specifier", "is missing")),
     };
-    refuse!(proxy, tunneling_config, hash_policy, metadata_match, on_demand, max_downstream_connection_duration);
+    refuse!(proxy, tunneling_config, metadata_match, on_demand, max_downstream_connection_duration);
     let mut access_logs = Vec::with_capacity(proxy.access_log.len());
     for (index, log) in proxy.access_log.iter().enumerate() {
         access_logs.push(access_log::decode(log).at_index("access_log", index)?);
@@ -256,6 +257,7 @@ fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
     Ok(TcpProxy {
         stat_prefix: proxy.stat_prefix.clone(),
         clusters,
+        hash_source_ip: hash::decode_tcp(&proxy.hash_policy)?,
         idle_timeout: read_limit(proxy.idle_timeout.as_ref(), Some(IDLE_TIMEOUT)),
         access_log: access_logs,
     })

@@ -21,7 +21,7 @@ use super::common::{
     read_limit, read_visible, u32_value,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{matching, policy};
+use super::{hash, matching, policy};
 
 /// What Envoy does with a route that says nothing.
 const ENVOY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -211,6 +211,7 @@ fn encode_forward(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> Pro
             .map(route_action::HostRewriteSpecifier::HostRewriteLiteral),
         request_mirror_policies: forward.mirrors.iter().map(encode_mirror).collect(),
         cluster_specifier: Some(encode_clusters(&forward.clusters)),
+        hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
         // The only time limit of a route that gRPC knows (A31).
         max_stream_duration: forward.timeout.filter(|_| flavor == Flavor::Grpc).map(|timeout| {
             route_action::MaxStreamDuration { max_stream_duration: duration(timeout), ..Default::default() }
@@ -451,7 +452,7 @@ fn decode_redirect(redirect: &RedirectAction) -> Result<Redirect> {
 }
 
 fn decode_forward(action: &ProtoRouteAction) -> Result<Forward> {
-    refuse!(action, hash_policy, internal_redirect_policy, hedge_policy, metadata_match, path_rewrite_policy);
+    refuse!(action, internal_redirect_policy, hedge_policy, metadata_match, path_rewrite_policy);
     refuse!(action, path_rewrite, append_x_forwarded_host, retry_policy_typed_config, upgrade_configs);
     refuse!(action, cluster_not_found_response_code);
     check_stream_duration(action)?;
@@ -478,6 +479,7 @@ fn decode_forward(action: &ProtoRouteAction) -> Result<Forward> {
             }
         },
         mirrors,
+        hash_policies: hash::decode_all(&action.hash_policy)?,
     })
 }
 

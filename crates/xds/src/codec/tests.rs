@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use leno_ir::{
     BalancerPolicy, CircuitBreakers, Cluster, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet,
-    FilterChain, FilterChainMatch, Flavor, Forward, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue,
-    HttpConnectionManager, Listener, LocalityEndpoints, Mirror, NetworkFilter, Node, OutlierDetection, PathMatch,
-    Pattern, PeerValidation, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite, Route,
-    RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy, UpstreamHttp, UpstreamProtocol,
-    UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels, WorkloadPort,
+    FilterChain, FilterChainMatch, Flavor, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
+    HeaderMatchKind, HeaderOps, HeaderValue, HttpConnectionManager, Listener, LocalityEndpoints, Mirror, NetworkFilter,
+    Node, OutlierDetection, PathMatch, Pattern, PeerValidation, QueryMatch, QueryMatchKind, Redirect, RedirectPath,
+    RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy,
+    UpstreamHttp, UpstreamProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels, WorkloadPort,
 };
 use leno_names::{Fraction, Locality, ServiceKey};
 
@@ -109,6 +109,18 @@ fn routes() -> RouteTable {
         rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
         host_rewrite: Some("other".into()),
         mirrors: vec![Mirror { cluster: "m".into(), fraction: percent(5) }],
+        hash_policies: vec![
+            HashPolicy {
+                source: HashSource::Cookie(HashCookie {
+                    name: "session".into(),
+                    ttl: Some(Duration::ZERO),
+                    path: "/".into(),
+                    attributes: vec![("SameSite".into(), "Lax".into())],
+                }),
+                terminal: true,
+            },
+            HashSource::SourceIp.into(),
+        ],
     };
     let header = |kind| HeaderMatch { name: "x".into(), kind, invert: true, treat_missing_as_empty: false };
     let matches = RouteMatch {
@@ -196,6 +208,7 @@ fn listener() -> Listener {
     let tcp = TcpProxy {
         stat_prefix: "tcp".into(),
         clusters: vec![WeightedCluster::new("a", 1)],
+        hash_source_ip: true,
         idle_timeout: None,
         access_log: Vec::new(),
     };

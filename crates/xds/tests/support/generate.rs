@@ -144,6 +144,20 @@ fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
 }
 
+fn hash_policy() -> impl Strategy<Value = HashPolicy> {
+    let attribute = ("[A-Z][a-z]{1,6}", "[a-z]{0,4}");
+    let ttl = of(prop_oneof![Just(Duration::ZERO), span()]);
+    let cookie = (name(), ttl, "(/[a-z]{0,4})?", vec(attribute, 0..2))
+        .prop_map(|(name, ttl, path, attributes)| HashCookie { name, ttl, path, attributes });
+    let source = prop_oneof![
+        cookie.prop_map(HashSource::Cookie),
+        select(vec![":path", "x-user"]).prop_map(|name| HashSource::Header(name.to_owned())),
+        name().prop_map(HashSource::QueryParameter),
+        Just(HashSource::SourceIp),
+    ];
+    (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
+}
+
 fn forward() -> impl Strategy<Value = Forward> {
     let rewrite = prop_oneof![
         "/[a-z]{1,4}".prop_map(Rewrite::Path),
@@ -152,8 +166,9 @@ fn forward() -> impl Strategy<Value = Forward> {
     ];
     let idle = prop_oneof![Just(Duration::ZERO), span()];
     let mirror = (cluster_name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
-    (weighted_clusters(), of(span()), of(idle), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2)).prop_map(
-        |(clusters, timeout, idle_timeout, retry, rewrite, host_rewrite, mirrors)| Forward {
+    let hash = vec(hash_policy(), 0..3);
+    (weighted_clusters(), of(span()), of(idle), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash).prop_map(
+        |(clusters, timeout, idle_timeout, retry, rewrite, host_rewrite, mirrors, hash_policies)| Forward {
             clusters,
             timeout,
             idle_timeout,
@@ -161,6 +176,7 @@ fn forward() -> impl Strategy<Value = Forward> {
             rewrite,
             host_rewrite,
             mirrors,
+            hash_policies,
         },
     )
 }
@@ -276,10 +292,11 @@ fn tcp() -> impl Strategy<Value = TcpProxy> {
         [(name, _)] => vec![WeightedCluster::new(name, 1)],
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
-    (name(), clusters, of(span()), vec(access_log(), 0..2)).prop_map(
-        |(stat_prefix, clusters, idle_timeout, access_log)| TcpProxy {
+    (name(), clusters, any::<bool>(), of(span()), vec(access_log(), 0..2)).prop_map(
+        |(stat_prefix, clusters, hash_source_ip, idle_timeout, access_log)| TcpProxy {
             stat_prefix,
             clusters,
+            hash_source_ip,
             idle_timeout,
             access_log,
         },
@@ -389,7 +406,12 @@ fn balancer() -> impl Strategy<Value = BalancerPolicy> {
     prop_oneof![
         (2..9_u32).prop_map(|choices| BalancerPolicy::LeastRequest { choices }),
         (span(), span()).prop_map(|(default_rtt, decay)| BalancerPolicy::PeakEwma { default_rtt, decay }),
+        select(vec![7_u32, 65_537, BalancerPolicy::MAX_MAGLEV_TABLE_SIZE])
+            .prop_map(|table_size| BalancerPolicy::Maglev { table_size }),
         Just(BalancerPolicy::Random),
+        (1..5000_u32, 5000..=BalancerPolicy::MAXIMUM_RING_SIZE).prop_map(|(minimum_ring_size, maximum_ring_size)| {
+            BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size }
+        }),
         Just(BalancerPolicy::RoundRobin),
     ]
 }

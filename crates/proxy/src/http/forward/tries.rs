@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use leno_ir::{Forward, HeaderOps, RetryPolicy, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
 
+use super::hash::RequestHash;
 use super::retry::{
     back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure, wants_retry_after_response,
 };
@@ -18,6 +19,7 @@ use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, Upst
 /// Where the tries of one exchange stand.
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
+    hash: RequestHash,
     policy: Option<&'f RetryPolicy>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
@@ -62,8 +64,14 @@ impl Forwarder<'_, '_> {
         let policy = forward.retry.as_ref().filter(|policy| policy.attempts > 0);
         let keeps_body =
             !self.is_tunnel && (policy.is_some() || is_idempotent(&self.request.method) || !forward.mirrors.is_empty());
+        let hash = if cluster.config.balancer.uses_hash() {
+            RequestHash::of(&forward.hash_policies, self.request, &self.context.connection)
+        } else {
+            RequestHash::default()
+        };
         let mut tries = Tries {
             cluster,
+            hash,
             policy,
             replay: Replay::new(keeps_body),
             avoid: SmallVec::new(),
@@ -74,6 +82,9 @@ impl Forwarder<'_, '_> {
         let answer = self.answer(&mut tries).await?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
+        for cookie in &tries.hash.set_cookies {
+            self.response.headers.append(b"set-cookie", cookie.as_bytes());
+        }
         self.relay_answer(answer, &mut tries.replay, response_ops).await
     }
 
@@ -178,7 +189,10 @@ impl Forwarder<'_, '_> {
         let avoid: &[EndpointId] =
             if tries.policy.is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
         let now = self.last_activity();
-        let pick = tries.cluster.pick(&self.context.worker, now, avoid).ok_or(Failure::NoHealthyUpstream)?;
+        let pick = tries
+            .cluster
+            .pick_by_hash(&self.context.worker, now, tries.hash.hash, avoid)
+            .ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
         self.exchange.workload = pick.workload(&self.context.worker.stats);

@@ -1,0 +1,75 @@
+//! What of a request is hashed: written in the DestinationRule of where a route leads, in force on the route.
+
+use leno_ir::{HashCookie, HashPolicy, HashSource, Route, RouteAction, WeightedCluster};
+use leno_model::api::{ConsistentHash, LoadBalancer};
+use leno_model::{Service, Snapshot};
+
+use crate::cluster;
+
+/// Gives each route the hash policies of its destinations.
+pub(crate) fn apply(snapshot: &Snapshot, service: &Service, routes: &mut [Route]) {
+    for route in routes {
+        if let RouteAction::Forward(forward) = &mut route.action {
+            forward.hash_policies = policies(snapshot, service, &forward.clusters);
+        }
+    }
+}
+
+/// As Istio: those of all destinations after one another. Ours: equal ones once, so that parts of a split agree with the whole.
+pub(crate) fn policies(snapshot: &Snapshot, service: &Service, clusters: &[WeightedCluster]) -> Vec<HashPolicy> {
+    let mut policies: Vec<HashPolicy> = Vec::new();
+    for cluster in clusters {
+        let source = source_of(snapshot, service, &cluster.name).map(HashPolicy::from);
+        policies.extend(source.filter(|source| !policies.contains(source)));
+    }
+    policies
+}
+
+fn source_of(snapshot: &Snapshot, service: &Service, cluster: &str) -> Option<HashSource> {
+    // `Service::cluster_name`
+    let mut parts = cluster.splitn(4, '|').skip(1);
+    let (port, subset, host) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
+    let target = match host == service.fqdn {
+        true => service,
+        false => snapshot.service(host, &service.key.namespace)?,
+    };
+    let mut hash = None;
+    for layer in cluster::layers_of(target, port, Some(subset).filter(|name| !name.is_empty())) {
+        if layer.ends_hashing() {
+            hash = None;
+        }
+        hash = layer.consistent_hash().or(hash);
+    }
+    source(hash?)
+}
+
+fn source(hash: &ConsistentHash) -> Option<HashSource> {
+    if let Some(cookie) = &hash.http_cookie {
+        return Some(HashSource::Cookie(HashCookie {
+            name: cookie.name.clone(),
+            ttl: cookie.ttl.map(|ttl| ttl.0),
+            path: cookie.path.clone().unwrap_or_default(),
+            attributes: Vec::new(),
+        }));
+    }
+    if let Some(name) = &hash.http_header_name {
+        return Some(HashSource::Header(name.to_ascii_lowercase()));
+    }
+    if let Some(name) = &hash.http_query_parameter_name {
+        return Some(HashSource::QueryParameter(name.clone()));
+    }
+    (hash.use_source_ip == Some(true)).then_some(HashSource::SourceIp)
+}
+
+/// All that the hash policies of routes to `service` are made of.
+pub(crate) fn settings(service: &Service) -> Vec<&LoadBalancer> {
+    let Some(rule) = &service.destination_rule else { return Vec::new() };
+    let subsets = rule.spec.subsets.iter().map(|subset| &subset.traffic_policy);
+    let all = std::iter::once(&rule.spec.traffic_policy).chain(subsets).flatten();
+    all.flat_map(|policy| {
+        let levels = policy.port_level_settings.iter().map(|level| &level.load_balancer);
+        std::iter::once(&policy.load_balancer).chain(levels).flatten()
+    })
+    .filter(|balancer| balancer.consistent_hash.is_some() || balancer.simple.is_some())
+    .collect()
+}
