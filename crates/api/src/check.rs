@@ -260,14 +260,15 @@ fn consistent_hash(hash: &ConsistentHash, at: &str, found: &mut Checked) {
         report(found, at, "only one of maglev and ringHash may be set");
     }
     if let Some(name) = &hash.http_header_name {
-        header_name(found, format!("{at}.httpHeaderName"), name);
+        let token = name.strip_prefix(':').unwrap_or(name);
+        http::header_name(token, name, &format!("{at}.httpHeaderName"), found);
     }
     if let Some(name) = &hash.http_query_parameter_name {
         require(found, format!("{at}.httpQueryParameterName"), name);
     }
     if let Some(cookie) = &hash.http_cookie {
         // It is written into a header of the response.
-        header_name(found, format!("{at}.httpCookie.name"), &cookie.name);
+        http::header_name(&cookie.name, &cookie.name, &format!("{at}.httpCookie.name"), found);
         let path = cookie.path.as_deref().unwrap_or_default();
         if path.bytes().any(|byte| !(b' '..=b'~').contains(&byte) || byte == b';') {
             report(found, format!("{at}.httpCookie.path"), "a path of a cookie is printable and has no \";\"");

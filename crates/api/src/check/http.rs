@@ -59,7 +59,7 @@ pub(super) fn visible(text: Option<&str>, path: &str, found: &mut Checked) {
 }
 
 /// `token` is what must be one by RFC 9110 §5.6.2.
-fn header_name(token: &str, name: &str, path: &str, found: &mut Checked) {
+pub(super) fn header_name(token: &str, name: &str, path: &str, found: &mut Checked) {
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
         report(found, path, format!("{name:?} is not a header name"));
     } else if ["content-length", "transfer-encoding"].iter().any(|framing| token.eq_ignore_ascii_case(framing)) {
