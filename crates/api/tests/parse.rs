@@ -138,3 +138,32 @@ fn weights_that_take_nothing_are_reported() {
     let problems = parse("", text).problems;
     assert_eq!(problems.first().map(|problem| problem.field.as_str()), Some("spec.http[0].route"), "{problems:?}");
 }
+
+#[test]
+fn a_hash_has_one_key_and_one_table() {
+    let policy = |hash: &str| {
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{ name: a }}\nspec: {{ host: a, trafficPolicy: {{ loadBalancer: {{ consistentHash: {hash} }} }} }}\n"
+        );
+        let problems = parse("", &text).problems;
+        let at = "spec.trafficPolicy.loadBalancer.consistentHash";
+        problems
+            .iter()
+            .map(|problem| problem.field.strip_prefix(at).unwrap_or(&problem.field).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let none: Vec<String> = Vec::new();
+    for fine in [
+        "{ httpHeaderName: x-user }",
+        "{ httpCookie: { name: cart, path: /, ttl: 0s }, ringHash: { minimumRingSize: 10 } }",
+        "{ httpQueryParameterName: q, maglev: { tableSize: 251 } }",
+        "{ useSourceIp: true, minimumRingSize: 4096 }",
+    ] {
+        assert_eq!(policy(fine), none, "{fine}");
+    }
+    assert_eq!(policy("{ maglev: {} }"), [""]);
+    assert_eq!(policy("{ useSourceIp: true, httpHeaderName: x }"), [""]);
+    assert_eq!(policy("{ useSourceIp: true, maglev: {}, ringHash: {} }"), [""]);
+    assert_eq!(policy("{ httpCookie: { name: \"a b\", path: \"/;x\" } }"), [".httpCookie.name", ".httpCookie.path"]);
+    assert_eq!(policy("{ httpHeader: x }"), [".httpHeader"]);
+}

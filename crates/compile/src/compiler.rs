@@ -161,14 +161,23 @@ impl Pieces {
 }
 
 /// All that the routes of another service may depend on.
-fn names(snapshot: &Snapshot) -> Vec<(&ServiceKey, Vec<u16>, Vec<&str>, Vec<&LoadBalancer>)> {
+#[derive(PartialEq)]
+struct Names<'a> {
+    key: &'a ServiceKey,
+    ports: Vec<u16>,
+    subsets: Vec<&'a str>,
+    hashing: Vec<&'a LoadBalancer>,
+}
+
+fn names(snapshot: &Snapshot) -> Vec<Names<'_>> {
     snapshot
         .services
         .iter()
-        .map(|(key, service)| {
-            let ports = service.ports.iter().map(|port| port.number).collect();
-            let subsets = service.subsets().iter().map(|subset| subset.name.as_str()).collect();
-            (key, ports, subsets, hash::settings(service))
+        .map(|(key, service)| Names {
+            key,
+            ports: service.ports.iter().map(|port| port.number).collect(),
+            subsets: service.subsets().iter().map(|subset| subset.name.as_str()).collect(),
+            hashing: hash::settings(service),
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leno_compile::{Compiler, compile};
-use leno_ir::{Flavor, Node, WorkloadPort};
+use leno_ir::{Flavor, HashSource, Node, RouteAction, WorkloadPort};
 use leno_model::api::{Resource, parse};
 use leno_model::{MeshSettings, Snapshot, service_keys};
 
@@ -109,4 +109,35 @@ fn one_new_endpoint_changes_one_services_endpoint_sets_and_nothing_else() {
         changed,
         ["outbound|9080|v1|reviews.default.svc.cluster.local", "outbound|9080||reviews.default.svc.cluster.local"]
     );
+}
+
+#[test]
+fn what_a_service_hashes_by_is_seen_by_the_routes_of_others() {
+    let service = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{ name: {name} }}\nspec: {{ ports: [{{ name: http, port: 80 }}] }}\n---\n"
+        )
+    };
+    let rules = |header: &str| {
+        format!(
+            "{}{}apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{ name: a }}\nspec: {{ hosts: [a], http: [{{ route: [{{ destination: {{ host: b }} }}] }}] }}\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{ name: b }}\nspec: {{ host: b, trafficPolicy: {{ loadBalancer: {{ consistentHash: {{ httpHeaderName: {header} }} }} }} }}\n",
+            service("a"),
+            service("b")
+        )
+    };
+    let mut compiler = Compiler::new();
+    let mut hashed_by = |header: &str| {
+        let parsed = parse("", &rules(header));
+        assert!(parsed.problems.is_empty(), "{:#?}", parsed.problems);
+        let resources: Vec<_> = parsed.resources.into_iter().map(|located| Arc::new(located.value)).collect();
+        compiler.update(&Arc::new(snapshot(&resources).0));
+        let config = compiler.node(&node(Flavor::Leno));
+        let table = &config.route_tables["outbound|80||a.default.svc.cluster.local"];
+        match &table.virtual_hosts[0].routes[0].action {
+            RouteAction::Forward(forward) => forward.hash_policies.clone(),
+            _ => Vec::new(),
+        }
+    };
+    assert_eq!(hashed_by("X-User"), [HashSource::Header("x-user".to_owned()).into()]);
+    assert_eq!(hashed_by("x-tenant"), [HashSource::Header("x-tenant".to_owned()).into()]);
 }

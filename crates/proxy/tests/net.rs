@@ -8,7 +8,7 @@ mod net {
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use leno_ir::{HttpCodec, StringMatch, UpstreamProtocol};
+use leno_ir::{BalancerPolicy, HttpCodec, NetworkFilter, StringMatch, UpstreamProtocol};
 use leno_proxy::ResourceType;
 use net::certificates::Authority;
 use net::harness::{
@@ -95,6 +95,29 @@ async fn another_endpoint_is_tried_when_one_refuses() {
     for _ in 0..20 {
         echo_once(&mut harness.connect("tcp").await, b"x").await;
     }
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn connections_from_one_address_go_to_one_endpoint_where_that_is_wanted() {
+    let harness = Harness::start();
+    let upstreams = [Upstream::echo().await, Upstream::echo().await, Upstream::echo().await];
+    let mut hashed = cluster("app", upstreams.each_ref().map(|upstream| upstream.address));
+    hashed.balancer = BalancerPolicy::Maglev { table_size: BalancerPolicy::MAGLEV_TABLE_SIZE };
+    let mut by_source = tcp_listener("by-source", "app");
+    if let NetworkFilter::Tcp(proxy) = &mut by_source.filter_chains[0].filter {
+        proxy.hash_source_ip = true;
+    }
+    harness.apply(config([by_source, tcp_listener("by-chance", "app")], [hashed])).await;
+    let used = || upstreams.iter().filter(|upstream| upstream.connections() > 0).count();
+    for _ in 0..20 {
+        echo_once(&mut harness.connect("by-source").await, b"x").await;
+    }
+    assert_eq!(used(), 1);
+    for _ in 0..40 {
+        echo_once(&mut harness.connect("by-chance").await, b"x").await;
+    }
+    assert_eq!(used(), 3);
     harness.shutdown().await;
 }
 

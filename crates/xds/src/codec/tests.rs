@@ -277,7 +277,25 @@ fn what_is_not_supported_is_refused_with_its_field() {
     let proto = Proto { health_checks: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
     let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
     assert_eq!(error.to_string(), "health_checks: is not supported");
+    assert_eq!(refusal_of_hashing(), "common_lb_config.consistent_hashing_lb_config.hash_balance_factor");
+    assert_eq!(refused(BalancerPolicy::Maglev { table_size: 100 }), "maglev_lb_config.table_size");
+    let upside_down = BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1 };
+    assert_eq!(refused(upside_down), "ring_hash_lb_config.minimum_ring_size");
     assert!(decode_listener(b"\xff\xff").is_err());
+}
+
+/// The field for which a cluster balanced so is refused.
+fn refused(balancer: BalancerPolicy) -> String {
+    let encoded = encode_cluster(&Cluster { balancer, ..cluster() }, Flavor::Leno);
+    decode_cluster(&encoded.body).unwrap_err().field
+}
+
+fn refusal_of_hashing() -> String {
+    use leno_proto::envoy::config::cluster::v3::cluster::common_lb_config::ConsistentHashingLbConfig;
+    let mut proto = super::cluster::encode(&cluster(), Flavor::Leno);
+    let hashing = ConsistentHashingLbConfig { hash_balance_factor: common::u32_value(150), ..Default::default() };
+    proto.common_lb_config.as_mut().unwrap().consistent_hashing_lb_config = Some(hashing);
+    decode_cluster(&proto.encode_to_vec()).unwrap_err().field
 }
 
 /// What Envoy and gRPC would refuse as a whole table.

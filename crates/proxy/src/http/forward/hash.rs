@@ -157,9 +157,8 @@ mod tests {
         head
     }
 
-    fn hash(sources: &[HashSource], request: &RequestHead) -> Option<u64> {
-        let policies: Vec<HashPolicy> = sources.iter().cloned().map(HashPolicy::from).collect();
-        RequestHash::of(&policies, request, &connection("10.0.0.1:4711")).hash
+    fn hash(source: &HashSource, request: &RequestHead) -> Option<u64> {
+        RequestHash::of(&[source.clone().into()], request, &connection("10.0.0.1:4711")).hash
     }
 
     fn sticky(ttl: Option<Duration>) -> HashSource {
@@ -175,17 +174,18 @@ mod tests {
     fn parts_are_hashed_as_envoy_does() {
         let user = HashSource::Header("x-user".into());
         let (one, other) = (hash_of(b"a"), xxh64(b"b", hash_of(b"a")));
-        assert_eq!(hash(&[user.clone()], &request("/", &[("X-User", "a")])), Some(one));
-        assert_eq!(hash(&[user.clone()], &request("/", &[("x-user", "b"), ("x-user", "a")])), Some(other));
-        assert_eq!(hash(&[user.clone()], &request("/", &[])), None);
-        assert_eq!(hash(&[HashSource::Header(":authority".into())], &request("/", &[])), Some(hash_of(b"shop")));
+        assert_eq!(hash(&user, &request("/", &[("X-User", "a")])), Some(one));
+        assert_eq!(hash(&user, &request("/", &[("x-user", "b"), ("x-user", "a")])), Some(other));
+        assert_eq!(hash(&user, &request("/", &[])), None);
+        assert_eq!(hash(&HashSource::Header(":authority".into()), &request("/", &[])), Some(hash_of(b"shop")));
         let parameter = HashSource::QueryParameter("q".into());
-        assert_eq!(hash(&[parameter.clone()], &request("/x?p=1&q=%41&q=2", &[])), Some(hash_of(b"%41")));
-        assert_eq!(hash(&[parameter.clone()], &request("/x", &[])), None);
-        assert_eq!(hash(&[HashSource::SourceIp], &request("/", &[])), Some(hash_of(b"10.0.0.1")));
+        assert_eq!(hash(&parameter, &request("/x?p=1&q=%41&q=2", &[])), Some(hash_of(b"%41")));
+        assert_eq!(hash(&parameter, &request("/x", &[])), None);
+        assert_eq!(hash(&HashSource::SourceIp, &request("/", &[])), Some(hash_of(b"10.0.0.1")));
         assert_eq!(hash_of_ip("2001:db8::1".parse().expect("an address")), hash_of(b"2001:db8::1"));
-        let both = hash(&[HashSource::SourceIp, user], &request("/", &[("x-user", "a")]));
-        assert_eq!(both, Some(hash_of(b"10.0.0.1").rotate_left(1) ^ one));
+        let both = [HashSource::SourceIp.into(), user.into()];
+        let both = RequestHash::of(&both, &request("/", &[("x-user", "a")]), &connection("10.0.0.1:4711"));
+        assert_eq!(both.hash, Some(hash_of(b"10.0.0.1").rotate_left(1) ^ one));
     }
 
     #[test]
