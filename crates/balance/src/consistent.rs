@@ -141,7 +141,8 @@ fn ring(entries: &[Entry], minimum_size: u32, maximum_size: u32) -> Vec<Point> {
     if entries.is_empty() {
         return Vec::new();
     }
-    let scale = ((least * f64::from(minimum_size)).ceil() / least).min(f64::from(maximum_size));
+    // Sizes of 0 make an empty ring in Envoy, and nobody is chosen; here they count as 1.
+    let scale = ((least * f64::from(minimum_size.max(1))).ceil() / least).min(f64::from(maximum_size.max(1)));
     let mut points = Vec::with_capacity(scale.ceil() as usize);
     let (mut current, mut target) = (0.0_f64, 0.0_f64);
     let mut text = String::new();

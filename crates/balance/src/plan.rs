@@ -97,6 +97,9 @@ impl Plan {
             vec![(1.0, members.to_vec())]
         };
         let total: f64 = groups.iter().map(|(share, _)| share).sum();
+        // When no locality with a weight has anybody left, those without one are better than no answer (Envoy).
+        let groups = if total > 0.0 { groups } else { vec![(1.0, members.to_vec())] };
+        let total = if total > 0.0 { total } else { 1.0 };
         for (share, members) in groups {
             let usable = usable(candidates, &members, is_panic);
             if share > 0.0 && !usable.is_empty() {
