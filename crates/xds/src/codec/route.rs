@@ -135,7 +135,7 @@ fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractionalPercent {
     RuntimeFractionalPercent { default_value: Some(fraction(share)), ..RuntimeFractionalPercent::default() }
 }
 
-fn encode_header_match(header: &HeaderMatch) -> HeaderMatcher {
+pub(super) fn encode_header_match(header: &HeaderMatch) -> HeaderMatcher {
     HeaderMatcher {
         name: header.name.clone(),
         invert_match: header.invert,
@@ -358,7 +358,7 @@ fn decode_match(matches: &ProtoRouteMatch) -> Result<RouteMatch> {
 }
 
 #[allow(deprecated, reason = "other control planes still write the older fields")]
-fn decode_header_match(header: &HeaderMatcher) -> Result<HeaderMatch> {
+pub(super) fn decode_header_match(header: &HeaderMatcher) -> Result<HeaderMatch> {
     use leno_ir::StringMatch;
     let value = |matches| HeaderMatchKind::Value(matches);
     let loose = |text: &String| (text.clone(), false);
