@@ -16,7 +16,8 @@ use leno_proto::envoy::r#type::v3::Int32Range;
 use leno_proto::google::protobuf::UInt32Value;
 
 use super::error::{At, DecodeError, Result, refuse};
-use super::{matching, metadata, route};
+use super::route::matches::{decode_header, encode_header};
+use super::{matching, metadata};
 
 pub(super) fn encode(rules: &Rbac) -> Proto {
     let policy = |policy: &RbacPolicy| Policy {
@@ -82,7 +83,7 @@ fn encode_permission(permission: &Permission) -> ProtoPermission {
         Permission::DestinationPortRange { start, end } => {
             Rule::DestinationPortRange(Int32Range { start: start.cast_signed(), end: end.cast_signed() })
         }
-        Permission::Header(matches) => Rule::Header(route::encode_header_match(matches)),
+        Permission::Header(matches) => Rule::Header(encode_header(matches)),
         Permission::Metadata(sourced) => Rule::SourcedMetadata(encode_metadata(sourced)),
         Permission::Not(inner) => Rule::NotRule(Box::new(encode_permission(inner))),
         Permission::RequestedServerName(matches) => Rule::RequestedServerName(matching::encode(matches)),
@@ -102,7 +103,7 @@ fn decode_permission(proto: &ProtoPermission) -> Result<Permission> {
             u16::try_from(*port).map_err(|_| DecodeError::new("destination_port", format!("{port} is no port")))?,
         ),
         Rule::DestinationPortRange(range) => decode_port_range(range).at("destination_port_range")?,
-        Rule::Header(matcher) => Permission::Header(route::decode_header_match(matcher).at("header")?),
+        Rule::Header(matcher) => Permission::Header(decode_header(matcher).at("header")?),
         Rule::Matcher(_) => return Err(DecodeError::unsupported("matcher")),
         Rule::Metadata(matcher) => Permission::Metadata(dynamic(matcher).at("metadata")?),
         Rule::NotRule(inner) => Permission::Not(Box::new(decode_permission(inner).at("not_rule")?)),
@@ -127,7 +128,7 @@ fn encode_principal(principal: &Principal) -> ProtoPrincipal {
             Identifier::Authenticated(principal::Authenticated { principal_name: name.as_ref().map(matching::encode) })
         }
         Principal::DirectRemoteIp(range) => Identifier::DirectRemoteIp(encode_range(range)),
-        Principal::Header(matches) => Identifier::Header(route::encode_header_match(matches)),
+        Principal::Header(matches) => Identifier::Header(encode_header(matches)),
         Principal::Metadata(sourced) => Identifier::SourcedMetadata(encode_metadata(sourced)),
         Principal::Not(inner) => Identifier::NotId(Box::new(encode_principal(inner))),
         Principal::RemoteIp(range) => Identifier::RemoteIp(encode_range(range)),
@@ -150,7 +151,7 @@ fn decode_principal(proto: &ProtoPrincipal) -> Result<Principal> {
         Identifier::Custom(_) => return Err(DecodeError::unsupported("custom")),
         Identifier::DirectRemoteIp(range) => Principal::DirectRemoteIp(decode_range(range).at("direct_remote_ip")?),
         Identifier::FilterState(_) => return Err(DecodeError::unsupported("filter_state")),
-        Identifier::Header(matcher) => Principal::Header(route::decode_header_match(matcher).at("header")?),
+        Identifier::Header(matcher) => Principal::Header(decode_header(matcher).at("header")?),
         Identifier::Metadata(matcher) => Principal::Metadata(dynamic(matcher).at("metadata")?),
         Identifier::NotId(inner) => Principal::Not(Box::new(decode_principal(inner).at("not_id")?)),
         Identifier::OrIds(set) => Principal::AnyOf(all(&set.ids, "ids", decode_principal).at("or_ids")?),
