@@ -10,14 +10,17 @@
 mod access_log;
 mod cluster;
 mod common;
+mod connection_filter;
 mod endpoints;
 mod error;
 mod hash;
 mod http;
 mod listener;
 mod matching;
+mod metadata;
 mod node;
 mod policy;
+mod rbac;
 mod route;
 mod tls;
 
