@@ -15,6 +15,7 @@ mod listener;
 mod matching;
 mod node;
 mod route;
+mod router;
 mod tls;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
@@ -30,8 +31,10 @@ pub use listener::{
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use route::{
-    DirectResponse, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps,
-    HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
+    AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
+    HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
+    RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route,
+    RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
 };
+pub use router::{RouterOptions, StrictHeader};
 pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};

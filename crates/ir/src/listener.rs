@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{AccessLog, DownstreamTls, RouteTable, WeightedCluster};
+use crate::{AccessLog, DownstreamTls, RouteTable, RouterOptions, WeightedCluster};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -91,6 +91,8 @@ pub struct HttpConnectionManager {
     pub stream_idle_timeout: Option<Duration>,
     /// A downstream connection without streams is closed after this. Default 1 h, as Envoy.
     pub idle_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "RouterOptions::is_default")]
+    pub router: RouterOptions,
 }
 
 impl HttpConnectionManager {
@@ -109,6 +111,7 @@ impl HttpConnectionManager {
             request_headers_timeout: Some(Duration::from_secs(10)),
             stream_idle_timeout: Some(Duration::from_secs(300)),
             idle_timeout: Some(Duration::from_secs(3600)),
+            router: RouterOptions::default(),
         }
     }
 }

@@ -16,7 +16,8 @@ mod rewrite;
 mod weighted;
 
 pub use compiled::{CompiledRoutes, Matched};
-pub use request::{RequestView, path_without_query};
+pub use matcher::header_matches;
+pub use request::{HeaderView, RequestView, path_without_query};
 pub use weighted::pick_cluster;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod matching;
 mod node;
 mod policy;
 mod route;
+mod router;
 mod tls;
 
 use std::net::SocketAddr;

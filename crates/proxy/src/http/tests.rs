@@ -51,20 +51,14 @@ async fn proxy(
     let mut forward = Forward::to("c");
     let mut manager = HttpConnectionManager::new("test", RouteSource::Rds(String::new()));
     edit(&mut manager, &mut forward);
-    let route = Route {
-        name: "r".to_owned(),
-        matches: RouteMatch::any(),
-        action: RouteAction::Forward(Box::new(forward)),
-        request_headers: Default::default(),
-        response_headers: Default::default(),
-    };
+    let route = Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(forward)));
     let host = VirtualHost {
         name: "v".to_owned(),
         domains: vec!["web".to_owned(), "tunnel:80".to_owned()],
         routes: vec![route],
         ..Default::default()
     };
-    manager.routes = RouteSource::Inline(Arc::new(RouteTable { name: "t".to_owned(), virtual_hosts: vec![host] }));
+    manager.routes = RouteSource::Inline(Arc::new(RouteTable::new("t", vec![host])));
     let manager = Rc::new(HttpManager::new(&manager, &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
@@ -211,13 +205,12 @@ fn a_failed_connection_is_tried_elsewhere_and_a_stale_one_replaced() {
         let rig = proxy(&[dead, address], UpstreamProtocol::Http1, |_, forward| {
             forward.retry = Some(RetryPolicy {
                 on: vec![RetryOn::ConnectFailure],
-                retriable_status_codes: Vec::new(),
                 attempts: 2,
-                per_try_timeout: None,
                 back_off_base: Duration::from_millis(1),
                 back_off_max: Duration::from_millis(2),
                 avoid_previous_hosts: true,
                 retry_non_idempotent: false,
+                ..RetryPolicy::default()
             });
         })
         .await;
@@ -238,13 +231,11 @@ fn a_body_is_sent_again_to_the_next_try() {
         let rig = proxy(&[address], UpstreamProtocol::Http1, |_, forward| {
             forward.retry = Some(RetryPolicy {
                 on: vec![RetryOn::FiveXx],
-                retriable_status_codes: Vec::new(),
                 attempts: 1,
-                per_try_timeout: None,
                 back_off_base: Duration::from_millis(1),
                 back_off_max: Duration::from_millis(2),
                 avoid_previous_hosts: true,
-                retry_non_idempotent: true,
+                ..RetryPolicy::default()
             });
         })
         .await;

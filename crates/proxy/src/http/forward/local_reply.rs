@@ -22,12 +22,15 @@ impl Forwarder<'_, '_> {
             Failure::Peer(PeerError::Protocol(details)) => self.exchange.upstream_failure = Some((*details).to_owned()),
             _ => {}
         }
-        let status = failure.status();
+        let is_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout | Failure::Timeout);
+        let without_body = is_late && self.answers_timeouts_with_204;
+        let status = if without_body { 204 } else { failure.status() };
         if self.has_responded || status == 0 {
             self.downstream.abort(failure.reset_code());
             return;
         }
-        let body = match failure.body() {
+        let body = match failure.body(self.exchange.attempts > 1) {
+            _ if without_body => Bytes::new(),
             std::borrow::Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
             std::borrow::Cow::Owned(text) => Bytes::from(text),
         };
@@ -37,8 +40,13 @@ impl Forwarder<'_, '_> {
         // Fails only when the client has gone meanwhile.
         let of_router = !matches!(
             failure,
-            Failure::DownstreamMalformed(_) | Failure::Idle { .. } | Failure::NoRoute | Failure::Refused { .. }
+            Failure::DownstreamMalformed(_)
+                | Failure::Idle { .. }
+                | Failure::NoRoute
+                | Failure::Refused { .. }
+                | Failure::StreamDuration { .. }
         );
+        self.exchange.grpc_status = failure.grpc_status();
         let ops = if of_router { ops } else { &[] };
         if self.reply(status, body, None, ops).await.is_err() {
             self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
@@ -58,7 +66,7 @@ impl Forwarder<'_, '_> {
         headers.clear();
         self.response.upgrade = None;
         let body = if self.exchange.is_grpc {
-            let grpc_status = grpc_status_of(status);
+            let grpc_status = self.exchange.grpc_status.unwrap_or_else(|| grpc_status_of(status));
             self.response.status = 200;
             headers.append(b"content-type", b"application/grpc");
             headers.append(b"grpc-status", itoa::Buffer::new().format(grpc_status).as_bytes());
@@ -78,9 +86,12 @@ impl Forwarder<'_, '_> {
             headers.append(b"location", location.as_bytes());
         }
         headers.append(b"server", b"leno");
-        if self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) {
+        let is_overload = self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW);
+        if is_overload && !self.context.config().router.suppress_envoy_headers {
             headers.append(b"x-envoy-overloaded", b"true");
         }
+        self.tell_attempts();
+        let headers = &mut self.response.headers;
         for ops in ops {
             apply(ops, headers);
         }
@@ -102,8 +113,7 @@ impl Forwarder<'_, '_> {
             let frame = Frame::Data { bytes: body, last: true };
             self.downstream.push(frame).map_err(|_| Failure::DownstreamGone)?;
         }
-        self.deadlines.route = None;
-        self.deadlines.per_try = None;
+        self.deadlines.stop();
         self.touch();
         poll_fn(|cx| match self.downstream.poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::DownstreamGone)),

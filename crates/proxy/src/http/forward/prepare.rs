@@ -1,12 +1,14 @@
 use http::Method;
 use leno_ir::{Direction, ForwardClientCert};
+use leno_routing::CompiledRoutes;
 
 use super::Forwarder;
 use crate::http::failure::Failure;
 
 impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
-    pub(super) fn prepare(&mut self) -> Result<(), Failure> {
+    pub(super) fn prepare(&mut self, table: Option<&CompiledRoutes>) -> Result<(), Failure> {
+        self.sanitize(table.map(|table| &**table.table()));
         let config = self.context.config();
         self.exchange.is_grpc =
             self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));

@@ -133,8 +133,7 @@ impl Forwarder<'_, '_> {
     pub(super) fn request_is_complete(&mut self) {
         let now = self.touch();
         self.exchange.request_duration = Some(now.saturating_duration_since(self.exchange.started));
-        self.deadlines.route = self.deadlines.route_timeout.and_then(|timeout| now.checked_add(timeout));
-        self.deadlines.per_try = self.deadlines.per_try_timeout.and_then(|timeout| now.checked_add(timeout));
+        self.deadlines.start_route(now);
     }
 
     /// Streams the response, and what is left of the request.
@@ -215,6 +214,9 @@ impl Forwarder<'_, '_> {
                 self.touch();
             }
             if flushed.is_pending() {
+                if relay.response_is_done {
+                    self.deadlines.start_flush();
+                }
                 return Poll::Pending;
             }
             peer.release_credit();
