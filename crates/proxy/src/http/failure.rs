@@ -76,8 +76,8 @@ impl Failure {
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
-            Self::Refused { .. } => ResponseFlags::NONE,
-            Self::StreamDuration { .. } => ResponseFlags::DURATION_TIMEOUT,
+            // As in Envoy, only the details tell of a stream's duration.
+            Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
             Self::WrongHeader { .. } => ResponseFlags::INVALID_HEADERS,
         }
     }

@@ -247,6 +247,33 @@ fn a_body_is_sent_again_to_the_next_try() {
 }
 
 #[test]
+fn a_try_is_numbered_and_told_how_long_it_has() {
+    run(async {
+        let bad = ("\r\n\r\n", "HTTP/1.1 503 No\r\nretry-after: 0\r\ncontent-length: 3\r\n\r\nbad");
+        let good = ("\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+        let (address, heard) = upstream(vec![vec![bad], vec![good]]).await;
+        let rig = proxy(&[address], UpstreamProtocol::Http1, |_, forward| {
+            forward.timeout = Some(Duration::from_secs(9));
+            let back_off_base = Duration::from_millis(1);
+            let on = vec![RetryOn::FiveXx];
+            forward.retry = Some(RetryPolicy { on, back_off_base, ..RetryPolicy::default() });
+        })
+        .await;
+        let mut client = TcpStream::connect(rig.address).await.expect("connects");
+        let wish =
+            "GET /a HTTP/1.1\r\nHost: web\r\nx-envoy-max-retries: 0\r\nX-Envoy-Upstream-Rq-Timeout-Ms: 1\r\n\r\n";
+        let response = ask(&mut client, wish, "hi").await;
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "what strangers wish does not count: {response}");
+        let heard = heard.borrow();
+        assert!(heard.contains("x-envoy-expected-rq-timeout-ms: 9000\r\n"), "{heard}");
+        assert!(
+            !heard.contains("x-envoy-max-retries") && !heard.to_lowercase().contains("rq-timeout-ms: 1\r"),
+            "{heard}"
+        );
+    });
+}
+
+#[test]
 fn failures_have_their_status() {
     run(async {
         let (silent, _) = upstream(vec![vec![("never", "")]]).await;

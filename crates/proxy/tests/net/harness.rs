@@ -8,9 +8,9 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_ir::{
     Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
-    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, IDENTITY_SECRET, Listener,
-    LocalityEndpoints, NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource,
-    RouteTable, StringMatch, TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
+    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints,
+    NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
+    TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
 };
 use leno_proxy::{Block, DnsConfig, Proxy, ProxyConfig, ProxyHandle};
 use leno_runtime::{Readiness, Tasks};

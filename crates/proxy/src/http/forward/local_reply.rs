@@ -48,6 +48,9 @@ impl Forwarder<'_, '_> {
         );
         self.exchange.grpc_status = failure.grpc_status();
         let ops = if of_router { ops } else { &[] };
+        if !of_router {
+            self.attempt_count.in_response = false;
+        }
         if self.reply(status, body, None, ops).await.is_err() {
             self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
             self.downstream.abort(h2::Reason::CANCEL);

@@ -133,6 +133,8 @@ impl Forwarder<'_, '_> {
                     let can_replay = tries.replay.is_possible() && !self.is_tunnel;
                     if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
                         tries.has_replaced_stale = true;
+                        // Nobody has seen that try.
+                        self.exchange.attempts -= 1;
                         tries.replay.restart();
                         continue;
                     }
