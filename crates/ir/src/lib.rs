@@ -11,6 +11,7 @@ mod access_log;
 mod cluster;
 mod config;
 mod endpoint;
+mod filter;
 mod listener;
 mod matching;
 mod node;
@@ -23,6 +24,7 @@ pub use cluster::{
 };
 pub use config::Config;
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,

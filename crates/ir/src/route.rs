@@ -3,13 +3,15 @@ use std::time::Duration;
 use leno_names::Fraction;
 use serde::Serialize;
 
-use crate::{Pattern, StringMatch};
+use crate::{FilterOverrides, Pattern, StringMatch};
 
 /// Which cluster a request goes to (Envoy `RouteConfiguration`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RouteTable {
     pub name: String,
     pub virtual_hosts: Vec<VirtualHost>,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 /// Routes of a set of hosts, tried in order; the first match wins.
@@ -22,6 +24,8 @@ pub struct VirtualHost {
     pub routes: Vec<Route>,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +36,16 @@ pub struct Route {
     pub action: RouteAction,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
+}
+
+impl Route {
+    /// Changes no headers and no filters.
+    pub fn new(name: impl Into<String>, matches: RouteMatch, action: RouteAction) -> Self {
+        let (request_headers, response_headers) = (HeaderOps::default(), HeaderOps::default());
+        Self { name: name.into(), matches, action, request_headers, response_headers, filters: FilterOverrides::new() }
+    }
 }
 
 /// All parts must hold.
@@ -217,12 +231,14 @@ pub struct HashCookie {
     pub attributes: Vec<(String, String)>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WeightedCluster {
     pub name: String,
     pub weight: u32,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 impl WeightedCluster {
@@ -232,6 +248,7 @@ impl WeightedCluster {
             weight,
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
+            filters: FilterOverrides::new(),
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
+use crate::filter::FilterShared;
 use crate::stats::{Stats, StatsSettings};
 use crate::worker::{Command, Plan, WorkerSeed};
 
@@ -132,9 +133,11 @@ impl Proxy {
             .collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
         let admin = config.admin.map(bind_admin).transpose()?;
+        let plan = Arc::new(Plan::new(FilterShared::new(stats.filters())));
+        let state = State { plan, ..State::default() };
         let inner = Inner {
             workers,
-            state: tokio::sync::Mutex::default(),
+            state: tokio::sync::Mutex::new(state),
             config: ArcSwap::default(),
             names,
             ready: Mutex::new(Some(ready)),

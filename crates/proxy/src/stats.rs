@@ -11,6 +11,7 @@
 mod cells;
 mod cluster;
 mod collector;
+mod filter;
 mod labels;
 mod own;
 mod traffic;
@@ -27,6 +28,7 @@ use crate::connection::Connection;
 use crate::exchange::Exchange;
 
 pub(crate) use cluster::{ClusterCells, ClusterStats, ConnectionGuard, Limit};
+pub(crate) use filter::{FilterCounters, FilterStats};
 pub(crate) use labels::WorkloadId;
 pub(crate) use own::{ActiveGuard, HandshakeResult, TlsSide};
 
@@ -74,6 +76,7 @@ struct Shared {
     settings: StatsSettings,
     shards: Mutex<Vec<Arc<Shard>>>,
     global: own::GlobalCells,
+    filters: Arc<FilterStats>,
 }
 
 /// What one worker counts; read by scrapes.
@@ -96,7 +99,12 @@ pub(crate) struct WorkerStats {
 impl Stats {
     /// Adds everything to what `registry` exports.
     pub(crate) fn register(registry: &Registry, settings: StatsSettings) -> Self {
-        let shared = Arc::new(Shared { settings, shards: Mutex::default(), global: own::GlobalCells::default() });
+        let shared = Arc::new(Shared {
+            settings,
+            shards: Mutex::default(),
+            global: own::GlobalCells::default(),
+            filters: Arc::default(),
+        });
         registry.register_collector(StatsCollector::new(shared.clone()));
         Self { shared }
     }
@@ -106,6 +114,11 @@ impl Stats {
         lock(&self.shared.shards).push(shard.clone());
         let traffic = RefCell::new(Traffic::new(self.shared.settings.max_series));
         WorkerStats { shard, traffic }
+    }
+
+    /// The counters of HTTP filters.
+    pub(crate) fn filters(&self) -> Arc<FilterStats> {
+        self.shared.filters.clone()
     }
 
     /// A configuration was activated; `rejected` of its resources were not.

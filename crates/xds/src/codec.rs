@@ -12,6 +12,7 @@ mod cluster;
 mod common;
 mod endpoints;
 mod error;
+mod filter;
 mod hash;
 mod http;
 mod listener;

@@ -69,6 +69,8 @@ impl Collector for StatsCollector {
         self.encode_http(&shards, &mut encoder)?;
         self.encode_tcp(&shards, &mut encoder)?;
         encode_clusters(&shards, &mut encoder)?;
+        let filters = self.shared.filters.rows();
+        counter(&mut encoder, "leno_proxy_http_filter_events", "What HTTP filters did", filters)?;
         self.encode_own(&shards, &mut encoder)
     }
 }

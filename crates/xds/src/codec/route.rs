@@ -2,9 +2,7 @@ use leno_ir::{
     DirectResponse, Flavor, Forward, HeaderMatch, HeaderMatchKind, Mirror, PathMatch, QueryMatch, QueryMatchKind,
     Redirect, RedirectPath, Rewrite, Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
 };
-use leno_proto::envoy::config::core::v3::{
-    DataSource, RuntimeFractionalPercent, data_source::Specifier as DataSpecifier,
-};
+use leno_proto::envoy::config::core::v3::{DataSource, data_source::Specifier as DataSpecifier};
 use leno_proto::envoy::config::route::v3::{
     DirectResponseAction, HeaderMatcher, QueryParameterMatcher, RedirectAction, Route as ProtoRoute,
     RouteAction as ProtoRouteAction, RouteConfiguration, RouteMatch as ProtoRouteMatch,
@@ -17,11 +15,11 @@ use leno_proto::envoy::r#type::v3::Int64Range;
 use std::time::Duration;
 
 use super::common::{
-    bool_value, duration, duration_or_off, fraction, headers_to_add, read_duration, read_fraction, read_header_ops,
-    read_limit, read_visible, u32_value,
+    bool_value, duration, duration_or_off, headers_to_add, read_duration, read_fraction, read_header_ops, read_limit,
+    read_visible, runtime_fraction, u32_value,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{hash, matching, policy};
+use super::{filter, hash, matching, policy};
 
 /// What Envoy does with a route that says nothing.
 const ENVOY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,6 +32,7 @@ pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
         virtual_hosts: table.virtual_hosts.iter().map(|host| encode_host(host, flavor)).collect(),
         // Envoy would otherwise refuse a table whose clusters come a moment later.
         validate_clusters: bool_value(false),
+        typed_per_filter_config: filter::encode_overrides(&table.filters, flavor),
         ..RouteConfiguration::default()
     }
 }
@@ -47,6 +46,7 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
         request_headers_to_remove: host.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&host.response_headers),
         response_headers_to_remove: host.response_headers.remove.clone(),
+        typed_per_filter_config: filter::encode_overrides(&host.filters, flavor),
         ..ProtoVirtualHost::default()
     }
 }
@@ -70,6 +70,7 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         request_headers_to_remove: route.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&route.response_headers),
         response_headers_to_remove: route.response_headers.remove.clone(),
+        typed_per_filter_config: filter::encode_overrides(&route.filters, flavor),
         ..ProtoRoute::default()
     }
 }
@@ -129,10 +130,6 @@ fn prefix_substitution(new: &str, matched: &PathMatch, flavor: Flavor) -> Option
         }
         _ => None,
     }
-}
-
-fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractionalPercent {
-    RuntimeFractionalPercent { default_value: Some(fraction(share)), ..RuntimeFractionalPercent::default() }
 }
 
 fn encode_header_match(header: &HeaderMatch) -> HeaderMatcher {
@@ -210,7 +207,7 @@ fn encode_forward(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> Pro
             .clone()
             .map(route_action::HostRewriteSpecifier::HostRewriteLiteral),
         request_mirror_policies: forward.mirrors.iter().map(encode_mirror).collect(),
-        cluster_specifier: Some(encode_clusters(&forward.clusters)),
+        cluster_specifier: Some(encode_clusters(&forward.clusters, flavor)),
         hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
         // The only time limit of a route that gRPC knows (A31).
         max_stream_duration: forward.timeout.filter(|_| flavor == Flavor::Grpc).map(|timeout| {
@@ -243,11 +240,12 @@ fn encode_mirror(mirror: &Mirror) -> route_action::RequestMirrorPolicy {
 }
 
 /// A single cluster without more to say is written the short way.
-fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifier {
+fn encode_clusters(clusters: &[WeightedCluster], flavor: Flavor) -> route_action::ClusterSpecifier {
     if let [only] = clusters
         && only.weight == 1
         && only.request_headers.is_empty()
         && only.response_headers.is_empty()
+        && only.filters.is_empty()
     {
         return route_action::ClusterSpecifier::Cluster(only.name.clone());
     }
@@ -258,6 +256,7 @@ fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifi
         request_headers_to_remove: cluster.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&cluster.response_headers),
         response_headers_to_remove: cluster.response_headers.remove.clone(),
+        typed_per_filter_config: filter::encode_overrides(&cluster.filters, flavor),
         ..ClusterWeight::default()
     };
     let clusters = clusters.iter().map(encode).collect();
@@ -266,7 +265,7 @@ fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifi
 
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
     refuse!(table, vhds, internal_only_headers, request_mirror_policies, ignore_port_in_host_matching, vhost_header);
-    refuse!(table, ignore_path_parameters_in_path_matching, typed_per_filter_config);
+    refuse!(table, ignore_path_parameters_in_path_matching);
     let headers = read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove)?;
     if !headers.is_empty() || !table.response_headers_to_add.is_empty() || !table.response_headers_to_remove.is_empty()
     {
@@ -276,11 +275,12 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
     for (index, host) in table.virtual_hosts.iter().enumerate() {
         virtual_hosts.push(decode_host(host).at_index("virtual_hosts", index)?);
     }
-    Ok(RouteTable { name: table.name.clone(), virtual_hosts })
+    let filters = filter::decode_overrides(&table.typed_per_filter_config)?;
+    Ok(RouteTable { name: table.name.clone(), virtual_hosts, filters })
 }
 
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
-    refuse!(host, matcher, typed_per_filter_config, require_tls, hedge_policy, request_mirror_policies);
+    refuse!(host, matcher, require_tls, hedge_policy, request_mirror_policies);
     refuse!(host, retry_policy_typed_config);
     let mut routes = Vec::with_capacity(host.routes.len());
     for (index, route) in host.routes.iter().enumerate() {
@@ -300,11 +300,11 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&host.typed_per_filter_config)?,
     })
 }
 
 fn decode_route(route: &ProtoRoute) -> Result<Route> {
-    refuse!(route, typed_per_filter_config);
     let matches = route.r#match.as_ref().ok_or_else(|| DecodeError::new("match", "is missing"))?;
     Ok(Route {
         name: route.name.clone(),
@@ -322,6 +322,7 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&route.typed_per_filter_config)?,
     })
 }
 
@@ -522,7 +523,7 @@ fn decode_clusters(specifier: Option<&route_action::ClusterSpecifier>) -> Result
 }
 
 fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
-    refuse!(cluster, cluster_header, metadata_match, typed_per_filter_config, host_rewrite_specifier);
+    refuse!(cluster, cluster_header, metadata_match, host_rewrite_specifier);
     Ok(WeightedCluster {
         name: cluster.name.clone(),
         weight: cluster.weight.as_ref().map_or(0, |weight| weight.value),
@@ -530,5 +531,6 @@ fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&cluster.response_headers_to_add, &cluster.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&cluster.typed_per_filter_config)?,
     })
 }
