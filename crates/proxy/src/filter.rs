@@ -15,7 +15,7 @@
 //! 3. Here: a file with a compiled type (`Cors`), made by [`Filter::compile`], and an active one (`ActiveCors`); arms in
 //!    [`Filter::activate`] and in the hooks of [`ActiveFilter`] that it needs. A route's configuration is a variant of
 //!    `RouteFilter`; the filter reads it through `RouteRef::configs`, the most specific first.
-//! 4. What workers must share (token buckets) comes from `FilterShared`, found by the address of its configuration.
+//! 4. What workers must share (token buckets) comes from `SharedStates`; what is counted has Envoy's name for it.
 //!
 //! A hook of the request's head that must wait returns [`Step::Wait`] with a future that owns what it needs; time-outs and a
 //! client that leaves end the wait. One that needs the whole body returns [`Step::Buffer`]. Both continue in
@@ -27,7 +27,6 @@ mod context;
 mod cors;
 mod overrides;
 mod run;
-mod shared;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -36,16 +35,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use leno_ir::{HttpFilter, HttpFilterConfig};
+use leno_ir::{HttpConnectionManager, HttpFilter, HttpFilterConfig};
 
 pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
 pub(crate) use self::run::{FilterRun, RequestParts};
-pub(crate) use self::shared::FilterShared;
 use crate::exchange::Exchange;
 use crate::flags::ResponseFlags;
 use crate::http::Frame;
+use crate::stats::Counter;
+use crate::worker::Worker;
 
 /// The filters of one connection manager, without the router.
 #[derive(Debug, Default)]
@@ -59,13 +59,17 @@ struct Configured {
 }
 
 impl Filters {
-    pub(crate) fn compile(config: &[HttpFilter], stat_prefix: &str, shared: &FilterShared) -> Self {
-        let compile = |filter: &HttpFilter| Configured {
+    /// `place` names the connection manager among all of the configuration.
+    pub(crate) fn compile(config: &HttpConnectionManager, place: &str, worker: &Worker) -> Self {
+        let compile = |(index, filter): (usize, &HttpFilter)| Configured {
             name: filter.name.as_str().into(),
             disabled: filter.disabled,
-            filter: Filter::compile(&filter.config, stat_prefix, shared),
+            filter: Filter::compile(
+                &filter.config,
+                Place { name: &format!("{place}.http_filters[{index}]"), stat_prefix: &config.stat_prefix, worker },
+            ),
         };
-        Self(config.iter().map(compile).collect())
+        Self(config.filters.iter().enumerate().map(compile).collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -82,6 +86,24 @@ impl Filters {
     }
 }
 
+/// Where a filter is, and what it is made with.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    /// Among all of the configuration; the key of what workers share.
+    #[allow(dead_code, reason = "the first filter that shares comes next")]
+    name: &'a str,
+    /// Of the connection manager.
+    stat_prefix: &'a str,
+    worker: &'a Worker,
+}
+
+impl Place<'_> {
+    /// What the filter counts, by Envoy's name without `http.<stat_prefix>.`.
+    fn counter(self, name: &str) -> Counter {
+        self.worker.stats.filter_counter(format!("http.{}.{name}", self.stat_prefix))
+    }
+}
+
 /// One filter as configured.
 #[derive(Debug)]
 enum Filter {
@@ -89,9 +111,9 @@ enum Filter {
 }
 
 impl Filter {
-    fn compile(config: &HttpFilterConfig, stat_prefix: &str, shared: &FilterShared) -> Self {
+    fn compile(config: &HttpFilterConfig, place: Place<'_>) -> Self {
         match config {
-            HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(stat_prefix, shared))),
+            HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
         }
     }
 

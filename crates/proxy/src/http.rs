@@ -53,13 +53,16 @@ pub(crate) enum Routes {
 }
 
 impl HttpManager {
-    pub(crate) fn new(config: &HttpConnectionManager, worker: &Worker) -> Self {
-        let shared = worker.filter_shared();
+    /// `place` names the filter chain among all of the configuration.
+    pub(crate) fn new(config: &HttpConnectionManager, place: &str, worker: &Worker) -> Self {
         let routes = match &config.routes {
-            RouteSource::Inline(table) => Routes::Inline(Arc::new(RouteRules::new(table.clone(), &shared))),
+            RouteSource::Inline(table) => {
+                let place = format!("{place}.route_config");
+                Routes::Inline(Arc::new(RouteRules::new(table.clone(), &place, worker.shared_states())))
+            }
             RouteSource::Rds(name) => Routes::Rds(name.clone()),
         };
-        let filters = Filters::compile(&config.filters, &config.stat_prefix, &shared);
+        let filters = Filters::compile(config, place, worker);
         Self {
             config: config.clone(),
             routes,

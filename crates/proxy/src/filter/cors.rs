@@ -1,6 +1,5 @@
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
@@ -8,18 +7,15 @@ use leno_ir::{CorsPolicy, StringMatch};
 use leno_names::Fraction;
 
 use super::overrides::RouteFilter;
-use super::{FilterShared, GrpcReply, LocalReply, RequestContext, ResponseContext, RouteRef, Step};
+use super::{GrpcReply, LocalReply, Place, RequestContext, ResponseContext, RouteRef, Step};
 use crate::http::RequestHead;
-use crate::stats::FilterCounters;
-
-const EVENTS: &[&str] = &["origin_invalid", "origin_valid"];
-const ORIGIN_INVALID: usize = 0;
-const ORIGIN_VALID: usize = 1;
+use crate::stats::Counter;
 
 /// Answers preflight requests and marks responses for pages of other origins (Fetch standard, "CORS protocol").
 #[derive(Debug)]
 pub(crate) struct Cors {
-    counters: Arc<FilterCounters>,
+    origin_invalid: Counter,
+    origin_valid: Counter,
 }
 
 #[derive(Debug)]
@@ -33,8 +29,8 @@ pub(crate) struct ActiveCors {
 struct Policies<'a>(Vec<&'a CorsPolicy>);
 
 impl Cors {
-    pub(super) fn new(stat_prefix: &str, shared: &FilterShared) -> Self {
-        Self { counters: shared.counters("cors", stat_prefix, EVENTS) }
+    pub(super) fn new(place: Place<'_>) -> Self {
+        Self { origin_invalid: place.counter("cors.origin_invalid"), origin_valid: place.counter("cors.origin_valid") }
     }
 }
 
@@ -56,7 +52,7 @@ impl ActiveCors {
             return Step::Continue;
         };
         let is_allowed = policies.allow(origin);
-        self.cors.counters.add(if is_allowed { ORIGIN_VALID } else { ORIGIN_INVALID });
+        if is_allowed { &self.cors.origin_valid } else { &self.cors.origin_invalid }.increment();
         if !is_enabled {
             return Step::Continue;
         }

@@ -6,7 +6,7 @@ use leno_ir::{
 };
 use leno_routing::{CompiledRoutes, Matched, RequestView, RoutePosition};
 
-use super::FilterShared;
+use crate::shared::SharedStates;
 
 /// A route table as workers use it: indexed, with what it says about filters.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub(crate) struct RouteRef {
 }
 
 impl RouteFilter {
-    fn compile(config: &RouteFilterConfig, _shared: &FilterShared) -> Self {
+    fn compile(config: &RouteFilterConfig, _place: &str, _states: &SharedStates) -> Self {
         match config {
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
         }
@@ -84,8 +84,9 @@ impl RouteFilter {
 }
 
 impl RouteRules {
-    pub(crate) fn new(table: Arc<RouteTable>, shared: &FilterShared) -> Self {
-        let levels = says_something(&table).then(|| Box::new(TableLevel::new(&table, shared)));
+    /// `place` names the table among all of the configuration.
+    pub(crate) fn new(table: Arc<RouteTable>, place: &str, states: &SharedStates) -> Self {
+        let levels = says_something(&table).then(|| Box::new(TableLevel::new(&table, place, states)));
         Self { routes: CompiledRoutes::new(table), levels }
     }
 
@@ -120,30 +121,41 @@ fn says_something(table: &RouteTable) -> bool {
 }
 
 impl TableLevel {
-    fn new(table: &RouteTable, shared: &FilterShared) -> Self {
-        let level = |overrides: &FilterOverrides| Level::new(overrides, shared);
-        let route = |route: &Route| RouteLevel {
-            route: level(&route.filters),
-            clusters: match &route.action {
-                RouteAction::Forward(forward) => {
-                    forward.clusters.iter().map(|cluster| level(&cluster.filters)).collect()
-                }
-                RouteAction::Direct(_) | RouteAction::Redirect(_) => Vec::new(),
-            },
+    fn new(table: &RouteTable, place: &str, states: &SharedStates) -> Self {
+        let hosts = table.virtual_hosts.iter().enumerate();
+        let hosts = hosts.map(|(at, host)| HostLevel::new(host, &format!("{place}.virtual_hosts[{at}]"), states));
+        Self { table: Level::new(&table.filters, place, states), hosts: hosts.collect() }
+    }
+}
+
+impl HostLevel {
+    fn new(host: &VirtualHost, place: &str, states: &SharedStates) -> Self {
+        let routes = host.routes.iter().enumerate();
+        let routes = routes.map(|(at, route)| RouteLevel::new(route, &format!("{place}.routes[{at}]"), states));
+        Self { host: Level::new(&host.filters, place, states), routes: routes.collect() }
+    }
+}
+
+impl RouteLevel {
+    fn new(route: &Route, place: &str, states: &SharedStates) -> Self {
+        let clusters = match &route.action {
+            RouteAction::Forward(forward) => forward.clusters.as_slice(),
+            RouteAction::Direct(_) | RouteAction::Redirect(_) => &[],
         };
-        let host = |host: &VirtualHost| HostLevel {
-            host: level(&host.filters),
-            routes: host.routes.iter().map(route).collect(),
-        };
-        Self { table: level(&table.filters), hosts: table.virtual_hosts.iter().map(host).collect() }
+        let clusters = clusters.iter().enumerate();
+        let clusters =
+            clusters.map(|(at, cluster)| Level::new(&cluster.filters, &format!("{place}.clusters[{at}]"), states));
+        Self { clusters: clusters.collect(), route: Level::new(&route.filters, place, states) }
     }
 }
 
 impl Level {
-    fn new(overrides: &FilterOverrides, shared: &FilterShared) -> Self {
+    fn new(overrides: &FilterOverrides, place: &str, states: &SharedStates) -> Self {
         let compile = |(name, said): (&String, &FilterOverride)| {
             let said = match said {
-                FilterOverride::Config(config) => Said::Config(RouteFilter::compile(config, shared)),
+                FilterOverride::Config(config) => {
+                    Said::Config(RouteFilter::compile(config, &format!("{place}.{name}"), states))
+                }
                 FilterOverride::Disabled => Said::Disabled,
                 FilterOverride::Enabled => Said::Enabled,
             };
@@ -257,7 +269,7 @@ mod tests {
         };
         let filters = overrides(&[("b", cors("3")), ("c", FilterOverride::Disabled)]);
         let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], filters };
-        let rules = Arc::new(RouteRules::new(Arc::new(table), &FilterShared::default()));
+        let rules = Arc::new(RouteRules::new(Arc::new(table), "t", &SharedStates::default()));
         let route = rules.route_ref(rules.pick(&Get, Dice { route: 0, cluster: 0 }).expect("a route"));
         assert_eq!(["a", "b", "c", "d"].map(|name| route.is_on(name)), [Some(false), Some(true), Some(false), None]);
         let ages = |name: &str| {

@@ -65,7 +65,7 @@ async fn proxy(
         virtual_hosts: vec![host],
         ..RouteTable::default()
     }));
-    let manager = Rc::new(HttpManager::new(&manager, &worker));
+    let manager = Rc::new(HttpManager::new(&manager, "test", &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let drain = Rc::new(DrainSignal::default());
@@ -83,6 +83,7 @@ async fn proxy(
                 local_identity: None,
                 server_name: None,
                 alpn: None,
+                is_tls: false,
                 mtls: false,
                 drain: signal.clone(),
             };

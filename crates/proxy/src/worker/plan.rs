@@ -4,7 +4,8 @@ use std::sync::Arc;
 use leno_ir::{Cluster, Config, Discovery, EndpointSet};
 use rustc_hash::FxHashMap;
 
-use crate::filter::{FilterShared, RouteRules};
+use crate::filter::RouteRules;
+use crate::shared::SharedStates;
 use crate::upstream::Limits;
 
 /// A configuration, prepared once for all workers.
@@ -16,13 +17,13 @@ pub(crate) struct Plan {
     /// By cluster name; the same as long as the cluster stays.
     pub(crate) limits: HashMap<String, Arc<Limits>>,
     /// The same in every plan.
-    pub(crate) filter_shared: FilterShared,
+    shared_states: SharedStates,
 }
 
 impl Plan {
     /// Nothing is configured.
-    pub(crate) fn new(filter_shared: FilterShared) -> Self {
-        Self { filter_shared, ..Self::default() }
+    pub(crate) fn new(shared_states: SharedStates) -> Self {
+        Self { shared_states, ..Self::default() }
     }
 
     /// Keeps what did not change of `self`.
@@ -34,7 +35,8 @@ impl Plan {
                 .get(name)
                 .filter(|old| Arc::ptr_eq(old, table) || old == &table)
                 .and_then(|_| self.routes.get(name).cloned());
-            (name.clone(), kept.unwrap_or_else(|| Arc::new(RouteRules::new(table.clone(), &self.filter_shared))))
+            let new = || Arc::new(RouteRules::new(table.clone(), &format!("route table {name}"), &self.shared_states));
+            (name.clone(), kept.unwrap_or_else(new))
         };
         let routes = config.route_tables.iter().map(route_table).collect();
         let limits = config
@@ -42,7 +44,7 @@ impl Plan {
             .keys()
             .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
             .collect();
-        Self { config, routes, limits, filter_shared: self.filter_shared.clone() }
+        Self { config, routes, limits, shared_states: self.shared_states.clone() }
     }
 
     /// The endpoints of a cluster; none while they have not arrived.
