@@ -16,6 +16,8 @@ pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};
 
+use crate::FilterOverrides;
+
 /// Which cluster a request goes to (Envoy `RouteConfiguration`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RouteTable {
@@ -34,6 +36,8 @@ pub struct RouteTable {
     /// Compare domains with the host of `:authority` alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ignore_port_in_host_matching: bool,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 impl RouteTable {
@@ -70,6 +74,8 @@ pub struct VirtualHost {
     pub attempt_count: AttemptCount,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 /// Where the number of the try is told, from 1, as `x-envoy-attempt-count`.
@@ -98,9 +104,12 @@ pub struct Route {
     pub request_buffer_limit_bytes: Option<u64>,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 impl Route {
+    /// Changes no headers and no filters.
     pub fn new(name: impl Into<String>, matches: RouteMatch, action: RouteAction) -> Self {
         Self {
             name: name.into(),
@@ -109,6 +118,7 @@ impl Route {
             request_buffer_limit_bytes: None,
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
+            filters: FilterOverrides::new(),
         }
     }
 }

@@ -7,15 +7,19 @@
 
 mod access_log;
 mod admin;
+mod authz;
 mod connection;
+mod connection_filter;
 mod detect;
 mod dns;
 mod drain;
 mod exchange;
+mod filter;
 mod flags;
 mod http;
 mod listener;
 mod proxy;
+mod shared;
 mod stats;
 mod stream;
 mod tcp;

@@ -43,7 +43,15 @@ fn is_grpc(request: &impl RequestView) -> bool {
 
 /// Whether a message has the header as described.
 pub fn header_matches(matches: &HeaderMatch, headers: &impl HeaderView) -> bool {
-    let value = header_value(&matches.name, headers);
+    value_matches(matches, header_value(&matches.name, headers))
+}
+
+/// As [`header_matches`], where there is no request and so no header.
+pub fn absent_header_matches(matches: &HeaderMatch) -> bool {
+    value_matches(matches, None)
+}
+
+fn value_matches(matches: &HeaderMatch, value: Option<Cow<'_, str>>) -> bool {
     let value = match (&matches.kind, value) {
         (HeaderMatchKind::Present(present), value) => return (value.is_some() == *present) != matches.invert,
         (_, Some(value)) => value,

@@ -6,6 +6,7 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod filters;
 mod hash;
 mod local_reply;
 mod mirror;
@@ -25,9 +26,11 @@ use leno_ir::{
     AttemptCount, Forward, HeaderOps, HeaderOrder, HttpConnectionManager, Redirect, Route, RouteAction, RouteTable,
     VirtualHost, WeightedCluster,
 };
-use leno_routing::{CompiledRoutes, Matched, RequestView as _};
+use leno_routing::{Matched, RequestView as _};
 use smallvec::SmallVec;
 
+use self::filters::Filtered;
+use self::local_reply::Reply;
 use self::timeouts::Deadlines;
 use super::downstream::Downstream;
 use super::failure::Failure;
@@ -36,6 +39,7 @@ use super::timer::Timer;
 use super::{HttpManager, Routes};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
+use crate::filter::{Dice, FilterRun, RouteRules};
 use crate::worker::Worker;
 
 /// What exchanges of one connection share.
@@ -65,6 +69,8 @@ pub(super) struct Forwarder<'a, 'd> {
     exchange: &'a mut Exchange,
     deadlines: Deadlines,
     attempt_count: AttemptCount,
+    /// `None`: there are no filters, or the request has not come so far.
+    run: Option<Box<FilterRun>>,
     is_tunnel: bool,
     /// The request has `x-envoy-…` headers, and its client may have them.
     has_envoy_headers: bool,
@@ -98,6 +104,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             exchange,
             deadlines,
             attempt_count: AttemptCount::default(),
+            run: None,
             is_tunnel: false,
             has_envoy_headers: false,
             answers_timeouts_with_204: false,
@@ -122,10 +129,20 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     }
 
     async fn route_and_serve(&mut self) -> Result<(), Failure> {
-        let table = self.table();
-        self.prepare(table.as_deref())?;
-        let table = table.ok_or(Failure::NoRoute)?;
-        let matched = table.route(&*self.request, self.context.worker.random()).ok_or(Failure::NoRoute)?;
+        let rules = self.rules();
+        self.prepare(rules.as_ref().map(|rules| &**rules.routes.table()))?;
+        let worker = &self.context.worker;
+        let dice = Dice { route: worker.random(), cluster: worker.random() };
+        let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
+        if !self.context.manager.filters.is_empty() {
+            picked = match self.filter_request(rules.as_ref(), picked, dice).await? {
+                Filtered::Answered => return Ok(()),
+                Filtered::Continue(picked) => picked,
+            };
+        }
+        let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
+        let table = rules.routes.table();
+        let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
         let (host, route): (&VirtualHost, &Route) = (matched.virtual_host, matched.route);
         self.exchange.route_name = matched.route_name();
         match &route.action {
@@ -139,20 +156,20 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                     matched.redirect_location(&same, &*self.request)
                 });
                 let ops = [&route.response_headers, &host.response_headers];
-                let ops = levels(ops, &table.table().response_headers, table.table().header_order);
-                self.reply(direct.status, body, location.as_deref(), &ops).await
+                let ops = levels(ops, &table.response_headers, table.header_order);
+                let location = location.as_deref();
+                self.reply(Reply { location, ops: &ops, ..Reply::new(direct.status, body) }).await
             }
             RouteAction::Redirect(redirect) => {
                 self.exchange.details = "direct_response".into();
                 let location = matched.redirect_location(redirect, &*self.request);
                 let ops = [&route.response_headers, &host.response_headers];
-                let ops = levels(ops, &table.table().response_headers, table.table().header_order);
-                self.reply(redirect.status, bytes::Bytes::new(), Some(&location), &ops).await
+                let ops = levels(ops, &table.response_headers, table.header_order);
+                let location = Some(location.as_str());
+                self.reply(Reply { location, ops: &ops, ..Reply::new(redirect.status, bytes::Bytes::new()) }).await
             }
             RouteAction::Forward(forward) => {
-                let random = self.context.worker.random();
-                let chosen = leno_routing::pick_cluster(&forward.clusters, random).ok_or(Failure::NoCluster)?;
-                let table = table.table();
+                let chosen = picked.cluster.and_then(|at| forward.clusters.get(at)).ok_or(Failure::NoCluster)?;
                 let ops = [&chosen.response_headers, &route.response_headers, &host.response_headers];
                 let ops = levels(ops, &table.response_headers, table.header_order);
                 self.attempt_count = host.attempt_count;
@@ -164,7 +181,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
     }
 
-    fn table(&self) -> Option<std::sync::Arc<CompiledRoutes>> {
+    fn rules(&self) -> Option<std::sync::Arc<RouteRules>> {
         match &self.context.manager.routes {
             Routes::Inline(table) => Some(table.clone()),
             Routes::Rds(name) => self.context.worker.route_table(name),
@@ -220,6 +237,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     fn record(&mut self) {
         let Context { connection, manager, worker } = self.context;
         self.exchange.finish(worker.now());
+        if let Some(run) = &mut self.run {
+            run.on_end(self.exchange);
+        }
         worker.stats.record(self.exchange, connection);
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
     }

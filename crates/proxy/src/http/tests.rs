@@ -1,5 +1,7 @@
 //! The engine over real loopback sockets: a client, the proxy, an upstream that answers by script.
 
+mod filters;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,7 +61,7 @@ async fn proxy(
         ..Default::default()
     };
     manager.routes = RouteSource::Inline(Arc::new(RouteTable::new("t", vec![host])));
-    let manager = Rc::new(HttpManager::new(&manager, &worker));
+    let manager = Rc::new(HttpManager::new(&manager, "test", &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let drain = Rc::new(DrainSignal::default());
@@ -77,6 +79,7 @@ async fn proxy(
                 local_identity: None,
                 server_name: None,
                 alpn: None,
+                is_tls: false,
                 mtls: false,
                 drain: signal.clone(),
             };

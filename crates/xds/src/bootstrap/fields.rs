@@ -77,6 +77,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          enforcing_success_rate",
     ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
+    ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),
     ("envoy.config.core.v3.DataSource", "inline_bytes inline_string", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
@@ -85,6 +86,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
+    ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
     ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
@@ -107,7 +109,26 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "transparent use_original_dst",
     ),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    (
+        "envoy.config.rbac.v3.Permission",
+        "and_rules any destination_ip destination_port destination_port_range header metadata not_rule or_rules \
+         requested_server_name sourced_metadata url_path",
+        "",
+    ),
+    ("envoy.config.rbac.v3.Permission.Set", "rules", ""),
+    ("envoy.config.rbac.v3.Policy", "permissions principals", ""),
+    (
+        "envoy.config.rbac.v3.Principal",
+        "and_ids any authenticated direct_remote_ip header metadata not_id or_ids remote_ip source_ip \
+         sourced_metadata url_path",
+        "",
+    ),
+    ("envoy.config.rbac.v3.Principal.Authenticated", "principal_name", ""),
+    ("envoy.config.rbac.v3.Principal.Set", "ids", ""),
+    ("envoy.config.rbac.v3.RBAC", "action policies", ""),
+    ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
+    ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
         "envoy.config.route.v3.HeaderMatcher",
         "contains_match exact_match invert_match name prefix_match present_match range_match safe_regex_match \
@@ -133,8 +154,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove route",
+        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
+         typed_per_filter_config",
         "",
     ),
     (
@@ -153,7 +175,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.route.v3.RouteConfiguration",
         "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
          request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-         validate_clusters virtual_hosts",
+         typed_per_filter_config validate_clusters virtual_hosts",
         "",
     ),
     (
@@ -166,14 +188,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.route.v3.VirtualHost",
         "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
          per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove retry_policy routes",
+         response_headers_to_add response_headers_to_remove retry_policy routes typed_per_filter_config",
         "",
     ),
     ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
         "name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-         weight",
+         typed_per_filter_config weight",
         "",
     ),
     (
@@ -182,11 +204,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    ("envoy.extensions.filters.http.cors.v3.Cors", "", ""),
+    (
+        "envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_credentials allow_headers allow_methods allow_origin_string_match allow_private_network_access \
+         expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
+        "",
+    ),
     (
         "envoy.extensions.filters.http.router.v3.Router",
         "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
          suppress_grpc_request_failure_code_stats",
         "start_child_span",
+    ),
+    (
+        "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        "delay max_connections runtime_enabled stat_prefix",
+        "",
     ),
     (
         HTTP_MANAGER,
@@ -208,6 +242,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
         "disabled is_optional name typed_config",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
+        "runtime_enabled share_key stat_prefix token_bucket",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.rbac.v3.RBAC",
+        "delay_deny enforcement_type rules shadow_rules shadow_rules_stat_prefix stat_prefix",
         "",
     ),
     (
@@ -233,12 +277,27 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "http2_protocol_options http_protocol_options",
         "",
     ),
+    ("envoy.type.matcher.v3.DoubleMatcher", "exact range", ""),
+    ("envoy.type.matcher.v3.ListMatcher", "one_of", ""),
+    ("envoy.type.matcher.v3.MetadataMatcher", "filter invert path value", ""),
+    ("envoy.type.matcher.v3.MetadataMatcher.PathSegment", "key", ""),
+    ("envoy.type.matcher.v3.OrMatcher", "value_matchers", ""),
+    ("envoy.type.matcher.v3.PathMatcher", "path", ""),
     ("envoy.type.matcher.v3.RegexMatchAndSubstitute", "pattern substitution", ""),
     ("envoy.type.matcher.v3.RegexMatcher", "google_re2 regex", ""),
     ("envoy.type.matcher.v3.StringMatcher", "contains exact ignore_case prefix safe_regex suffix", ""),
+    (
+        "envoy.type.matcher.v3.ValueMatcher",
+        "bool_match double_match list_match null_match or_match present_match string_match",
+        "",
+    ),
+    ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
+    ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),
+    ("envoy.type.v3.TokenBucket", "fill_interval max_tokens tokens_per_fill", ""),
 ];
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 mod forward;
-mod matches;
+pub(super) mod matches;
 mod reply;
 mod retry;
 mod rewrite;
@@ -13,6 +13,7 @@ use leno_proto::google::protobuf::{UInt32Value, UInt64Value};
 
 use super::common::{bool_value, headers_to_add, read_header_ops};
 use super::error::{At, DecodeError, Result, refuse};
+use super::filter;
 
 pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
     RouteConfiguration {
@@ -27,6 +28,7 @@ pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
         ignore_port_in_host_matching: table.ignore_port_in_host_matching,
         // Envoy would otherwise refuse a table whose clusters come a moment later.
         validate_clusters: bool_value(false),
+        typed_per_filter_config: filter::encode_overrides(&table.filters, flavor),
         ..RouteConfiguration::default()
     }
 }
@@ -43,6 +45,7 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
         request_headers_to_remove: host.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&host.response_headers),
         response_headers_to_remove: host.response_headers.remove.clone(),
+        typed_per_filter_config: filter::encode_overrides(&host.filters, flavor),
         ..ProtoVirtualHost::default()
     }
 }
@@ -69,20 +72,23 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         response_headers_to_add: headers_to_add(&route.response_headers),
         response_headers_to_remove: route.response_headers.remove.clone(),
         request_body_buffer_limit: route.request_buffer_limit_bytes.map(|value| UInt64Value { value }),
+        typed_per_filter_config: filter::encode_overrides(&route.filters, flavor),
         ..ProtoRoute::default()
     }
 }
 
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
     refuse!(table, vhds, request_mirror_policies, vhost_header, cluster_specifier_plugins);
-    refuse!(table, ignore_path_parameters_in_path_matching, typed_per_filter_config);
+    refuse!(table, ignore_path_parameters_in_path_matching);
     let mut virtual_hosts = Vec::with_capacity(table.virtual_hosts.len());
     for (index, host) in table.virtual_hosts.iter().enumerate() {
         virtual_hosts.push(decode_host(host).at_index("virtual_hosts", index)?);
     }
+    let filters = filter::decode_overrides(&table.typed_per_filter_config)?;
     Ok(RouteTable {
         name: table.name.clone(),
         virtual_hosts,
+        filters,
         request_headers: read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove)
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&table.response_headers_to_add, &table.response_headers_to_remove)
@@ -99,7 +105,7 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
 
 #[allow(deprecated, reason = "other control planes still write the older field")]
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
-    refuse!(host, matcher, typed_per_filter_config, require_tls, hedge_policy, request_mirror_policies);
+    refuse!(host, matcher, require_tls, hedge_policy, request_mirror_policies);
     refuse!(host, retry_policy_typed_config);
     let mut routes = Vec::with_capacity(host.routes.len());
     for (index, route) in host.routes.iter().enumerate() {
@@ -127,6 +133,7 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&host.typed_per_filter_config)?,
     })
 }
 
@@ -137,7 +144,6 @@ fn buffer_limit(newer: Option<&UInt64Value>, older: Option<&UInt32Value>) -> Opt
 
 #[allow(deprecated, reason = "other control planes still write the older field")]
 fn decode_route(route: &ProtoRoute) -> Result<Route> {
-    refuse!(route, typed_per_filter_config);
     let matches = route.r#match.as_ref().ok_or_else(|| DecodeError::new("match", "is missing"))?;
     Ok(Route {
         name: route.name.clone(),
@@ -163,5 +169,6 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&route.typed_per_filter_config)?,
     })
 }

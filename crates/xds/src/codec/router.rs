@@ -3,6 +3,11 @@
 use leno_ir::{RouterOptions, StrictHeader};
 use leno_proto::envoy::extensions::filters::http::router::v3::Router;
 
+use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpFilter, http_filter::ConfigType,
+};
+
+use super::common::{is_type, unpack};
 use super::error::{At, DecodeError, Result, refuse};
 
 pub(super) const NAME: &str = "envoy.filters.http.router";
@@ -17,7 +22,20 @@ pub(super) fn encode(options: &RouterOptions) -> Router {
     }
 }
 
-pub(super) fn decode(router: &Router) -> Result<RouterOptions> {
+/// Of the router among the filters, if it says anything.
+pub(super) fn decode(filters: &[HttpFilter]) -> Result<RouterOptions> {
+    for (index, filter) in filters.iter().enumerate() {
+        if let Some(ConfigType::TypedConfig(config)) = &filter.config_type
+            && is_type(Some(config), TYPE)
+        {
+            let options = unpack(Some(config), TYPE).and_then(|router| decode_options(&router));
+            return options.at("typed_config").at_index("http_filters", index);
+        }
+    }
+    Ok(RouterOptions::default())
+}
+
+fn decode_options(router: &Router) -> Result<RouterOptions> {
     refuse!(router, upstream_log, upstream_log_options, upstream_http_filters);
     let strict = router.strict_check_headers.iter().enumerate().map(|(index, name)| {
         let unknown = || DecodeError::new("", format!("{name} is none of the headers that can be checked"));

@@ -185,7 +185,9 @@ fn routes() -> RouteTable {
             ],
             request_headers: HeaderOps::default(),
             response_headers: ops(),
+            filters: FilterOverrides::new(),
         }],
+        filters: FilterOverrides::new(),
     }
 }
 
@@ -214,6 +216,7 @@ fn listener() -> Listener {
             require_client_certificate: true,
             alpn: vec!["h2".into(), "istio".into()],
         }),
+        connection_filters: Vec::new(),
         filter,
     };
     let tcp = TcpProxy {
@@ -331,17 +334,18 @@ fn a_route_whose_weights_are_all_zero_answers_503_to_others() {
 /// Envoy's `prefix_rewrite` would make `//b` of `/a/b`.
 #[test]
 fn a_prefix_replaced_by_a_slash_leaves_no_double_slash_to_others() {
-    let route = |rewrite: &str| Route {
-        name: "r".into(),
-        matches: RouteMatch {
-            path: PathMatch::PathSeparatedPrefix { text: "/a.b".into(), ignore_case: false },
-            ..RouteMatch::any()
-        },
-        action: RouteAction::Forward(Box::new(Forward {
-            rewrite: Some(Rewrite::Prefix(rewrite.into())),
-            ..Forward::to("c")
-        })),
-        ..Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to("c"))))
+    let route = |rewrite: &str| {
+        Route::new(
+            "r",
+            RouteMatch {
+                path: PathMatch::PathSeparatedPrefix { text: "/a.b".into(), ignore_case: false },
+                ..RouteMatch::any()
+            },
+            RouteAction::Forward(Box::new(Forward {
+                rewrite: Some(Rewrite::Prefix(rewrite.into())),
+                ..Forward::to("c")
+            })),
+        )
     };
     let read = |rewrite: &str, flavor| {
         let routes = vec![route(rewrite)];
@@ -469,3 +473,5 @@ fn header(name: &str, value: &str) -> HeaderOps {
     let append = HeaderAppend::OverwriteOrAdd;
     HeaderOps { remove: vec![], add: vec![HeaderValue { name: name.into(), value: value.into(), append }] }
 }
+
+mod filters;

@@ -155,7 +155,7 @@ impl Forwarder<'_, '_> {
         }
         self.deadlines.stream = stream.and_then(|limit| self.exchange.started.checked_add(limit));
         self.tell_timeout(self.exchange.started);
-        if self.framing.is_empty() {
+        if self.framing.is_empty() || self.downstream.request_is_done() {
             self.request_is_complete();
         }
     }

@@ -1,5 +1,4 @@
 use leno_ir::{Flavor, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, StringMatch};
-use leno_proto::envoy::config::core::v3::RuntimeFractionalPercent;
 use leno_proto::envoy::config::route::v3::{
     HeaderMatcher, QueryParameterMatcher, RouteMatch as Proto, header_matcher::HeaderMatchSpecifier,
     query_parameter_matcher::QueryParameterMatchSpecifier, route_match,
@@ -7,7 +6,7 @@ use leno_proto::envoy::config::route::v3::{
 use leno_proto::envoy::r#type::v3::Int64Range;
 
 use super::rewrite::literal;
-use crate::codec::common::{fraction, read_fraction};
+use crate::codec::common::{read_fraction, runtime_fraction};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::matching;
 
@@ -72,11 +71,7 @@ fn whole_segments(prefix: &str, ignore_case: bool) -> String {
     literal(prefix, ignore_case) + "(/.*)?"
 }
 
-pub(super) fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractionalPercent {
-    RuntimeFractionalPercent { default_value: Some(fraction(share)), ..RuntimeFractionalPercent::default() }
-}
-
-pub(super) fn encode_header(header: &HeaderMatch) -> HeaderMatcher {
+pub(in crate::codec) fn encode_header(header: &HeaderMatch) -> HeaderMatcher {
     HeaderMatcher {
         name: header.name.clone(),
         invert_match: header.invert,
@@ -92,7 +87,7 @@ pub(super) fn encode_header(header: &HeaderMatch) -> HeaderMatcher {
 }
 
 #[allow(deprecated, reason = "other control planes still write the older fields")]
-pub(super) fn decode_header(header: &HeaderMatcher) -> Result<HeaderMatch> {
+pub(in crate::codec) fn decode_header(header: &HeaderMatcher) -> Result<HeaderMatch> {
     let value = |matches| HeaderMatchKind::Value(matches);
     let loose = |text: &String| (text.clone(), false);
     let kind = match &header.header_match_specifier {
