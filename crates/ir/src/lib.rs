@@ -8,8 +8,10 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod cidr;
 mod cluster;
 mod config;
+mod data_source;
 mod endpoint;
 mod listener;
 mod matching;
@@ -18,10 +20,12 @@ mod route;
 mod tls;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
+pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, CircuitBreakers, Cluster, Discovery, OutlierDetection, RetryBudget, UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
+pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
@@ -34,4 +38,8 @@ pub use route::{
     HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
     Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
 };
-pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};
+pub use tls::{
+    CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
+    PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
+    TlsParameters, TlsVersion, UpstreamTls,
+};

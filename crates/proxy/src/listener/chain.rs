@@ -1,21 +1,20 @@
 use std::rc::Rc;
 
-use leno_ir::{DownstreamTls, FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
+use leno_ir::{FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
 
 use super::ActiveListener;
 use crate::access_log::AccessLogger;
 use crate::detect::{ClientHello, Verdict};
 use crate::http::HttpManager;
 use crate::tcp::TcpManager;
-use crate::tls::ConfigCache;
+use crate::tls::ChainTls;
 use crate::worker::Worker;
 
 /// A filter chain on one worker.
 #[derive(Debug)]
 pub(super) struct Chain {
     matches: FilterChainMatch,
-    pub(super) tls: Option<DownstreamTls>,
-    pub(super) tls_cache: ConfigCache<rustls::ServerConfig>,
+    pub(super) tls: Option<ChainTls>,
     pub(super) filter: Filter,
 }
 
@@ -34,7 +33,8 @@ impl Chain {
                 Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log }))
             }
         };
-        Self { matches: config.matches.clone(), tls: config.tls.clone(), tls_cache: ConfigCache::default(), filter }
+        let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));
+        Self { matches: config.matches.clone(), tls, filter }
     }
 }
 

@@ -21,6 +21,7 @@ impl Worker {
             access_logs: AccessLogs::new(stats.access_log_dropped()),
             stats: stats.worker(),
             identity: Some(Identity::from_svid(svid())),
+            tls_contexts: crate::tls::TlsContexts::default(),
             handshake_timeout: Duration::from_secs(5),
             random: 1,
         };
