@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use prost::Message;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet, MessageOptions};
-use serde::Deserialize;
 
-use crate::command::{cargo, output, root};
+use crate::command::root;
+use crate::packages;
 
 const OUTPUT: &str = "crates/proto/src/descriptors.bin";
 
@@ -62,22 +62,9 @@ fn generate() -> anyhow::Result<Vec<u8>> {
     Ok(FileDescriptorSet { file }.encode_to_vec())
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    manifest_path: PathBuf,
-}
-
 /// Where the sources of `envoy-types` are, as cargo has them.
 fn whole_api() -> anyhow::Result<PathBuf> {
-    let text = output(&mut cargo(&["metadata", "--format-version=1", "--locked"]))?;
-    let metadata: Metadata = serde_json::from_str(&text).context("reading the output of cargo metadata")?;
-    let package = metadata.packages.into_iter().find(|package| package.name == "envoy-types");
+    let package = packages::all()?.into_iter().find(|package| package.name == "envoy-types");
     let manifest = package.context("envoy-types is no dependency")?.manifest_path;
     Ok(manifest.with_file_name("src").join("generated/types.bin"))
 }

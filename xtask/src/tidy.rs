@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
 
-use crate::command::{cargo, output, root};
+use crate::command::root;
+use crate::packages;
 
 /// Crate and the workspace crates it may use. Layers 0 and 1 are the rows before `runtime`.
 const TABLE: &[(&str, &[&str])] = &[
@@ -66,29 +66,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    kind: Option<String>,
-}
-
 fn check_dependencies(findings: &mut Vec<String>) -> anyhow::Result<()> {
-    let text = output(&mut cargo(&["metadata", "--format-version=1", "--no-deps", "--locked"]))?;
-    let metadata: Metadata = serde_json::from_str(&text).context("reading the output of cargo metadata")?;
     let table: BTreeMap<_, BTreeSet<_>> =
         TABLE.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
-    for package in &metadata.packages {
+    for package in packages::of_workspace()? {
         let Some(name) = package.name.strip_prefix("leno-").filter(|name| !matches!(*name, "bench" | "e2e")) else {
             continue;
         };
