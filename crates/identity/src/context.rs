@@ -10,6 +10,8 @@ mod client;
 mod material;
 mod parameters;
 mod server;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use self::client::{ClientContext, ClientSettings, UpstreamAlpn};

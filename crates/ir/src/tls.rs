@@ -22,6 +22,7 @@ pub struct DownstreamTls {
     pub certificate: CertificateSource,
     /// How client certificates are checked; `None` accepts clients without looking.
     pub validation: Option<PeerValidation>,
+    /// Without `validation` nobody is asked for one, as in Envoy.
     pub require_client_certificate: bool,
     /// Offered by us, in order of preference; empty means no ALPN.
     pub alpn: Vec<String>,
@@ -29,9 +30,6 @@ pub struct DownstreamTls {
     pub parameters: TlsParameters,
     #[serde(skip_serializing_if = "is_default")]
     pub sessions: DownstreamSessions,
-    /// A client that names no server is refused.
-    #[serde(skip_serializing_if = "is_default")]
-    pub require_sni: bool,
 }
 
 impl DownstreamTls {
@@ -44,7 +42,6 @@ impl DownstreamTls {
             alpn,
             parameters: TlsParameters::default(),
             sessions: DownstreamSessions::default(),
-            require_sni: false,
         }
     }
 }

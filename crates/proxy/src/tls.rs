@@ -209,7 +209,6 @@ async fn accept_with(context: &ServerContext, socket: TcpStream) -> Result<serve
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await;
     let start = start.map_err(AcceptError::Handshake)?;
     let config = context.config_for(&start.client_hello());
-    let config = config.ok_or_else(|| AcceptError::Handshake(io::Error::other("the client names no server")))?;
     start.into_stream(config).await.map_err(AcceptError::Handshake)
 }
 

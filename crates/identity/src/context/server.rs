@@ -17,10 +17,9 @@ pub struct ServerSettings {
     /// At least one.
     pub certificates: Vec<KeyPairSource>,
     pub alpn: Vec<Vec<u8>>,
-    /// `None` looks at no certificate, even where one is required.
+    /// `None` asks for no certificate, even where one is required: so does Envoy.
     pub peers: Option<PeerRules>,
     pub require_client_certificate: bool,
-    pub require_server_name: bool,
     pub parameters: ContextParameters,
     pub stateless_resumption: bool,
     pub stateful_resumption: bool,
@@ -60,17 +59,14 @@ impl ServerContext {
         Ok(())
     }
 
-    /// The settings for a client. `None`: it names no server, and must.
-    pub fn config_for(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
-        if self.settings.require_server_name && hello.server_name().is_none() {
-            return None;
-        }
+    /// The settings for a client.
+    pub fn config_for(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
         let configs = self.current.load();
         let has_common = match hello.alpn() {
             None => true,
             Some(mut offered) => offered.any(|name| self.settings.alpn.iter().any(|ours| ours == name)),
         };
-        Some(if has_common { configs.full.clone() } else { configs.without_alpn.clone() })
+        if has_common { configs.full.clone() } else { configs.without_alpn.clone() }
     }
 }
 
@@ -95,7 +91,7 @@ fn load(settings: &ServerSettings) -> Result<Configs, Vec<ContextError>> {
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&settings.parameters.versions())
         .map_err(wrong)?;
-    let builder = if settings.peers.is_some() || settings.require_client_certificate {
+    let builder = if settings.peers.is_some() {
         builder.with_client_cert_verifier(Arc::new(verifier))
     } else {
         builder.with_no_client_auth()

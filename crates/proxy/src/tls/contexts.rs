@@ -51,7 +51,6 @@ impl TlsContexts {
             alpn: names(&tls.alpn),
             peers: tls.validation.as_ref().map(peer_rules).transpose()?,
             require_client_certificate: tls.require_client_certificate,
-            require_server_name: tls.require_sni,
             parameters: parameters(&tls.parameters),
             stateless_resumption: tls.sessions.stateless,
             stateful_resumption: tls.sessions.stateful,

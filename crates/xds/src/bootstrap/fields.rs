@@ -224,8 +224,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context disable_stateful_session_resumption disable_stateless_session_resumption \
-         ocsp_staple_policy require_client_certificate require_sni",
-        "full_scan_certs_on_sni_mismatch",
+         ocsp_staple_policy require_client_certificate",
+        "full_scan_certs_on_sni_mismatch require_sni",
     ),
     ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "name", ""),
     ("envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context", ""),

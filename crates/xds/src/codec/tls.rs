@@ -31,7 +31,6 @@ pub(super) fn downstream(tls: &DownstreamTls, flavor: Flavor) -> TransportSocket
     let context = DownstreamTlsContext {
         common_tls_context: Some(common),
         require_client_certificate: bool_value(tls.require_client_certificate),
-        require_sni: tls.require_sni.then(|| bool_value(true)).flatten(),
         disable_stateful_session_resumption: !tls.sessions.stateful,
         session_ticket_keys_type: Some(SessionTicketKeysType::DisableStatelessSessionResumption(
             !tls.sessions.stateless,
@@ -107,6 +106,9 @@ fn read_downstream_context(context: &DownstreamTlsContext) -> Result<DownstreamT
     if context.ocsp_staple_policy != 0 {
         return Err(DecodeError::new("ocsp_staple_policy", "only LENIENT_STAPLING is supported"));
     }
+    if context.require_sni.as_ref().is_some_and(|required| required.value) {
+        return Err(DecodeError::new("require_sni", "is not supported, and has no effect in Envoy"));
+    }
     if context.full_scan_certs_on_sni_mismatch.as_ref().is_some_and(|scan| scan.value) {
         return Err(DecodeError::unsupported("full_scan_certs_on_sni_mismatch"));
     }
@@ -127,7 +129,6 @@ fn read_downstream_context(context: &DownstreamTlsContext) -> Result<DownstreamT
             .at("tls_params")
             .at("common_tls_context")?,
         sessions: DownstreamSessions { stateless, stateful: !context.disable_stateful_session_resumption },
-        require_sni: context.require_sni.is_some_and(|required| required.value),
         alpn: common.alpn_protocols,
     })
 }

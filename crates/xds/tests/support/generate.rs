@@ -299,15 +299,14 @@ fn tls_parameters() -> impl Strategy<Value = TlsParameters> {
 fn downstream_tls() -> impl Strategy<Value = DownstreamTls> {
     let sessions =
         (any::<bool>(), any::<bool>()).prop_map(|(stateless, stateful)| DownstreamSessions { stateless, stateful });
-    (certificate(), of(validation()), alpn(), tls_parameters(), sessions, any::<bool>()).prop_map(
-        |(certificate, validation, alpn, parameters, sessions, require_sni)| DownstreamTls {
+    (certificate(), of(validation()), alpn(), tls_parameters(), sessions).prop_map(
+        |(certificate, validation, alpn, parameters, sessions)| DownstreamTls {
             certificate,
             require_client_certificate: validation.is_some(),
             validation,
             alpn,
             parameters,
             sessions,
-            require_sni,
         },
     )
 }
