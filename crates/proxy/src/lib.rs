@@ -7,8 +7,10 @@
 
 mod access_log;
 mod admin;
+mod authz;
 mod check;
 mod connection;
+mod connection_filter;
 mod detect;
 mod dns;
 mod drain;
@@ -17,6 +19,7 @@ mod flags;
 mod http;
 mod listener;
 mod proxy;
+mod shared;
 mod stats;
 mod stream;
 mod tcp;

@@ -29,6 +29,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
+use crate::shared::SharedStates;
 use crate::stats::{Stats, StatsSettings};
 use crate::tls::TlsContexts;
 use crate::worker::{Command, Plan, WorkerSeed};
@@ -129,12 +130,14 @@ impl Proxy {
         };
         let stats = Stats::register(&registry, settings);
         let access_logs = AccessLogs::new(stats.access_log_dropped());
+        let shared_states = SharedStates::default();
         let count = config.workers.map_or_else(default_threads, usize::from);
         let tls_contexts = TlsContexts::default();
         let seed = |index| WorkerSeed {
             index,
             stats: stats.worker(),
             access_logs: access_logs.clone(),
+            shared_states: shared_states.clone(),
             identity: identity.clone(),
             tls_contexts: tls_contexts.clone(),
             handshake_timeout: config.handshake_timeout,

@@ -4,6 +4,7 @@ use leno_ir::{FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
 
 use super::ActiveListener;
 use crate::access_log::AccessLogger;
+use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
 use crate::http::HttpManager;
 use crate::tcp::TcpManager;
@@ -15,6 +16,7 @@ use crate::worker::Worker;
 pub(super) struct Chain {
     matches: FilterChainMatch,
     pub(super) tls: Option<ChainTls>,
+    pub(super) connection_filters: ConnectionFilters,
     pub(super) filter: Filter,
 }
 
@@ -25,7 +27,8 @@ pub(super) enum Filter {
 }
 
 impl Chain {
-    pub(super) fn new(config: &FilterChain, worker: &Worker) -> Self {
+    /// `place` names it among all of the configuration.
+    pub(super) fn new(config: &FilterChain, place: &str, worker: &Worker) -> Self {
         let filter = match &config.filter {
             NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, worker))),
             NetworkFilter::Tcp(tcp) => {
@@ -34,7 +37,8 @@ impl Chain {
             }
         };
         let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));
-        Self { matches: config.matches.clone(), tls, filter }
+        let connection_filters = ConnectionFilters::new(&config.connection_filters, place, worker);
+        Self { matches: config.matches.clone(), tls, connection_filters, filter }
     }
 }
 

@@ -19,6 +19,7 @@ impl Worker {
         let seed = WorkerSeed {
             index: 0,
             access_logs: AccessLogs::new(stats.access_log_dropped()),
+            shared_states: crate::shared::SharedStates::default(),
             stats: stats.worker(),
             identity: Some(Identity::from_svid(svid())),
             tls_contexts: crate::tls::TlsContexts::default(),

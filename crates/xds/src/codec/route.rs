@@ -1,5 +1,5 @@
 mod forward;
-mod matches;
+pub(super) mod matches;
 mod reply;
 mod rewrite;
 

@@ -194,6 +194,7 @@ fn listener() -> Listener {
             ..FilterChainMatch::default()
         },
         tls: Some(DownstreamTls::of_mesh(Some(PeerValidation::of_mesh([])), vec!["h2".into(), "istio".into()])),
+        connection_filters: Vec::new(),
         filter,
     };
     let tcp = TcpProxy {

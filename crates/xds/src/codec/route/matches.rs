@@ -76,7 +76,7 @@ pub(super) fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractional
     RuntimeFractionalPercent { default_value: Some(fraction(share)), ..RuntimeFractionalPercent::default() }
 }
 
-pub(super) fn encode_header(header: &HeaderMatch) -> HeaderMatcher {
+pub(in crate::codec) fn encode_header(header: &HeaderMatch) -> HeaderMatcher {
     HeaderMatcher {
         name: header.name.clone(),
         invert_match: header.invert,
@@ -92,7 +92,7 @@ pub(super) fn encode_header(header: &HeaderMatch) -> HeaderMatcher {
 }
 
 #[allow(deprecated, reason = "other control planes still write the older fields")]
-pub(super) fn decode_header(header: &HeaderMatcher) -> Result<HeaderMatch> {
+pub(in crate::codec) fn decode_header(header: &HeaderMatcher) -> Result<HeaderMatch> {
     let value = |matches| HeaderMatchKind::Value(matches);
     let loose = |text: &String| (text.clone(), false);
     let kind = match &header.header_match_specifier {
