@@ -14,6 +14,7 @@ mod config;
 mod connection_filter;
 mod data_source;
 mod endpoint;
+mod filter;
 mod listener;
 mod matching;
 mod metadata;
@@ -32,6 +33,7 @@ pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,

@@ -15,6 +15,7 @@ mod detect;
 mod dns;
 mod drain;
 mod exchange;
+mod filter;
 mod flags;
 mod http;
 mod listener;

@@ -14,6 +14,7 @@ mod connection_filter;
 mod data_source;
 mod endpoints;
 mod error;
+mod filter;
 mod hash;
 mod http;
 mod listener;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_ir::{
     Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
-    FilterChainMatch, Forward, HeaderOps, HttpCodec, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter,
+    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter,
     PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy, TransportProtocol,
     UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
 };
@@ -233,20 +233,14 @@ pub(crate) fn of_codec(mut listener: Listener, codec: HttpCodec) -> Listener {
 }
 
 fn http_chain(cluster: &str) -> FilterChain {
-    let route = Route {
-        name: "all".to_owned(),
-        matches: RouteMatch::any(),
-        action: RouteAction::Forward(Box::new(Forward::to(cluster))),
-        request_headers: HeaderOps::default(),
-        response_headers: HeaderOps::default(),
-    };
+    let route = Route::new("all", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to(cluster))));
     let host = VirtualHost {
         name: "any".to_owned(),
         domains: vec!["*".to_owned()],
         routes: vec![route],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host] };
+    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host], ..RouteTable::default() };
     let manager = HttpConnectionManager::new(cluster, RouteSource::Inline(Arc::new(table)));
     FilterChain {
         name: "http".to_owned(),
