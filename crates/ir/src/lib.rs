@@ -12,6 +12,7 @@ mod cidr;
 mod cluster;
 mod config;
 mod connection_filter;
+mod data_source;
 mod endpoint;
 mod filter;
 mod listener;
@@ -31,6 +32,7 @@ pub use cluster::{
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
+pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
 pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
 pub use listener::{
@@ -48,5 +50,9 @@ pub use route::{
     RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
-pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};
+pub use tls::{
+    CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
+    PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
+    TlsParameters, TlsVersion, UpstreamTls,
+};
 pub use token_bucket::TokenBucket;
