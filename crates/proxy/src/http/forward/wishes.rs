@@ -47,10 +47,9 @@ impl Forwarder<'_, '_> {
             // A proxy of our own mesh in front of us: when it gives up, so may we.
             let is_peer = self.context.connection.mtls && self.context.manager.config.router.respect_expected_timeout;
             headers.retain(|name, _| {
-                !is_of_envoy(name) || {
-                    let is_named = |internal: &&str| name.eq_ignore_ascii_case(internal.as_bytes());
-                    !INTERNAL.iter().any(|internal| is_named(internal)) || (is_peer && is_named(&timeouts::EXPECTED))
-                }
+                let is = |internal: &str| name.eq_ignore_ascii_case(internal.as_bytes());
+                let is_internal = is_of_envoy(name) && INTERNAL.into_iter().any(is);
+                !is_internal || (is_peer && is(timeouts::EXPECTED))
             });
             self.has_envoy_headers = is_peer;
         }
