@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_identity::Identity;
-use leno_routing::CompiledRoutes;
 use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
@@ -28,11 +27,12 @@ pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
+use crate::filter::RouteRules;
 use crate::listener::{AcceptOutage, Binding};
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
 use crate::stats::WorkerStats;
-use crate::tls::TlsSettings;
+use crate::tls::{TlsContexts, TlsSettings};
 use crate::upstream::UpstreamCluster;
 
 /// What a worker is made from, on its own thread.
@@ -44,6 +44,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) shared_states: SharedStates,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
+    /// Shared by the workers.
+    pub(crate) tls_contexts: TlsContexts,
     pub(crate) handshake_timeout: Duration,
     /// Starts the random numbers.
     pub(crate) random: u64,
@@ -82,7 +84,7 @@ impl Worker {
             clock: Rc::new(Cell::new(Instant::now())),
             tasks: Tasks::new(),
             connections: Tasks::new(),
-            tls: TlsSettings::new(seed.identity, seed.handshake_timeout),
+            tls: TlsSettings::new(seed.identity, seed.tls_contexts, seed.handshake_timeout),
             accept_outage: AcceptOutage::default(),
             handshake_timeout: seed.handshake_timeout,
         }
@@ -94,7 +96,7 @@ impl Worker {
     }
 
     /// `None`: the table has not arrived (flag NR).
-    pub(crate) fn route_table(&self, name: &str) -> Option<Arc<CompiledRoutes>> {
+    pub(crate) fn route_table(&self, name: &str) -> Option<Arc<RouteRules>> {
         self.plan.borrow().routes.get(name).cloned()
     }
 
