@@ -33,6 +33,8 @@ impl Names {
                         if value.is_string() {
                             *value = Value::from("(any)");
                         }
+                    } else if name == "x-envoy-expected-rq-timeout-ms" {
+                        *value = rounded(value);
                     } else if name == "server" && matches!(value.as_str(), Some("envoy" | "leno")) {
                         *value = Value::from("(the proxy)");
                     } else {
@@ -43,4 +45,13 @@ impl Names {
             _ => {}
         }
     }
+}
+
+/// What is left of a timeout, so that some milliseconds make no difference.
+fn rounded(milliseconds: &Value) -> Value {
+    let Some(number) = milliseconds.as_str().and_then(|text| text.parse::<u64>().ok()) else {
+        return milliseconds.clone();
+    };
+    let unit = if number > 2000 { 1000 } else { 100 };
+    Value::from((number.div_ceil(unit) * unit).to_string())
 }

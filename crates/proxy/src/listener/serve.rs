@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -152,6 +153,7 @@ impl Accepted {
         let is_tls = tls.is_some();
         let tls = tls.unwrap_or_default();
         Connection {
+            id: next_connection_id(),
             local: self.local,
             remote: self.remote,
             direction: self.listener.config.direction,
@@ -270,4 +272,9 @@ impl Upstream {
             Self::NotDialled => std::future::pending().await,
         }
     }
+}
+
+fn next_connection_id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
