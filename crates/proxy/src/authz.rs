@@ -62,6 +62,64 @@ impl View for ConnectionView<'_> {
     }
 }
 
+/// A request on its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestView<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) request: &'a RequestHead,
+    /// What filters have said about it.
+    pub(crate) metadata: &'a Metadata,
+    pub(crate) route: Option<&'a RouteRef>,
+}
+
+impl View for RequestView<'_> {
+    fn destination(&self) -> SocketAddr {
+        self.connection.local
+    }
+
+    fn direct_remote_ip(&self) -> IpAddr {
+        self.connection.remote.ip()
+    }
+
+    fn source_ip(&self) -> IpAddr {
+        self.connection.remote.ip()
+    }
+
+    fn remote_ip(&self) -> IpAddr {
+        self.connection.remote.ip()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.connection.is_tls
+    }
+
+    fn has_peer_name(&self, is_match: &mut dyn FnMut(&str) -> bool) -> bool {
+        ConnectionView(self.connection).has_peer_name(is_match)
+    }
+
+    fn requested_server_name(&self) -> &str {
+        self.connection.server_name.as_deref().unwrap_or_default()
+    }
+
+    fn url_path(&self) -> Option<&str> {
+        Some(leno_routing::path_without_query(self.request.path()))
+    }
+
+    fn header_matches(&self, matches: &HeaderMatch) -> bool {
+        leno_routing::header_matches(matches, self.request)
+    }
+
+    fn metadata(&self, source: MetadataSource, namespace: &str, path: &[String]) -> Option<&MetadataValue> {
+        let metadata = match source {
+            MetadataSource::Dynamic => self.metadata,
+            // Routes that have metadata are not taken.
+            MetadataSource::Route => return None,
+        };
+        let (first, rest) = path.split_first()?;
+        metadata.get(namespace)?.get(first)?.at(rest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
