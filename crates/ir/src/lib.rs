@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod connection_filter;
 mod endpoint;
+mod filter;
 mod listener;
 mod matching;
 mod metadata;
@@ -30,6 +31,7 @@ pub use cluster::{
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,

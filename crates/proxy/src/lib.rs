@@ -14,6 +14,7 @@ mod detect;
 mod dns;
 mod drain;
 mod exchange;
+mod filter;
 mod flags;
 mod http;
 mod listener;

@@ -136,9 +136,11 @@ impl Proxy {
             .collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
         let admin = config.admin.map(bind_admin).transpose()?;
+        let plan = Arc::new(Plan::new(shared_states));
+        let state = State { plan, ..State::default() };
         let inner = Inner {
             workers,
-            state: tokio::sync::Mutex::default(),
+            state: tokio::sync::Mutex::new(state),
             config: ArcSwap::default(),
             names,
             ready: Mutex::new(Some(ready)),
