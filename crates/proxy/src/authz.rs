@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use leno_authz::View;
-use leno_ir::{HeaderMatch, MetadataSource, MetadataValue};
+use leno_ir::{HeaderMatch, Metadata, MetadataSource, MetadataValue};
+use leno_routing::RequestView as _;
 
 use crate::connection::Connection;
+use crate::http::RequestHead;
 
 /// Envoy's `%RESPONSE_CODE_DETAILS%` and `%CONNECTION_TERMINATION_DETAILS%` of a refusal. Logs are split at white space, so
 /// names have none.
@@ -69,7 +71,6 @@ pub(crate) struct RequestView<'a> {
     pub(crate) request: &'a RequestHead,
     /// What filters have said about it.
     pub(crate) metadata: &'a Metadata,
-    pub(crate) route: Option<&'a RouteRef>,
 }
 
 impl View for RequestView<'_> {

@@ -7,7 +7,7 @@ use leno_authz::{Decision, decide};
 use leno_ir::{HttpRbac, MetadataValue, RbacAction};
 
 use super::overrides::RouteFilter;
-use super::{LocalReply, RequestContext, Step};
+use super::{LocalReply, Place, RequestContext, Step};
 use crate::authz::{RequestView, refusal_details};
 use crate::stats::{Counter, WorkerStats};
 
@@ -35,9 +35,8 @@ enum Mode {
 }
 
 impl Rbac {
-    pub(super) fn new(config: &HttpRbac, stat_prefix: &str, stats: &WorkerStats) -> Self {
-        let prefix = format!("http.{stat_prefix}.rbac.");
-        let counter = |rules_prefix: &str, what: &str| stats.filter_counter(format!("{prefix}{rules_prefix}{what}"));
+    pub(super) fn new(config: &HttpRbac, place: Place<'_>) -> Self {
+        let counter = |rules_prefix: &str, what: &str| place.counter(&format!("rbac.{rules_prefix}{what}"));
         Self {
             allowed: counter(&config.rules_stat_prefix, "allowed"),
             denied: counter(&config.rules_stat_prefix, "denied"),
@@ -45,7 +44,7 @@ impl Rbac {
             shadow_denied: counter(&config.shadow_rules_stat_prefix, "shadow_denied"),
             per_policy: RefCell::default(),
             config: config.clone(),
-            prefix,
+            prefix: format!("http.{}.rbac.", place.stat_prefix),
         }
     }
 
@@ -64,12 +63,7 @@ impl Rbac {
         let rules = [(Mode::Shadow, &config.shadow_rules), (Mode::Enforced, &config.rules)];
         for (mode, rules) in rules {
             let Some(rules) = rules else { continue };
-            let view = RequestView {
-                connection: cx.connection,
-                request: cx.request,
-                metadata: &cx.exchange.metadata,
-                route: cx.route,
-            };
+            let view = RequestView { connection: cx.connection, request: cx.request, metadata: &cx.exchange.metadata };
             let decision = decide(rules, &view);
             self.count(mode, decision, config, &cx.worker.stats);
             let said = self.said(mode, decision, config);
@@ -104,7 +98,12 @@ impl Rbac {
     }
 
     /// What other filters and access logs can read of a decision.
-    fn said(&self, mode: Mode, decision: Decision<'_>, config: &HttpRbac) -> impl Iterator<Item = (String, MetadataValue)> {
+    fn said(
+        &self,
+        mode: Mode,
+        decision: Decision<'_>,
+        config: &HttpRbac,
+    ) -> impl Iterator<Item = (String, MetadataValue)> + use<> {
         let (prefix, mode) = match mode {
             Mode::Enforced => (&config.rules_stat_prefix, "enforced"),
             Mode::Shadow => (&config.shadow_rules_stat_prefix, "shadow"),

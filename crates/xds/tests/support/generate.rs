@@ -386,7 +386,7 @@ fn principal() -> impl Strategy<Value = Principal> {
     })
 }
 
-fn rbac() -> impl Strategy<Value = Rbac> {
+pub(crate) fn rbac() -> impl Strategy<Value = Rbac> {
     let action = select(vec![RbacAction::Allow, RbacAction::Deny, RbacAction::Log]);
     let policy = (vec(permission(), 1..3), vec(principal(), 1..3))
         .prop_map(|(permissions, principals)| RbacPolicy { permissions, principals });

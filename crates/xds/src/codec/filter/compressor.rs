@@ -66,7 +66,8 @@ fn has_older_fields(filter: &Compressor) -> bool {
 #[allow(deprecated, reason = "other control planes still write the older fields")]
 pub(super) fn decode(config: &Any) -> Result<Compressor> {
     let proto: Proto = unpack(Some(config), TYPE)?;
-    let requests = proto.request_direction_config.as_ref().map(|requests| decode_common(requests.common_config.as_ref()));
+    let requests =
+        proto.request_direction_config.as_ref().map(|requests| decode_common(requests.common_config.as_ref()));
     let older = CommonDirectionConfig {
         enabled: proto.runtime_enabled.clone(),
         min_content_length: proto.content_length,
