@@ -121,7 +121,7 @@ impl ActiveCompressor {
     }
 
     pub(super) fn on_request(&mut self, cx: &mut RequestContext<'_>) -> Step {
-        self.accept_encoding = cx.request.headers.get_str("accept-encoding").map(Into::into);
+        self.accept_encoding = accept_encoding(&cx.request.headers);
         let (is_enabled, removes) = self.for_responses(cx.route, cx.name);
         if is_enabled && removes {
             cx.request.headers.remove("accept-encoding");
@@ -256,7 +256,7 @@ impl ActiveCompressor {
     /// A strong one says that bodies are the same byte by byte, which they are not any more (RFC 9110 §8.8.1).
     fn sanitize_etag(&self, headers: &mut Headers) {
         let Some(etag) = headers.get("etag") else { return };
-        if etag.len() <= 2 || etag.starts_with(b"W/") || etag.starts_with(b"w/") {
+        if etag.starts_with(b"W/") || etag.starts_with(b"w/") {
             return;
         }
         if self.compressor.config.response_options.weaken_etag {
@@ -304,13 +304,22 @@ fn has_token(headers: &Headers, name: &str, token: &str) -> bool {
     tokens.map(str::trim).any(|found| found.eq_ignore_ascii_case(token))
 }
 
+/// All lines as one list.
+fn accept_encoding(headers: &Headers) -> Option<Box<str>> {
+    let mut lines = headers.get_all("accept-encoding").map(String::from_utf8_lossy);
+    let first = lines.next()?;
+    let list = lines.fold(first, |list, line| format!("{list},{line}").into());
+    Some(list.into())
+}
+
 fn insert_vary(headers: &mut Headers) {
     const ACCEPT_ENCODING: &str = "Accept-Encoding";
     let Some(vary) = headers.get("vary") else {
         headers.append(b"vary", ACCEPT_ENCODING.as_bytes());
         return;
     };
-    if !has_token(headers, "vary", ACCEPT_ENCODING) {
+    // Letter by letter, as Envoy compares it.
+    if !vary.split(|byte| *byte == b',').any(|token| token.trim_ascii() == ACCEPT_ENCODING.as_bytes()) {
         let vary = [vary, b", ", ACCEPT_ENCODING.as_bytes()].concat();
         headers.set("vary", &vary);
     }

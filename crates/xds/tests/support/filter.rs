@@ -50,7 +50,7 @@ fn cors_policy() -> impl Strategy<Value = CorsPolicy> {
 }
 
 fn http_rbac() -> impl Strategy<Value = HttpRbac> {
-    (of(rbac()), "[a-z]{0,3}", of(rbac()), "[a-z]{0,3}", any::<bool>()).prop_map(
+    (of(rbac(true)), "[a-z]{0,3}", of(rbac(true)), "[a-z]{0,3}", any::<bool>()).prop_map(
         |(rules, rules_stat_prefix, shadow_rules, shadow_rules_stat_prefix, track_per_rule_stats)| HttpRbac {
             rules,
             rules_stat_prefix,
