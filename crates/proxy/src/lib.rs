@@ -13,6 +13,8 @@ mod dns;
 mod drain;
 mod exchange;
 mod flags;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod listener;
 mod proxy;
