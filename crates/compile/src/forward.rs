@@ -11,13 +11,10 @@ pub(crate) fn default_retry() -> RetryPolicy {
             RetryOn::Cancelled,
             RetryOn::ResetBeforeRequest,
         ],
-        retriable_status_codes: Vec::new(),
         attempts: 2,
-        per_try_timeout: None,
-        back_off_base: RetryPolicy::BACK_OFF_BASE,
-        back_off_max: RetryPolicy::BACK_OFF_MAX,
         avoid_previous_hosts: true,
         retry_non_idempotent: false,
+        ..RetryPolicy::default()
     }
 }
 
@@ -54,5 +51,5 @@ pub(crate) fn retry(written: Option<&HttpRetries>) -> (Option<RetryPolicy>, Vec<
 
 pub(crate) fn direct(name: String, matches: RouteMatch, status: u16, body: String) -> Route {
     let action = RouteAction::Direct(DirectResponse { status, body });
-    Route { name, matches, action, request_headers: Default::default(), response_headers: Default::default() }
+    Route::new(name, matches, action)
 }

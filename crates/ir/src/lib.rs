@@ -1,6 +1,6 @@
 //! The typed configuration of one node: what a proxy must do, and nothing about how it was written or how it travels.
 //!
-//! Shape       1 `Config` -> n `Listener` -> n `FilterChain` -> 1 `NetworkFilter` -> 1 `RouteTable` (by name)
+//! Shape       1 `Config` -> n `Listener` -> n `FilterChain` -> n `ConnectionFilter`, 1 `NetworkFilter` -> 1 `RouteTable` (by name)
 //!             `RouteTable` -> n `VirtualHost` -> n `Route` -> n cluster names; `Cluster` -> 1 `EndpointSet` (by name)
 //! Units       every span of time is a `Duration`; sizes are bytes and say so; shares are `Fraction`
 //! Invariants  resources refer to each other by name only; a missing name is the reader's case to handle (NR, NC)
@@ -8,30 +8,51 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod cidr;
 mod cluster;
 mod config;
+mod connection_filter;
+mod data_source;
 mod endpoint;
+mod filter;
 mod listener;
 mod matching;
+mod metadata;
 mod node;
+mod rbac;
 mod route;
+mod router;
 mod tls;
+mod token_bucket;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
+pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, CircuitBreakers, Cluster, Discovery, OutlierDetection, RetryBudget, UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
+pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
+pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
+pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
+pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
-    DirectResponse, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps,
-    HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
+    AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
+    HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
+    RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route,
+    RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
 };
-pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};
+pub use router::{RouterOptions, StrictHeader};
+pub use tls::{
+    CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
+    PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
+    TlsParameters, TlsVersion, UpstreamTls,
+};
+pub use token_bucket::TokenBucket;

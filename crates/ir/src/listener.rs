@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{AccessLog, DownstreamTls, RouteTable, WeightedCluster};
+use crate::{AccessLog, ConnectionFilter, DownstreamTls, HttpFilter, RouteTable, RouterOptions, WeightedCluster};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -41,6 +41,9 @@ pub struct FilterChain {
     pub matches: FilterChainMatch,
     /// Terminate TLS here.
     pub tls: Option<DownstreamTls>,
+    /// Asked in order before `filter` gets the connection.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connection_filters: Vec<ConnectionFilter>,
     pub filter: NetworkFilter,
 }
 
@@ -75,6 +78,9 @@ pub struct HttpConnectionManager {
     pub stat_prefix: String,
     pub codec: HttpCodec,
     pub routes: RouteSource,
+    /// In order, without the router, which comes last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<HttpFilter>,
     pub access_log: Vec<AccessLog>,
     pub forward_client_cert: ForwardClientCert,
     /// Add `x-request-id` when the request has none.
@@ -91,6 +97,8 @@ pub struct HttpConnectionManager {
     pub stream_idle_timeout: Option<Duration>,
     /// A downstream connection without streams is closed after this. Default 1 h, as Envoy.
     pub idle_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "RouterOptions::is_default")]
+    pub router: RouterOptions,
 }
 
 impl HttpConnectionManager {
@@ -100,6 +108,7 @@ impl HttpConnectionManager {
             stat_prefix: stat_prefix.into(),
             codec: HttpCodec::Auto,
             routes,
+            filters: Vec::new(),
             access_log: Vec::new(),
             forward_client_cert: ForwardClientCert::Sanitize,
             generate_request_id: true,
@@ -109,6 +118,7 @@ impl HttpConnectionManager {
             request_headers_timeout: Some(Duration::from_secs(10)),
             stream_idle_timeout: Some(Duration::from_secs(300)),
             idle_timeout: Some(Duration::from_secs(3600)),
+            router: RouterOptions::default(),
         }
     }
 }

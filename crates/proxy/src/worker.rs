@@ -1,5 +1,5 @@
 //! One thread of the proxy: its listeners, its clusters, and the connections on it. Nothing here is shared with other
-//! workers but the immutable configuration and the counters of circuit breakers.
+//! workers but the immutable configuration and the counters of circuit breakers and limits.
 //!
 //! Shape       1 proxy -> n workers -> bindings (by address), clusters (by name); commands arrive one at a time
 //! Invariants  a resource that did not change keeps its state; `RefCell`s are never borrowed across an await
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_identity::Identity;
-use leno_routing::CompiledRoutes;
 use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
@@ -28,10 +27,12 @@ pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
+use crate::filter::RouteRules;
 use crate::listener::{AcceptOutage, Binding};
 use crate::proxy::BindKey;
+use crate::shared::SharedStates;
 use crate::stats::WorkerStats;
-use crate::tls::TlsSettings;
+use crate::tls::{TlsContexts, TlsSettings};
 use crate::upstream::UpstreamCluster;
 
 /// What a worker is made from, on its own thread.
@@ -40,8 +41,11 @@ pub(crate) struct WorkerSeed {
     pub(crate) index: usize,
     pub(crate) stats: WorkerStats,
     pub(crate) access_logs: AccessLogs,
+    pub(crate) shared_states: SharedStates,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
+    /// Shared by the workers.
+    pub(crate) tls_contexts: TlsContexts,
     pub(crate) handshake_timeout: Duration,
     /// Starts the random numbers.
     pub(crate) random: u64,
@@ -52,6 +56,7 @@ pub(crate) struct WorkerSeed {
 pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
+    shared_states: SharedStates,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
@@ -70,6 +75,7 @@ impl Worker {
         Self {
             stats: seed.stats,
             access_logs: WorkerLogs::new(seed.access_logs),
+            shared_states: seed.shared_states,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
@@ -78,7 +84,7 @@ impl Worker {
             clock: Rc::new(Cell::new(Instant::now())),
             tasks: Tasks::new(),
             connections: Tasks::new(),
-            tls: TlsSettings::new(seed.identity, seed.handshake_timeout),
+            tls: TlsSettings::new(seed.identity, seed.tls_contexts, seed.handshake_timeout),
             accept_outage: AcceptOutage::default(),
             handshake_timeout: seed.handshake_timeout,
         }
@@ -90,7 +96,7 @@ impl Worker {
     }
 
     /// `None`: the table has not arrived (flag NR).
-    pub(crate) fn route_table(&self, name: &str) -> Option<Arc<CompiledRoutes>> {
+    pub(crate) fn route_table(&self, name: &str) -> Option<Arc<RouteRules>> {
         self.plan.borrow().routes.get(name).cloned()
     }
 
@@ -111,6 +117,11 @@ impl Worker {
     /// The buffers of the access logs; flushed by every tick.
     pub(crate) fn access_logs(&self) -> &WorkerLogs {
         &self.access_logs
+    }
+
+    /// What filters of all workers have in common.
+    pub(crate) fn shared_states(&self) -> &SharedStates {
+        &self.shared_states
     }
 
     /// Owner of every task on this thread but the connections.

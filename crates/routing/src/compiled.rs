@@ -3,7 +3,7 @@ use std::sync::Arc;
 use leno_ir::{Redirect, Route, RouteAction, RouteTable, VirtualHost};
 
 use crate::domains::DomainIndex;
-use crate::location::redirect_location;
+use crate::location::{redirect_location, split_port};
 use crate::matcher::is_match;
 use crate::request::RequestView;
 use crate::rewrite::CompiledRewrite;
@@ -23,11 +23,19 @@ struct Prepared {
     rewrite: Option<CompiledRewrite>,
 }
 
+/// Where a route stands in its table: of the virtual hosts, then of its routes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RoutePosition {
+    pub virtual_host: usize,
+    pub route: usize,
+}
+
 /// The route that takes a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Matched<'a> {
     pub virtual_host: &'a VirtualHost,
     pub route: &'a Route,
+    pub position: RoutePosition,
     name: &'a Arc<str>,
     rewrite: Option<&'a CompiledRewrite>,
 }
@@ -49,12 +57,25 @@ impl CompiledRoutes {
     ///
     /// `random` decides about routes with a `fraction`; give each request one value, and `pick_cluster` another.
     pub fn route(&self, request: &impl RequestView, random: u64) -> Option<Matched<'_>> {
-        let at = self.domains.find(request.authority())?;
+        let authority = request.authority();
+        let authority = if self.table.ignore_port_in_host_matching { split_port(authority).0 } else { authority };
+        let at = self.domains.find(authority)?;
         let virtual_host = self.table.virtual_hosts.get(at)?;
         let prepared = self.prepared.get(at)?;
-        let (route, prepared) =
-            virtual_host.routes.iter().zip(prepared).find(|(route, _)| is_match(&route.matches, request, random))?;
-        Some(Matched { virtual_host, route, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
+        let mut routes = virtual_host.routes.iter().zip(prepared).enumerate();
+        let (route_at, (route, prepared)) = routes.find(|(_, (route, _))| is_match(&route.matches, request, random))?;
+        let position = RoutePosition { virtual_host: at, route: route_at };
+        Some(Matched { virtual_host, route, position, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
+    }
+}
+
+impl CompiledRoutes {
+    /// The route at a position that [`CompiledRoutes::route`] of this table gave.
+    pub fn at(&self, position: RoutePosition) -> Option<Matched<'_>> {
+        let virtual_host = self.table.virtual_hosts.get(position.virtual_host)?;
+        let route = virtual_host.routes.get(position.route)?;
+        let prepared = self.prepared.get(position.virtual_host)?.get(position.route)?;
+        Some(Matched { virtual_host, route, position, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
     }
 }
 

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use leno_ir::{
-    Forward, HeaderMatch, HeaderMatchKind, HeaderOps, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect,
-    RedirectPath, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost, WeightedCluster,
+    Forward, HeaderMatch, HeaderMatchKind, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect, RedirectPath,
+    Rewrite, Route, RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost, WeightedCluster,
 };
 use leno_names::Fraction;
 use proptest::prelude::*;
 
-use crate::{CompiledRoutes, RequestView, pick_cluster};
+use crate::{CompiledRoutes, HeaderView, RequestView, pick_cluster};
 
 #[derive(Debug, Default)]
 struct Request {
@@ -32,6 +32,17 @@ impl RequestView for Request {
     fn scheme(&self) -> &str {
         "http"
     }
+}
+
+impl HeaderView for Request {
+    fn pseudo_header(&self, name: &str) -> Option<&str> {
+        match name {
+            ":method" => Some("GET"),
+            ":path" => Some(&self.path),
+            ":authority" | "host" => Some(&self.authority),
+            _ => None,
+        }
+    }
 
     fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
         self.headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_bytes())
@@ -43,13 +54,7 @@ fn get(authority: &str, path: &str) -> Request {
 }
 
 fn route(name: &str, matches: RouteMatch, action: RouteAction) -> Route {
-    Route {
-        name: name.to_owned(),
-        matches,
-        action,
-        request_headers: HeaderOps::default(),
-        response_headers: HeaderOps::default(),
-    }
+    Route::new(name, matches, action)
 }
 
 fn to(name: &str, matches: RouteMatch) -> Route {
@@ -62,7 +67,7 @@ fn host(domains: &[&str], routes: Vec<Route>) -> VirtualHost {
 }
 
 fn table(virtual_hosts: Vec<VirtualHost>) -> CompiledRoutes {
-    CompiledRoutes::new(Arc::new(RouteTable { name: "test".to_owned(), virtual_hosts }))
+    CompiledRoutes::new(Arc::new(RouteTable::new("test", virtual_hosts)))
 }
 
 fn matching(matches: RouteMatch, request: &Request) -> bool {

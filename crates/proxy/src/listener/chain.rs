@@ -1,21 +1,22 @@
 use std::rc::Rc;
 
-use leno_ir::{DownstreamTls, FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
+use leno_ir::{FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
 
 use super::ActiveListener;
 use crate::access_log::AccessLogger;
+use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
 use crate::http::HttpManager;
 use crate::tcp::TcpManager;
-use crate::tls::ConfigCache;
+use crate::tls::ChainTls;
 use crate::worker::Worker;
 
 /// A filter chain on one worker.
 #[derive(Debug)]
 pub(super) struct Chain {
     matches: FilterChainMatch,
-    pub(super) tls: Option<DownstreamTls>,
-    pub(super) tls_cache: ConfigCache<rustls::ServerConfig>,
+    pub(super) tls: Option<ChainTls>,
+    pub(super) connection_filters: ConnectionFilters,
     pub(super) filter: Filter,
 }
 
@@ -26,15 +27,18 @@ pub(super) enum Filter {
 }
 
 impl Chain {
-    pub(super) fn new(config: &FilterChain, worker: &Worker) -> Self {
+    /// `place` names it among all of the configuration.
+    pub(super) fn new(config: &FilterChain, place: &str, worker: &Worker) -> Self {
         let filter = match &config.filter {
-            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, worker))),
+            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, place, worker))),
             NetworkFilter::Tcp(tcp) => {
                 let access_log = AccessLogger::new(&tcp.access_log, worker.access_logs());
                 Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log }))
             }
         };
-        Self { matches: config.matches.clone(), tls: config.tls.clone(), tls_cache: ConfigCache::default(), filter }
+        let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));
+        let connection_filters = ConnectionFilters::new(&config.connection_filters, place, worker);
+        Self { matches: config.matches.clone(), tls, connection_filters, filter }
     }
 }
 

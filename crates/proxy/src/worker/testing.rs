@@ -19,8 +19,10 @@ impl Worker {
         let seed = WorkerSeed {
             index: 0,
             access_logs: AccessLogs::new(stats.access_log_dropped()),
+            shared_states: crate::shared::SharedStates::default(),
             stats: stats.worker(),
             identity: Some(Identity::from_svid(svid())),
+            tls_contexts: crate::tls::TlsContexts::default(),
             handshake_timeout: Duration::from_secs(5),
             random: 1,
         };

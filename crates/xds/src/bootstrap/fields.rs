@@ -31,7 +31,6 @@ pub(super) fn support(message: &str, field: &str) -> Support {
 }
 
 const NO_CONTROL_PLANE: &str = "needs a control plane, and a static bootstrap has none";
-const NO_CERTIFICATES: &str = "TLS is not supported in a static bootstrap";
 
 const HTTP_MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -39,8 +38,7 @@ const HTTP_MANAGER: &str = "envoy.extensions.filters.network.http_connection_man
 const NOT_HERE: &[(&str, &str, &str)] = &[
     ("envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources", NO_CONTROL_PLANE),
     ("envoy.config.cluster.v3.Cluster", "eds_cluster_config", NO_CONTROL_PLANE),
-    ("envoy.config.cluster.v3.Cluster", "transport_socket", NO_CERTIFICATES),
-    ("envoy.config.listener.v3.FilterChain", "transport_socket", NO_CERTIFICATES),
+    ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "sds_config", NO_CONTROL_PLANE),
     (HTTP_MANAGER, "rds", NO_CONTROL_PLANE),
     (HTTP_MANAGER, "scoped_routes", NO_CONTROL_PLANE),
 ];
@@ -50,7 +48,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
@@ -61,7 +59,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.cluster.v3.Cluster",
         "circuit_breakers common_lb_config connect_timeout http2_protocol_options lb_policy least_request_lb_config \
-         load_assignment load_balancing_policy metadata name outlier_detection type typed_extension_protocol_options",
+         load_assignment load_balancing_policy metadata name outlier_detection transport_socket type typed_extension_protocol_options",
         "",
     ),
     ("envoy.config.cluster.v3.Cluster.CommonLbConfig", "healthy_panic_threshold locality_weighted_lb_config", ""),
@@ -77,7 +75,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
          enforcing_success_rate",
     ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
-    ("envoy.config.core.v3.DataSource", "inline_bytes inline_string", ""),
+    ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),
+    ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
@@ -85,16 +84,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
+    ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
     ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
+    ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
+    ("envoy.config.core.v3.WatchedDirectory", "path", ""),
     ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints", ""),
     ("envoy.config.endpoint.v3.Endpoint", "address", ""),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
-    ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name", ""),
+    ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
     (
         "envoy.config.listener.v3.FilterChainMatch",
         "application_protocols destination_port server_names transport_protocol",
@@ -107,7 +109,26 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "transparent use_original_dst",
     ),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    (
+        "envoy.config.rbac.v3.Permission",
+        "and_rules any destination_ip destination_port destination_port_range header metadata not_rule or_rules \
+         requested_server_name sourced_metadata url_path",
+        "",
+    ),
+    ("envoy.config.rbac.v3.Permission.Set", "rules", ""),
+    ("envoy.config.rbac.v3.Policy", "permissions principals", ""),
+    (
+        "envoy.config.rbac.v3.Principal",
+        "and_ids any authenticated direct_remote_ip header metadata not_id or_ids remote_ip source_ip \
+         sourced_metadata url_path",
+        "",
+    ),
+    ("envoy.config.rbac.v3.Principal.Authenticated", "principal_name", ""),
+    ("envoy.config.rbac.v3.Principal.Set", "ids", ""),
+    ("envoy.config.rbac.v3.RBAC", "action policies", ""),
+    ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
+    ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
         "envoy.config.route.v3.HeaderMatcher",
         "contains_match exact_match invert_match name prefix_match present_match range_match safe_regex_match \
@@ -123,31 +144,40 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RetryPolicy",
-        "host_selection_retry_max_attempts num_retries per_try_timeout retriable_status_codes retry_back_off \
-         retry_host_predicate retry_on",
+        "host_selection_retry_max_attempts num_retries per_try_idle_timeout per_try_timeout rate_limited_retry_back_off \
+         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on",
         "",
     ),
+    ("envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff", "max_interval reset_headers", ""),
+    ("envoy.config.route.v3.RetryPolicy.ResetHeader", "format name", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryBackOff", "base_interval max_interval", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match name redirect request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove route",
+        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
+         typed_per_filter_config",
         "",
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "cluster host_rewrite_literal idle_timeout max_stream_duration prefix_rewrite regex_rewrite \
-         request_mirror_policies retry_policy timeout weighted_clusters",
+        "cluster flush_timeout grpc_timeout_offset host_rewrite_literal idle_timeout max_grpc_timeout \
+         max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "auto_host_rewrite include_vh_rate_limits",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
-        "",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
+        "",
     ),
     ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
-    ("envoy.config.route.v3.RouteConfiguration", "name validate_clusters virtual_hosts", ""),
+    (
+        "envoy.config.route.v3.RouteConfiguration",
+        "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+         typed_per_filter_config validate_clusters virtual_hosts",
+        "",
+    ),
     (
         "envoy.config.route.v3.RouteMatch",
         "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
@@ -156,15 +186,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains name request_headers_to_add request_headers_to_remove response_headers_to_add \
-         response_headers_to_remove retry_policy routes",
+        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+         per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
+         response_headers_to_add response_headers_to_remove retry_policy routes typed_per_filter_config",
         "",
     ),
     ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
         "name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-         weight",
+         typed_per_filter_config weight",
         "",
     ),
     (
@@ -173,7 +204,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
-    ("envoy.extensions.filters.http.router.v3.Router", "", "dynamic_stats start_child_span suppress_envoy_headers"),
+    ("envoy.extensions.filters.http.cors.v3.Cors", "", ""),
+    (
+        "envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_credentials allow_headers allow_methods allow_origin_string_match allow_private_network_access \
+         expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.router.v3.Router",
+        "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
+         suppress_grpc_request_failure_code_stats",
+        "start_child_span",
+    ),
+    (
+        "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        "delay max_connections runtime_enabled stat_prefix",
+        "",
+    ),
     (
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
@@ -197,6 +245,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
+        "runtime_enabled share_key stat_prefix token_bucket",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.rbac.v3.RBAC",
+        "delay_deny enforcement_type rules shadow_rules shadow_rules_stat_prefix stat_prefix",
+        "",
+    ),
+    (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "access_log cluster idle_timeout stat_prefix weighted_clusters",
         "",
@@ -204,6 +262,43 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
+        "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \
+         trust_chain_verification trusted_ca verify_certificate_hash verify_certificate_spki watched_directory",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext",
+        "alpn_protocols combined_validation_context tls_certificate_sds_secret_configs tls_certificates tls_params \
+         validation_context validation_context_sds_secret_config",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext",
+        "default_validation_context validation_context_sds_secret_config",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context disable_stateful_session_resumption disable_stateless_session_resumption \
+         ocsp_staple_policy require_client_certificate",
+        "full_scan_certs_on_sni_mismatch require_sni",
+    ),
+    ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "name", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher", "matcher san_type", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.TlsCertificate", "certificate_chain private_key watched_directory", ""),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.TlsParameters",
+        "cipher_suites ecdh_curves tls_maximum_protocol_version tls_minimum_protocol_version",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "auto_sni_san_validation common_tls_context max_session_keys sni",
+        "allow_renegotiation auto_host_sni",
+    ),
     (
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options explicit_http_config use_downstream_protocol_config",
@@ -219,12 +314,27 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "http2_protocol_options http_protocol_options",
         "",
     ),
+    ("envoy.type.matcher.v3.DoubleMatcher", "exact range", ""),
+    ("envoy.type.matcher.v3.ListMatcher", "one_of", ""),
+    ("envoy.type.matcher.v3.MetadataMatcher", "filter invert path value", ""),
+    ("envoy.type.matcher.v3.MetadataMatcher.PathSegment", "key", ""),
+    ("envoy.type.matcher.v3.OrMatcher", "value_matchers", ""),
+    ("envoy.type.matcher.v3.PathMatcher", "path", ""),
     ("envoy.type.matcher.v3.RegexMatchAndSubstitute", "pattern substitution", ""),
     ("envoy.type.matcher.v3.RegexMatcher", "google_re2 regex", ""),
     ("envoy.type.matcher.v3.StringMatcher", "contains exact ignore_case prefix safe_regex suffix", ""),
+    (
+        "envoy.type.matcher.v3.ValueMatcher",
+        "bool_match double_match list_match null_match or_match present_match string_match",
+        "",
+    ),
+    ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
+    ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),
+    ("envoy.type.v3.TokenBucket", "fill_interval max_tokens tokens_per_fill", ""),
 ];
 
 #[cfg(test)]

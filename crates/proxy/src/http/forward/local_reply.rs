@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -6,10 +7,29 @@ use http::Method;
 use leno_ir::HeaderOps;
 
 use super::{Forwarder, apply};
+use crate::filter::GrpcReply;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, grpc_status_of};
 use crate::http::head::{Frame, Framing};
 use crate::http::peer::PeerError;
+
+/// A response of our own.
+pub(super) struct Reply<'a> {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+    pub(super) location: Option<&'a str>,
+    /// Of the route, in order.
+    pub(super) ops: &'a [&'a HeaderOps],
+    /// Set after those.
+    pub(super) headers: &'a [(Cow<'static, str>, Bytes)],
+    pub(super) grpc: GrpcReply,
+}
+
+impl Reply<'_> {
+    pub(super) fn new(status: u16, body: Bytes) -> Self {
+        Self { status, body, location: None, ops: &[], headers: &[], grpc: GrpcReply::Mapped }
+    }
+}
 
 impl Forwarder<'_, '_> {
     /// The one place where failures become responses, or cut ones. `ops` are those of the route's responses; they hold for
@@ -22,14 +42,17 @@ impl Forwarder<'_, '_> {
             Failure::Peer(PeerError::Protocol(details)) => self.exchange.upstream_failure = Some((*details).to_owned()),
             _ => {}
         }
-        let status = failure.status();
+        let is_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout | Failure::Timeout);
+        let without_body = is_late && self.answers_timeouts_with_204;
+        let status = if without_body { 204 } else { failure.status() };
         if self.has_responded || status == 0 {
             self.downstream.abort(failure.reset_code());
             return;
         }
-        let body = match failure.body() {
-            std::borrow::Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-            std::borrow::Cow::Owned(text) => Bytes::from(text),
+        let body = match failure.body(self.exchange.attempts > 1) {
+            _ if without_body => Bytes::new(),
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
         };
         if let Failure::DownstreamMalformed(_) = failure {
             self.exchange.is_grpc = false;
@@ -37,28 +60,33 @@ impl Forwarder<'_, '_> {
         // Fails only when the client has gone meanwhile.
         let of_router = !matches!(
             failure,
-            Failure::DownstreamMalformed(_) | Failure::Idle { .. } | Failure::NoRoute | Failure::Refused { .. }
+            Failure::DownstreamMalformed(_)
+                | Failure::Idle { .. }
+                | Failure::NoRoute
+                | Failure::Refused { .. }
+                | Failure::StreamDuration { .. }
         );
+        self.exchange.grpc_status = failure.grpc_status();
         let ops = if of_router { ops } else { &[] };
-        if self.reply(status, body, None, ops).await.is_err() {
+        if !of_router {
+            self.attempt_count.in_response = false;
+        }
+        let grpc = failure.grpc_status().map_or(GrpcReply::Mapped, GrpcReply::Status);
+        if self.reply(Reply { ops, grpc, ..Reply::new(status, body) }).await.is_err() {
             self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
             self.downstream.abort(h2::Reason::CANCEL);
         }
     }
 
     /// A response of our own; to gRPC requests a status without body, as Envoy does.
-    pub(super) async fn reply(
-        &mut self,
-        status: u16,
-        body: Bytes,
-        location: Option<&str>,
-        ops: &[&HeaderOps],
-    ) -> Result<(), Failure> {
+    pub(super) async fn reply(&mut self, reply: Reply<'_>) -> Result<(), Failure> {
+        let Reply { status, body, location, ops, headers: extra, grpc } = reply;
+        let is_grpc = self.exchange.is_grpc && grpc != GrpcReply::Plain;
         let headers = &mut self.response.headers;
         headers.clear();
         self.response.upgrade = None;
-        let body = if self.exchange.is_grpc {
-            let grpc_status = grpc_status_of(status);
+        let body = if is_grpc {
+            let grpc_status = if let GrpcReply::Status(status) = grpc { status } else { grpc_status_of(status) };
             self.response.status = 200;
             headers.append(b"content-type", b"application/grpc");
             headers.append(b"grpc-status", itoa::Buffer::new().format(grpc_status).as_bytes());
@@ -78,14 +106,20 @@ impl Forwarder<'_, '_> {
             headers.append(b"location", location.as_bytes());
         }
         headers.append(b"server", b"leno");
-        if self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) {
+        let is_overload = self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW);
+        if is_overload && !self.context.config().router.suppress_envoy_headers {
             headers.append(b"x-envoy-overloaded", b"true");
         }
+        self.tell_attempts();
+        let headers = &mut self.response.headers;
         for ops in ops {
             apply(ops, headers);
         }
+        for (name, value) in extra {
+            headers.set(name, value);
+        }
         let has_length = !matches!(self.response.status, 100..=199 | 204 | 304);
-        if has_length && !(self.exchange.is_grpc && self.downstream.is_http2()) {
+        if has_length && !(is_grpc && self.downstream.is_http2()) {
             headers.set("content-length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
         let has_body = has_length && self.request.method != Method::HEAD && !body.is_empty();
@@ -95,15 +129,14 @@ impl Forwarder<'_, '_> {
 
     async fn send_reply(&mut self, framing: Framing, body: Bytes) -> Result<(), Failure> {
         self.exchange.status = self.response.status;
+        let filtered = self.filter_response(framing);
         self.has_responded = true;
-        self.downstream.respond(self.response, framing);
+        self.downstream.respond(self.response, filtered);
         if !framing.is_empty() {
-            self.exchange.bytes_sent += body.len() as u64;
             let frame = Frame::Data { bytes: body, last: true };
-            self.downstream.push(frame).map_err(|_| Failure::DownstreamGone)?;
+            self.push_response(frame).map_err(|_| Failure::DownstreamGone)?;
         }
-        self.deadlines.route = None;
-        self.deadlines.per_try = None;
+        self.deadlines.stop();
         self.touch();
         poll_fn(|cx| match self.downstream.poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::DownstreamGone)),
