@@ -9,7 +9,7 @@ use leno_ir::CompressorEncoding;
 pub(super) enum Encoder {
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
     Finished,
-    Gzip(ZlibEncoder<Vec<u8>>),
+    Gzip(Box<ZlibEncoder<Vec<u8>>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, Vec<u8>>>),
 }
 
@@ -24,7 +24,7 @@ impl Encoder {
             )),
             CompressorEncoding::Gzip { level, window_bits } => {
                 let compress = Compress::new_gzip(flate2::Compression::new(level.into()), window_bits);
-                Self::Gzip(ZlibEncoder::new_with_compress(Vec::new(), compress))
+                Self::Gzip(Box::new(ZlibEncoder::new_with_compress(Vec::new(), compress)))
             }
             CompressorEncoding::Zstd { level, checksum } => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level.into())?;
