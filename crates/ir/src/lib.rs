@@ -34,7 +34,10 @@ pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
-pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
+pub use filter::{
+    CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, CorsPolicy, FilterOverride,
+    FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, ResponseCompression, RouteCompressor, RouteFilterConfig,
+};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
