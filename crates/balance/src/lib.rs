@@ -10,11 +10,14 @@
 
 mod balancer;
 mod consistent;
+mod health;
+mod level;
 mod load;
 mod outlier;
 mod plan;
 
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus};
+pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use outlier::Signal;
 
 #[cfg(test)]

@@ -19,10 +19,14 @@ mod tls;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
 pub use cluster::{
-    BalancerPolicy, CircuitBreakers, Cluster, Discovery, OutlierDetection, RetryBudget, UpstreamHttp, UpstreamProtocol,
+    BalancerPolicy, Balancing, CircuitBreakers, Cluster, Discovery, GrpcProbe, HealthCheck, HealthProbe, HttpProbe,
+    HttpProbeCodec, LocalityBalancing, OutlierDetection, RetryBudget, StatusRange, TcpProbe, UpstreamHttp,
+    UpstreamProtocol,
 };
 pub use config::Config;
-pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+pub use endpoint::{
+    Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
+};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,

@@ -29,6 +29,7 @@ use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
 use crate::stats::{Stats, StatsSettings};
+use crate::supervisor::Supervisor;
 use crate::worker::{Command, Plan, WorkerSeed};
 
 /// The data plane.
@@ -73,6 +74,8 @@ struct Inner {
     workers: Vec<WorkerHandle>,
     /// Held while a configuration is being activated, so that each is complete before the next begins.
     state: tokio::sync::Mutex<State>,
+    /// Locked before `state`, and longer.
+    supervisor: tokio::sync::Mutex<Supervisor>,
     config: ArcSwap<Config>,
     names: Option<Names>,
     ready: Mutex<Option<ReadyGuard>>,
@@ -132,9 +135,12 @@ impl Proxy {
             .collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
         let admin = config.admin.map(bind_admin).transpose()?;
+        let supervisor = Supervisor::new(identity.clone(), tasks.clone());
+        supervisor.tell(workers.iter().map(|worker: &WorkerHandle| worker.commands.downgrade()).collect());
         let inner = Inner {
             workers,
             state: tokio::sync::Mutex::default(),
+            supervisor: tokio::sync::Mutex::new(supervisor),
             config: ArcSwap::default(),
             names,
             ready: Mutex::new(Some(ready)),
@@ -196,6 +202,8 @@ impl ProxyHandle {
     /// A listener that cannot be bound is rejected, its last good version stays; everything else is activated.
     pub async fn apply(&self, config: Arc<Config>) -> Vec<Rejection> {
         let inner = &self.inner;
+        let mut supervisor = inner.supervisor.lock().await;
+        let dynamics = supervisor.follow(&config).await;
         let mut state = inner.state.lock().await;
         if state.is_draining {
             return Vec::new();
@@ -203,7 +211,7 @@ impl ProxyHandle {
         let running = state.plan.config.clone();
         let bound = state.sockets.bind(&config, &running, inner.workers.len());
         let mut rejections = bound.rejections;
-        let plan = Arc::new(state.plan.next(Arc::new(bound.config)));
+        let plan = Arc::new(state.plan.next(Arc::new(bound.config), dynamics));
         state.plan = plan.clone();
         if let Some(names) = &inner.names {
             names.table.store(Arc::new(NameTable::new(&plan.config, &names.namespace)));

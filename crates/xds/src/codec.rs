@@ -13,6 +13,7 @@ mod common;
 mod endpoints;
 mod error;
 mod hash;
+mod health_check;
 mod http;
 mod listener;
 mod matching;

@@ -5,7 +5,8 @@ use leno_ir::{Cluster, Config, Discovery, EndpointSet};
 use leno_routing::CompiledRoutes;
 use rustc_hash::FxHashMap;
 
-use crate::upstream::Limits;
+use crate::dynamics::Dynamics;
+use crate::upstream::{Limits, Shared};
 
 /// A configuration, prepared once for all workers.
 #[derive(Debug, Default)]
@@ -15,11 +16,13 @@ pub(crate) struct Plan {
     pub(crate) routes: FxHashMap<String, Arc<CompiledRoutes>>,
     /// By cluster name; the same as long as the cluster stays.
     pub(crate) limits: HashMap<String, Arc<Limits>>,
+    /// Of the clusters that have any.
+    pub(crate) dynamics: HashMap<String, Arc<Dynamics>>,
 }
 
 impl Plan {
     /// Keeps what did not change of `self`.
-    pub(crate) fn next(&self, config: Arc<Config>) -> Self {
+    pub(crate) fn next(&self, config: Arc<Config>, dynamics: HashMap<String, Arc<Dynamics>>) -> Self {
         let route_table = |(name, table): (&String, &Arc<leno_ir::RouteTable>)| {
             let kept = self
                 .config
@@ -35,7 +38,15 @@ impl Plan {
             .keys()
             .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
             .collect();
-        Self { config, routes, limits }
+        Self { config, routes, limits, dynamics }
+    }
+
+    /// What workers share of a cluster.
+    pub(crate) fn shared(&self, cluster: &str) -> Shared {
+        Shared {
+            limits: self.limits.get(cluster).cloned().unwrap_or_default(),
+            dynamics: self.dynamics.get(cluster).cloned(),
+        }
     }
 
     /// The endpoints of a cluster; none while they have not arrived.

@@ -16,6 +16,9 @@ use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
 use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, UpstreamCluster};
 
+/// With it an endpoint takes itself out until its health checks pass again.
+const IMMEDIATE_FAILURE: &str = "x-envoy-immediate-health-check-fail";
+
 /// Where the tries of one exchange stand.
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
@@ -207,7 +210,12 @@ impl Forwarder<'_, '_> {
             return Ok(Answer { peer, pick, framing: Framing::UntilClose, sent });
         }
         match self.exchange_heads(&mut peer, &mut tries.replay).await {
-            Ok(framing) => Ok(Answer { peer, pick, framing, sent }),
+            Ok(framing) => {
+                if tries.cluster.is_checked() && self.response.headers.contains(IMMEDIATE_FAILURE) {
+                    tries.cluster.report_failed(&pick);
+                }
+                Ok(Answer { peer, pick, framing, sent })
+            }
             Err(failure) => {
                 let was_stale = peer.may_be_stale() && matches!(failure, Failure::Peer(PeerError::Closed));
                 peer.cancel(failure.reset_code());
