@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use prost::Message;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet, MessageOptions};
-use serde::Deserialize;
 
-use crate::command::{cargo, output, root};
+use crate::command::root;
+use crate::packages;
 
 const OUTPUT: &str = "crates/proto/src/descriptors.bin";
 
@@ -25,7 +25,10 @@ const ROOTS: &[&str] = &[
     "envoy.extensions.filters.http.router.v3.Router",
     "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
     "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+    "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
+    "envoy.extensions.filters.network.rbac.v3.RBAC",
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
     "envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink",
     "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
@@ -60,22 +63,9 @@ fn generate() -> anyhow::Result<Vec<u8>> {
     Ok(FileDescriptorSet { file }.encode_to_vec())
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    manifest_path: PathBuf,
-}
-
 /// Where the sources of `envoy-types` are, as cargo has them.
 fn whole_api() -> anyhow::Result<PathBuf> {
-    let text = output(&mut cargo(&["metadata", "--format-version=1", "--locked"]))?;
-    let metadata: Metadata = serde_json::from_str(&text).context("reading the output of cargo metadata")?;
-    let package = metadata.packages.into_iter().find(|package| package.name == "envoy-types");
+    let package = packages::all()?.into_iter().find(|package| package.name == "envoy-types");
     let manifest = package.context("envoy-types is no dependency")?.manifest_path;
     Ok(manifest.with_file_name("src").join("generated/types.bin"))
 }

@@ -9,6 +9,7 @@ mod bench;
 mod command;
 mod descriptors;
 mod lint;
+mod packages;
 mod test;
 mod tidy;
 mod tools;

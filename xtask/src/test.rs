@@ -1,6 +1,6 @@
 //! `cargo xtask test`: sets up what the tests need, builds the release binary, runs every test.
 //!
-//! Order       unit, property and crate tests; then the end-to-end tests against the release binary
+//! Order       unit, property and crate tests; the comparison with Envoy; the end-to-end tests, both with the release binary
 //! Errors      a tool that is missing is named at the end, with the tests that need it not run; with CI=true that fails
 
 use anyhow::bail;
@@ -26,9 +26,13 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
     command::run(&mut cargo(&["build", "--release", "--locked", "--package", "leno"]))?;
     let leno = target().join("release/leno");
     if !args.e2e {
-        let mut tests = cargo(&["test", "--workspace", "--locked", "--exclude", "leno-e2e"]);
+        let mut tests = cargo(&["test", "--workspace", "--locked", "--exclude", "leno-e2e", "--exclude"]);
+        tests.arg("leno-differential");
         tools.apply(&mut tests);
         command::run(tests.env("LENO", &leno))?;
+        let mut differential = cargo(&["test", "--locked", "--package", "leno-differential"]);
+        tools.apply(&mut differential);
+        command::run(differential.env("LENO", &leno))?;
     }
     for _ in 0..args.repeat.max(1) {
         let mut tests = cargo(&["test", "--locked", "--package", "leno-e2e", "--tests", "--"]);

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
 
-use crate::command::{cargo, output, root};
+use crate::command::root;
+use crate::packages;
 
 /// Crate and the workspace crates it may use. Layers 0 and 1 are the rows before `runtime`.
 const TABLE: &[(&str, &[&str])] = &[
@@ -21,6 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("compile", &["names", "model", "ir"]),
     ("xds", &["names", "ir", "proto"]),
     ("routing", &["names", "ir"]),
+    ("authz", &["names", "ir"]),
     ("balance", &["names", "ir"]),
     ("runtime", &[]),
     ("telemetry", &["names", "proto", "runtime"]),
@@ -29,14 +30,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ("store", &["names", "api", "runtime", "telemetry"]),
     ("xds-server", &["names", "ir", "proto", "xds", "runtime", "telemetry", "identity"]),
     ("xds-client", &["names", "ir", "proto", "xds", "runtime", "telemetry", "identity"]),
-    ("proxy", &["names", "ir", "routing", "balance", "runtime", "telemetry", "identity", "xds-client"]),
+    ("proxy", &["names", "ir", "routing", "authz", "balance", "runtime", "telemetry", "identity", "xds-client"]),
     ("control", &["names", "api", "model", "ir", "compile", "store", "xds-server", "identity", "runtime", "telemetry"]),
     ("server", &["names", "api", "model", "store", "identity", "runtime", "telemetry"]),
     ("cli", &["names", "api", "model", "ir", "compile", "runtime"]),
 ];
 
 /// Crates of layers 0 and 1: pure, each with its own bans.
-const PURE: [&str; 9] = ["names", "api", "proto", "model", "ir", "compile", "xds", "routing", "balance"];
+const PURE: [&str; 10] = ["names", "api", "proto", "model", "ir", "compile", "xds", "routing", "authz", "balance"];
 
 /// What a pure crate may not name.
 const PURE_BANS: [&str; 4] =
@@ -66,30 +67,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    kind: Option<String>,
-}
-
 fn check_dependencies(findings: &mut Vec<String>) -> anyhow::Result<()> {
-    let text = output(&mut cargo(&["metadata", "--format-version=1", "--no-deps", "--locked"]))?;
-    let metadata: Metadata = serde_json::from_str(&text).context("reading the output of cargo metadata")?;
     let table: BTreeMap<_, BTreeSet<_>> =
         TABLE.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
-    for package in &metadata.packages {
-        let Some(name) = package.name.strip_prefix("leno-").filter(|name| !matches!(*name, "bench" | "e2e")) else {
+    for package in packages::of_workspace()? {
+        let Some(name) =
+            package.name.strip_prefix("leno-").filter(|name| !matches!(*name, "bench" | "differential" | "e2e"))
+        else {
             continue;
         };
         let Some(allowed) = table.get(name) else {

@@ -1,4 +1,4 @@
-//! Which endpoint takes a request, and which endpoints are left out for a while. Opens nothing; time and randomness are
+//! Which endpoint takes a request, which endpoints are left out for a while, and how often something may happen. Opens nothing; time and randomness are
 //! passed in. Circuit breakers and retry budgets are counters shared by workers and live with the proxy's clusters.
 //!
 //! Shape       1 `Balancer` (per cluster and worker) -> priorities -> localities -> members; a `Choice` counts one request
@@ -15,10 +15,12 @@ mod level;
 mod load;
 mod outlier;
 mod plan;
+mod token_bucket;
 
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus};
 pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use outlier::Signal;
+pub use token_bucket::TokenBucket;
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ impl Simulation {
 
     fn with_outliers(policy: BalancerPolicy, members: Vec<Member<u32>>, outlier: Option<OutlierDetection>) -> Self {
         // Any origin will do: time only moves when a test moves it.
-        #[allow(clippy::disallowed_methods)]
+        #[expect(clippy::disallowed_methods, reason = "a start for virtual time, read once")]
         let now = Instant::now();
         let mut balancer = Balancer::new(BalancerSettings::new(policy, outlier), 0);
         balancer.update(members, now);

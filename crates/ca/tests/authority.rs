@@ -1,5 +1,5 @@
 //! The authority's promises, with OpenSSL as the independent judge.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "what a test made is as it made it")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! Mutual TLS over loopback and joining over the real CSR service.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "what a test made is as it made it")]
 
 use std::convert::Infallible;
 use std::io;

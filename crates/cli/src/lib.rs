@@ -4,7 +4,7 @@
 //! Errors      on standard error, naming file, line and field; exit 0 fine, 1 a problem was found, 2 misused
 #![forbid(unsafe_code)]
 // Commands print: that is what they are for.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is what commands talk to")]
 
 mod apply;
 mod client;

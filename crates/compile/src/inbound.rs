@@ -30,6 +30,7 @@ fn listener(node: &Node, port: &WorkloadPort, address: SocketAddr) -> Listener {
         name: name(port),
         matches: FilterChainMatch { application_protocols: words(matched), ..FilterChainMatch::default() },
         tls: Some(tls(alpn)),
+        connection_filters: Vec::new(),
         filter,
     };
     let all: Vec<_> = HTTP_ALPN.into_iter().chain([TCP_ALPN]).collect();

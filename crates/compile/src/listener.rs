@@ -34,6 +34,7 @@ fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort
             ..FilterChainMatch::default()
         },
         tls: None,
+        connection_filters: Vec::new(),
         filter,
     };
     let http = || NetworkFilter::Http(Box::new(http(node, &name, &name)));
@@ -68,6 +69,7 @@ fn api(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort) 
             name: table.clone(),
             matches: FilterChainMatch::default(),
             tls: None,
+            connection_filters: Vec::new(),
             filter: NetworkFilter::Http(Box::new(http(node, &table, &table))),
         }],
         default_filter_chain: None,
@@ -103,6 +105,7 @@ pub(crate) fn http_proxy(node: &Node, address: SocketAddr) -> Listener {
             name: routes::PROXY_TABLE.to_owned(),
             matches: FilterChainMatch::default(),
             tls: None,
+            connection_filters: Vec::new(),
             filter: NetworkFilter::Http(Box::new(manager)),
         }),
         api: false,

@@ -1,6 +1,6 @@
 //! The typed configuration of one node: what a proxy must do, and nothing about how it was written or how it travels.
 //!
-//! Shape       1 `Config` -> n `Listener` -> n `FilterChain` -> 1 `NetworkFilter` -> 1 `RouteTable` (by name)
+//! Shape       1 `Config` -> n `Listener` -> n `FilterChain` -> n `ConnectionFilter`, 1 `NetworkFilter` -> 1 `RouteTable` (by name)
 //!             `RouteTable` -> n `VirtualHost` -> n `Route` -> n cluster names; `Cluster` -> 1 `EndpointSet` (by name)
 //! Units       every span of time is a `Duration`; sizes are bytes and say so; shares are `Fraction`
 //! Invariants  resources refer to each other by name only; a missing name is the reader's case to handle (NR, NC)
@@ -8,22 +8,29 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod cidr;
 mod cluster;
 mod config;
+mod connection_filter;
 mod endpoint;
 mod listener;
 mod matching;
+mod metadata;
 mod node;
+mod rbac;
 mod route;
 mod tls;
+mod token_bucket;
 
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
+pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Discovery, GrpcProbe, HealthCheck, HealthProbe, HttpProbe,
     HttpProbeCodec, LocalityBalancing, OutlierDetection, RetryBudget, StatusRange, TcpProbe, UpstreamHttp,
     UpstreamProtocol,
 };
 pub use config::Config;
+pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use endpoint::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
@@ -32,10 +39,13 @@ pub use listener::{
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
+pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
+pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
     DirectResponse, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps,
     HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
     Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
 };
 pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};
+pub use token_bucket::TokenBucket;

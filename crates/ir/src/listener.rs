@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{AccessLog, DownstreamTls, RouteTable, WeightedCluster};
+use crate::{AccessLog, ConnectionFilter, DownstreamTls, RouteTable, WeightedCluster};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -41,6 +41,9 @@ pub struct FilterChain {
     pub matches: FilterChainMatch,
     /// Terminate TLS here.
     pub tls: Option<DownstreamTls>,
+    /// Asked in order before `filter` gets the connection.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connection_filters: Vec<ConnectionFilter>,
     pub filter: NetworkFilter,
 }
 

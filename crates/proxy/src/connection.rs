@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) server_name: Option<String>,
     /// What ALPN agreed on; `None` without TLS or without ALPN.
     pub(crate) alpn: Option<Alpn>,
+    /// We terminated TLS.
+    pub(crate) is_tls: bool,
     /// TLS with a verified client certificate.
     pub(crate) mtls: bool,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.

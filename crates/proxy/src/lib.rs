@@ -7,7 +7,9 @@
 
 mod access_log;
 mod admin;
+mod authz;
 mod connection;
+mod connection_filter;
 mod detect;
 mod dns;
 mod drain;
@@ -18,6 +20,7 @@ mod health;
 mod http;
 mod listener;
 mod proxy;
+mod shared;
 mod stats;
 mod stream;
 mod supervisor;

@@ -37,11 +37,16 @@ pub(crate) struct ActiveListener {
 
 impl ActiveListener {
     pub(crate) fn new(config: Arc<Listener>, worker: &Worker) -> Self {
-        let chain = |chain| Rc::new(Chain::new(chain, worker));
+        let chain = |place: &str, chain| {
+            let place = format!("{}.{place}", config.name);
+            Rc::new(Chain::new(chain, &place, worker))
+        };
+        let chains = config.filter_chains.iter().enumerate();
+        let default_chain = config.default_filter_chain.as_ref();
         Self {
             name: config.name.as_str().into(),
-            chains: config.filter_chains.iter().map(chain).collect(),
-            default_chain: config.default_filter_chain.as_ref().map(chain),
+            chains: chains.map(|(at, config)| chain(&format!("filter_chains[{at}]"), config)).collect(),
+            default_chain: default_chain.map(|config| chain("default_filter_chain", config)),
             drain: Rc::default(),
             clients_speak_first: std::cell::Cell::new(false),
             config,

@@ -28,6 +28,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
+use crate::shared::SharedStates;
 use crate::stats::{Stats, StatsSettings};
 use crate::supervisor::Supervisor;
 use crate::worker::{Command, Plan, WorkerSeed};
@@ -129,9 +130,12 @@ impl Proxy {
         };
         let stats = Stats::register(&registry, settings);
         let access_logs = AccessLogs::new(stats.access_log_dropped());
+        let shared_states = SharedStates::default();
         let count = config.workers.map_or_else(default_threads, usize::from);
         let workers = (0..count)
-            .map(|index| start_worker(index, &config, identity.clone(), &stats, access_logs.clone()))
+            .map(|index| {
+                start_worker(index, &config, identity.clone(), &stats, access_logs.clone(), shared_states.clone())
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
         let admin = config.admin.map(bind_admin).transpose()?;
@@ -166,11 +170,13 @@ fn start_worker(
     identity: Option<Identity>,
     stats: &Stats,
     access_logs: AccessLogs,
+    shared_states: SharedStates,
 ) -> Result<WorkerHandle, StartError> {
     let seed = WorkerSeed {
         index,
         stats: stats.worker(),
         access_logs,
+        shared_states,
         identity,
         handshake_timeout: config.handshake_timeout,
         random: rand::random(),

@@ -12,6 +12,7 @@ mod cells;
 mod cluster;
 mod collector;
 mod labels;
+mod named;
 mod own;
 mod traffic;
 
@@ -28,10 +29,12 @@ use crate::exchange::Exchange;
 
 pub(crate) use cluster::{ClusterCells, ClusterStats, ConnectionGuard, Limit};
 pub(crate) use labels::WorkloadId;
+pub(crate) use named::{Counter, Gauge, GaugeGuard};
 pub(crate) use own::{ActiveGuard, HandshakeResult, TlsSide};
 
-use cells::Cell64;
+use cells::{Cell64, Level};
 use collector::StatsCollector;
+use named::{NamedCells, NamedLevel};
 use own::WorkerCells;
 use traffic::{HttpCells, TcpCells, Traffic};
 
@@ -82,6 +85,8 @@ struct Shard {
     http: Mutex<Vec<Arc<HttpCells>>>,
     tcp: Mutex<Vec<Arc<TcpCells>>>,
     clusters: Mutex<Vec<Arc<ClusterCells>>>,
+    filter_counters: Mutex<Vec<Arc<NamedCells>>>,
+    filter_gauges: Mutex<Vec<Arc<NamedLevel>>>,
     own: Arc<WorkerCells>,
     overflows: Cell64,
 }
@@ -155,6 +160,30 @@ impl WorkerStats {
         let cells = Arc::new(ClusterCells::new(name));
         clusters.push(cells.clone());
         ClusterStats::new(cells)
+    }
+
+    /// What a filter counts under that name. Keep it; it is found by a scan under a lock.
+    pub(crate) fn filter_counter(&self, name: String) -> Counter {
+        let mut counters = lock(&self.shard.filter_counters);
+        let known = counters.iter().find(|cells| cells.name == name).cloned();
+        let cells = known.unwrap_or_else(|| {
+            let cells = Arc::new(NamedCells { name, total: Cell64::default() });
+            counters.push(cells.clone());
+            cells
+        });
+        Counter { cells, _stays_on_its_thread: std::marker::PhantomData }
+    }
+
+    /// As [`WorkerStats::filter_counter`], for what goes up and down.
+    pub(crate) fn filter_gauge(&self, name: String) -> Gauge {
+        let mut gauges = lock(&self.shard.filter_gauges);
+        let known = gauges.iter().find(|cells| cells.name == name).cloned();
+        let cells = known.unwrap_or_else(|| {
+            let cells = Arc::new(NamedLevel { name, level: Level::default() });
+            gauges.push(cells.clone());
+            cells
+        });
+        Gauge { cells, _stays_on_its_thread: std::marker::PhantomData }
     }
 
     /// Counts a downstream connection until the guard is dropped.

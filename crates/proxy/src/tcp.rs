@@ -20,6 +20,7 @@ pub(crate) use dial::{DialError, Dialled, dial};
 use self::copy::{CopyEnd, Counts, copy_both};
 use crate::access_log::AccessLogger;
 use crate::connection::Connection;
+use crate::connection_filter::Refusal;
 use crate::exchange::{Exchange, NoHeaders, Protocol};
 use crate::flags::ResponseFlags;
 use crate::stream::Stream;
@@ -69,6 +70,25 @@ pub(crate) async fn serve(
     exchange.finish(worker.now());
     worker.stats.tcp_closed(&exchange, &connection);
     manager.access_log.log(&exchange, &connection, &NoHeaders, &NoHeaders);
+}
+
+/// Closes a connection that is not served, and records it.
+pub(crate) async fn refuse(
+    downstream: Stream,
+    refusal: &Refusal,
+    connection: &Connection,
+    manager: &TcpManager,
+    worker: &Worker,
+) {
+    let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
+    exchange.flags.insert(refusal.flags);
+    exchange.termination_details.clone_from(&refusal.termination_details);
+    worker.stats.tcp_opened(&exchange, connection);
+    refusal.wait(connection).await;
+    drop(downstream);
+    exchange.finish(worker.now());
+    worker.stats.tcp_closed(&exchange, connection);
+    manager.access_log.log(&exchange, connection, &NoHeaders, &NoHeaders);
 }
 
 /// What the end of a connection says about the endpoint.

@@ -1,5 +1,5 @@
 //! One thread of the proxy: its listeners, its clusters, and the connections on it. Nothing here is shared with other
-//! workers but the immutable configuration and the counters of circuit breakers.
+//! workers but the immutable configuration and the counters of circuit breakers and limits.
 //!
 //! Shape       1 proxy -> n workers -> bindings (by address), clusters (by name); commands arrive one at a time
 //! Invariants  a resource that did not change keeps its state; `RefCell`s are never borrowed across an await
@@ -30,6 +30,7 @@ pub(crate) use thread::spawn;
 use crate::access_log::{AccessLogs, WorkerLogs};
 use crate::listener::{AcceptOutage, Binding};
 use crate::proxy::BindKey;
+use crate::shared::SharedStates;
 use crate::stats::WorkerStats;
 use crate::tls::TlsSettings;
 use crate::upstream::UpstreamCluster;
@@ -40,6 +41,7 @@ pub(crate) struct WorkerSeed {
     pub(crate) index: usize,
     pub(crate) stats: WorkerStats,
     pub(crate) access_logs: AccessLogs,
+    pub(crate) shared_states: SharedStates,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     pub(crate) handshake_timeout: Duration,
@@ -52,6 +54,7 @@ pub(crate) struct WorkerSeed {
 pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
+    shared_states: SharedStates,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
@@ -70,6 +73,7 @@ impl Worker {
         Self {
             stats: seed.stats,
             access_logs: WorkerLogs::new(seed.access_logs),
+            shared_states: seed.shared_states,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
@@ -111,6 +115,11 @@ impl Worker {
     /// The buffers of the access logs; flushed by every tick.
     pub(crate) fn access_logs(&self) -> &WorkerLogs {
         &self.access_logs
+    }
+
+    /// What filters of all workers have in common.
+    pub(crate) fn shared_states(&self) -> &SharedStates {
+        &self.shared_states
     }
 
     /// Owner of every task on this thread but the connections.

@@ -41,8 +41,17 @@ fn is_grpc(request: &impl RequestView) -> bool {
     value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-fn header_matches(matches: &HeaderMatch, request: &impl RequestView) -> bool {
-    let value = header_value(&matches.name, request);
+/// Whether a header of the request is as it must be.
+pub fn header_matches(matches: &HeaderMatch, request: &impl RequestView) -> bool {
+    value_matches(matches, header_value(&matches.name, request))
+}
+
+/// As [`header_matches`], where there is no request and so no header.
+pub fn absent_header_matches(matches: &HeaderMatch) -> bool {
+    value_matches(matches, None)
+}
+
+fn value_matches(matches: &HeaderMatch, value: Option<Cow<'_, str>>) -> bool {
     let value = match (&matches.kind, value) {
         (HeaderMatchKind::Present(present), value) => return (value.is_some() == *present) != matches.invert,
         (_, Some(value)) => value,

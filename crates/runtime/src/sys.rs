@@ -1,7 +1,7 @@
 //! System calls that Rust cannot check. The only unsafe code of this crate.
 //!
 //! Invariants  closures that run between fork and exec: only system calls, no allocation, no locks
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the one module of this crate that may")]
 
 use std::ffi::{CString, c_void};
 use std::io;

@@ -168,8 +168,8 @@ impl Build<'_> {
         let chains = chains.map(|(index, chain)| (chain, format!("{path}.filter_chains[{index}]")));
         let default = listener.default_filter_chain.iter();
         let default = default.map(|chain| (chain, format!("{path}.default_filter_chain")));
-        for (FilterChain { filter, .. }, path) in chains.chain(default) {
-            let path = format!("{path}.filters[0].typed_config");
+        for (FilterChain { filter, connection_filters, .. }, path) in chains.chain(default) {
+            let path = format!("{path}.filters[{}].typed_config", connection_filters.len());
             match filter {
                 NetworkFilter::Http(manager) => match &manager.routes {
                     RouteSource::Inline(table) => self.check_routes(table, &format!("{path}.route_config")),

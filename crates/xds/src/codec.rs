@@ -10,6 +10,7 @@
 mod access_log;
 mod cluster;
 mod common;
+mod connection_filter;
 mod endpoints;
 mod error;
 mod hash;
@@ -17,8 +18,10 @@ mod health_check;
 mod http;
 mod listener;
 mod matching;
+mod metadata;
 mod node;
 mod policy;
+mod rbac;
 mod route;
 mod tls;
 

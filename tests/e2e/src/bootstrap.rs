@@ -1,5 +1,6 @@
 //! Proxies that serve a bootstrap file and know no control plane: Leno's and stock Envoy.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,6 +27,8 @@ pub struct StaticProxy {
     pub name: &'static str,
     /// Of its first listener.
     pub address: String,
+    /// By name.
+    pub listeners: BTreeMap<String, String>,
     pub admin: String,
     program: Program,
 }
@@ -65,6 +68,10 @@ impl Sandbox {
         Ok(path)
     }
 
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -76,13 +83,18 @@ impl Sandbox {
     pub fn leno(&self, bootstrap: &Path) -> anyhow::Result<StaticProxy> {
         let (inbox, log) = (Inbox::bind(self.directory.path(), "leno")?, self.path("leno.log"));
         let mut command = Command::new(leno());
-        command.args(["proxy", "--bootstrap"]).arg(bootstrap).arg("--notify").arg(inbox.path());
+        // As many workers as Envoy has here: what a worker keeps for itself is compared too.
+        command.args(["proxy", "--threads", "1", "--bootstrap"]).arg(bootstrap).arg("--notify").arg(inbox.path());
         let mut program = Program::start(&mut command, &log)?;
         let ready = inbox.wait(|| program.child.try_wait().ok().flatten().map(|status| format!("it ended: {status}")));
         let ready = ready.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
-        let listener = ready.addresses.iter().find(|(name, _)| name.starts_with("listener:"));
-        let address = listener.context("no listener is reported")?.1.clone();
-        Ok(StaticProxy { name: "leno", address, admin: ready.address("admin").to_owned(), program })
+        let listeners: BTreeMap<_, _> = ready
+            .addresses
+            .iter()
+            .filter_map(|(name, address)| Some((name.strip_prefix("listener:")?.to_owned(), address.clone())))
+            .collect();
+        let address = listeners.values().next().context("no listener is reported")?.clone();
+        Ok(StaticProxy { name: "leno", address, listeners, admin: ready.address("admin").to_owned(), program })
     }
 
     /// What `leno proxy --bootstrap` says when it refuses to start.
@@ -107,6 +119,7 @@ impl Sandbox {
         let (log, admin_file) = (self.path("envoy.log"), self.path("envoy.admin"));
         let mut command = Command::new(envoy);
         command.args(["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"]);
+        command.args(["--file-flush-interval-msec", "20", "--file-flush-min-size-kb", "0"]);
         command.arg("--admin-address-path").arg(&admin_file).arg("-c").arg(bootstrap);
         let mut program = Program::start(&mut command, &log)?;
         let found = eventually("Envoy is ready", LIMIT, || {
@@ -116,15 +129,24 @@ impl Sandbox {
             let admin = std::fs::read_to_string(&admin_file).ok()?;
             let ready = request(&admin, "GET", "/ready", &[], b"").ok()?;
             let listeners = request(&admin, "GET", "/listeners?format=json", &[], b"").ok()?.json().ok()?;
-            let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-            let address = format!("{}:{}", address["address"].as_str()?, address["port_value"]);
-            (ready.status == 200).then_some(Ok((admin, address)))
+            let listeners: Option<Vec<_>> = listeners["listener_statuses"].as_array()?.iter().map(status).collect();
+            (ready.status == 200).then_some(Ok((admin, listeners?)))
         });
         match found {
-            Ok((admin, address)) => Ok(StaticProxy { name: "envoy", address, admin, program }),
+            Ok((admin, listeners)) => {
+                let address = listeners.first().context("no listener is reported")?.1.clone();
+                Ok(StaticProxy { name: "envoy", address, listeners: listeners.into_iter().collect(), admin, program })
+            }
             Err(status) => bail!("Envoy ended: {status}\n{}", std::fs::read_to_string(&log).unwrap_or_default()),
         }
     }
+}
+
+/// Name and address of a listener in Envoy's `/listeners`.
+fn status(listener: &serde_json::Value) -> Option<(String, String)> {
+    let address = &listener["local_address"]["socket_address"];
+    let address = format!("{}:{}", address["address"].as_str()?, address["port_value"]);
+    Some((listener["name"].as_str()?.to_owned(), address))
 }
 
 impl StaticProxy {

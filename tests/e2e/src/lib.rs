@@ -23,6 +23,6 @@ pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};
 pub use mesh::Mesh;
 pub use notify::Ready;
-pub use scene::{ECHO, both_answer, one_echo, subsets, two_echoes};
+pub use scene::{CALC, ECHO, both_answer, one_echo, subsets, two_echoes};
 pub use tools::{LIMIT, app, eventually, leno, need, prometheus_sum, said};
 pub use workload::{Workload, WorkloadOptions};

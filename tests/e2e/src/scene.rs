@@ -1,7 +1,11 @@
 //! What most tests begin with: the service `echo`, its workloads, and a client that reaches them.
 
+use std::ffi::OsString;
+use std::net::TcpStream;
+use std::path::Path;
+
 use crate::tools::{LIMIT, eventually};
-use crate::{Mesh, Workload};
+use crate::{Mesh, Workload, WorkloadOptions, script};
 
 /// The service of the workloads that [`Mesh::echo`] starts.
 pub const ECHO: &str = "apiVersion: v1
@@ -10,6 +14,15 @@ metadata: { name: echo }
 spec:
   selector: { app: echo }
   ports: [{ name: http, port: 8080 }]
+";
+
+/// The service of the workloads that [`Mesh::calc`] starts.
+pub const CALC: &str = "apiVersion: v1
+kind: Service
+metadata: { name: calc }
+spec:
+  selector: { app: calc }
+  ports: [{ name: grpc, port: 9000 }]
 ";
 
 /// The versions `v1` and `v2` of a service as subsets, to stand behind other objects in one file.
@@ -60,5 +73,23 @@ pub fn both_answer(client: &Workload) {
         eventually(&format!("{version} answers"), LIMIT, || {
             (client.get("echo:8080", "/").ok()?.header("x-app")? == version).then_some(())
         });
+    }
+}
+
+impl Mesh {
+    /// `calc-VERSION` of the service `calc`, a gRPC server that knows nothing of the mesh, behind a sidecar.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn calc(&self, python: &Path, version: &str, token: &str) -> anyhow::Result<Workload> {
+        let name = format!("calc-{version}");
+        let options =
+            WorkloadOptions { version, port: Some("9000:grpc"), ..WorkloadOptions::new("calc", &name, token) };
+        let program: [OsString; 3] = [python.into(), script("grpc_server.py").into(), name.as_str().into()];
+        let workload = self.run_command(&options, &program)?;
+        // Its sidecar is ready before Python is.
+        let ip = workload.ready.address("admin").split(':').next().unwrap_or_default().to_owned();
+        eventually(&format!("{name} listens"), LIMIT, || TcpStream::connect(format!("{ip}:9000")).ok());
+        Ok(workload)
     }
 }

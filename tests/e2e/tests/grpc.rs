@@ -1,41 +1,18 @@
 //! gRPC through two sidecars, between programs that know nothing of the mesh: streams, trailers, failures, flow control.
 
-use std::ffi::OsString;
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use leno_e2e::{Mesh, WorkloadOptions, eventually, need, script};
+use leno_e2e::{CALC, Mesh, eventually, need, script};
 use serde_json::{Value, json};
-
-const SERVICE: &str = "apiVersion: v1
-kind: Service
-metadata: { name: calc }
-spec:
-  selector: { app: calc }
-  ports: [{ name: grpc, port: 9000 }]
-";
 
 #[test]
 fn all_kinds_of_calls_and_failures_pass_two_sidecars() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
-    let mesh = Mesh::start(SERVICE)?;
+    let mesh = Mesh::start(CALC)?;
     let token = mesh.token(&["calc", "client"], 2)?;
-    let options = WorkloadOptions {
-        service: "calc",
-        version: "v1",
-        name: "calc-v1",
-        port: Some("9000:grpc"),
-        arguments: &[],
-        app: &[],
-        token: &token,
-    };
-    let program: [OsString; 3] = [python.clone().into(), script("grpc_server.py").into(), "calc-v1".into()];
-    let server = mesh.run_command(&options, &program)?;
-    // Its sidecar is ready before Python is.
-    let ip = server.ready.address("admin").split(':').next().unwrap_or_default().to_owned();
-    eventually("the server listens", Duration::from_secs(20), || TcpStream::connect(format!("{ip}:9000")).ok());
+    let server = mesh.calc(&python, "v1", &token)?;
     let client = mesh.client("client", &token)?;
 
     let seen = calls(&python, &client.ready.upstreams["calc"])?;

@@ -1,26 +1,16 @@
 //! A gRPC program without a proxy: grpcio with what `leno bootstrap grpc` writes calls servers behind sidecars.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::net::TcpStream;
-use std::path::Path;
 
-use leno_e2e::{GrpcClient, LIMIT, Mesh, Workload, WorkloadOptions, eventually, need, script, subsets};
+use leno_e2e::{CALC, GrpcClient, LIMIT, Mesh, WorkloadOptions, eventually, need, subsets};
 
-const SERVICE: &str = "apiVersion: v1
-kind: Service
-metadata: { name: calc }
-spec:
-  selector: { app: calc }
-  ports: [{ name: grpc, port: 9000 }]
-";
 #[test]
 fn calls_go_to_both_instances_over_mutual_tls() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
-    let mesh = Mesh::start(SERVICE)?;
+    let mesh = Mesh::start(CALC)?;
     let token = mesh.token(&["calc", "client"], 10)?;
-    let v1 = server(&mesh, &python, "v1", &token)?;
-    let v2 = server(&mesh, &python, "v2", &token)?;
+    let v1 = mesh.calc(&python, "v1", &token)?;
+    let v2 = mesh.calc(&python, "v2", &token)?;
     let mut client = mesh.grpc_client(&python, "client", "xds:///calc:9000", &token)?;
 
     let answer = client.call(&[("x-test", "1")])?;
@@ -62,7 +52,7 @@ fn calls_are_routed_by_metadata_and_follow_changes() -> anyhow::Result<()> {
     let subsets = subsets("calc");
     let rules = |others: &str| {
         format!(
-            "{SERVICE}{subsets}---
+            "{CALC}{subsets}---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{ name: calc }}
@@ -79,8 +69,8 @@ spec:
     };
     let mesh = Mesh::start(&rules("v1"))?;
     let token = mesh.token(&["calc", "client"], 10)?;
-    let _v1 = server(&mesh, &python, "v1", &token)?;
-    let _v2 = server(&mesh, &python, "v2", &token)?;
+    let _v1 = mesh.calc(&python, "v1", &token)?;
+    let _v2 = mesh.calc(&python, "v2", &token)?;
     let mut client = mesh.grpc_client(&python, "client", "xds:///calc.default.svc.cluster.local:9000", &token)?;
 
     for _ in 0..10 {
@@ -100,10 +90,10 @@ spec:
 #[test]
 fn an_instance_that_leaves_gets_no_more_calls() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
-    let mesh = Mesh::start(SERVICE)?;
+    let mesh = Mesh::start(CALC)?;
     let token = mesh.token(&["calc", "client"], 10)?;
-    let _v1 = server(&mesh, &python, "v1", &token)?;
-    let v2 = server(&mesh, &python, "v2", &token)?;
+    let _v1 = mesh.calc(&python, "v1", &token)?;
+    let v2 = mesh.calc(&python, "v2", &token)?;
     let mut client = mesh.grpc_client(&python, "client", "xds:///calc:9000", &token)?;
     eventually("v2 answers", LIMIT, || (app(&mut client, &[]) == "calc-v2").then_some(()));
     drop(v2);
@@ -116,7 +106,7 @@ fn an_instance_that_leaves_gets_no_more_calls() -> anyhow::Result<()> {
 #[test]
 fn the_certificate_of_a_client_is_renewed_in_place() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
-    let mesh = Mesh::start_with(SERVICE, &["--svid-ttl", "4s"])?;
+    let mesh = Mesh::start_with(CALC, &["--svid-ttl", "4s"])?;
     let token = mesh.token(&["client"], 10)?;
     let _client = mesh.grpc_client(&python, "client", "xds:///calc:9000", &token)?;
     let file = |name: &str| std::fs::read_to_string(mesh.certificates("client").join(name));
@@ -131,7 +121,7 @@ fn the_certificate_of_a_client_is_renewed_in_place() -> anyhow::Result<()> {
 #[test]
 fn a_server_that_does_not_listen_is_unavailable() -> anyhow::Result<()> {
     let Some(python) = need("LENO_PYTHON") else { return Ok(()) };
-    let mesh = Mesh::start(SERVICE)?;
+    let mesh = Mesh::start(CALC)?;
     let token = mesh.token(&["calc", "client"], 10)?;
     let options =
         WorkloadOptions { port: Some("9000:grpc"), app: &["wait"], ..WorkloadOptions::new("calc", "calc-v1", &token) };
@@ -150,23 +140,4 @@ fn app(client: &mut GrpcClient, metadata: &[(&str, &str)]) -> String {
     let answer = client.call(metadata).expect("the client runs");
     let app = answer["ok"]["app"].as_str();
     app.unwrap_or_else(|| panic!("the call failed: {answer}")).to_owned()
-}
-
-fn server(mesh: &Mesh, python: &Path, version: &str, token: &str) -> anyhow::Result<Workload> {
-    let name = format!("calc-{version}");
-    let options = WorkloadOptions {
-        service: "calc",
-        version,
-        name: &name,
-        port: Some("9000:grpc"),
-        arguments: &[],
-        app: &[],
-        token,
-    };
-    let program: [OsString; 3] = [python.into(), script("grpc_server.py").into(), name.as_str().into()];
-    let workload = mesh.run_command(&options, &program)?;
-    // Its sidecar is ready before Python is.
-    let ip = workload.ready.address("admin").split(':').next().unwrap_or_default().to_owned();
-    eventually(&format!("{name} listens"), LIMIT, || TcpStream::connect(format!("{ip}:9000")).ok());
-    Ok(workload)
 }

@@ -3,15 +3,7 @@
 use std::process::Command;
 
 use anyhow::Context;
-use leno_e2e::{Mesh, Session, need};
-
-const ECHO: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
-";
+use leno_e2e::{Session, need, one_echo};
 
 /// What h2spec marks as failed, and why it may.
 ///
@@ -23,11 +15,7 @@ const ACCEPTED: [&str; 1] = ["Sends invalid connection preface"];
 #[test]
 fn h2spec_passes_but_for_what_is_accepted() -> anyhow::Result<()> {
     let Some(h2spec) = need("LENO_H2SPEC") else { return Ok(()) };
-    let mesh = Mesh::start(ECHO)?;
-    let token = mesh.token(&["echo", "client"], 10)?;
-    let _echo = mesh.echo("echo", "v1", &token)?;
-    let client = mesh.client("client", &token)?;
-    client.wait_for("echo:8080");
+    let (_mesh, _echo, client) = one_echo()?;
     let address = &client.ready.upstreams["echo"];
     let (host, port) = address.rsplit_once(':').context("host:port")?;
 

@@ -3,16 +3,8 @@
 use std::time::Duration;
 
 use leno_e2e::http2::{Frame, FrameSession, code, field, flag, kind, request_block};
-use leno_e2e::{Load, Mesh, Workload, eventually};
+use leno_e2e::{Load, Mesh, Workload, eventually, one_echo};
 use nix::sys::signal::Signal;
-
-const ECHO: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
-";
 
 /// More than allocator and page cache add by themselves, far less than any of the floods.
 const SLACK_KIB: u64 = 16 * 1024;
@@ -26,11 +18,7 @@ struct Rig {
 
 impl Rig {
     fn start() -> anyhow::Result<Self> {
-        let mesh = Mesh::start(ECHO)?;
-        let token = mesh.token(&["echo", "client"], 10)?;
-        let echo = mesh.echo("echo", "v1", &token)?;
-        let client = mesh.client("client", &token)?;
-        client.wait_for("echo:8080");
+        let (mesh, echo, client) = one_echo()?;
         let address = client.ready.upstreams["echo"].clone();
         let rig = Self { client, address, _echo: echo, _mesh: mesh };
         eventually("HTTP/2 reaches the application", Duration::from_secs(10), || {

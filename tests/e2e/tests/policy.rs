@@ -2,30 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use leno_e2e::{Mesh, Session, Workload, WorkloadOptions, eventually};
-
-const SERVICE: &str = "apiVersion: v1
-kind: Service
-metadata: { name: echo }
-spec:
-  selector: { app: echo }
-  ports: [{ name: http, port: 8080 }]
-";
-const LIMIT: Duration = Duration::from_secs(20);
+use leno_e2e::{ECHO, LIMIT, Mesh, Session, Workload, WorkloadOptions, eventually};
 
 /// One good instance and one that ends each connection in the middle of a request.
 fn good_and_bad(rules: &str) -> anyhow::Result<(Mesh, [Workload; 2], Workload)> {
-    let mesh = Mesh::start(&format!("{SERVICE}{rules}"))?;
+    let mesh = Mesh::start(&format!("{ECHO}{rules}"))?;
     let token = mesh.token(&["echo", "client"], 3)?;
     let good = mesh.echo("echo", "v1", &token)?;
     let bad = mesh.run(&WorkloadOptions {
-        service: "echo",
         version: "v2",
-        name: "echo-v2",
         port: Some("8080:http"),
-        arguments: &[],
         app: &["reset"],
-        token: &token,
+        ..WorkloadOptions::new("echo", "echo-v2", &token)
     })?;
     let client = mesh.client("client", &token)?;
     client.wait_for("echo:8080");
@@ -49,7 +37,7 @@ spec:
   trafficPolicy:
     connectionPool: { http: { http2MaxRequests: 2 } }
 ";
-    let mesh = Mesh::start(&format!("{SERVICE}{rules}"))?;
+    let mesh = Mesh::start(&format!("{ECHO}{rules}"))?;
     let token = mesh.token(&["echo", "client"], 2)?;
     let _echo = mesh.echo("echo", "v1", &token)?;
     let client = mesh.client("client", &token)?;

@@ -18,6 +18,7 @@ fn connection() -> Connection {
         local_identity: None,
         server_name: None,
         alpn: None,
+        is_tls: false,
         mtls: false,
         drain: Rc::default(),
     }

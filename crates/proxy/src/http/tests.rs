@@ -83,6 +83,7 @@ async fn proxy(
                 local_identity: None,
                 server_name: None,
                 alpn: None,
+                is_tls: false,
                 mtls: false,
                 drain: signal.clone(),
             };

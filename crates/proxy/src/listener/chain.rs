@@ -4,6 +4,7 @@ use leno_ir::{DownstreamTls, FilterChain, FilterChainMatch, NetworkFilter, Trans
 
 use super::ActiveListener;
 use crate::access_log::AccessLogger;
+use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
 use crate::http::HttpManager;
 use crate::tcp::TcpManager;
@@ -16,6 +17,7 @@ pub(super) struct Chain {
     matches: FilterChainMatch,
     pub(super) tls: Option<DownstreamTls>,
     pub(super) tls_cache: ConfigCache<rustls::ServerConfig>,
+    pub(super) connection_filters: ConnectionFilters,
     pub(super) filter: Filter,
 }
 
@@ -26,7 +28,8 @@ pub(super) enum Filter {
 }
 
 impl Chain {
-    pub(super) fn new(config: &FilterChain, worker: &Worker) -> Self {
+    /// `place` names it among all of the configuration.
+    pub(super) fn new(config: &FilterChain, place: &str, worker: &Worker) -> Self {
         let filter = match &config.filter {
             NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, worker))),
             NetworkFilter::Tcp(tcp) => {
@@ -34,7 +37,13 @@ impl Chain {
                 Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log }))
             }
         };
-        Self { matches: config.matches.clone(), tls: config.tls.clone(), tls_cache: ConfigCache::default(), filter }
+        Self {
+            matches: config.matches.clone(),
+            tls: config.tls.clone(),
+            tls_cache: ConfigCache::default(),
+            connection_filters: ConnectionFilters::new(&config.connection_filters, place, worker),
+            filter,
+        }
     }
 }
 

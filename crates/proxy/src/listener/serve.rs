@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
@@ -76,16 +77,20 @@ enum ServeError {
 impl Accepted {
     async fn run(mut self) -> Result<(), ServeError> {
         let listener = self.listener.clone();
-        let found = self.find_out(listener.question(), self.chain(&Verdict::Other)).await?;
+        let fallback = early_dial(self.chain(&Verdict::Other), || self.connection(None));
+        let found = self.find_out(listener.question(), fallback).await?;
         let chain = self.chain(&found.verdict).ok_or(ServeError::NoChain)?;
         let Some(tls) = &chain.tls else {
-            let connection = self.connection(None);
-            self.dispatch(&chain.filter, connection, found).await;
+            let mut connection = self.connection(None);
+            if let Verdict::Tls(hello) = &found.verdict {
+                connection.server_name.clone_from(&hello.server_name);
+            }
+            self.dispatch(&chain, connection, found).await;
             return Ok(());
         };
         let (mut inner, connection) = self.terminate_tls(&chain, tls).await?;
-        let (filter, found) = inner.look_inside_tls(&chain, &connection).await?;
-        inner.dispatch(&filter, connection, found).await;
+        let (chain, found) = inner.look_inside_tls(&chain, &connection).await?;
+        inner.dispatch(&chain, connection, found).await;
         Ok(())
     }
 
@@ -98,24 +103,35 @@ impl Accepted {
         &mut self,
         chain: &Rc<Chain>,
         connection: &Connection,
-    ) -> Result<(Filter, Found), ServeError> {
+    ) -> Result<(Rc<Chain>, Found), ServeError> {
         let listener = self.listener.clone();
         let is_open = matches!(connection.alpn, None | Some(Alpn::Istio | Alpn::Other));
         let http_chain = listener.http_chain(self.local.port(), true);
         match http_chain {
             Some(http_chain) if is_open && listener.config.inspect_http && matches!(chain.filter, Filter::Tcp(_)) => {
-                let found = self.find_out(Question { tls: false, http: true }, Some(chain.clone())).await?;
-                let filter = if matches!(found.verdict, Verdict::Http(_)) { &http_chain.filter } else { &chain.filter };
-                Ok((filter.clone(), found))
+                let fallback = early_dial(Some(chain.clone()), || connection);
+                let found = self.find_out(Question { tls: false, http: true }, fallback).await?;
+                let chain = if matches!(found.verdict, Verdict::Http(_)) { http_chain } else { chain };
+                Ok((chain.clone(), found))
             }
-            _ => Ok((chain.filter.clone(), Found::nothing())),
+            _ => Ok((chain.clone(), Found::nothing())),
         }
     }
 
-    async fn dispatch(self, filter: &Filter, connection: Connection, found: Found) {
+    async fn dispatch(self, chain: &Chain, connection: Connection, found: Found) {
         let Self { stream, worker, .. } = self;
         let connection = Rc::new(connection);
-        match filter {
+        let _admission = match chain.connection_filters.admit(&connection, worker.now()) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                drop(found);
+                return match &chain.filter {
+                    Filter::Http(_) => refusal.wait(&connection).await,
+                    Filter::Tcp(manager) => tcp::refuse(stream, &refusal, &connection, manager, &worker).await,
+                };
+            }
+        };
+        match &chain.filter {
             Filter::Http(manager) => {
                 // A connection dialled on suspicion closes here.
                 drop(found.upstream);
@@ -133,12 +149,14 @@ impl Accepted {
     }
 
     fn connection(&self, tls: Option<crate::tls::PeerFacts>) -> Connection {
+        let is_tls = tls.is_some();
         let tls = tls.unwrap_or_default();
         Connection {
             local: self.local,
             remote: self.remote,
             direction: self.listener.config.direction,
             listener: self.listener.name.clone(),
+            is_tls,
             mtls: tls.mtls,
             peer: tls.peer,
             local_identity: tls.local_identity,
@@ -227,6 +245,14 @@ impl Accepted {
         }
         Ok(Found { verdict, first_bytes: sniffer.into_first_bytes(&self.stream), upstream })
     }
+}
+
+/// The chain, when its upstream may be dialled before the client is admitted.
+fn early_dial<C: Borrow<Connection>>(chain: Option<Rc<Chain>>, connection: impl FnOnce() -> C) -> Option<Rc<Chain>> {
+    chain.filter(|chain| {
+        let filters = &chain.connection_filters;
+        filters.is_empty() || filters.allow_early_dial(connection().borrow())
+    })
 }
 
 impl Found {

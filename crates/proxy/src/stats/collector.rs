@@ -69,6 +69,7 @@ impl Collector for StatsCollector {
         self.encode_http(&shards, &mut encoder)?;
         self.encode_tcp(&shards, &mut encoder)?;
         encode_clusters(&shards, &mut encoder)?;
+        encode_filters(&shards, &mut encoder)?;
         self.encode_own(&shards, &mut encoder)
     }
 }
@@ -214,6 +215,23 @@ fn encode_clusters(shards: &[Arc<Shard>], encoder: &mut DescriptorEncoder<'_>) -
         Limit::ALL.into_iter().map(row)
     });
     counter(encoder, "leno_proxy_circuit_breaker_overflows", "Refused because a limit was reached", overflows)
+}
+
+fn encode_filters(shards: &[Arc<Shard>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut totals: BTreeMap<String, u64> = BTreeMap::new();
+    let mut levels: BTreeMap<String, i64> = BTreeMap::new();
+    for shard in shards {
+        for cells in lock(&shard.filter_counters).iter() {
+            *totals.entry(cells.name.clone()).or_default() += cells.total.get();
+        }
+        for cells in lock(&shard.filter_gauges).iter() {
+            *levels.entry(cells.name.clone()).or_default() += cells.level.get();
+        }
+    }
+    let rows = totals.iter().map(|(name, total)| ([("name", name.as_str())], *total));
+    counter(encoder, "leno_proxy_filter_events", "What filters counted, by the name Envoy gives it", rows)?;
+    let rows = levels.iter().map(|(name, level)| ([("name", name.as_str())], *level));
+    gauge(encoder, "leno_proxy_filter_level", "What filters hold, by the name Envoy gives it", rows)
 }
 
 fn counter<L: EncodeLabelSet>(

@@ -37,6 +37,7 @@ fn connection(direction: Direction, peer: Option<&str>) -> Connection {
         local_identity: None,
         server_name: None,
         alpn: None,
+        is_tls: false,
         mtls: peer.is_some(),
         drain: Rc::default(),
     }

@@ -20,6 +20,7 @@ impl Worker {
         let seed = WorkerSeed {
             index: 0,
             access_logs: AccessLogs::new(stats.access_log_dropped()),
+            shared_states: crate::shared::SharedStates::default(),
             stats: stats.worker(),
             identity: Some(Identity::from_svid(svid())),
             handshake_timeout: Duration::from_secs(5),

@@ -253,6 +253,7 @@ fn http_chain(cluster: &str) -> FilterChain {
         name: "http".to_owned(),
         matches: FilterChainMatch::default(),
         tls: None,
+        connection_filters: Vec::new(),
         filter: NetworkFilter::Http(Box::new(manager)),
     }
 }
@@ -278,6 +279,7 @@ fn tcp_chain(cluster: &str) -> FilterChain {
         name: "tcp".to_owned(),
         matches: FilterChainMatch::default(),
         tls: None,
+        connection_filters: Vec::new(),
         filter: NetworkFilter::Tcp(TcpProxy {
             stat_prefix: cluster.to_owned(),
             clusters: vec![WeightedCluster::new(cluster, 1)],

@@ -82,6 +82,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          enforcing_success_rate",
     ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
+    ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),
     ("envoy.config.core.v3.DataSource", "inline_bytes inline_string", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
@@ -108,6 +109,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
+    ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
     ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
@@ -141,6 +143,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "transparent use_original_dst",
     ),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    (
+        "envoy.config.rbac.v3.Permission",
+        "and_rules any destination_ip destination_port destination_port_range header metadata not_rule or_rules \
+         requested_server_name sourced_metadata url_path",
+        "",
+    ),
+    ("envoy.config.rbac.v3.Permission.Set", "rules", ""),
+    ("envoy.config.rbac.v3.Policy", "permissions principals", ""),
+    (
+        "envoy.config.rbac.v3.Principal",
+        "and_ids any authenticated direct_remote_ip header metadata not_id or_ids remote_ip source_ip \
+         sourced_metadata url_path",
+        "",
+    ),
+    ("envoy.config.rbac.v3.Principal.Authenticated", "principal_name", ""),
+    ("envoy.config.rbac.v3.Principal.Set", "ids", ""),
+    ("envoy.config.rbac.v3.RBAC", "action policies", ""),
+    ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
     (
         "envoy.config.route.v3.HeaderMatcher",
@@ -209,6 +229,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
     ("envoy.extensions.filters.http.router.v3.Router", "", "dynamic_stats start_child_span suppress_envoy_headers"),
     (
+        "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        "delay max_connections runtime_enabled stat_prefix",
+        "",
+    ),
+    (
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
@@ -228,6 +253,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
         "disabled is_optional name typed_config",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
+        "runtime_enabled share_key stat_prefix token_bucket",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.rbac.v3.RBAC",
+        "delay_deny enforcement_type rules shadow_rules shadow_rules_stat_prefix stat_prefix",
         "",
     ),
     (
@@ -254,12 +289,27 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "http2_protocol_options http_protocol_options",
         "",
     ),
+    ("envoy.type.matcher.v3.DoubleMatcher", "exact range", ""),
+    ("envoy.type.matcher.v3.ListMatcher", "one_of", ""),
+    ("envoy.type.matcher.v3.MetadataMatcher", "filter invert path value", ""),
+    ("envoy.type.matcher.v3.MetadataMatcher.PathSegment", "key", ""),
+    ("envoy.type.matcher.v3.OrMatcher", "value_matchers", ""),
+    ("envoy.type.matcher.v3.PathMatcher", "path", ""),
     ("envoy.type.matcher.v3.RegexMatchAndSubstitute", "pattern substitution", ""),
     ("envoy.type.matcher.v3.RegexMatcher", "google_re2 regex", ""),
     ("envoy.type.matcher.v3.StringMatcher", "contains exact ignore_case prefix safe_regex suffix", ""),
+    (
+        "envoy.type.matcher.v3.ValueMatcher",
+        "bool_match double_match list_match null_match or_match present_match string_match",
+        "",
+    ),
+    ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
+    ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),
+    ("envoy.type.v3.TokenBucket", "fill_interval max_tokens tokens_per_fill", ""),
 ];
 
 #[cfg(test)]

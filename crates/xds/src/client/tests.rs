@@ -28,6 +28,7 @@ fn put(config: &mut Config, name: &str, version: u32) {
         name: name.to_owned(),
         matches: FilterChainMatch::default(),
         tls: None,
+        connection_filters: Vec::new(),
         filter: NetworkFilter::Http(Box::new(http)),
     };
     let listener = Listener {

@@ -10,13 +10,14 @@ use leno_proto::envoy::config::listener::v3::{
 use leno_proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use leno_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use leno_proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy as ProtoTcp, tcp_proxy};
+use leno_proto::google::protobuf::Any;
 use prost::Message;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::common::{address, any, bool_value, duration_or_off, is_type, read_address, read_limit, u32_value, unpack};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, hash, http, tls};
+use super::{access_log, connection_filter, hash, http, tls};
 
 const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
@@ -79,7 +80,8 @@ fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
         }
         NetworkFilter::Tcp(proxy) => ("envoy.filters.network.tcp_proxy", any(TCP_PROXY, &encode_tcp(proxy))),
     };
-    let filter = Filter { name: name.to_owned(), config_type: Some(filter::ConfigType::TypedConfig(config)) };
+    let last = Filter { name: name.to_owned(), config_type: Some(filter::ConfigType::TypedConfig(config)) };
+    let filters = chain.connection_filters.iter().map(connection_filter::encode).chain([last]).collect();
     let matches = &chain.matches;
     ProtoChain {
         name: chain.name.clone(),
@@ -96,7 +98,7 @@ fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
             ..ProtoMatch::default()
         }),
         transport_socket: chain.tls.as_ref().map(|settings| tls::downstream(settings, flavor)),
-        filters: vec![filter],
+        filters,
         ..ProtoChain::default()
     }
 }
@@ -184,6 +186,7 @@ fn decode_api(proto: &Proto, api: &ApiListener) -> Result<Listener> {
         name: String::new(),
         matches: FilterChainMatch::default(),
         tls: None,
+        connection_filters: Vec::new(),
         filter: NetworkFilter::Http(Box::new(http::decode(&manager).at("api_listener")?)),
     };
     Ok(Listener {
@@ -199,29 +202,44 @@ fn decode_api(proto: &Proto, api: &ApiListener) -> Result<Listener> {
 }
 
 fn decode_chain(chain: &ProtoChain) -> Result<FilterChain> {
-    let [filter] = chain.filters.as_slice() else {
-        return Err(DecodeError::new("filters", "exactly one network filter is supported"));
+    let Some((last, before)) = chain.filters.split_last() else {
+        return Err(DecodeError::new("filters", "must not be empty"));
     };
-    let config = match &filter.config_type {
-        Some(filter::ConfigType::TypedConfig(config)) => Some(config),
-        _ => None,
-    };
-    let network_filter = if is_type(config, http::TYPE) {
-        let manager = unpack(config, http::TYPE)?;
-        NetworkFilter::Http(Box::new(http::decode(&manager).at("filters[0].typed_config")?))
-    } else if is_type(config, TCP_PROXY) {
-        let proxy = unpack(config, TCP_PROXY)?;
-        NetworkFilter::Tcp(decode_tcp(&proxy).at("filters[0].typed_config")?)
-    } else {
-        return Err(DecodeError::new("filters[0]", format!("no such network filter here: {}", filter.name)));
-    };
+    let mut connection_filters = Vec::with_capacity(before.len());
+    for (index, filter) in before.iter().enumerate() {
+        let decoded = connection_filter::decode(typed_config(filter), &filter.name).at_index("filters", index)?;
+        connection_filters.extend(decoded);
+    }
+    let last = decode_last_filter(last).at_index("filters", before.len())?;
     let matches = chain.filter_chain_match.as_ref().map(decode_match).transpose().at("filter_chain_match")?;
     Ok(FilterChain {
         name: chain.name.clone(),
         matches: matches.unwrap_or_default(),
         tls: chain.transport_socket.as_ref().map(tls::read_downstream).transpose().at("transport_socket")?,
-        filter: network_filter,
+        connection_filters,
+        filter: last,
     })
+}
+
+fn typed_config(filter: &Filter) -> Option<&Any> {
+    match &filter.config_type {
+        Some(filter::ConfigType::TypedConfig(config)) => Some(config),
+        _ => None,
+    }
+}
+
+fn decode_last_filter(filter: &Filter) -> Result<NetworkFilter> {
+    let config = typed_config(filter);
+    if is_type(config, http::TYPE) {
+        let manager = unpack(config, http::TYPE)?;
+        Ok(NetworkFilter::Http(Box::new(http::decode(&manager).at("typed_config")?)))
+    } else if is_type(config, TCP_PROXY) {
+        Ok(NetworkFilter::Tcp(decode_tcp(&unpack(config, TCP_PROXY)?).at("typed_config")?))
+    } else {
+        let reason =
+            format!("the last network filter serves the connection, and {} is none that does so here", filter.name);
+        Err(DecodeError::new("", reason))
+    }
 }
 
 fn decode_match(matches: &ProtoMatch) -> Result<FilterChainMatch> {

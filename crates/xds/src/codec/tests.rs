@@ -203,6 +203,7 @@ fn listener() -> Listener {
             require_client_certificate: true,
             alpn: vec!["h2".into(), "istio".into()],
         }),
+        connection_filters: Vec::new(),
         filter,
     };
     let tcp = TcpProxy {

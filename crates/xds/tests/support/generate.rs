@@ -303,6 +303,116 @@ fn tcp() -> impl Strategy<Value = TcpProxy> {
     )
 }
 
+fn cidr_range() -> impl Strategy<Value = CidrRange> {
+    (address(), 0..=32_u8).prop_map(|(address, bits)| CidrRange::new(address.ip(), bits).expect("short enough"))
+}
+
+fn value_match() -> impl Strategy<Value = ValueMatch> {
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(ValueMatch::Bool),
+        any::<bool>().prop_map(ValueMatch::Present),
+        Just(ValueMatch::Null),
+        (-9..9_i32).prop_map(|number| ValueMatch::Number(number.into())),
+        (-9..9_i32, 10..99_i32)
+            .prop_map(|(start, end)| ValueMatch::NumberRange { start: start.into(), end: end.into() }),
+        string_match().prop_map(ValueMatch::String),
+    ];
+    leaf.prop_recursive(2, 4, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 2..4).prop_map(ValueMatch::AnyOf),
+            inner.prop_map(|inner| ValueMatch::OneOf(Box::new(inner))),
+        ]
+    })
+}
+
+fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
+    let source = select(vec![MetadataSource::Dynamic, MetadataSource::Route]);
+    (source, name(), vec(name(), 1..3), value_match(), any::<bool>()).prop_map(
+        |(source, filter, path, value, invert)| SourcedMetadata {
+            source,
+            matches: MetadataMatch { filter, path, value, invert },
+        },
+    )
+}
+
+fn permission() -> impl Strategy<Value = Permission> {
+    let leaf = prop_oneof![
+        Just(Permission::Any),
+        cidr_range().prop_map(Permission::DestinationIp),
+        any::<u16>().prop_map(Permission::DestinationPort),
+        (0..9_u32, 9..=65_536_u32).prop_map(|(start, end)| Permission::DestinationPortRange { start, end }),
+        header_match().prop_map(Permission::Header),
+        sourced_metadata().prop_map(Permission::Metadata),
+        string_match().prop_map(Permission::RequestedServerName),
+        string_match().prop_map(Permission::UrlPath),
+    ];
+    leaf.prop_recursive(2, 4, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 1..3).prop_map(Permission::AllOf),
+            vec(inner.clone(), 1..3).prop_map(Permission::AnyOf),
+            inner.prop_map(|inner| Permission::Not(Box::new(inner))),
+        ]
+    })
+}
+
+fn principal() -> impl Strategy<Value = Principal> {
+    let leaf = prop_oneof![
+        Just(Principal::Any),
+        of(string_match()).prop_map(Principal::Authenticated),
+        cidr_range().prop_map(Principal::DirectRemoteIp),
+        cidr_range().prop_map(Principal::RemoteIp),
+        cidr_range().prop_map(Principal::SourceIp),
+        header_match().prop_map(Principal::Header),
+        sourced_metadata().prop_map(Principal::Metadata),
+        string_match().prop_map(Principal::UrlPath),
+    ];
+    leaf.prop_recursive(2, 4, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 1..3).prop_map(Principal::AllOf),
+            vec(inner.clone(), 1..3).prop_map(Principal::AnyOf),
+            inner.prop_map(|inner| Principal::Not(Box::new(inner))),
+        ]
+    })
+}
+
+fn rbac() -> impl Strategy<Value = Rbac> {
+    let action = select(vec![RbacAction::Allow, RbacAction::Deny, RbacAction::Log]);
+    let policy = (vec(permission(), 1..3), vec(principal(), 1..3))
+        .prop_map(|(permissions, principals)| RbacPolicy { permissions, principals });
+    (action, btree_map(name(), policy, 0..3)).prop_map(|(action, policies)| Rbac { action, policies })
+}
+
+fn token_bucket() -> impl Strategy<Value = TokenBucket> {
+    (1..99_u32, 1..99_u32, 50..9999_u64).prop_map(|(max_tokens, tokens_per_fill, interval)| TokenBucket {
+        max_tokens,
+        tokens_per_fill,
+        fill_interval: Duration::from_millis(interval),
+    })
+}
+
+fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
+    let limit = (name(), 1..99_u64, of(span())).prop_map(|(stat_prefix, max_connections, delay)| {
+        ConnectionFilter::Limit(ConnectionLimit { stat_prefix, max_connections, delay })
+    });
+    let rate_limit = (name(), token_bucket(), "[a-z]{0,3}").prop_map(|(stat_prefix, token_bucket, share_key)| {
+        ConnectionFilter::RateLimit(ConnectionRateLimit { stat_prefix, token_bucket, share_key })
+    });
+    let enforcement = select(vec![RbacEnforcement::Continuous, RbacEnforcement::OneTime]);
+    let rbac = (name(), of(rbac()), of(rbac()), "[a-z]{0,3}", enforcement, of(span())).prop_map(
+        |(stat_prefix, rules, shadow_rules, shadow_rules_stat_prefix, enforcement, delay_deny)| {
+            ConnectionFilter::Rbac(Box::new(ConnectionRbac {
+                stat_prefix,
+                rules,
+                shadow_rules,
+                shadow_rules_stat_prefix,
+                enforcement,
+                delay_deny,
+            }))
+        },
+    );
+    prop_oneof![limit, rate_limit, rbac]
+}
+
 fn filter_chain() -> impl Strategy<Value = FilterChain> {
     let filter =
         prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
@@ -312,10 +422,12 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
         (names, of(transport), alpn()).prop_map(|(server_names, transport_protocol, application_protocols)| {
             FilterChainMatch { destination_port: None, server_names, transport_protocol, application_protocols }
         });
-    (name(), matches, of(downstream_tls()), filter).prop_map(|(name, matches, tls, filter)| FilterChain {
+    let parts = (name(), matches, of(downstream_tls()), vec(connection_filter(), 0..3), filter);
+    parts.prop_map(|(name, matches, tls, connection_filters, filter)| FilterChain {
         name,
         matches,
         tls,
+        connection_filters,
         filter,
     })
 }
@@ -353,6 +465,7 @@ pub(crate) fn api_listener() -> impl Strategy<Value = Listener> {
             name: String::new(),
             matches: FilterChainMatch::default(),
             tls: None,
+            connection_filters: Vec::new(),
             filter: NetworkFilter::Http(Box::new(HttpConnectionManager::new(name.clone(), RouteSource::Rds(table)))),
         }],
         name,

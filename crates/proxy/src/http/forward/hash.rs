@@ -146,6 +146,7 @@ mod tests {
             local_identity: None,
             server_name: None,
             alpn: None,
+            is_tls: false,
             mtls: false,
             drain: Rc::default(),
         }

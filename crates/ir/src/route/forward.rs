@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use leno_names::Fraction;
+use serde::Serialize;
+
+use super::{HashPolicy, HeaderOps, RetryPolicy};
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forward {
+    /// At least one, in a fixed order; weights are relative, all zero means that no cluster takes the request (503).
+    pub clusters: Vec<WeightedCluster>,
+    /// From the end of the request to the end of the response, tries included; then 504, flag UT. `None`: unbounded.
+    pub timeout: Option<Duration>,
+    /// Overrides the connection manager's `stream_idle_timeout`; `Some(ZERO)` turns it off.
+    pub idle_timeout: Option<Duration>,
+    pub retry: Option<RetryPolicy>,
+    pub rewrite: Option<Rewrite>,
+    /// Replaces `:authority`.
+    pub host_rewrite: Option<String>,
+    pub mirrors: Vec<Mirror>,
+    /// What of a request its hash is made of, in order; read only for clusters that balance by hash.
+    pub hash_policies: Vec<HashPolicy>,
+}
+
+impl Forward {
+    pub fn to(cluster: impl Into<String>) -> Self {
+        Self {
+            clusters: vec![WeightedCluster::new(cluster, 1)],
+            timeout: None,
+            idle_timeout: None,
+            retry: None,
+            rewrite: None,
+            host_rewrite: None,
+            mirrors: Vec::new(),
+            hash_policies: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct WeightedCluster {
+    pub name: String,
+    pub weight: u32,
+    pub request_headers: HeaderOps,
+    pub response_headers: HeaderOps,
+}
+
+impl WeightedCluster {
+    pub fn new(name: impl Into<String>, weight: u32) -> Self {
+        Self {
+            name: name.into(),
+            weight,
+            request_headers: HeaderOps::default(),
+            response_headers: HeaderOps::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Mirror {
+    pub cluster: String,
+    pub fraction: Fraction,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewrite {
+    /// Replaces the whole path, keeps the query.
+    Path(String),
+    /// Replaces what the route's prefix matched.
+    Prefix(String),
+    /// `\1` in `substitution` is the first group. Not anchored.
+    Regex { pattern: String, substitution: String },
+}

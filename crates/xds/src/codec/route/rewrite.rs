@@ -1,0 +1,54 @@
+use leno_ir::{Flavor, PathMatch, Pattern, Rewrite};
+use leno_proto::envoy::config::route::v3::RouteAction as ProtoRouteAction;
+use leno_proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
+
+use crate::codec::common::read_visible;
+use crate::codec::error::{DecodeError, Result};
+use crate::codec::matching;
+
+/// Replaces a whole path; the query is not part of what it sees.
+pub(super) const WHOLE_PATH: &str = "^.*$";
+
+/// A regular expression that matches this text.
+pub(super) fn literal(text: &str, ignore_case: bool) -> String {
+    let mut pattern = String::from(if ignore_case { "(?i)" } else { "" });
+    for letter in text.chars() {
+        if letter.is_ascii_punctuation() {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
+/// Others put the new prefix in front of what is left, slash included: `/a` replaced by `/` would turn `/a/b` into `//b`. Where
+/// that matters they get an expression that takes the slash away.
+pub(super) fn prefix_substitution(new: &str, matched: &PathMatch, flavor: Flavor) -> Option<RegexMatchAndSubstitute> {
+    match matched {
+        PathMatch::PathSeparatedPrefix { text, ignore_case } if flavor != Flavor::Leno && new.ends_with('/') => {
+            let pattern = format!("^{}/?(.*)$", literal(text, *ignore_case));
+            Some(substitution(&pattern, &(new.replace('\\', "\\\\") + "\\1")))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn substitution(pattern: &str, by: &str) -> RegexMatchAndSubstitute {
+    RegexMatchAndSubstitute { pattern: Some(matching::regex(pattern)), substitution: by.to_owned() }
+}
+
+pub(super) fn decode(action: &ProtoRouteAction) -> Result<Option<Rewrite>> {
+    if !action.prefix_rewrite.is_empty() {
+        return Ok(Some(Rewrite::Prefix(read_visible(&action.prefix_rewrite, "prefix_rewrite")?)));
+    }
+    let Some(rewrite) = &action.regex_rewrite else { return Ok(None) };
+    let pattern = rewrite.pattern.clone().unwrap_or_default().regex;
+    read_visible(&rewrite.substitution, "regex_rewrite.substitution")?;
+    let whole = pattern == WHOLE_PATH && !rewrite.substitution.replace("\\\\", "").contains('\\');
+    Ok(Some(if whole {
+        Rewrite::Path(rewrite.substitution.replace("\\\\", "\\"))
+    } else {
+        Pattern::new(&pattern).map_err(|error| DecodeError::new("regex_rewrite", error.to_string()))?;
+        Rewrite::Regex { pattern, substitution: rewrite.substitution.clone() }
+    }))
+}

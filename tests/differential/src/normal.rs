@@ -1,0 +1,46 @@
+//! What is not compared, because it must differ. `README.md` lists it for the authors of cases.
+
+use serde_json::Value;
+
+/// Headers of which only the presence is compared: times, and names that proxies give themselves.
+const VALUE_OF: [&str; 3] = ["date", "x-envoy-upstream-service-time", "x-request-id"];
+/// Headers that only the harness uses.
+const HARNESS: [&str; 2] = ["x-case-id", "x-do"];
+
+/// Addresses and directories that differ between the sides, with what stands for them.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Vec<(String, String)>);
+
+impl Names {
+    pub(crate) fn add(&mut self, text: impl Into<String>, name: impl Into<String>) {
+        self.0.push((text.into(), name.into()));
+    }
+
+    fn replace(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+
+    pub(crate) fn normal(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.replace(text),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.normal(value)),
+            Value::Object(map) => {
+                for name in HARNESS {
+                    map.shift_remove(name);
+                }
+                for (name, value) in map.iter_mut() {
+                    if VALUE_OF.iter().any(|of| name.eq_ignore_ascii_case(of)) {
+                        if value.is_string() {
+                            *value = Value::from("(any)");
+                        }
+                    } else if name == "server" && matches!(value.as_str(), Some("envoy" | "leno")) {
+                        *value = Value::from("(the proxy)");
+                    } else {
+                        self.normal(value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
