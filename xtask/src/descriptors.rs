@@ -20,8 +20,11 @@ const OUTPUT: &str = "crates/proto/src/descriptors.bin";
 /// The bootstrap, and what Leno can read where Envoy's API has a `google.protobuf.Any`.
 const ROOTS: &[&str] = &[
     "envoy.config.bootstrap.v3.Bootstrap",
+    "envoy.config.route.v3.FilterConfig",
     "envoy.extensions.access_loggers.file.v3.FileAccessLog",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+    "envoy.extensions.filters.http.cors.v3.Cors",
+    "envoy.extensions.filters.http.cors.v3.CorsPolicy",
     "envoy.extensions.filters.http.router.v3.Router",
     "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
     "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",

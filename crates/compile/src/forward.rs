@@ -54,5 +54,5 @@ pub(crate) fn retry(written: Option<&HttpRetries>) -> (Option<RetryPolicy>, Vec<
 
 pub(crate) fn direct(name: String, matches: RouteMatch, status: u16, body: String) -> Route {
     let action = RouteAction::Direct(DirectResponse { status, body });
-    Route { name, matches, action, request_headers: Default::default(), response_headers: Default::default() }
+    Route::new(name, matches, action)
 }

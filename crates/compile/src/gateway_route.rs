@@ -108,6 +108,7 @@ impl Action {
             action,
             request_headers: self.request.clone(),
             response_headers: self.response.clone(),
+            filters: Default::default(),
         });
         routes
     }

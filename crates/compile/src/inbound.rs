@@ -72,16 +72,10 @@ fn http_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
     let host = VirtualHost {
         name: name(port),
         domains: vec!["*".to_owned()],
-        routes: vec![Route {
-            name: "default".to_owned(),
-            matches: RouteMatch::any(),
-            action: RouteAction::Forward(Box::new(Forward::to(name(port)))),
-            request_headers: Default::default(),
-            response_headers: Default::default(),
-        }],
+        routes: vec![Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to(name(port)))))],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: name(port), virtual_hosts: vec![host] };
+    let table = RouteTable { name: name(port), virtual_hosts: vec![host], ..RouteTable::default() };
     let mut manager = HttpConnectionManager::new(name(port), RouteSource::Inline(Arc::new(table)));
     manager.access_log = listener::access_log(node);
     manager.forward_client_cert = ForwardClientCert::SanitizeSet;

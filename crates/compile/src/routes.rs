@@ -30,19 +30,13 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
         routes,
         ..VirtualHost::default()
     };
-    RouteTable { name, virtual_hosts: vec![host] }
+    RouteTable { name, virtual_hosts: vec![host], ..RouteTable::default() }
 }
 
 fn default_route(service: &Service, port: &ServicePort) -> Route {
     let mut forward = Forward::to(service.cluster_name(port.number, None));
     forward.retry = Some(forward::default_retry());
-    Route {
-        name: "default".to_owned(),
-        matches: RouteMatch::any(),
-        action: RouteAction::Forward(Box::new(forward)),
-        request_headers: Default::default(),
-        response_headers: Default::default(),
-    }
+    Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)))
 }
 
 /// The forward proxy's table for applications in `namespace`: the same routes, chosen by authority.
@@ -51,7 +45,7 @@ pub(crate) fn proxy_table<'a>(
     namespace: &str,
     table_of: impl Fn(&Service, &str) -> Option<&'a RouteTable>,
 ) -> RouteTable {
-    let mut table = RouteTable { name: PROXY_TABLE.to_owned(), virtual_hosts: Vec::new() };
+    let mut table = RouteTable { name: PROXY_TABLE.to_owned(), virtual_hosts: Vec::new(), ..RouteTable::default() };
     for service in snapshot.services.values() {
         for port in &service.ports {
             let Some(routes) = table_of(service, &service.cluster_name(port.number, None)) else { continue };

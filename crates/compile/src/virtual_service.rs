@@ -29,6 +29,7 @@ pub(crate) fn compile(
                 matches,
                 request_headers: headers::istio(&route.headers.request),
                 response_headers: headers::istio(&route.headers.response),
+                filters: Default::default(),
             });
         }
     }

@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod connection_filter;
 mod endpoint;
+mod filter;
 mod listener;
 mod matching;
 mod metadata;
@@ -34,6 +35,7 @@ pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLim
 pub use endpoint::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
+pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{AccessLog, ConnectionFilter, DownstreamTls, RouteTable, WeightedCluster};
+use crate::{AccessLog, ConnectionFilter, DownstreamTls, HttpFilter, RouteTable, WeightedCluster};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -78,6 +78,9 @@ pub struct HttpConnectionManager {
     pub stat_prefix: String,
     pub codec: HttpCodec,
     pub routes: RouteSource,
+    /// In order, without the router, which comes last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<HttpFilter>,
     pub access_log: Vec<AccessLog>,
     pub forward_client_cert: ForwardClientCert,
     /// Add `x-request-id` when the request has none.
@@ -103,6 +106,7 @@ impl HttpConnectionManager {
             stat_prefix: stat_prefix.into(),
             codec: HttpCodec::Auto,
             routes,
+            filters: Vec::new(),
             access_log: Vec::new(),
             forward_client_cert: ForwardClientCert::Sanitize,
             generate_request_id: true,

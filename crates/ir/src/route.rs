@@ -14,11 +14,15 @@ pub use matches::{HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatc
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RetryOn, RetryPolicy};
 
+use crate::FilterOverrides;
+
 /// Which cluster a request goes to (Envoy `RouteConfiguration`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RouteTable {
     pub name: String,
     pub virtual_hosts: Vec<VirtualHost>,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 /// Routes of a set of hosts, tried in order; the first match wins.
@@ -31,6 +35,8 @@ pub struct VirtualHost {
     pub routes: Vec<Route>,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,6 +47,16 @@ pub struct Route {
     pub action: RouteAction,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
+}
+
+impl Route {
+    /// Changes no headers and no filters.
+    pub fn new(name: impl Into<String>, matches: RouteMatch, action: RouteAction) -> Self {
+        let (request_headers, response_headers) = (HeaderOps::default(), HeaderOps::default());
+        Self { name: name.into(), matches, action, request_headers, response_headers, filters: FilterOverrides::new() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -26,13 +26,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
-use leno_routing::CompiledRoutes;
 use tokio::io::AsyncReadExt;
 
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
+pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
+use crate::filter::{Filters, RouteRules};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -41,22 +42,33 @@ use crate::worker::Worker;
 pub(crate) struct HttpManager {
     pub(crate) config: HttpConnectionManager,
     pub(crate) routes: Routes,
+    pub(crate) filters: Filters,
     pub(crate) access_log: AccessLogger,
 }
 
 #[derive(Debug)]
 pub(crate) enum Routes {
-    Inline(Arc<CompiledRoutes>),
+    Inline(Arc<RouteRules>),
     Rds(String),
 }
 
 impl HttpManager {
-    pub(crate) fn new(config: &HttpConnectionManager, worker: &Worker) -> Self {
+    /// `place` names the filter chain among all of the configuration.
+    pub(crate) fn new(config: &HttpConnectionManager, place: &str, worker: &Worker) -> Self {
         let routes = match &config.routes {
-            RouteSource::Inline(table) => Routes::Inline(Arc::new(CompiledRoutes::new(table.clone()))),
+            RouteSource::Inline(table) => {
+                let place = format!("{place}.route_config");
+                Routes::Inline(Arc::new(RouteRules::new(table.clone(), &place, worker.shared_states())))
+            }
             RouteSource::Rds(name) => Routes::Rds(name.clone()),
         };
-        Self { config: config.clone(), routes, access_log: AccessLogger::new(&config.access_log, worker.access_logs()) }
+        let filters = Filters::compile(config, place, worker);
+        Self {
+            config: config.clone(),
+            routes,
+            filters,
+            access_log: AccessLogger::new(&config.access_log, worker.access_logs()),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod dns;
 mod drain;
 mod dynamics;
 mod exchange;
+mod filter;
 mod flags;
 mod health;
 mod http;

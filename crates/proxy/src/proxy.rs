@@ -141,9 +141,11 @@ impl Proxy {
         let admin = config.admin.map(bind_admin).transpose()?;
         let supervisor = Supervisor::new(identity.clone(), tasks.clone());
         supervisor.tell(workers.iter().map(|worker: &WorkerHandle| worker.commands.downgrade()).collect());
+        let plan = Arc::new(Plan::new(shared_states));
+        let state = State { plan, ..State::default() };
         let inner = Inner {
             workers,
-            state: tokio::sync::Mutex::default(),
+            state: tokio::sync::Mutex::new(state),
             supervisor: tokio::sync::Mutex::new(supervisor),
             config: ArcSwap::default(),
             names,

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_identity::Identity;
-use leno_routing::CompiledRoutes;
 use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
@@ -28,6 +27,7 @@ pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
+use crate::filter::RouteRules;
 use crate::listener::{AcceptOutage, Binding};
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
@@ -94,7 +94,7 @@ impl Worker {
     }
 
     /// `None`: the table has not arrived (flag NR).
-    pub(crate) fn route_table(&self, name: &str) -> Option<Arc<CompiledRoutes>> {
+    pub(crate) fn route_table(&self, name: &str) -> Option<Arc<RouteRules>> {
         self.plan.borrow().routes.get(name).cloned()
     }
 

@@ -23,11 +23,19 @@ struct Prepared {
     rewrite: Option<CompiledRewrite>,
 }
 
+/// Where a route stands in its table: of the virtual hosts, then of its routes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RoutePosition {
+    pub virtual_host: usize,
+    pub route: usize,
+}
+
 /// The route that takes a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Matched<'a> {
     pub virtual_host: &'a VirtualHost,
     pub route: &'a Route,
+    pub position: RoutePosition,
     name: &'a Arc<str>,
     rewrite: Option<&'a CompiledRewrite>,
 }
@@ -52,9 +60,20 @@ impl CompiledRoutes {
         let at = self.domains.find(request.authority())?;
         let virtual_host = self.table.virtual_hosts.get(at)?;
         let prepared = self.prepared.get(at)?;
-        let (route, prepared) =
-            virtual_host.routes.iter().zip(prepared).find(|(route, _)| is_match(&route.matches, request, random))?;
-        Some(Matched { virtual_host, route, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
+        let mut routes = virtual_host.routes.iter().zip(prepared).enumerate();
+        let (route_at, (route, prepared)) = routes.find(|(_, (route, _))| is_match(&route.matches, request, random))?;
+        let position = RoutePosition { virtual_host: at, route: route_at };
+        Some(Matched { virtual_host, route, position, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
+    }
+}
+
+impl CompiledRoutes {
+    /// The route at a position that [`CompiledRoutes::route`] of this table gave.
+    pub fn at(&self, position: RoutePosition) -> Option<Matched<'_>> {
+        let virtual_host = self.table.virtual_hosts.get(position.virtual_host)?;
+        let route = virtual_host.routes.get(position.route)?;
+        let prepared = self.prepared.get(position.virtual_host)?.get(position.route)?;
+        Some(Matched { virtual_host, route, position, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
     }
 }
 

@@ -15,7 +15,7 @@ mod request;
 mod rewrite;
 mod weighted;
 
-pub use compiled::{CompiledRoutes, Matched};
+pub use compiled::{CompiledRoutes, Matched, RoutePosition};
 pub use matcher::{absent_header_matches, header_matches};
 pub use request::{RequestView, path_without_query};
 pub use weighted::pick_cluster;

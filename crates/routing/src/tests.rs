@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use leno_ir::{
-    Forward, HeaderMatch, HeaderMatchKind, HeaderOps, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect,
-    RedirectPath, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost, WeightedCluster,
+    Forward, HeaderMatch, HeaderMatchKind, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect, RedirectPath,
+    Rewrite, Route, RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost, WeightedCluster,
 };
 use leno_names::Fraction;
 use proptest::prelude::*;
@@ -43,13 +43,7 @@ fn get(authority: &str, path: &str) -> Request {
 }
 
 fn route(name: &str, matches: RouteMatch, action: RouteAction) -> Route {
-    Route {
-        name: name.to_owned(),
-        matches,
-        action,
-        request_headers: HeaderOps::default(),
-        response_headers: HeaderOps::default(),
-    }
+    Route::new(name, matches, action)
 }
 
 fn to(name: &str, matches: RouteMatch) -> Route {
@@ -62,7 +56,7 @@ fn host(domains: &[&str], routes: Vec<Route>) -> VirtualHost {
 }
 
 fn table(virtual_hosts: Vec<VirtualHost>) -> CompiledRoutes {
-    CompiledRoutes::new(Arc::new(RouteTable { name: "test".to_owned(), virtual_hosts }))
+    CompiledRoutes::new(Arc::new(RouteTable { name: "test".to_owned(), virtual_hosts, ..RouteTable::default() }))
 }
 
 fn matching(matches: RouteMatch, request: &Request) -> bool {

@@ -13,6 +13,7 @@ mod common;
 mod connection_filter;
 mod endpoints;
 mod error;
+mod filter;
 mod hash;
 mod health_check;
 mod http;

@@ -4,6 +4,7 @@ use leno_names::Fraction;
 use serde::Serialize;
 
 use super::{HashPolicy, HeaderOps, RetryPolicy};
+use crate::FilterOverrides;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forward {
@@ -37,12 +38,14 @@ impl Forward {
     }
 }
 
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WeightedCluster {
     pub name: String,
     pub weight: u32,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
+    #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
+    pub filters: FilterOverrides,
 }
 
 impl WeightedCluster {
@@ -52,6 +55,7 @@ impl WeightedCluster {
             weight,
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
+            filters: FilterOverrides::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod filters;
 mod hash;
 mod local_reply;
 mod mirror;
@@ -20,8 +21,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use leno_ir::{HeaderOps, HttpConnectionManager, Redirect, Route, RouteAction, VirtualHost, WeightedCluster};
-use leno_routing::{CompiledRoutes, RequestView as _};
+use leno_routing::RequestView as _;
 
+use self::filters::Filtered;
+use self::local_reply::Reply;
 use super::downstream::Downstream;
 use super::failure::Failure;
 use super::head::{Framing, RequestHead, ResponseHead};
@@ -29,6 +32,7 @@ use super::timer::Timer;
 use super::{HttpManager, Routes};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
+use crate::filter::{Dice, FilterRun, RouteRules};
 use crate::worker::Worker;
 
 /// What exchanges of one connection share.
@@ -57,6 +61,8 @@ pub(super) struct Forwarder<'a, 'd> {
     framing: Framing,
     exchange: &'a mut Exchange,
     deadlines: Deadlines,
+    /// `None`: there are no filters, or the request has not come so far.
+    run: Option<Box<FilterRun>>,
     is_tunnel: bool,
     /// The response's head is on its way to the client.
     has_responded: bool,
@@ -119,6 +125,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             framing,
             exchange,
             deadlines,
+            run: None,
             is_tunnel: false,
             has_responded: false,
         }
@@ -141,8 +148,18 @@ impl<'a, 'd> Forwarder<'a, 'd> {
 
     async fn route_and_serve(&mut self) -> Result<(), Failure> {
         self.prepare()?;
-        let table = self.table().ok_or(Failure::NoRoute)?;
-        let matched = table.route(&*self.request, self.context.worker.random()).ok_or(Failure::NoRoute)?;
+        let rules = self.rules();
+        let worker = &self.context.worker;
+        let dice = Dice { route: worker.random(), cluster: worker.random() };
+        let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
+        if !self.context.manager.filters.is_empty() {
+            picked = match self.filter_request(rules.as_ref(), picked, dice).await? {
+                Filtered::Answered => return Ok(()),
+                Filtered::Continue(picked) => picked,
+            };
+        }
+        let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
+        let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
         let (host, route): (&VirtualHost, &Route) = (matched.virtual_host, matched.route);
         self.exchange.route_name = matched.route_name();
         match &route.action {
@@ -156,17 +173,18 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                     matched.redirect_location(&same, &*self.request)
                 });
                 let ops = [&route.response_headers, &host.response_headers];
-                self.reply(direct.status, body, location.as_deref(), &ops).await
+                let location = location.as_deref();
+                self.reply(Reply { location, ops: &ops, ..Reply::new(direct.status, body) }).await
             }
             RouteAction::Redirect(redirect) => {
                 self.exchange.details = "direct_response".into();
                 let location = matched.redirect_location(redirect, &*self.request);
                 let ops = [&route.response_headers, &host.response_headers];
-                self.reply(redirect.status, bytes::Bytes::new(), Some(&location), &ops).await
+                let location = Some(location.as_str());
+                self.reply(Reply { location, ops: &ops, ..Reply::new(redirect.status, bytes::Bytes::new()) }).await
             }
             RouteAction::Forward(forward) => {
-                let random = self.context.worker.random();
-                let chosen = leno_routing::pick_cluster(&forward.clusters, random).ok_or(Failure::NoCluster)?;
+                let chosen = picked.cluster.and_then(|at| forward.clusters.get(at)).ok_or(Failure::NoCluster)?;
                 let path = matched.rewritten_path(self.request.path());
                 self.edit_request(host, route, chosen);
                 if let Some(path) = path.filter(|_| !self.is_tunnel) {
@@ -184,7 +202,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
     }
 
-    fn table(&self) -> Option<std::sync::Arc<CompiledRoutes>> {
+    fn rules(&self) -> Option<std::sync::Arc<RouteRules>> {
         match &self.context.manager.routes {
             Routes::Inline(table) => Some(table.clone()),
             Routes::Rds(name) => self.context.worker.route_table(name),
@@ -212,6 +230,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     fn record(&mut self) {
         let Context { connection, manager, worker } = self.context;
         self.exchange.finish(worker.now());
+        if let Some(run) = &mut self.run {
+            run.on_end(self.exchange);
+        }
         worker.stats.record(self.exchange, connection);
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
     }

@@ -1,5 +1,7 @@
 //! The engine over real loopback sockets: a client, the proxy, an upstream that answers by script.
 
+mod filters;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,21 +53,19 @@ async fn proxy(
     let mut forward = Forward::to("c");
     let mut manager = HttpConnectionManager::new("test", RouteSource::Rds(String::new()));
     edit(&mut manager, &mut forward);
-    let route = Route {
-        name: "r".to_owned(),
-        matches: RouteMatch::any(),
-        action: RouteAction::Forward(Box::new(forward)),
-        request_headers: Default::default(),
-        response_headers: Default::default(),
-    };
+    let route = Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(forward)));
     let host = VirtualHost {
         name: "v".to_owned(),
         domains: vec!["web".to_owned(), "tunnel:80".to_owned()],
         routes: vec![route],
         ..Default::default()
     };
-    manager.routes = RouteSource::Inline(Arc::new(RouteTable { name: "t".to_owned(), virtual_hosts: vec![host] }));
-    let manager = Rc::new(HttpManager::new(&manager, &worker));
+    manager.routes = RouteSource::Inline(Arc::new(RouteTable {
+        name: "t".to_owned(),
+        virtual_hosts: vec![host],
+        ..RouteTable::default()
+    }));
+    let manager = Rc::new(HttpManager::new(&manager, "test", &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let drain = Rc::new(DrainSignal::default());

@@ -31,7 +31,7 @@ impl Chain {
     /// `place` names it among all of the configuration.
     pub(super) fn new(config: &FilterChain, place: &str, worker: &Worker) -> Self {
         let filter = match &config.filter {
-            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, worker))),
+            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, place, worker))),
             NetworkFilter::Tcp(tcp) => {
                 let access_log = AccessLogger::new(&tcp.access_log, worker.access_logs());
                 Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log }))

@@ -2,10 +2,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, Discovery, EndpointSet};
-use leno_routing::CompiledRoutes;
 use rustc_hash::FxHashMap;
 
 use crate::dynamics::Dynamics;
+use crate::filter::RouteRules;
+use crate::shared::SharedStates;
 use crate::upstream::{Limits, Shared};
 
 /// A configuration, prepared once for all workers.
@@ -13,14 +14,21 @@ use crate::upstream::{Limits, Shared};
 pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
     /// Every route table, indexed for matching.
-    pub(crate) routes: FxHashMap<String, Arc<CompiledRoutes>>,
+    pub(crate) routes: FxHashMap<String, Arc<RouteRules>>,
     /// By cluster name; the same as long as the cluster stays.
     pub(crate) limits: HashMap<String, Arc<Limits>>,
     /// Of the clusters that have any.
     pub(crate) dynamics: HashMap<String, Arc<Dynamics>>,
+    /// The same in every plan.
+    shared_states: SharedStates,
 }
 
 impl Plan {
+    /// Nothing is configured.
+    pub(crate) fn new(shared_states: SharedStates) -> Self {
+        Self { shared_states, ..Self::default() }
+    }
+
     /// Keeps what did not change of `self`.
     pub(crate) fn next(&self, config: Arc<Config>, dynamics: HashMap<String, Arc<Dynamics>>) -> Self {
         let route_table = |(name, table): (&String, &Arc<leno_ir::RouteTable>)| {
@@ -30,7 +38,8 @@ impl Plan {
                 .get(name)
                 .filter(|old| Arc::ptr_eq(old, table) || old == &table)
                 .and_then(|_| self.routes.get(name).cloned());
-            (name.clone(), kept.unwrap_or_else(|| Arc::new(CompiledRoutes::new(table.clone()))))
+            let new = || Arc::new(RouteRules::new(table.clone(), &format!("route table {name}"), &self.shared_states));
+            (name.clone(), kept.unwrap_or_else(new))
         };
         let routes = config.route_tables.iter().map(route_table).collect();
         let limits = config
@@ -38,7 +47,7 @@ impl Plan {
             .keys()
             .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
             .collect();
-        Self { config, routes, limits, dynamics }
+        Self { config, routes, limits, dynamics, shared_states: self.shared_states.clone() }
     }
 
     /// What workers share of a cluster.

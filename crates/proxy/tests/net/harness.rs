@@ -8,9 +8,9 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_ir::{
     Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
-    FilterChainMatch, Forward, HeaderOps, HttpCodec, HttpConnectionManager, IDENTITY_SECRET, Listener,
-    LocalityEndpoints, NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource,
-    RouteTable, StringMatch, TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
+    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints,
+    NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
+    TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
 };
 use leno_proxy::{Block, DnsConfig, Proxy, ProxyConfig, ProxyHandle};
 use leno_runtime::{Readiness, Tasks};
@@ -234,20 +234,14 @@ pub(crate) fn of_codec(mut listener: Listener, codec: HttpCodec) -> Listener {
 }
 
 fn http_chain(cluster: &str) -> FilterChain {
-    let route = Route {
-        name: "all".to_owned(),
-        matches: RouteMatch::any(),
-        action: RouteAction::Forward(Box::new(Forward::to(cluster))),
-        request_headers: HeaderOps::default(),
-        response_headers: HeaderOps::default(),
-    };
+    let route = Route::new("all", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to(cluster))));
     let host = VirtualHost {
         name: "any".to_owned(),
         domains: vec!["*".to_owned()],
         routes: vec![route],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host] };
+    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host], ..RouteTable::default() };
     let manager = HttpConnectionManager::new(cluster, RouteSource::Inline(Arc::new(table)));
     FilterChain {
         name: "http".to_owned(),

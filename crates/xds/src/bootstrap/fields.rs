@@ -162,6 +162,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.rbac.v3.RBAC", "action policies", ""),
     ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
+    ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
         "envoy.config.route.v3.HeaderMatcher",
         "contains_match exact_match invert_match name prefix_match present_match range_match safe_regex_match \
@@ -186,7 +187,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.Route",
         "direct_response match name redirect request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove route",
+         response_headers_to_add response_headers_to_remove route typed_per_filter_config",
         "",
     ),
     (
@@ -201,7 +202,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
     ),
     ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
-    ("envoy.config.route.v3.RouteConfiguration", "name validate_clusters virtual_hosts", ""),
+    ("envoy.config.route.v3.RouteConfiguration", "name typed_per_filter_config validate_clusters virtual_hosts", ""),
     (
         "envoy.config.route.v3.RouteMatch",
         "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
@@ -211,14 +212,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.VirtualHost",
         "domains name request_headers_to_add request_headers_to_remove response_headers_to_add \
-         response_headers_to_remove retry_policy routes",
+         response_headers_to_remove retry_policy routes typed_per_filter_config",
         "",
     ),
     ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
         "name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-         weight",
+         typed_per_filter_config weight",
         "",
     ),
     (
@@ -227,6 +228,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    ("envoy.extensions.filters.http.cors.v3.Cors", "", ""),
+    (
+        "envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_credentials allow_headers allow_methods allow_origin_string_match allow_private_network_access \
+         expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
+        "",
+    ),
     ("envoy.extensions.filters.http.router.v3.Router", "", "dynamic_stats start_child_span suppress_envoy_headers"),
     (
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",

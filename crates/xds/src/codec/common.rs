@@ -5,7 +5,7 @@ use std::time::Duration;
 use leno_names::Fraction;
 use leno_proto::envoy::config::core::v3::{
     Address, AggregatedConfigSource, ApiVersion, ConfigSource, HeaderValue as ProtoHeaderValue, HeaderValueOption,
-    SocketAddress, address, config_source, header_value_option, socket_address,
+    RuntimeFractionalPercent, SocketAddress, address, config_source, header_value_option, socket_address,
 };
 use leno_proto::envoy::r#type::v3::{FractionalPercent, fractional_percent};
 use leno_proto::google::protobuf::{self, Any, ListValue, Struct, Value, value};
@@ -119,6 +119,16 @@ pub(super) fn read_fraction(value: &FractionalPercent) -> Result<Fraction> {
     };
     let parts = value.numerator.saturating_mul(unit).min(1_000_000);
     Fraction::from_parts_per_million(parts).ok_or_else(|| DecodeError::new("numerator", "is above the denominator"))
+}
+
+pub(super) fn runtime_fraction(share: Fraction) -> RuntimeFractionalPercent {
+    RuntimeFractionalPercent { default_value: Some(fraction(share)), ..RuntimeFractionalPercent::default() }
+}
+
+/// Without a runtime its default is what counts.
+pub(super) fn read_runtime_fraction(value: Option<&RuntimeFractionalPercent>, default: Fraction) -> Result<Fraction> {
+    // Said without a share, it is Envoy's default for that message: none.
+    value.map_or(Ok(default), |value| value.default_value.as_ref().map_or(Ok(Fraction::ZERO), read_fraction))
 }
 
 pub(super) fn headers_to_add(ops: &HeaderOps) -> Vec<HeaderValueOption> {

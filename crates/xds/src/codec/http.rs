@@ -4,32 +4,23 @@ use std::sync::Arc;
 
 use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
 use leno_proto::envoy::config::core::v3::HttpProtocolOptions;
-use leno_proto::envoy::extensions::filters::http::router::v3::Router;
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager as Proto, HttpFilter, Rds,
+    HttpConnectionManager as Proto, Rds,
     http_connection_manager::{
         CodecType, ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails, UpgradeConfig,
     },
-    http_filter,
 };
 
-use super::common::{ads, any, bool_value, duration_or_off, is_type, read_limit, u32_value};
+use super::common::{ads, bool_value, duration_or_off, read_limit, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, route};
+use super::{access_log, filter, route};
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-const ROUTER: &str = "envoy.filters.http.router";
-const ROUTER_TYPE: &str = "envoy.extensions.filters.http.router.v3.Router";
 
 /// The most that Envoy takes.
 const MAX_HEADERS_KB: u32 = 8192;
 
 pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
-    let router = HttpFilter {
-        name: ROUTER.to_owned(),
-        config_type: Some(http_filter::ConfigType::TypedConfig(any(ROUTER_TYPE, &Router::default()))),
-        ..HttpFilter::default()
-    };
     let mut proto = Proto {
         stat_prefix: manager.stat_prefix.clone(),
         route_specifier: Some(match &manager.routes {
@@ -38,7 +29,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
                 RouteSpecifier::Rds(Rds { route_config_name: name.clone(), config_source: ads() })
             }
         }),
-        http_filters: vec![router],
+        http_filters: filter::encode(&manager.filters, flavor),
         ..Proto::default()
     };
     if flavor == Flavor::Grpc {
@@ -74,7 +65,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 }
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
-    check_filters(&proto.http_filters)?;
+    let filters = filter::decode(&proto.http_filters)?;
     refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions, via, merge_slashes);
     refuse!(
         proto,
@@ -111,6 +102,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     }
     Ok(HttpConnectionManager {
         codec,
+        filters,
         access_log: access_logs,
         forward_client_cert: match proto.forward_client_cert_details() {
             ForwardClientCertDetails::SanitizeSet => ForwardClientCert::SanitizeSet,
@@ -142,22 +134,4 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         idle_timeout: read_limit(common.idle_timeout.as_ref(), default.idle_timeout),
         ..default
     })
-}
-
-/// The router, last; filters that do more would have to be there to do it.
-fn check_filters(filters: &[HttpFilter]) -> Result<()> {
-    for (index, filter) in filters.iter().enumerate() {
-        let config = match &filter.config_type {
-            Some(http_filter::ConfigType::TypedConfig(config)) => Some(config),
-            _ => None,
-        };
-        let router = is_type(config, ROUTER_TYPE) || (config.is_none() && filter.name == ROUTER);
-        if !router && !filter.is_optional && !filter.disabled {
-            return Err(DecodeError::new(
-                format!("http_filters[{index}]"),
-                format!("no such filter here: {}", filter.name),
-            ));
-        }
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use leno_proto::envoy::config::route::v3::{
 
 use super::common::{bool_value, headers_to_add, read_header_ops};
 use super::error::{At, DecodeError, Result, refuse};
-use super::policy;
+use super::{filter, policy};
 
 pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
     RouteConfiguration {
@@ -18,6 +18,7 @@ pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
         virtual_hosts: table.virtual_hosts.iter().map(|host| encode_host(host, flavor)).collect(),
         // Envoy would otherwise refuse a table whose clusters come a moment later.
         validate_clusters: bool_value(false),
+        typed_per_filter_config: filter::encode_overrides(&table.filters, flavor),
         ..RouteConfiguration::default()
     }
 }
@@ -31,6 +32,7 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
         request_headers_to_remove: host.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&host.response_headers),
         response_headers_to_remove: host.response_headers.remove.clone(),
+        typed_per_filter_config: filter::encode_overrides(&host.filters, flavor),
         ..ProtoVirtualHost::default()
     }
 }
@@ -56,13 +58,14 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         request_headers_to_remove: route.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&route.response_headers),
         response_headers_to_remove: route.response_headers.remove.clone(),
+        typed_per_filter_config: filter::encode_overrides(&route.filters, flavor),
         ..ProtoRoute::default()
     }
 }
 
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
     refuse!(table, vhds, internal_only_headers, request_mirror_policies, ignore_port_in_host_matching, vhost_header);
-    refuse!(table, ignore_path_parameters_in_path_matching, typed_per_filter_config);
+    refuse!(table, ignore_path_parameters_in_path_matching);
     let headers = read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove)?;
     if !headers.is_empty() || !table.response_headers_to_add.is_empty() || !table.response_headers_to_remove.is_empty()
     {
@@ -72,11 +75,12 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
     for (index, host) in table.virtual_hosts.iter().enumerate() {
         virtual_hosts.push(decode_host(host).at_index("virtual_hosts", index)?);
     }
-    Ok(RouteTable { name: table.name.clone(), virtual_hosts })
+    let filters = filter::decode_overrides(&table.typed_per_filter_config)?;
+    Ok(RouteTable { name: table.name.clone(), virtual_hosts, filters })
 }
 
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
-    refuse!(host, matcher, typed_per_filter_config, require_tls, hedge_policy, request_mirror_policies);
+    refuse!(host, matcher, require_tls, hedge_policy, request_mirror_policies);
     refuse!(host, retry_policy_typed_config);
     let mut routes = Vec::with_capacity(host.routes.len());
     for (index, route) in host.routes.iter().enumerate() {
@@ -96,11 +100,11 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&host.typed_per_filter_config)?,
     })
 }
 
 fn decode_route(route: &ProtoRoute) -> Result<Route> {
-    refuse!(route, typed_per_filter_config);
     let matches = route.r#match.as_ref().ok_or_else(|| DecodeError::new("match", "is missing"))?;
     Ok(Route {
         name: route.name.clone(),
@@ -122,5 +126,6 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&route.typed_per_filter_config)?,
     })
 }

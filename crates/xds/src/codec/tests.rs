@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use leno_ir::{
     BalancerPolicy, CircuitBreakers, Cluster, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet,
-    FilterChain, FilterChainMatch, Flavor, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
-    HeaderMatchKind, HeaderOps, HeaderValue, HttpConnectionManager, Listener, LocalityEndpoints, Mirror, NetworkFilter,
-    Node, OutlierDetection, PathMatch, Pattern, PeerValidation, QueryMatch, QueryMatchKind, Redirect, RedirectPath,
-    RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy,
-    UpstreamHttp, UpstreamProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels, WorkloadPort,
+    FilterChain, FilterChainMatch, FilterOverrides, Flavor, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend,
+    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, HttpConnectionManager, Listener, LocalityEndpoints, Mirror,
+    NetworkFilter, Node, OutlierDetection, PathMatch, Pattern, PeerValidation, QueryMatch, QueryMatchKind, Redirect,
+    RedirectPath, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
+    TcpProxy, UpstreamHttp, UpstreamProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels, WorkloadPort,
 };
 use leno_names::{Fraction, Locality, ServiceKey};
 
@@ -143,6 +143,7 @@ fn routes() -> RouteTable {
         action,
         request_headers: ops(),
         response_headers: HeaderOps::default(),
+        filters: FilterOverrides::new(),
     };
     let redirect = Redirect {
         scheme: Some("https".into()),
@@ -174,7 +175,9 @@ fn routes() -> RouteTable {
             ],
             request_headers: HeaderOps::default(),
             response_headers: ops(),
+            filters: FilterOverrides::new(),
         }],
+        filters: FilterOverrides::new(),
     }
 }
 
@@ -307,16 +310,10 @@ fn refusal_of_hashing() -> String {
 fn a_route_whose_weights_are_all_zero_answers_503_to_others() {
     let forward =
         Forward { clusters: vec![WeightedCluster::new("a", 0), WeightedCluster::new("b", 0)], ..Forward::to("a") };
-    let route = Route {
-        name: "r".into(),
-        matches: RouteMatch::any(),
-        action: RouteAction::Forward(Box::new(forward.clone())),
-        request_headers: HeaderOps::default(),
-        response_headers: HeaderOps::default(),
-    };
+    let route = Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(forward.clone())));
     let host =
         VirtualHost { name: "h".into(), domains: vec!["*".into()], routes: vec![route], ..VirtualHost::default() };
-    let table = RouteTable { name: "t".into(), virtual_hosts: vec![host] };
+    let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
     let action = |flavor| {
         let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
         table.virtual_hosts[0].routes[0].action.clone()
@@ -330,23 +327,23 @@ fn a_route_whose_weights_are_all_zero_answers_503_to_others() {
 /// Envoy's `prefix_rewrite` would make `//b` of `/a/b`.
 #[test]
 fn a_prefix_replaced_by_a_slash_leaves_no_double_slash_to_others() {
-    let route = |rewrite: &str| Route {
-        name: "r".into(),
-        matches: RouteMatch {
-            path: PathMatch::PathSeparatedPrefix { text: "/a.b".into(), ignore_case: false },
-            ..RouteMatch::any()
-        },
-        action: RouteAction::Forward(Box::new(Forward {
-            rewrite: Some(Rewrite::Prefix(rewrite.into())),
-            ..Forward::to("c")
-        })),
-        request_headers: HeaderOps::default(),
-        response_headers: HeaderOps::default(),
+    let route = |rewrite: &str| {
+        Route::new(
+            "r",
+            RouteMatch {
+                path: PathMatch::PathSeparatedPrefix { text: "/a.b".into(), ignore_case: false },
+                ..RouteMatch::any()
+            },
+            RouteAction::Forward(Box::new(Forward {
+                rewrite: Some(Rewrite::Prefix(rewrite.into())),
+                ..Forward::to("c")
+            })),
+        )
     };
     let read = |rewrite: &str, flavor| {
         let routes = vec![route(rewrite)];
         let host = VirtualHost { name: "h".into(), domains: vec!["*".into()], routes, ..VirtualHost::default() };
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host] };
+        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
         let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
         match &table.virtual_hosts[0].routes[0].action {
             RouteAction::Forward(forward) => forward.rewrite.clone().unwrap(),
@@ -421,17 +418,11 @@ fn what_grpc_gets_has_nothing_that_it_refuses() {
 #[test]
 fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
     let refused = |change: &dyn Fn(&mut Route)| {
-        let mut route = Route {
-            name: "r".into(),
-            matches: RouteMatch::any(),
-            action: RouteAction::Forward(Box::new(Forward::to("c"))),
-            request_headers: HeaderOps::default(),
-            response_headers: HeaderOps::default(),
-        };
+        let mut route = Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to("c"))));
         change(&mut route);
         let (domains, routes) = (vec!["*".into()], vec![route]);
         let host = VirtualHost { name: "h".into(), domains, routes, ..VirtualHost::default() };
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host] };
+        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
         let field = decode_route_table(&encode_route_table(&table, Flavor::Leno).body).unwrap_err().field;
         field.strip_prefix("virtual_hosts[0].routes[0].").unwrap_or(&field).to_owned()
     };
@@ -475,3 +466,5 @@ fn header(name: &str, value: &str) -> HeaderOps {
     let append = HeaderAppend::OverwriteOrAdd;
     HeaderOps { remove: vec![], add: vec![HeaderValue { name: name.into(), value: value.into(), append }] }
 }
+
+mod filters;

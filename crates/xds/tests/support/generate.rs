@@ -2,6 +2,10 @@
 //!
 //! Invariants  clusters are of [`CLUSTERS`]; the chains of a listener and the domains of a table differ; names, durations and
 //!             numbers keep Envoy's bounds; `Some(ZERO)` stands only where it differs from `None`
+
+#[path = "filter.rs"]
+mod filter;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +17,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+
+use self::filter::{filters, overrides};
 
 /// The clusters that exist.
 pub(crate) const CLUSTERS: [&str; 3] =
@@ -133,12 +139,13 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
-    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops()).prop_map(
-        |(name, weight, request_headers, response_headers)| WeightedCluster {
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides()).prop_map(
+        |(name, weight, request_headers, response_headers, filters)| WeightedCluster {
             name,
             weight,
             request_headers,
             response_headers,
+            filters,
         },
     );
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
@@ -187,28 +194,30 @@ fn route() -> impl Strategy<Value = Route> {
         forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
         redirect().prop_map(RouteAction::Redirect),
     ];
-    (name(), route_match(), action, header_ops(), header_ops()).prop_map(
-        |(name, matches, action, request_headers, response_headers)| Route {
+    (name(), route_match(), action, header_ops(), header_ops(), overrides()).prop_map(
+        |(name, matches, action, request_headers, response_headers, filters)| Route {
             name,
             matches,
             action,
             request_headers,
             response_headers,
+            filters,
         },
     )
 }
 
 pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
-    let host = (vec(route(), 0..4), header_ops(), header_ops());
-    (name(), vec(host, 0..4)).prop_map(|(name, hosts)| {
-        let host = |(at, (routes, request_headers, response_headers))| VirtualHost {
+    let host = (vec(route(), 0..4), header_ops(), header_ops(), overrides());
+    (name(), vec(host, 0..4), overrides()).prop_map(|(name, hosts, filters)| {
+        let host = |(at, (routes, request_headers, response_headers, filters))| VirtualHost {
             name: format!("host-{at}"),
             domains: vec![format!("a{at}.test"), format!("a{at}.test:80"), format!("*.b{at}.test"), format!("c{at}.*")],
             routes,
             request_headers,
             response_headers,
+            filters,
         };
-        RouteTable { name, virtual_hosts: hosts.into_iter().enumerate().map(host).collect() }
+        RouteTable { name, virtual_hosts: hosts.into_iter().enumerate().map(host).collect(), filters }
     })
 }
 
@@ -257,11 +266,12 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
+    let routes = (routes, filters());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts).prop_map(
         |(
             stat_prefix,
             codec,
-            routes,
+            (routes, filters),
             access_log,
             forward_client_cert,
             generate_request_id,
@@ -273,6 +283,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
                 stat_prefix,
                 codec,
                 routes,
+                filters,
                 access_log,
                 forward_client_cert,
                 generate_request_id,

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -6,10 +7,29 @@ use http::Method;
 use leno_ir::HeaderOps;
 
 use super::{Forwarder, apply};
+use crate::filter::GrpcReply;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, grpc_status_of};
 use crate::http::head::{Frame, Framing};
 use crate::http::peer::PeerError;
+
+/// A response of our own.
+pub(super) struct Reply<'a> {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+    pub(super) location: Option<&'a str>,
+    /// Of the route, in order.
+    pub(super) ops: &'a [&'a HeaderOps],
+    /// Set after those.
+    pub(super) headers: &'a [(Cow<'static, str>, Bytes)],
+    pub(super) grpc: GrpcReply,
+}
+
+impl Reply<'_> {
+    pub(super) fn new(status: u16, body: Bytes) -> Self {
+        Self { status, body, location: None, ops: &[], headers: &[], grpc: GrpcReply::Mapped }
+    }
+}
 
 impl Forwarder<'_, '_> {
     /// The one place where failures become responses, or cut ones. `ops` are those of the route's responses; they hold for
@@ -28,8 +48,8 @@ impl Forwarder<'_, '_> {
             return;
         }
         let body = match failure.body() {
-            std::borrow::Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-            std::borrow::Cow::Owned(text) => Bytes::from(text),
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
         };
         if let Failure::DownstreamMalformed(_) = failure {
             self.exchange.is_grpc = false;
@@ -40,25 +60,21 @@ impl Forwarder<'_, '_> {
             Failure::DownstreamMalformed(_) | Failure::Idle { .. } | Failure::NoRoute | Failure::Refused { .. }
         );
         let ops = if of_router { ops } else { &[] };
-        if self.reply(status, body, None, ops).await.is_err() {
+        if self.reply(Reply { ops, ..Reply::new(status, body) }).await.is_err() {
             self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
             self.downstream.abort(h2::Reason::CANCEL);
         }
     }
 
     /// A response of our own; to gRPC requests a status without body, as Envoy does.
-    pub(super) async fn reply(
-        &mut self,
-        status: u16,
-        body: Bytes,
-        location: Option<&str>,
-        ops: &[&HeaderOps],
-    ) -> Result<(), Failure> {
+    pub(super) async fn reply(&mut self, reply: Reply<'_>) -> Result<(), Failure> {
+        let Reply { status, body, location, ops, headers: extra, grpc } = reply;
+        let is_grpc = self.exchange.is_grpc && grpc != GrpcReply::Plain;
         let headers = &mut self.response.headers;
         headers.clear();
         self.response.upgrade = None;
-        let body = if self.exchange.is_grpc {
-            let grpc_status = grpc_status_of(status);
+        let body = if is_grpc {
+            let grpc_status = if let GrpcReply::Status(status) = grpc { status } else { grpc_status_of(status) };
             self.response.status = 200;
             headers.append(b"content-type", b"application/grpc");
             headers.append(b"grpc-status", itoa::Buffer::new().format(grpc_status).as_bytes());
@@ -84,8 +100,11 @@ impl Forwarder<'_, '_> {
         for ops in ops {
             apply(ops, headers);
         }
+        for (name, value) in extra {
+            headers.set(name, value);
+        }
         let has_length = !matches!(self.response.status, 100..=199 | 204 | 304);
-        if has_length && !(self.exchange.is_grpc && self.downstream.is_http2()) {
+        if has_length && !(is_grpc && self.downstream.is_http2()) {
             headers.set("content-length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
         let has_body = has_length && self.request.method != Method::HEAD && !body.is_empty();
@@ -95,12 +114,12 @@ impl Forwarder<'_, '_> {
 
     async fn send_reply(&mut self, framing: Framing, body: Bytes) -> Result<(), Failure> {
         self.exchange.status = self.response.status;
+        let filtered = self.filter_response(framing);
         self.has_responded = true;
-        self.downstream.respond(self.response, framing);
+        self.downstream.respond(self.response, filtered);
         if !framing.is_empty() {
-            self.exchange.bytes_sent += body.len() as u64;
             let frame = Frame::Data { bytes: body, last: true };
-            self.downstream.push(frame).map_err(|_| Failure::DownstreamGone)?;
+            self.push_response(frame).map_err(|_| Failure::DownstreamGone)?;
         }
         self.deadlines.route = None;
         self.deadlines.per_try = None;

@@ -19,7 +19,7 @@ impl Forwarder<'_, '_> {
     ///
     /// Bounded by the mirror cluster's own circuit breaker; requests with a body too large to keep are not mirrored.
     pub(super) fn mirror(&mut self, forward: &Forward, replay: &mut Replay) {
-        if forward.mirrors.is_empty() || !replay.is_possible() || !self.downstream.request_is_done() {
+        if forward.mirrors.is_empty() || !replay.is_possible() || !self.request_is_done() {
             return;
         }
         let is_http2 = self.downstream.is_http2();

@@ -40,7 +40,7 @@ impl Forwarder<'_, '_> {
         .await
     }
 
-    fn poll_interruption(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+    pub(super) fn poll_interruption(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         if self.downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(Failure::DownstreamGone);
         }
@@ -86,11 +86,10 @@ impl Forwarder<'_, '_> {
             while peer.backlog() < HIGH_WATER_BYTES {
                 let frame = match replay.next() {
                     Some(frame) => frame,
-                    None if self.downstream.request_is_done() => break,
-                    None => match self.downstream.poll_request(cx) {
+                    None if self.request_is_done() => break,
+                    None => match self.poll_request_frame(cx) {
                         Poll::Ready(frame) => {
                             let frame = frame?;
-                            self.note_received(&frame);
                             replay.keep(&frame);
                             frame
                         }
@@ -114,13 +113,13 @@ impl Forwarder<'_, '_> {
             if is_waiting {
                 return Poll::Pending;
             }
-            if self.downstream.request_is_done() && !has_moved {
+            if self.request_is_done() && !has_moved {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
-    fn note_received(&mut self, frame: &Frame) {
+    pub(super) fn note_received(&mut self, frame: &Frame) {
         if let Frame::Data { bytes, .. } = frame {
             self.exchange.bytes_received += bytes.len() as u64;
         }
@@ -132,7 +131,9 @@ impl Forwarder<'_, '_> {
     /// The time-outs of route and try start now.
     pub(super) fn request_is_complete(&mut self) {
         let now = self.touch();
-        self.exchange.request_duration = Some(now.saturating_duration_since(self.exchange.started));
+        // Not anew for one that a filter held back.
+        let took = now.saturating_duration_since(self.exchange.started);
+        self.exchange.request_duration.get_or_insert(took);
         self.deadlines.route = self.deadlines.route_timeout.and_then(|timeout| now.checked_add(timeout));
         self.deadlines.per_try = self.deadlines.per_try_timeout.and_then(|timeout| now.checked_add(timeout));
     }
@@ -194,8 +195,7 @@ impl Forwarder<'_, '_> {
                     Poll::Ready(Ok(frame)) => {
                         has_moved = true;
                         relay.response_is_done = !matches!(frame, Frame::Data { last: false, .. });
-                        self.note_sent(&frame);
-                        self.downstream.push(frame)?;
+                        self.push_response(frame)?;
                     }
                     Poll::Ready(Err(error)) => {
                         broken = Some(error);
@@ -227,7 +227,7 @@ impl Forwarder<'_, '_> {
         }
     }
 
-    fn note_sent(&mut self, frame: &Frame) {
+    pub(super) fn note_sent(&mut self, frame: &Frame) {
         match frame {
             Frame::Data { bytes, .. } => self.exchange.bytes_sent += bytes.len() as u64,
             Frame::Trailers(trailers) => {

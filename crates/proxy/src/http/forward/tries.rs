@@ -97,7 +97,7 @@ impl Forwarder<'_, '_> {
         if let Some(idle) = forward.idle_timeout {
             self.deadlines.idle_timeout = Some(idle).filter(|idle| !idle.is_zero());
         }
-        if self.framing.is_empty() {
+        if self.framing.is_empty() || self.downstream.request_is_done() {
             self.request_is_complete();
         }
     }
@@ -249,7 +249,7 @@ impl Forwarder<'_, '_> {
     }
 
     /// `Expect: 100-continue` is answered by us where the upstream's protocol has better means.
-    async fn continue_ourselves(&mut self) -> Result<(), Failure> {
+    pub(super) async fn continue_ourselves(&mut self) -> Result<(), Failure> {
         let expects =
             self.request.headers.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
         if expects && !self.downstream.request_is_done() {
@@ -290,8 +290,9 @@ impl Forwarder<'_, '_> {
             self.deadlines.per_try = None;
             self.downstream.become_tunnel();
         }
+        let filtered = self.filter_response(framing);
         self.has_responded = true;
-        self.downstream.respond(self.response, framing);
+        self.downstream.respond(self.response, filtered);
         match self.relay(&mut peer, replay, framing).await {
             Ok(()) => {
                 pick.finish(outcome, self.last_activity());

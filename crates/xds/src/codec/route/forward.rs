@@ -6,14 +6,13 @@ use leno_proto::envoy::config::route::v3::{
     RouteAction as Proto, WeightedCluster as ProtoWeightedCluster, route_action, weighted_cluster::ClusterWeight,
 };
 
-use super::matches::runtime_fraction;
 use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
 use crate::codec::common::{
     duration, duration_or_off, headers_to_add, read_duration, read_fraction, read_header_ops, read_limit, read_visible,
-    u32_value,
+    runtime_fraction, u32_value,
 };
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::{hash, policy};
+use crate::codec::{filter, hash, policy};
 
 /// What Envoy does with a route that says nothing.
 const ENVOY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,7 +36,7 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
             .clone()
             .map(route_action::HostRewriteSpecifier::HostRewriteLiteral),
         request_mirror_policies: forward.mirrors.iter().map(encode_mirror).collect(),
-        cluster_specifier: Some(encode_clusters(&forward.clusters)),
+        cluster_specifier: Some(encode_clusters(&forward.clusters, flavor)),
         hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
         // The only time limit of a route that gRPC knows (A31).
         max_stream_duration: forward.timeout.filter(|_| flavor == Flavor::Grpc).map(|timeout| {
@@ -98,11 +97,12 @@ fn encode_mirror(mirror: &Mirror) -> route_action::RequestMirrorPolicy {
 }
 
 /// A single cluster without more to say is written the short way.
-fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifier {
+fn encode_clusters(clusters: &[WeightedCluster], flavor: Flavor) -> route_action::ClusterSpecifier {
     if let [only] = clusters
         && only.weight == 1
         && only.request_headers.is_empty()
         && only.response_headers.is_empty()
+        && only.filters.is_empty()
     {
         return route_action::ClusterSpecifier::Cluster(only.name.clone());
     }
@@ -113,6 +113,7 @@ fn encode_clusters(clusters: &[WeightedCluster]) -> route_action::ClusterSpecifi
         request_headers_to_remove: cluster.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&cluster.response_headers),
         response_headers_to_remove: cluster.response_headers.remove.clone(),
+        typed_per_filter_config: filter::encode_overrides(&cluster.filters, flavor),
         ..ClusterWeight::default()
     };
     let clusters = clusters.iter().map(encode).collect();
@@ -142,7 +143,7 @@ fn decode_clusters(specifier: Option<&route_action::ClusterSpecifier>) -> Result
 }
 
 fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
-    refuse!(cluster, cluster_header, metadata_match, typed_per_filter_config, host_rewrite_specifier);
+    refuse!(cluster, cluster_header, metadata_match, host_rewrite_specifier);
     Ok(WeightedCluster {
         name: cluster.name.clone(),
         weight: cluster.weight.as_ref().map_or(0, |weight| weight.value),
@@ -150,5 +151,6 @@ fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&cluster.response_headers_to_add, &cluster.response_headers_to_remove)
             .at("response_headers_to_add")?,
+        filters: filter::decode_overrides(&cluster.typed_per_filter_config)?,
     })
 }

@@ -1,5 +1,4 @@
 use leno_ir::{Flavor, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, StringMatch};
-use leno_proto::envoy::config::core::v3::RuntimeFractionalPercent;
 use leno_proto::envoy::config::route::v3::{
     HeaderMatcher, QueryParameterMatcher, RouteMatch as Proto, header_matcher::HeaderMatchSpecifier,
     query_parameter_matcher::QueryParameterMatchSpecifier, route_match,
@@ -7,7 +6,7 @@ use leno_proto::envoy::config::route::v3::{
 use leno_proto::envoy::r#type::v3::Int64Range;
 
 use super::rewrite::literal;
-use crate::codec::common::{fraction, read_fraction};
+use crate::codec::common::{read_fraction, runtime_fraction};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::matching;
 
@@ -70,10 +69,6 @@ pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
 /// gRPC refuses a table with `path_separated_prefix` (A28), but its regular expressions match whole paths.
 fn whole_segments(prefix: &str, ignore_case: bool) -> String {
     literal(prefix, ignore_case) + "(/.*)?"
-}
-
-pub(super) fn runtime_fraction(share: leno_names::Fraction) -> RuntimeFractionalPercent {
-    RuntimeFractionalPercent { default_value: Some(fraction(share)), ..RuntimeFractionalPercent::default() }
 }
 
 pub(in crate::codec) fn encode_header(header: &HeaderMatch) -> HeaderMatcher {

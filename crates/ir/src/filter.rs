@@ -1,0 +1,53 @@
+//! The HTTP filters of a connection manager, and what routes say about them.
+//!
+//! Shape       1 `HttpConnectionManager` -> n `HttpFilter`, in order, without the router; each level of a route table (table,
+//!             virtual host, route, weighted cluster) -> n `FilterOverride` by the name of the filter; the most specific wins
+//! Invariants  an override whose filter is not there, or is of another type, does nothing (as in Envoy)
+//! Source      Envoy http_connection_manager.proto `HttpFilter`, route_components.proto `FilterConfig`
+
+mod cors;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use self::cors::CorsPolicy;
+
+/// One step between the codec and the router.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HttpFilter {
+    /// What overrides call it.
+    pub name: String,
+    /// Runs only where a route turns it on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+    pub config: HttpFilterConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpFilterConfig {
+    /// Everything it does is said by routes.
+    Cors,
+}
+
+/// By the name of the filter.
+pub type FilterOverrides = BTreeMap<String, FilterOverride>;
+
+/// What a level of a route table says about one filter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilterOverride {
+    /// The filter runs, configured so.
+    Config(RouteFilterConfig),
+    Disabled,
+    /// The filter runs, configured by itself or by a less specific level.
+    Enabled,
+}
+
+/// The configuration of a filter for a part of a route table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteFilterConfig {
+    Cors(CorsPolicy),
+}

@@ -1,0 +1,238 @@
+//! HTTP filters: what happens to a request between its codec and the router, and to the response on its way back.
+//!
+//! Shape       1 connection manager -> 1 `Filters` (compiled, per worker) -> per exchange 1 `FilterRun` -> n `ActiveFilter`,
+//!             each with its configuration and whatever it must remember. `http::forward::filters` drives them.
+//! Invariants  request hooks run in the configured order, response hooks in reverse; every response passes the response hooks
+//!             once, local replies of filters and of the router included; a filter that is off for the route has no hooks
+//! Cost        none without filters: one check per exchange. Otherwise two allocations per exchange
+//! Source      Envoy's HTTP filter chain (decode and encode callbacks, `sendLocalReply`, `clearRouteCache`)
+//!
+//! # To add a filter
+//!
+//! 1. `ir`: a variant of `HttpFilterConfig`, and of `RouteFilterConfig` when routes may configure it.
+//! 2. `xds`: a file below `codec/filter/` and its arms in `codec/filter.rs`; its fields in `bootstrap::fields`; its messages
+//!    in `cargo xtask descriptors`; a generator in `tests/support/filter.rs`.
+//! 3. Here: a file with a compiled type (`Cors`), made by [`Filter::compile`], and an active one (`ActiveCors`); arms in
+//!    [`Filter::activate`] and in the hooks of [`ActiveFilter`] that it needs. A route's configuration is a variant of
+//!    `RouteFilter`; the filter reads it through `RouteRef::configs`, the most specific first.
+//! 4. What workers must share (token buckets) comes from `SharedStates`; what is counted has Envoy's name for it.
+//!
+//! A hook of the request's head that must wait returns [`Step::Wait`] with a future that owns what it needs; time-outs and a
+//! client that leaves end the wait. One that needs the whole body returns [`Step::Buffer`]. Both continue in
+//! [`ActiveFilter::on_resume`]. Bodies pass a filter by unless its hook of the head said `cx.transforms_body = true`; then its
+//! frame hooks see every frame, may hold back and change them, and must let one through that ends the body. A response filter
+//! that changes the length removes `content-length` and sets `cx.framing`.
+
+mod context;
+mod cors;
+mod overrides;
+mod run;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use leno_ir::{HttpConnectionManager, HttpFilter, HttpFilterConfig};
+
+pub(crate) use self::context::{RequestContext, ResponseContext};
+use self::cors::{ActiveCors, Cors};
+pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
+pub(crate) use self::run::{FilterRun, RequestParts};
+use crate::exchange::Exchange;
+use crate::flags::ResponseFlags;
+use crate::http::Frame;
+use crate::stats::Counter;
+use crate::worker::Worker;
+
+/// The filters of one connection manager, without the router.
+#[derive(Debug, Default)]
+pub(crate) struct Filters(Vec<Configured>);
+
+#[derive(Debug)]
+struct Configured {
+    name: Rc<str>,
+    disabled: bool,
+    filter: Filter,
+}
+
+impl Filters {
+    /// `place` names the connection manager among all of the configuration.
+    pub(crate) fn compile(config: &HttpConnectionManager, place: &str, worker: &Worker) -> Self {
+        let compile = |(index, filter): (usize, &HttpFilter)| Configured {
+            name: filter.name.as_str().into(),
+            disabled: filter.disabled,
+            filter: Filter::compile(
+                &filter.config,
+                Place { name: &format!("{place}.http_filters[{index}]"), stat_prefix: &config.stat_prefix, worker },
+            ),
+        };
+        Self(config.filters.iter().enumerate().map(compile).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that are on for an exchange with this route, which is how things stay whatever its route becomes (Envoy).
+    fn activate(&self, route: Option<&RouteRef>) -> impl Iterator<Item = (Rc<str>, ActiveFilter)> {
+        let is_on = move |filter: &&Configured| {
+            let said = route.and_then(|route| route.is_on(&filter.name));
+            said.unwrap_or(!filter.disabled)
+        };
+        self.0.iter().filter(is_on).map(|filter| (filter.name.clone(), filter.filter.activate()))
+    }
+}
+
+/// Where a filter is, and what it is made with.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    /// Among all of the configuration; the key of what workers share.
+    #[allow(dead_code, reason = "the first filter that shares comes next")]
+    name: &'a str,
+    /// Of the connection manager.
+    stat_prefix: &'a str,
+    worker: &'a Worker,
+}
+
+impl Place<'_> {
+    /// What the filter counts, by Envoy's name without `http.<stat_prefix>.`.
+    fn counter(self, name: &str) -> Counter {
+        self.worker.stats.filter_counter(format!("http.{}.{name}", self.stat_prefix))
+    }
+}
+
+/// One filter as configured.
+#[derive(Debug)]
+enum Filter {
+    Cors(Rc<Cors>),
+}
+
+impl Filter {
+    fn compile(config: &HttpFilterConfig, place: Place<'_>) -> Self {
+        match config {
+            HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+        }
+    }
+
+    fn activate(&self) -> ActiveFilter {
+        match self {
+            Self::Cors(cors) => ActiveFilter::Cors(ActiveCors::new(cors.clone())),
+        }
+    }
+}
+
+/// One filter at work on one exchange.
+#[derive(Debug)]
+pub(crate) enum ActiveFilter {
+    Cors(ActiveCors),
+}
+
+impl ActiveFilter {
+    /// The head of the request is there; nothing was sent upstream.
+    fn on_request(&mut self, cx: &mut RequestContext<'_>) -> Step {
+        match self {
+            Self::Cors(cors) => cors.on_request(cx),
+        }
+    }
+
+    /// What [`ActiveFilter::on_request`] asked for has come.
+    fn on_resume(&mut self, resume: Resume, _cx: &mut RequestContext<'_>) -> Step {
+        match (self, resume) {
+            (Self::Cors(_), _) => Step::Continue,
+        }
+    }
+
+    /// A piece of the request's body; only with `RequestContext::transforms_body`.
+    fn on_request_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
+        match self {
+            Self::Cors(_) => out.push_back(frame),
+        }
+    }
+
+    /// The head of the response is about to be sent.
+    fn on_response(&mut self, cx: &mut ResponseContext<'_>) {
+        match self {
+            Self::Cors(cors) => cors.on_response(cx),
+        }
+    }
+
+    /// A piece of the response's body; only with `ResponseContext::transforms_body`.
+    fn on_response_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
+        match self {
+            Self::Cors(_) => out.push_back(frame),
+        }
+    }
+
+    /// The exchange is over, whatever became of it.
+    fn on_end(&mut self, _exchange: &Exchange) {
+        match self {
+            Self::Cors(_) => {}
+        }
+    }
+}
+
+/// What comes after a filter has seen a request.
+#[allow(dead_code, reason = "the first filter that waits or buffers comes next")]
+pub(crate) enum Step {
+    /// The next filter.
+    Continue,
+    /// The whole body is read first; 413 when it is longer. Then [`ActiveFilter::on_resume`] with [`Resume::Body`].
+    Buffer { limit_bytes: u64 },
+    /// The request ends here.
+    Reply(Box<LocalReply>),
+    /// [`ActiveFilter::on_resume`] with what the future gives.
+    Wait(Pin<Box<dyn Future<Output = Resume>>>),
+}
+
+/// What a filter waited for.
+#[allow(dead_code, reason = "the first filter that waits or buffers comes next")]
+#[derive(Debug)]
+pub(crate) enum Resume {
+    /// The body is in memory, and will follow.
+    Body,
+    /// The time has passed.
+    Delay,
+}
+
+/// A response of a filter's own.
+#[derive(Debug)]
+pub(crate) struct LocalReply {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
+    /// Added last, over those of the route.
+    pub(crate) headers: Vec<(Cow<'static, str>, Bytes)>,
+    pub(crate) grpc: GrpcReply,
+    /// Whether the route's changes of response headers apply. Off only for what Envoy sends past its local replies.
+    pub(crate) has_route_headers: bool,
+    pub(crate) flags: ResponseFlags,
+    pub(crate) details: Cow<'static, str>,
+}
+
+/// What a client that speaks gRPC gets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum GrpcReply {
+    /// The same as everybody.
+    Plain,
+    /// The status that stands for the HTTP status.
+    #[default]
+    Mapped,
+    #[allow(dead_code, reason = "the first filter with a gRPC status of its own comes next")]
+    Status(u32),
+}
+
+impl LocalReply {
+    pub(crate) fn new(status: u16, details: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            body: Bytes::new(),
+            headers: Vec::new(),
+            grpc: GrpcReply::default(),
+            has_route_headers: true,
+            flags: ResponseFlags::NONE,
+            details: details.into(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{ActiveFilter, Dice, Filters, RequestContext, ResponseContext, Resume, RouteRef, RouteRules, Step};
+use crate::connection::Connection;
+use crate::exchange::Exchange;
+use crate::http::{Frame, Framing, RequestHead, ResponseHead};
+use crate::worker::Worker;
+
+/// The filters of one exchange.
+#[derive(Debug)]
+pub(crate) struct FilterRun {
+    active: Vec<Active>,
+    rules: Option<Arc<RouteRules>>,
+    dice: Dice,
+    pub(crate) route: Option<RouteRef>,
+    /// Frames of the request that have passed the filters, or wait for one that wants them all.
+    pub(crate) request_frames: VecDeque<Frame>,
+    transforms_request: bool,
+    transforms_response: bool,
+}
+
+#[derive(Debug)]
+struct Active {
+    name: Rc<str>,
+    filter: ActiveFilter,
+    transforms_request: bool,
+    transforms_response: bool,
+}
+
+/// What hooks of the request's head are given beside what the run has.
+pub(crate) struct RequestParts<'a> {
+    pub(crate) request: &'a mut RequestHead,
+    pub(crate) framing: &'a mut Framing,
+    pub(crate) exchange: &'a mut Exchange,
+    pub(crate) connection: &'a Rc<Connection>,
+    pub(crate) worker: &'a Rc<Worker>,
+}
+
+impl FilterRun {
+    pub(crate) fn new(filters: &Filters, rules: Option<Arc<RouteRules>>, route: Option<RouteRef>, dice: Dice) -> Self {
+        let active = filters
+            .activate(route.as_ref())
+            .map(|(name, filter)| Active { name, filter, transforms_request: false, transforms_response: false })
+            .collect();
+        Self {
+            active,
+            rules,
+            dice,
+            route,
+            request_frames: VecDeque::new(),
+            transforms_request: false,
+            transforms_response: false,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.active.len()
+    }
+
+    /// The hook of filter `at`: for the head, or for what the filter waited for.
+    pub(crate) fn step(&mut self, at: usize, resume: Option<Resume>, parts: RequestParts<'_>) -> Step {
+        let Some(active) = self.active.get_mut(at) else { return Step::Continue };
+        let RequestParts { request, framing, exchange, connection, worker } = parts;
+        let mut cx = RequestContext {
+            name: &active.name,
+            request,
+            framing,
+            exchange,
+            connection,
+            worker,
+            route: self.route.as_ref(),
+            clears_route: false,
+            transforms_body: active.transforms_request,
+        };
+        let step = match resume {
+            None => active.filter.on_request(&mut cx),
+            Some(resume) => active.filter.on_resume(resume, &mut cx),
+        };
+        active.transforms_request = cx.transforms_body;
+        self.transforms_request |= cx.transforms_body;
+        if cx.clears_route {
+            let picked = self.rules.as_ref().and_then(|rules| rules.pick(request, self.dice));
+            self.route = self.rules.as_ref().zip(picked).map(|(rules, picked)| rules.route_ref(picked));
+        }
+        step
+    }
+
+    /// The hooks of the response's head.
+    pub(crate) fn on_response(
+        &mut self,
+        request: &RequestHead,
+        (response, framing): (&mut ResponseHead, &mut Framing),
+        exchange: &mut Exchange,
+        worker: &Rc<Worker>,
+    ) {
+        for active in self.active.iter_mut().rev() {
+            let mut cx = ResponseContext {
+                name: &active.name,
+                request,
+                response,
+                framing,
+                exchange,
+                worker,
+                route: self.route.as_ref(),
+                transforms_body: false,
+            };
+            active.filter.on_response(&mut cx);
+            active.transforms_response = cx.transforms_body;
+            self.transforms_response |= cx.transforms_body;
+        }
+    }
+
+    pub(crate) fn transforms_request(&self) -> bool {
+        self.transforms_request
+    }
+
+    pub(crate) fn transforms_response(&self) -> bool {
+        self.transforms_response
+    }
+
+    /// Through the filters, into `request_frames`.
+    pub(crate) fn push_request(&mut self, frame: Frame) {
+        let filters = self.active.iter_mut().filter(|active| active.transforms_request);
+        let frames = through(filters, frame, ActiveFilter::on_request_frame);
+        self.request_frames.extend(frames);
+    }
+
+    /// Through the filters, last one first.
+    pub(crate) fn response_frames(&mut self, frame: Frame) -> VecDeque<Frame> {
+        let filters = self.active.iter_mut().rev().filter(|active| active.transforms_response);
+        through(filters, frame, ActiveFilter::on_response_frame)
+    }
+
+    pub(crate) fn on_end(&mut self, exchange: &Exchange) {
+        for active in &mut self.active {
+            active.filter.on_end(exchange);
+        }
+    }
+}
+
+fn through<'a>(
+    filters: impl Iterator<Item = &'a mut Active>,
+    frame: Frame,
+    hook: fn(&mut ActiveFilter, Frame, &mut VecDeque<Frame>),
+) -> VecDeque<Frame> {
+    let mut frames = VecDeque::from([frame]);
+    for active in filters {
+        let mut out = VecDeque::new();
+        for frame in frames {
+            hook(&mut active.filter, frame, &mut out);
+        }
+        frames = out;
+    }
+    frames
+}

@@ -1,0 +1,185 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use leno_ir::HeaderOps;
+
+use super::Forwarder;
+use super::local_reply::Reply;
+use crate::filter::{Dice, FilterRun, LocalReply, Picked, RequestParts, Resume, RouteRules, Step};
+use crate::flags::ResponseFlags;
+use crate::http::downstream::DownstreamError;
+use crate::http::failure::Failure;
+use crate::http::head::{Frame, Framing};
+
+/// What the filters made of a request.
+pub(super) enum Filtered {
+    Answered,
+    /// The router's turn, with the route it has now.
+    Continue(Option<Picked>),
+}
+
+impl Forwarder<'_, '_> {
+    /// The request's way through the filters; not to be called without any.
+    pub(super) async fn filter_request(
+        &mut self,
+        rules: Option<&Arc<RouteRules>>,
+        picked: Option<Picked>,
+        dice: Dice,
+    ) -> Result<Filtered, Failure> {
+        let route = rules.zip(picked).map(|(rules, picked)| rules.route_ref(picked));
+        let run = FilterRun::new(&self.context.manager.filters, rules.cloned(), route, dice);
+        let count = run.len();
+        self.run = Some(Box::new(run));
+        self.note_route();
+        for at in 0..count {
+            let mut step = self.step(at, None);
+            loop {
+                step = match step {
+                    Step::Continue => break,
+                    Step::Reply(reply) => {
+                        self.reply_of_filter(*reply).await?;
+                        return Ok(Filtered::Answered);
+                    }
+                    Step::Wait(future) => {
+                        let resume = self.guard(future).await?;
+                        self.step(at, Some(resume))
+                    }
+                    Step::Buffer { limit_bytes } => {
+                        if !self.buffer_request(limit_bytes).await? {
+                            self.reply_of_filter(too_large()).await?;
+                            return Ok(Filtered::Answered);
+                        }
+                        self.step(at, Some(Resume::Body))
+                    }
+                };
+            }
+        }
+        let route = self.run.as_ref().and_then(|run| run.route.as_ref());
+        Ok(Filtered::Continue(route.map(|route| route.picked())))
+    }
+
+    fn step(&mut self, at: usize, resume: Option<Resume>) -> Step {
+        let Some(run) = &mut self.run else { return Step::Continue };
+        let parts = RequestParts {
+            request: self.request,
+            framing: &mut self.framing,
+            exchange: self.exchange,
+            connection: &self.context.connection,
+            worker: &self.context.worker,
+        };
+        let step = run.step(at, resume, parts);
+        self.note_route();
+        step
+    }
+
+    /// What the record says of an exchange that a filter answers.
+    fn note_route(&mut self) {
+        let route = self.run.as_ref().and_then(|run| run.route.as_ref());
+        self.exchange.route_name = route.and_then(|route| route.matched()?.route_name());
+        let cluster = route.and_then(|route| self.context.worker.cluster(&route.cluster()?.name));
+        self.exchange.cluster = cluster.map(|cluster| cluster.config.clone());
+    }
+
+    async fn reply_of_filter(&mut self, reply: LocalReply) -> Result<(), Failure> {
+        self.exchange.flags.insert(reply.flags);
+        self.exchange.details = reply.details;
+        let route = self.run.as_ref().and_then(|run| run.route.clone()).filter(|_| reply.has_route_headers);
+        let ops: Option<[&HeaderOps; 3]> = route.as_ref().and_then(|route| route.response_headers());
+        let ops = ops.as_ref().map_or(&[][..], |ops| &ops[..]);
+        let headers = &reply.headers;
+        self.reply(Reply { headers, grpc: reply.grpc, ops, ..Reply::new(reply.status, reply.body) }).await
+    }
+
+    /// Reads the whole body; `false` when it is longer than that.
+    async fn buffer_request(&mut self, limit_bytes: u64) -> Result<bool, Failure> {
+        if self.downstream.request_is_done() {
+            return Ok(true);
+        }
+        if matches!(self.framing, Framing::Length(length) if length > limit_bytes) {
+            return Ok(false);
+        }
+        self.continue_ourselves().await?;
+        let mut bytes = 0;
+        while !self.downstream.request_is_done() {
+            let frame = poll_fn(|cx| match self.downstream.poll_request(cx) {
+                Poll::Ready(frame) => Poll::Ready(frame.map_err(Failure::from)),
+                Poll::Pending => self.poll_interruption(cx).map(Err),
+            })
+            .await?;
+            self.note_received(&frame);
+            self.touch();
+            self.downstream.release();
+            if let Frame::Data { bytes: piece, .. } = &frame {
+                bytes += piece.len() as u64;
+                if bytes > limit_bytes {
+                    return Ok(false);
+                }
+            }
+            if let Some(run) = &mut self.run {
+                run.push_request(frame);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether all of the request was taken, from the client and from filters that held it.
+    pub(super) fn request_is_done(&self) -> bool {
+        self.downstream.request_is_done() && self.run.as_ref().is_none_or(|run| run.request_frames.is_empty())
+    }
+
+    /// The next piece of the request's body, through the filters. Not to be called after its end.
+    pub(super) fn poll_request_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, DownstreamError>> {
+        loop {
+            if let Some(run) = &mut self.run
+                && let Some(frame) = run.request_frames.pop_front()
+            {
+                return Poll::Ready(Ok(frame));
+            }
+            if self.downstream.request_is_done() {
+                return Poll::Ready(Ok(Frame::End));
+            }
+            let frame = ready!(self.downstream.poll_request(cx))?;
+            self.note_received(&frame);
+            match &mut self.run {
+                Some(run) if run.transforms_request() && !self.is_tunnel => run.push_request(frame),
+                _ => return Poll::Ready(Ok(frame)),
+            }
+        }
+    }
+
+    /// The response's head on its way through the filters; the value is how its body is sent now.
+    pub(super) fn filter_response(&mut self, mut framing: Framing) -> Framing {
+        if let Some(run) = &mut self.run {
+            run.on_response(self.request, (self.response, &mut framing), self.exchange, &self.context.worker);
+            self.exchange.status = self.response.status;
+        }
+        framing
+    }
+
+    /// A piece of the response's body, through the filters to the client.
+    pub(super) fn push_response(&mut self, frame: Frame) -> Result<(), DownstreamError> {
+        match &mut self.run {
+            Some(run) if run.transforms_response() && !self.is_tunnel => {
+                for frame in run.response_frames(frame) {
+                    self.note_sent(&frame);
+                    self.downstream.push(frame)?;
+                }
+                Ok(())
+            }
+            _ => {
+                self.note_sent(&frame);
+                self.downstream.push(frame)
+            }
+        }
+    }
+}
+
+fn too_large() -> LocalReply {
+    LocalReply {
+        body: Bytes::from_static(b"Payload Too Large"),
+        flags: ResponseFlags::NONE,
+        ..LocalReply::new(413, "request_payload_too_large")
+    }
+}

@@ -1,0 +1,157 @@
+//! HTTP filters, and what routes say about them.
+//!
+//! A filter is a variant of `HttpFilterConfig`, one of `RouteFilterConfig` when routes may configure it, a file below
+//! `filter/`, and an arm in each of the four functions here that name types.
+
+mod cors;
+
+use std::collections::HashMap;
+
+use leno_ir::{FilterOverride, FilterOverrides, Flavor, HttpFilter, HttpFilterConfig, RouteFilterConfig};
+use leno_proto::envoy::config::route::v3::FilterConfig;
+use leno_proto::envoy::extensions::filters::http::router::v3::Router;
+use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpFilter as ProtoFilter, http_filter::ConfigType,
+};
+use leno_proto::google::protobuf::Any;
+
+use super::common::{any, is_type, unpack};
+use super::error::{At, DecodeError, Result};
+
+const ROUTER: &str = "envoy.filters.http.router";
+const ROUTER_TYPE: &str = "envoy.extensions.filters.http.router.v3.Router";
+const OVERRIDE_TYPE: &str = "envoy.config.route.v3.FilterConfig";
+
+/// With the router.
+pub(super) fn encode(filters: &[HttpFilter], flavor: Flavor) -> Vec<ProtoFilter> {
+    let router = proto(ROUTER, false, any(ROUTER_TYPE, &Router::default()));
+    // gRPC refuses filters that it does not have.
+    let filters = if flavor == Flavor::Grpc { &[] } else { filters };
+    let encode = |filter: &HttpFilter| proto(&filter.name, filter.disabled, encode_config(&filter.config));
+    filters.iter().map(encode).chain([router]).collect()
+}
+
+fn proto(name: &str, disabled: bool, config: Any) -> ProtoFilter {
+    let config_type = Some(ConfigType::TypedConfig(config));
+    ProtoFilter { name: name.to_owned(), disabled, config_type, ..ProtoFilter::default() }
+}
+
+fn encode_config(config: &HttpFilterConfig) -> Any {
+    match config {
+        HttpFilterConfig::Cors => cors::encode(),
+    }
+}
+
+fn encode_route_config(config: &RouteFilterConfig) -> Any {
+    match config {
+        RouteFilterConfig::Cors(policy) => cors::encode_policy(policy),
+    }
+}
+
+/// `None`: a type that is not known here.
+fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
+    Some(match type_name(config) {
+        cors::TYPE => Ok(HttpFilterConfig::Cors),
+        _ => return None,
+    })
+}
+
+/// As [`decode_config`], for types that a route may hold.
+fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
+    Some(match type_name(config) {
+        cors::POLICY_TYPE => cors::decode_policy(config).map(RouteFilterConfig::Cors),
+        _ => return None,
+    })
+}
+
+fn type_name(config: &Any) -> &str {
+    config.type_url.rsplit('/').next().unwrap_or_default()
+}
+
+/// The filters before the router, which must be there once, at the end.
+pub(super) fn decode(filters: &[ProtoFilter]) -> Result<Vec<HttpFilter>> {
+    let mut decoded = Vec::new();
+    for (index, filter) in filters.iter().enumerate() {
+        let config = match &filter.config_type {
+            Some(ConfigType::TypedConfig(config)) => Some(config),
+            Some(ConfigType::ConfigDiscovery(_)) => {
+                return Err(DecodeError::unsupported("config_discovery")).at_index("http_filters", index);
+            }
+            None => None,
+        };
+        if is_type(config, ROUTER_TYPE) || (config.is_none() && filter.name == ROUTER) {
+            if index + 1 < filters.len() {
+                let reason = format!("the router, {}, must be the last filter", filter.name);
+                return Err(DecodeError::new(format!("http_filters[{index}]"), reason));
+            }
+            if filter.disabled {
+                return Err(DecodeError::new(format!("http_filters[{index}].disabled"), "the router must be enabled"));
+            }
+            return Ok(decoded);
+        }
+        match config.and_then(decode_config) {
+            Some(config) => decoded.push(HttpFilter {
+                name: filter.name.clone(),
+                disabled: filter.disabled,
+                config: config.at("typed_config").at_index("http_filters", index)?,
+            }),
+            None if filter.is_optional => {}
+            None => {
+                let reason = format!("no such filter here: {}", filter.name);
+                return Err(DecodeError::new(format!("http_filters[{index}]"), reason));
+            }
+        }
+    }
+    Err(DecodeError::new("http_filters", "the last filter must be the router"))
+}
+
+pub(super) fn encode_overrides(overrides: &FilterOverrides, flavor: Flavor) -> HashMap<String, Any> {
+    if flavor == Flavor::Grpc {
+        return HashMap::new();
+    }
+    let encode = |(name, override_): (&String, &FilterOverride)| {
+        let config = match override_ {
+            FilterOverride::Config(config) => encode_route_config(config),
+            FilterOverride::Disabled => any(OVERRIDE_TYPE, &FilterConfig { disabled: true, ..FilterConfig::default() }),
+            FilterOverride::Enabled => {
+                any(OVERRIDE_TYPE, &FilterConfig { config: Some(Any::default()), ..FilterConfig::default() })
+            }
+        };
+        (name.clone(), config)
+    };
+    overrides.iter().map(encode).collect()
+}
+
+pub(super) fn decode_overrides(overrides: &HashMap<String, Any>) -> Result<FilterOverrides> {
+    let mut names: Vec<_> = overrides.iter().collect();
+    // The first problem reported must not depend on the order of a hash map.
+    names.sort_by_key(|(name, _)| *name);
+    let decode = |(name, config): (&String, &Any)| {
+        let decoded = decode_override(config).at(&format!("typed_per_filter_config[{name}]"))?;
+        Ok((name.clone(), decoded))
+    };
+    names.into_iter().map(decode).collect()
+}
+
+fn decode_override(config: &Any) -> Result<FilterOverride> {
+    let mut is_optional = false;
+    let mut wrapped = None;
+    if is_type(Some(config), OVERRIDE_TYPE) {
+        let wrapper: FilterConfig = unpack(Some(config), OVERRIDE_TYPE)?;
+        if wrapper.disabled {
+            return Ok(FilterOverride::Disabled);
+        }
+        let inner = wrapper.config.ok_or_else(|| DecodeError::new("config", "is missing"))?;
+        if inner.type_url.is_empty() {
+            return Ok(FilterOverride::Enabled);
+        }
+        is_optional = wrapper.is_optional;
+        wrapped = Some(inner);
+    }
+    let config = wrapped.as_ref().unwrap_or(config);
+    match decode_route_config(config) {
+        Some(config) => Ok(FilterOverride::Config(config?)),
+        None if is_optional => Ok(FilterOverride::Enabled),
+        None => Err(DecodeError::new("", format!("no filter here takes {} from a route", type_name(config)))),
+    }
+}
