@@ -3,9 +3,8 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointSet, FilterChain, FilterChainMatch, Forward,
-    ForwardClientCert, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints, NetworkFilter, Node,
-    PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol,
-    VirtualHost, WorkloadPort,
+    ForwardClientCert, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter, Node, PeerValidation, Route,
+    RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost, WorkloadPort,
 };
 use leno_model::Protocol;
 
@@ -60,12 +59,7 @@ fn words(words: &[&str]) -> Vec<String> {
 
 /// Any workload of the trust domain may connect; who may do what is for authorization to say.
 fn tls(alpn: &[&str]) -> DownstreamTls {
-    DownstreamTls {
-        certificate: IDENTITY_SECRET.to_owned(),
-        validation: Some(PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: Vec::new() }),
-        require_client_certificate: true,
-        alpn: words(alpn),
-    }
+    DownstreamTls::of_mesh(Some(PeerValidation::of_mesh([])), words(alpn))
 }
 
 fn http_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {

@@ -12,6 +12,7 @@ mod cidr;
 mod cluster;
 mod config;
 mod connection_filter;
+mod data_source;
 mod endpoint;
 mod filter;
 mod listener;
@@ -32,6 +33,7 @@ pub use cluster::{
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
+pub use data_source::{DataSource, Hidden};
 pub use endpoint::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
@@ -49,5 +51,9 @@ pub use route::{
     HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
     Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
 };
-pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};
+pub use tls::{
+    CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
+    PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
+    TlsParameters, TlsVersion, UpstreamTls,
+};
 pub use token_bucket::TokenBucket;

@@ -30,6 +30,7 @@ use leno_runtime::Tasks;
 use self::events::EventLog;
 use self::session::{Probe, Session};
 use crate::dynamics::{CheckedHealth, Dynamics, HealthMap};
+use crate::tls::TlsContexts;
 
 /// Checks the endpoints of one cluster.
 pub(crate) struct Checker {
@@ -61,12 +62,12 @@ impl Checker {
     pub(crate) fn new(
         cluster: Arc<Cluster>,
         dynamics: Arc<Dynamics>,
-        identity: Option<Identity>,
+        (identity, contexts): (Option<Identity>, TlsContexts),
         tasks: Tasks,
     ) -> Self {
         let config = cluster.health_check.as_deref().cloned().expect("only clusters with health checks get a checker");
         let events = EventLog::open(&cluster.name, &config);
-        let probe = Arc::new(Probe { cluster, config: config.clone(), identity, tasks });
+        let probe = Arc::new(Probe { cluster, config: config.clone(), identity, contexts, tasks });
         Self { dynamics, probe, config, hosts: HashMap::new(), events }
     }
 

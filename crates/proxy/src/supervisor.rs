@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::dynamics::Dynamics;
 use crate::health::Checker;
+use crate::tls::TlsContexts;
 use crate::worker::Command;
 
 /// A configuration is activated after this at the latest, even if something of it was not found out yet. Chosen: above
@@ -22,6 +23,7 @@ pub(crate) struct Supervisor {
     clusters: HashMap<String, Watched>,
     changed: Arc<Notify>,
     identity: Option<Identity>,
+    contexts: TlsContexts,
     tasks: Tasks,
 }
 
@@ -43,8 +45,8 @@ impl Drop for Running {
 }
 
 impl Supervisor {
-    pub(crate) fn new(identity: Option<Identity>, tasks: Tasks) -> Self {
-        Self { clusters: HashMap::new(), changed: Arc::new(Notify::new()), identity, tasks }
+    pub(crate) fn new(identity: Option<Identity>, contexts: TlsContexts, tasks: Tasks) -> Self {
+        Self { clusters: HashMap::new(), changed: Arc::new(Notify::new()), identity, contexts, tasks }
     }
 
     /// Starts to tell `workers` when there is something new to look at.
@@ -92,7 +94,12 @@ impl Supervisor {
         let dynamics = Arc::new(dynamics);
         let mut running = Vec::new();
         if cluster.health_check.is_some() {
-            let checker = Checker::new(cluster.clone(), dynamics.clone(), self.identity.clone(), self.tasks.clone());
+            let checker = Checker::new(
+                cluster.clone(),
+                dynamics.clone(),
+                (self.identity.clone(), self.contexts.clone()),
+                self.tasks.clone(),
+            );
             running.push(self.run("health-checks", checker.run(failures)));
         }
         Watched { config: cluster.clone(), dynamics, _running: running }

@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 
 use super::session::Probe;
 use crate::stream::Stream;
-use crate::tls::{ClientCaches, TlsSettings};
+use crate::tls::TlsSettings;
 use crate::upstream::ApplicationProtocol;
 
 impl Probe {
@@ -14,8 +14,8 @@ impl Probe {
         let client = match &self.cluster.tls {
             None => None,
             Some(tls) => {
-                let settings = TlsSettings::new(self.identity.clone(), self.config.timeout);
-                let client = settings.client(tls, protocol, &ClientCaches::default());
+                let settings = TlsSettings::new(self.identity.clone(), self.contexts.clone(), self.config.timeout);
+                let client = settings.client(tls, protocol, &settings.of_cluster(tls));
                 Some(client.map_err(io::Error::other)?)
             }
         };

@@ -9,12 +9,14 @@ use leno_runtime::Tasks;
 use super::http::HttpConnection;
 use super::tcp::TcpConnection;
 use super::{grpc, http, tcp};
+use crate::tls::TlsContexts;
 
 /// What every check of a cluster needs.
 pub(super) struct Probe {
     pub(super) cluster: Arc<Cluster>,
     pub(super) config: HealthCheck,
     pub(super) identity: Option<Identity>,
+    pub(super) contexts: TlsContexts,
     pub(super) tasks: Tasks,
 }
 

@@ -13,7 +13,7 @@ use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::dynamics::Dynamics;
 use crate::stats::{ClusterStats, Limit, WorkerStats, WorkloadId};
-use crate::tls::ClientCaches;
+use crate::tls::ClusterTls;
 use crate::worker::Worker;
 
 /// What all workers share of a cluster.
@@ -36,7 +36,8 @@ pub(crate) struct UpstreamCluster {
     members: RefCell<Members>,
     /// Shared with successors, to which tries that are under way report as well.
     balancer: Rc<RefCell<Balancer<EndpointId>>>,
-    pub(super) tls_cache: ClientCaches,
+    /// Set where the configuration has TLS.
+    pub(super) tls: Option<ClusterTls>,
 }
 
 /// What became of a try, for the balancer and the outlier detector.
@@ -79,13 +80,13 @@ impl UpstreamCluster {
         balancer.update(members.for_balancer(&config.balancing), worker.now());
         Self {
             stats: worker.stats.cluster(&config.name),
+            tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits,
             dynamics,
             clock: worker.clock(),
             members: RefCell::new(members),
             balancer: Rc::new(RefCell::new(balancer)),
-            tls_cache: ClientCaches::default(),
         }
     }
 
@@ -113,6 +114,7 @@ impl UpstreamCluster {
         }
         balancer.update(members.for_balancer(&config.balancing), worker.now());
         Self {
+            tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits,
             dynamics,
@@ -120,7 +122,6 @@ impl UpstreamCluster {
             clock: self.clock.clone(),
             members: RefCell::new(members),
             balancer: self.balancer.clone(),
-            tls_cache: ClientCaches::default(),
         }
     }
 

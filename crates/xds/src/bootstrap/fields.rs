@@ -31,7 +31,6 @@ pub(super) fn support(message: &str, field: &str) -> Support {
 }
 
 const NO_CONTROL_PLANE: &str = "needs a control plane, and a static bootstrap has none";
-const NO_CERTIFICATES: &str = "TLS is not supported in a static bootstrap";
 
 const HTTP_MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -39,8 +38,7 @@ const HTTP_MANAGER: &str = "envoy.extensions.filters.network.http_connection_man
 const NOT_HERE: &[(&str, &str, &str)] = &[
     ("envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources", NO_CONTROL_PLANE),
     ("envoy.config.cluster.v3.Cluster", "eds_cluster_config", NO_CONTROL_PLANE),
-    ("envoy.config.cluster.v3.Cluster", "transport_socket", NO_CERTIFICATES),
-    ("envoy.config.listener.v3.FilterChain", "transport_socket", NO_CERTIFICATES),
+    ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "sds_config", NO_CONTROL_PLANE),
     (HTTP_MANAGER, "rds", NO_CONTROL_PLANE),
     (HTTP_MANAGER, "scoped_routes", NO_CONTROL_PLANE),
 ];
@@ -50,7 +48,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
@@ -62,7 +60,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.cluster.v3.Cluster",
         "circuit_breakers close_connections_on_host_health_failure common_lb_config connect_timeout health_checks \
          http2_protocol_options ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment \
-         load_balancing_policy metadata name outlier_detection type typed_extension_protocol_options",
+         load_balancing_policy metadata name outlier_detection transport_socket type \
+         typed_extension_protocol_options",
         "",
     ),
     (
@@ -83,7 +82,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
     ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),
-    ("envoy.config.core.v3.DataSource", "inline_bytes inline_string", ""),
+    ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
     (
@@ -113,7 +112,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
     ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
+    ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
+    ("envoy.config.core.v3.WatchedDirectory", "path", ""),
     ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints policy", ""),
     (
         "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy",
@@ -130,7 +131,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
-    ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name", ""),
+    ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
     (
         "envoy.config.listener.v3.FilterChainMatch",
         "application_protocols destination_port server_names transport_protocol",
@@ -282,6 +283,43 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
+        "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \
+         trust_chain_verification trusted_ca verify_certificate_hash verify_certificate_spki watched_directory",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext",
+        "alpn_protocols combined_validation_context tls_certificate_sds_secret_configs tls_certificates tls_params \
+         validation_context validation_context_sds_secret_config",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext",
+        "default_validation_context validation_context_sds_secret_config",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context disable_stateful_session_resumption disable_stateless_session_resumption \
+         ocsp_staple_policy require_client_certificate",
+        "full_scan_certs_on_sni_mismatch require_sni",
+    ),
+    ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "name", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher", "matcher san_type", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.TlsCertificate", "certificate_chain private_key watched_directory", ""),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.TlsParameters",
+        "cipher_suites ecdh_curves tls_maximum_protocol_version tls_minimum_protocol_version",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "auto_sni_san_validation common_tls_context max_session_keys sni",
+        "allow_renegotiation auto_host_sni",
+    ),
     (
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options explicit_http_config use_downstream_protocol_config",

@@ -188,7 +188,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         health_check: health_check::decode_one(&proto.health_checks)?,
         circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
         outlier_detection: proto.outlier_detection.as_ref().map(policy::decode_outlier),
-        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?,
+        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten(),
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })

@@ -42,16 +42,12 @@ fn cluster() -> Cluster {
             ..OutlierDetection::default()
         }),
         tls: Some(UpstreamTls {
-            certificate: Some("default".into()),
-            validation: PeerValidation {
-                roots: "ROOTCA".into(),
-                subject_alt_names: vec![
-                    StringMatch::exact("spiffe://td/ns/a/sa/b"),
-                    StringMatch::prefix("spiffe://td/"),
-                ],
-            },
             sni: Some("outbound_.9080_._.reviews".into()),
             alpn: vec!["istio".into()],
+            ..UpstreamTls::of_mesh(PeerValidation::of_mesh([
+                StringMatch::exact("spiffe://td/ns/a/sa/b"),
+                StringMatch::prefix("spiffe://td/"),
+            ]))
         }),
         http: UpstreamHttp {
             protocol: UpstreamProtocol::Http2,
@@ -200,12 +196,7 @@ fn listener() -> Listener {
             application_protocols: alpn.iter().map(|a| (*a).to_owned()).collect(),
             ..FilterChainMatch::default()
         },
-        tls: Some(DownstreamTls {
-            certificate: "default".into(),
-            validation: Some(PeerValidation { roots: "ROOTCA".into(), subject_alt_names: Vec::new() }),
-            require_client_certificate: true,
-            alpn: vec!["h2".into(), "istio".into()],
-        }),
+        tls: Some(DownstreamTls::of_mesh(Some(PeerValidation::of_mesh([])), vec!["h2".into(), "istio".into()])),
         connection_filters: Vec::new(),
         filter,
     };
@@ -395,8 +386,9 @@ fn names_in_the_older_field_are_read() {
             &context,
         ))),
     };
-    let read = tls::read_upstream(&socket).unwrap();
-    assert_eq!(read.validation.subject_alt_names, [StringMatch::exact("spiffe://td/ns/a/sa/b")]);
+    let read = tls::read_upstream(&socket).unwrap().and_then(|tls| tls.validation).unwrap();
+    let name = StringMatch::exact("spiffe://td/ns/a/sa/b");
+    assert_eq!(read.subject_alt_names, [leno_ir::SubjectAltName { kind: leno_ir::SubjectAltNameKind::Any, name }]);
 }
 
 #[test]

@@ -237,23 +237,102 @@ fn alpn() -> impl Strategy<Value = Vec<String>> {
     subsequence(all, 0..=3)
 }
 
-fn validation() -> impl Strategy<Value = PeerValidation> {
-    vec(string_match(), 0..3)
-        .prop_map(|subject_alt_names| PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names })
+fn data_source() -> impl Strategy<Value = DataSource> {
+    prop_oneof![
+        "[A-Z]{1,6}".prop_map(DataSource::Environment),
+        "/[a-z]{1,6}".prop_map(|path| DataSource::File(path.into())),
+        vec(any::<u8>(), 1..6).prop_map(DataSource::inline),
+    ]
 }
 
-fn downstream_tls() -> impl Strategy<Value = DownstreamTls> {
-    (of(validation()), alpn()).prop_map(|(validation, alpn)| DownstreamTls {
-        certificate: IDENTITY_SECRET.to_owned(),
-        require_client_certificate: validation.is_some(),
-        validation,
-        alpn,
+fn watched() -> impl Strategy<Value = Option<PathBuf>> {
+    of("/[a-z]{1,6}".prop_map(PathBuf::from))
+}
+
+fn certificate() -> impl Strategy<Value = CertificateSource> {
+    let pem = (data_source(), data_source(), watched())
+        .prop_map(|(chain, private_key, watched_directory)| PemCertificate { chain, private_key, watched_directory });
+    prop_oneof![
+        Just(CertificateSource::Secret(IDENTITY_SECRET.to_owned())),
+        vec(pem, 1..2).prop_map(CertificateSource::Pem),
+    ]
+}
+
+fn validation() -> impl Strategy<Value = PeerValidation> {
+    let roots = prop_oneof![
+        Just(RootsSource::None),
+        Just(RootsSource::Secret(ROOTS_SECRET.to_owned())),
+        (data_source(), watched()).prop_map(|(certificates, watched_directory)| {
+            RootsSource::Pem(PemRoots { certificates, watched_directory })
+        }),
+    ];
+    let kind = select(vec![
+        SubjectAltNameKind::Dns,
+        SubjectAltNameKind::Email,
+        SubjectAltNameKind::IpAddress,
+        SubjectAltNameKind::Uri,
+    ]);
+    let name = (kind, string_match()).prop_map(|(kind, name)| SubjectAltName { kind, name });
+    let hashes = || vec(any::<[u8; 32]>(), 0..2);
+    let checks = (hashes(), hashes(), any::<bool>(), any::<bool>()).prop_map(
+        |(certificate_hashes, key_hashes, allow_expired, accept_untrusted)| PeerChecks {
+            certificate_hashes,
+            key_hashes,
+            allow_expired,
+            accept_untrusted,
+        },
+    );
+    (roots, vec(name, 0..3), checks).prop_map(|(roots, subject_alt_names, checks)| PeerValidation {
+        roots,
+        subject_alt_names,
+        checks,
     })
 }
 
+fn tls_parameters() -> impl Strategy<Value = TlsParameters> {
+    let versions = select(vec![
+        (TlsVersion::Tls12, TlsVersion::Tls12),
+        (TlsVersion::Tls12, TlsVersion::Tls13),
+        (TlsVersion::Tls13, TlsVersion::Tls13),
+    ]);
+    let suites = subsequence(CipherSuite::ALL.to_vec(), 0..=2);
+    let curves = subsequence(Curve::ALL.to_vec(), 0..=2);
+    (versions, suites, curves).prop_map(|((minimum, maximum), cipher_suites, curves)| TlsParameters {
+        minimum,
+        maximum,
+        cipher_suites,
+        curves,
+    })
+}
+
+fn downstream_tls() -> impl Strategy<Value = DownstreamTls> {
+    let sessions =
+        (any::<bool>(), any::<bool>()).prop_map(|(stateless, stateful)| DownstreamSessions { stateless, stateful });
+    (certificate(), of(validation()), alpn(), tls_parameters(), sessions).prop_map(
+        |(certificate, validation, alpn, parameters, sessions)| DownstreamTls {
+            certificate,
+            require_client_certificate: validation.is_some(),
+            validation,
+            alpn,
+            parameters,
+            sessions,
+        },
+    )
+}
+
 fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
-    (of(Just(IDENTITY_SECRET.to_owned())), validation(), of(name()), alpn())
-        .prop_map(|(certificate, validation, sni, alpn)| UpstreamTls { certificate, validation, sni, alpn })
+    let sessions = (0..9_u32, any::<bool>());
+    (of(certificate()), of(validation()), of(name()), alpn(), tls_parameters(), sessions).prop_map(
+        |(certificate, validation, sni, alpn, parameters, (max_session_keys, auto_sni_san_validation))| UpstreamTls {
+            certificate,
+            validation,
+            sni,
+            alpn,
+            parameters,
+            max_session_keys,
+            auto_sni_san_validation,
+        },
+    )
 }
 
 fn http() -> impl Strategy<Value = HttpConnectionManager> {

@@ -33,8 +33,9 @@ impl Forwarder<'_, '_> {
             self.request.headers.append(b"x-request-id", &id);
         }
         if !self.request.headers.contains("x-forwarded-proto") {
-            let is_tls = self.context.connection.alpn.is_some() || self.context.connection.mtls;
-            self.request.headers.append(b"x-forwarded-proto", if is_tls { b"https" } else { b"http" });
+            self.request
+                .headers
+                .append(b"x-forwarded-proto", if self.context.connection.is_tls { b"https" } else { b"http" });
         }
         Ok(())
     }
