@@ -69,8 +69,10 @@ fn http_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
         routes: vec![Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to(name(port)))))],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: name(port), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new(name(port), vec![host]);
     let mut manager = HttpConnectionManager::new(name(port), RouteSource::Inline(Arc::new(table)));
+    // A sidecar in front of us says when it gives up; then nobody waits for our answer either.
+    manager.router.respect_expected_timeout = true;
     manager.access_log = listener::access_log(node);
     manager.forward_client_cert = ForwardClientCert::SanitizeSet;
     NetworkFilter::Http(Box::new(manager))

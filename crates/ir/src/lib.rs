@@ -21,6 +21,7 @@ mod metadata;
 mod node;
 mod rbac;
 mod route;
+mod router;
 mod tls;
 mod token_bucket;
 
@@ -47,10 +48,12 @@ pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
-    DirectResponse, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps,
-    HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
+    AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
+    HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
+    RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route,
+    RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
 };
+pub use router::{RouterOptions, StrictHeader};
 pub use tls::{
     CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
     PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,

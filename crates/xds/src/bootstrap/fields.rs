@@ -179,31 +179,40 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RetryPolicy",
-        "host_selection_retry_max_attempts num_retries per_try_timeout retriable_status_codes retry_back_off \
-         retry_host_predicate retry_on",
+        "host_selection_retry_max_attempts num_retries per_try_idle_timeout per_try_timeout rate_limited_retry_back_off \
+         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on",
         "",
     ),
+    ("envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff", "max_interval reset_headers", ""),
+    ("envoy.config.route.v3.RetryPolicy.ResetHeader", "format name", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryBackOff", "base_interval max_interval", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match name redirect request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove route typed_per_filter_config",
+        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
+         typed_per_filter_config",
         "",
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "cluster host_rewrite_literal idle_timeout max_stream_duration prefix_rewrite regex_rewrite \
-         request_mirror_policies retry_policy timeout weighted_clusters",
+        "cluster flush_timeout grpc_timeout_offset host_rewrite_literal idle_timeout max_grpc_timeout \
+         max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "auto_host_rewrite include_vh_rate_limits",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
-        "",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
+        "",
     ),
     ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
-    ("envoy.config.route.v3.RouteConfiguration", "name typed_per_filter_config validate_clusters virtual_hosts", ""),
+    (
+        "envoy.config.route.v3.RouteConfiguration",
+        "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+         typed_per_filter_config validate_clusters virtual_hosts",
+        "",
+    ),
     (
         "envoy.config.route.v3.RouteMatch",
         "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
@@ -212,8 +221,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains name request_headers_to_add request_headers_to_remove response_headers_to_add \
-         response_headers_to_remove retry_policy routes typed_per_filter_config",
+        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+         per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
+         response_headers_to_add response_headers_to_remove retry_policy routes typed_per_filter_config",
         "",
     ),
     ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
@@ -236,7 +246,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
          expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
         "",
     ),
-    ("envoy.extensions.filters.http.router.v3.Router", "", "dynamic_stats start_child_span suppress_envoy_headers"),
+    (
+        "envoy.extensions.filters.http.router.v3.Router",
+        "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
+         suppress_grpc_request_failure_code_stats",
+        "start_child_span",
+    ),
     (
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
         "delay max_connections runtime_enabled stat_prefix",
