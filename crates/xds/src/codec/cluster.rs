@@ -10,7 +10,7 @@ use leno_proto::envoy::config::cluster::v3::{
     cluster::{
         ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
         LeastRequestLbConfig,
-        common_lb_config::{LocalityConfigSpecifier, LocalityWeightedLbConfig},
+        common_lb_config::{ConsistentHashingLbConfig, LocalityConfigSpecifier, LocalityWeightedLbConfig},
     },
     load_balancing_policy::Policy,
 };
@@ -194,12 +194,17 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     })
 }
 
+fn refuse_hashing(hashing: &ConsistentHashingLbConfig) -> Result<()> {
+    refuse!(hashing, use_hostname_for_hashing, hash_balance_factor);
+    Ok(())
+}
+
 fn decode_balancing(proto: &Proto) -> Result<Balancing> {
     let none = CommonLbConfig::default();
     let common = proto.common_lb_config.as_ref().unwrap_or(&none);
     let decode = || {
         if let Some(hashing) = &common.consistent_hashing_lb_config {
-            refuse!(hashing, use_hostname_for_hashing, hash_balance_factor);
+            refuse_hashing(hashing).at("consistent_hashing_lb_config")?;
         }
         Ok(Balancing {
             panic_threshold: common
