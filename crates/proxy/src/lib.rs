@@ -18,6 +18,8 @@ mod dynamics;
 mod exchange;
 mod filter;
 mod flags;
+pub mod fuzzing;
+#[cfg(fuzzing)]
 mod health;
 mod http;
 mod listener;
