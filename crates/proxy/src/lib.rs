@@ -18,8 +18,8 @@ mod dynamics;
 mod exchange;
 mod filter;
 mod flags;
-pub mod fuzzing;
 #[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod http;
 mod listener;
