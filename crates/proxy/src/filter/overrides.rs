@@ -50,7 +50,10 @@ enum Said {
 /// A filter's configuration for a part of a route table.
 #[derive(Debug)]
 pub(crate) enum RouteFilter {
+    Compressor(leno_ir::RouteCompressor),
     Cors(leno_ir::CorsPolicy),
+    /// `None`: no rules.
+    Rbac(Option<Box<leno_ir::HttpRbac>>),
 }
 
 /// The random numbers of one exchange, so that it gets the same route whenever it asks.
@@ -78,7 +81,9 @@ pub(crate) struct RouteRef {
 impl RouteFilter {
     fn compile(config: &RouteFilterConfig, _place: &str, _states: &SharedStates) -> Self {
         match config {
+            RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
+            RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
     }
 }
@@ -283,6 +288,7 @@ mod tests {
         let ages = |name: &str| {
             let age = |config: &RouteFilter| match config {
                 RouteFilter::Cors(policy) => policy.max_age.clone(),
+                _ => String::new(),
             };
             route.configs(name).map(age).collect::<Vec<_>>()
         };

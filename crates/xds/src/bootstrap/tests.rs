@@ -106,8 +106,12 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
         ["28: static_resources.clusters[0].type: EDS needs a control plane, and a static bootstrap has none"]
     );
     assert_eq!(
-        changed("type: STATIC", "health_checks: [{}]"),
-        ["28: static_resources.clusters[0].health_checks: is not supported"]
+        changed("type: STATIC", "health_checks: [{ timeout: 1s }]"),
+        ["28: static_resources.clusters[0].health_checks[0].interval: is missing"]
+    );
+    assert_eq!(
+        changed("type: STATIC", "filters: [{ name: a }]"),
+        ["28: static_resources.clusters[0].filters: is not supported"]
     );
     assert_eq!(
         changed("node:", "dynamic_resources: { ads_config: {} }\nnode:"),
