@@ -98,8 +98,8 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
     );
     assert_eq!(changed("stat_prefix: http\n", "tracing: {}\n"), [format!("13: {manager}.tracing: is not supported")]);
     assert_eq!(
-        changed("type: STATIC", "type: STRICT_DNS"),
-        ["28: static_resources.clusters[0].type: STRICT_DNS is not supported"]
+        changed("type: STATIC", "type: ORIGINAL_DST"),
+        ["28: static_resources.clusters[0].type: ORIGINAL_DST is not supported"]
     );
     assert_eq!(
         changed("type: STATIC", "type: EDS"),
