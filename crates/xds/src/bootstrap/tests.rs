@@ -254,3 +254,16 @@ fn whoever_looks_at_files_has_a_say() {
     let found = read_bootstrap_checked(TLS, &check).expect_err("it is refused");
     assert_eq!((found[0].line, found[0].reason.as_str()), (12, "is no good"));
 }
+
+#[test]
+fn json_means_the_same_and_its_faults_have_lines() {
+    let yaml: serde_json::Value = serde_saphyr::from_str(HTTP).expect("it is YAML");
+    let json = serde_json::to_string_pretty(&yaml).expect("it is JSON");
+    assert_eq!(read_bootstrap(&json), read_bootstrap(HTTP));
+    let faulty = json.replacen("\"stat_prefix\"", "\"stat_suffix\"", 1);
+    let line = 1 + faulty.lines().position(|line| line.contains("stat_suffix")).expect("it is there");
+    let said = problems(&faulty);
+    assert!(matches!(said.as_slice(), [only] if only.starts_with(&format!("{line}: static_resources"))), "{said:?}");
+    let twice = json.replacen("\"id\": \"one\"", "\"id\": \"one\", \"id\": \"two\"", 1);
+    assert_eq!(problems(&twice).len(), 1);
+}
