@@ -23,13 +23,12 @@ pub(crate) fn compile(
     for (index, route) in object.spec.http.iter().enumerate() {
         let Some(action) = compiling.action(route, index) else { continue };
         for matches in compiling.matches(route, index) {
+            let name = route.name.clone().unwrap_or_else(|| format!("{}.{}", object.metadata.name, index));
+            let action = action_for(&action, route, &matches);
             routes.push(Route {
-                name: route.name.clone().unwrap_or_else(|| format!("{}.{}", object.metadata.name, index)),
-                action: action_for(&action, route, &matches),
-                matches,
                 request_headers: headers::istio(&route.headers.request),
                 response_headers: headers::istio(&route.headers.response),
-                filters: Default::default(),
+                ..Route::new(name, matches, action)
             });
         }
     }
@@ -98,17 +97,16 @@ impl Compiling<'_> {
         Some(RouteAction::Forward(Box::new(Forward {
             clusters,
             timeout: route.timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero()),
-            idle_timeout: None,
             retry,
-            rewrite: None,
             host_rewrite: route
                 .rewrite
                 .as_ref()
                 .and_then(|rewrite| rewrite.authority.clone())
-                .or_else(|| headers::authority(&route.headers.request)),
+                .or_else(|| headers::authority(&route.headers.request))
+                .map(Into::into),
             mirrors: self.mirrors(route, &at),
-            // Those of the destinations, which come last.
-            hash_policies: Vec::new(),
+            // Hash policies are those of the destinations, which come last.
+            ..Forward::to("")
         })))
     }
 
@@ -143,14 +141,11 @@ impl Compiling<'_> {
         if let Some(destination) = &route.mirror {
             let old = route.mirror_percent.map(|percent| Percent { value: f64::from(percent) });
             let share = route.mirror_percentage.as_ref().or(old.as_ref());
-            mirrors.push(Mirror {
-                cluster: self.cluster(destination, &format!("{at}.mirror")),
-                fraction: fraction(share),
-            });
+            mirrors.push(Mirror::new(self.cluster(destination, &format!("{at}.mirror")), fraction(share)));
         }
         for (number, mirror) in route.mirrors.iter().enumerate() {
             let cluster = self.cluster(&mirror.destination, &format!("{at}.mirrors[{number}].destination"));
-            mirrors.push(Mirror { cluster, fraction: fraction(mirror.percentage.as_ref()) });
+            mirrors.push(Mirror::new(cluster, fraction(mirror.percentage.as_ref())));
         }
         mirrors
     }

@@ -16,6 +16,7 @@ mod endpoints;
 mod error;
 mod filter;
 mod hash;
+mod health_check;
 mod http;
 mod listener;
 mod matching;
@@ -24,6 +25,7 @@ mod node;
 mod policy;
 mod rbac;
 mod route;
+mod router;
 mod tls;
 
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod edit;
 mod filters;
 mod hash;
 mod local_reply;
@@ -13,18 +14,20 @@ mod mirror;
 mod prepare;
 mod pump;
 mod retry;
+mod timeouts;
 mod tries;
+mod wishes;
 
 pub(crate) use hash::hash_of_ip;
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use leno_ir::{HeaderOps, HttpConnectionManager, Redirect, Route, RouteAction, VirtualHost, WeightedCluster};
-use leno_routing::RequestView as _;
+use leno_ir::{AttemptCount, HttpConnectionManager, Redirect, RouteAction};
 
 use self::filters::Filtered;
-use self::local_reply::Reply;
+use self::local_reply::{NOTHING, Reply};
+use self::timeouts::Deadlines;
 use super::downstream::Downstream;
 use super::failure::Failure;
 use super::head::{Framing, RequestHead, ResponseHead};
@@ -61,43 +64,18 @@ pub(super) struct Forwarder<'a, 'd> {
     framing: Framing,
     exchange: &'a mut Exchange,
     deadlines: Deadlines,
+    attempt_count: AttemptCount,
     /// `None`: there are no filters, or the request has not come so far.
     run: Option<Box<FilterRun>>,
     is_tunnel: bool,
+    /// The request has `x-envoy-…` headers, and its client may have them.
+    has_envoy_headers: bool,
+    /// A trusted client wants 204 where it would get 504.
+    answers_timeouts_with_204: bool,
+    /// Tries that run out of time go on beside the next one.
+    hedges: bool,
     /// The response's head is on its way to the client.
     has_responded: bool,
-}
-
-#[derive(Debug, Default)]
-struct Deadlines {
-    /// Of the whole exchange and of the present try; run from the end of the request, as in Envoy.
-    route: Option<Instant>,
-    per_try: Option<Instant>,
-    route_timeout: Option<Duration>,
-    per_try_timeout: Option<Duration>,
-    idle_timeout: Option<Duration>,
-    last_activity: Option<Instant>,
-}
-
-impl Deadlines {
-    fn next(&self) -> Option<Instant> {
-        [self.route, self.per_try, self.idle()].into_iter().flatten().min()
-    }
-
-    fn idle(&self) -> Option<Instant> {
-        self.last_activity?.checked_add(self.idle_timeout?)
-    }
-
-    fn failure(&self, now: Instant, request_was_complete: bool) -> Failure {
-        let has_passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if has_passed(self.route) {
-            Failure::Timeout
-        } else if has_passed(self.per_try) {
-            Failure::PerTryTimeout
-        } else {
-            Failure::Idle { request_was_complete }
-        }
-    }
 }
 
 impl<'a, 'd> Forwarder<'a, 'd> {
@@ -109,11 +87,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         response: &'a mut ResponseHead,
         exchange: &'a mut Exchange,
     ) -> Self {
-        let deadlines = Deadlines {
-            idle_timeout: context.config().stream_idle_timeout,
-            last_activity: Some(exchange.started),
-            ..Deadlines::default()
-        };
+        let deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
         response.headers.clear();
         response.status = 0;
         Self {
@@ -125,8 +99,12 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             framing,
             exchange,
             deadlines,
+            attempt_count: AttemptCount::default(),
             run: None,
             is_tunnel: false,
+            has_envoy_headers: false,
+            answers_timeouts_with_204: false,
+            hedges: false,
             has_responded: false,
         }
     }
@@ -135,20 +113,20 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     pub(super) async fn run(&mut self) {
         let _active = self.context.worker.stats.active_request(self.context.connection.direction);
         if let Err(failure) = self.route_and_serve().await {
-            self.fail(failure, &[]).await;
+            self.fail(failure, NOTHING).await;
         }
         self.record();
     }
 
     /// For what is not even a request.
     pub(super) async fn refuse(&mut self, failure: Failure) {
-        self.fail(failure, &[]).await;
+        self.fail(failure, NOTHING).await;
         self.record();
     }
 
     async fn route_and_serve(&mut self) -> Result<(), Failure> {
-        self.prepare()?;
         let rules = self.rules();
+        self.prepare(rules.as_ref().map(|rules| &**rules.routes.table()))?;
         let worker = &self.context.worker;
         let dice = Dice { route: worker.random(), cluster: worker.random() };
         let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
@@ -160,9 +138,8 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
         let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
         let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
-        let (host, route): (&VirtualHost, &Route) = (matched.virtual_host, matched.route);
         self.exchange.route_name = matched.route_name();
-        match &route.action {
+        match &matched.route.action {
             RouteAction::Direct(direct) => {
                 self.exchange.details = "direct_response".into();
                 let body = bytes::Bytes::copy_from_slice(direct.body.as_bytes());
@@ -172,29 +149,24 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                     let same = Redirect { scheme, host, port, path, status: direct.status, strip_query: false };
                     matched.redirect_location(&same, &*self.request)
                 });
-                let ops = [&route.response_headers, &host.response_headers];
+                let ops = rules.response_headers(matched, None);
                 let location = location.as_deref();
                 self.reply(Reply { location, ops: &ops, ..Reply::new(direct.status, body) }).await
             }
             RouteAction::Redirect(redirect) => {
                 self.exchange.details = "direct_response".into();
                 let location = matched.redirect_location(redirect, &*self.request);
-                let ops = [&route.response_headers, &host.response_headers];
+                let ops = rules.response_headers(matched, None);
                 let location = Some(location.as_str());
                 self.reply(Reply { location, ops: &ops, ..Reply::new(redirect.status, bytes::Bytes::new()) }).await
             }
             RouteAction::Forward(forward) => {
-                let chosen = picked.cluster.and_then(|at| forward.clusters.get(at)).ok_or(Failure::NoCluster)?;
-                let path = matched.rewritten_path(self.request.path());
-                self.edit_request(host, route, chosen);
-                if let Some(path) = path.filter(|_| !self.is_tunnel) {
-                    self.request.path = path.into();
-                }
-                if let Some(authority) = &forward.host_rewrite {
-                    self.request.authority = bytes::Bytes::copy_from_slice(authority.as_bytes());
-                }
-                let ops = [&chosen.response_headers, &route.response_headers, &host.response_headers];
-                if let Err(failure) = self.forward(forward, chosen, &ops).await {
+                let status = forward.cluster_not_found_status;
+                let chosen = picked.cluster.and_then(|at| forward.clusters.get(at));
+                let chosen = chosen.ok_or(Failure::NoCluster { status })?;
+                let ops = rules.response_headers(matched, Some(chosen));
+                self.attempt_count = matched.virtual_host.attempt_count;
+                if let Err(failure) = self.serve(&rules, matched, forward, chosen, &ops).await {
                     self.fail(failure, &ops).await;
                 }
                 Ok(())
@@ -206,12 +178,6 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         match &self.context.manager.routes {
             Routes::Inline(table) => Some(table.clone()),
             Routes::Rds(name) => self.context.worker.route_table(name),
-        }
-    }
-
-    fn edit_request(&mut self, host: &VirtualHost, route: &Route, chosen: &WeightedCluster) {
-        for ops in [&chosen.request_headers, &route.request_headers, &host.request_headers] {
-            apply(ops, &mut self.request.headers);
         }
     }
 
@@ -235,24 +201,5 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
         worker.stats.record(self.exchange, connection);
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
-    }
-}
-
-/// First removals, then additions.
-fn apply(ops: &HeaderOps, headers: &mut super::headers::Headers) {
-    use leno_ir::HeaderAppend;
-    for name in &ops.remove {
-        headers.remove(name);
-    }
-    for header in &ops.add {
-        let (name, value) = (header.name.as_str(), header.value.as_bytes());
-        match header.append {
-            HeaderAppend::AppendOrAdd => headers.append(name.as_bytes(), value),
-            HeaderAppend::AddIfAbsent if headers.contains(name) => {}
-            HeaderAppend::OverwriteIfExists if !headers.contains(name) => {}
-            HeaderAppend::AddIfAbsent | HeaderAppend::OverwriteIfExists | HeaderAppend::OverwriteOrAdd => {
-                headers.set(name, value);
-            }
-        }
     }
 }

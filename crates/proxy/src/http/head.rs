@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http::Method;
-use leno_routing::RequestView;
+use leno_routing::{HeaderView, RequestView};
 
 use super::headers::Headers;
 use crate::exchange::HeaderLookup;
@@ -19,6 +19,8 @@ pub(crate) struct RequestHead {
     pub(crate) headers: Headers,
     /// The protocol of an `Upgrade` that the client asks for.
     pub(crate) upgrade: Option<Bytes>,
+    /// The client presented a certificate, and it was verified.
+    pub(crate) has_certificate: bool,
 }
 
 impl Default for RequestHead {
@@ -31,6 +33,7 @@ impl Default for RequestHead {
             version: Version::Http11,
             headers: Headers::default(),
             upgrade: None,
+            has_certificate: false,
         }
     }
 }
@@ -117,6 +120,33 @@ impl RequestView for RequestHead {
             _ if self.is_https => "https",
             _ => "http",
         }
+    }
+
+    fn client_certificate(&self) -> (bool, bool) {
+        (self.has_certificate, self.has_certificate)
+    }
+}
+
+impl HeaderView for RequestHead {
+    fn pseudo_header(&self, name: &str) -> Option<&str> {
+        Some(match name {
+            ":method" => self.method.as_str(),
+            ":path" => RequestView::path(self),
+            ":authority" | "host" => as_text(&self.authority),
+            ":scheme" => RequestView::scheme(self),
+            _ => return None,
+        })
+    }
+
+    fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.headers.get_all(lower_case_name)
+    }
+}
+
+impl HeaderView for ResponseHead {
+    /// `:status` has no text here; who matches it looks at the number.
+    fn pseudo_header(&self, _name: &str) -> Option<&str> {
+        None
     }
 
     fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {

@@ -177,13 +177,13 @@ pub(crate) fn config(
 
 pub(crate) fn cluster<const N: usize>(name: &str, addresses: [SocketAddr; N]) -> Cluster {
     let endpoints = addresses.into_iter().map(|address| Endpoint {
-        address,
         weight: 1,
         health: EndpointHealth::Healthy,
         workload: WorkloadLabels::default(),
+        ..Endpoint::new(address)
     });
     let locality = LocalityEndpoints { weight: 1, endpoints: endpoints.collect(), ..LocalityEndpoints::default() };
-    let set = EndpointSet { name: name.to_owned(), localities: vec![locality] };
+    let set = EndpointSet { name: name.to_owned(), localities: vec![locality], ..EndpointSet::default() };
     Cluster::new(name, Discovery::Static(Arc::new(set)))
 }
 
@@ -240,7 +240,7 @@ fn http_chain(cluster: &str) -> FilterChain {
         routes: vec![route],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new(cluster, vec![host]);
     let manager = HttpConnectionManager::new(cluster, RouteSource::Inline(Arc::new(table)));
     FilterChain {
         name: "http".to_owned(),

@@ -2,14 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_ir::{
-    BalancerPolicy, CircuitBreakers, Cluster, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet,
-    FilterChain, FilterChainMatch, FilterOverrides, Flavor, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend,
-    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, HttpConnectionManager, Listener, LocalityEndpoints, Mirror,
-    NetworkFilter, Node, OutlierDetection, PathMatch, Pattern, PeerValidation, QueryMatch, QueryMatchKind, Redirect,
-    RedirectPath, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
-    TcpProxy, UpstreamHttp, UpstreamProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels, WorkloadPort,
-};
+use leno_ir::*;
 use leno_names::{Fraction, Locality, ServiceKey};
 
 use super::*;
@@ -19,7 +12,7 @@ fn percent(percent: u32) -> Fraction {
 }
 
 fn ops() -> HeaderOps {
-    let header = |name: &str, append| HeaderValue { name: name.into(), value: "v".into(), append };
+    let header = |name: &str, append| HeaderValue::new(name, "v", append);
     HeaderOps {
         remove: vec!["x-gone".into()],
         add: vec![
@@ -39,7 +32,6 @@ fn cluster() -> Cluster {
         outlier_detection: Some(OutlierDetection {
             consecutive_gateway_errors: Some(3),
             consecutive_5xx: None,
-            min_health: percent(20),
             ..OutlierDetection::default()
         }),
         tls: Some(UpstreamTls {
@@ -64,10 +56,10 @@ fn cluster() -> Cluster {
 fn endpoints() -> EndpointSet {
     let workload = WorkloadLabels { workload: "r-1".into(), version: "v1".into(), ..WorkloadLabels::default() };
     let endpoint = |port: u16, health| Endpoint {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
         weight: 3,
         health,
         workload: workload.clone(),
+        ..Endpoint::new(SocketAddr::from(([127, 0, 0, 1], port)))
     };
     EndpointSet {
         name: "other".into(),
@@ -82,15 +74,24 @@ fn endpoints() -> EndpointSet {
                 endpoint(4, EndpointHealth::Unknown),
             ],
         }],
+        ..EndpointSet::default()
     }
 }
 
 fn routes() -> RouteTable {
+    let header = |kind| HeaderMatch { name: "x".into(), kind, invert: true, treat_missing_as_empty: false };
     let retry = RetryPolicy {
         on: RetryOn::ALL.to_vec(),
         retriable_status_codes: vec![409],
         attempts: 2,
         per_try_timeout: Some(Duration::from_millis(250)),
+        per_try_idle_timeout: Some(Duration::from_millis(50)),
+        retriable_headers: vec![header(HeaderMatchKind::Present(true))],
+        retriable_request_headers: vec![header(HeaderMatchKind::Present(true))],
+        rate_limited_back_off: Some(RateLimitedBackOff {
+            headers: vec![ResetHeader { name: "retry-after".into(), format: ResetFormat::UnixTimestamp }],
+            max: Duration::from_secs(5),
+        }),
         back_off_base: RetryPolicy::BACK_OFF_BASE,
         back_off_max: RetryPolicy::BACK_OFF_MAX,
         avoid_previous_hosts: true,
@@ -100,11 +101,20 @@ fn routes() -> RouteTable {
     let forward = Forward {
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
         timeout: Some(Duration::from_secs(3)),
+        stream_duration: Some(StreamDuration {
+            max: Some(Duration::from_secs(9)),
+            grpc_header_max: Some(Duration::ZERO),
+            grpc_header_offset: Some(Duration::from_millis(5)),
+        }),
+        grpc_timeout: Some(GrpcTimeout { max: None, offset: Some(Duration::from_millis(5)) }),
+        flush_timeout: Some(Duration::from_secs(4)),
         idle_timeout: Some(Duration::ZERO),
         retry: Some(retry),
         rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
         host_rewrite: Some("other".into()),
-        mirrors: vec![Mirror { cluster: "m".into(), fraction: percent(5) }],
+        append_x_forwarded_host: true,
+        cluster_not_found_status: 404,
+        mirrors: vec![Mirror::new("m", percent(5))],
         hash_policies: vec![
             HashPolicy {
                 source: HashSource::Cookie(HashCookie {
@@ -118,7 +128,6 @@ fn routes() -> RouteTable {
             HashSource::SourceIp.into(),
         ],
     };
-    let header = |kind| HeaderMatch { name: "x".into(), kind, invert: true, treat_missing_as_empty: false };
     let matches = RouteMatch {
         path: PathMatch::Regex(Pattern::new("/a.*").unwrap()),
         headers: vec![
@@ -130,16 +139,15 @@ fn routes() -> RouteTable {
             QueryMatch { name: "p".into(), kind: QueryMatchKind::Present(true) },
             QueryMatch { name: "q".into(), kind: QueryMatchKind::Value(StringMatch::exact("1")) },
         ],
+        cookies: vec![CookieMatch { name: "c".into(), value: StringMatch::exact("1"), invert: true }],
+        tls: TlsMatch { presented: Some(true), validated: Some(false) },
         grpc: true,
         fraction: Some(Fraction::from_parts_per_million(5).unwrap()),
     };
     let route = |name: &str, matches, action| Route {
-        name: name.into(),
-        matches,
-        action,
         request_headers: ops(),
-        response_headers: HeaderOps::default(),
-        filters: FilterOverrides::new(),
+        request_buffer_limit_bytes: Some(9),
+        ..Route::new(name, matches, action)
     };
     let redirect = Redirect {
         scheme: Some("https".into()),
@@ -152,9 +160,16 @@ fn routes() -> RouteTable {
     let plain = |rewrite| RouteAction::Forward(Box::new(Forward { rewrite, ..Forward::to("c") }));
     RouteTable {
         name: "table".into(),
+        request_headers: ops(),
+        response_headers: ops(),
+        header_order: HeaderOrder::TableFirst,
+        internal_only_headers: vec!["x-secret".into()],
+        ignore_port_in_host_matching: true,
         virtual_hosts: vec![VirtualHost {
             name: "host".into(),
             domains: vec!["a".into(), "*.b".into()],
+            require_tls: RequireTls::ExternalOnly,
+            attempt_count: AttemptCount { in_request: true, in_response: true, timeout_retry: true },
             routes: vec![
                 route("one", matches, RouteAction::Forward(Box::new(forward))),
                 route("two", RouteMatch::any(), RouteAction::Redirect(redirect)),
@@ -269,9 +284,12 @@ fn equal_values_have_equal_versions_and_flavors_differ() {
 #[test]
 fn what_is_not_supported_is_refused_with_its_field() {
     use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
+    let proto = Proto { filters: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
+    let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
+    assert_eq!(error.to_string(), "filters: is not supported");
     let proto = Proto { health_checks: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
     let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
-    assert_eq!(error.to_string(), "health_checks: is not supported");
+    assert_eq!(error.to_string(), "health_checks[0].timeout: is missing");
     assert_eq!(refusal_of_hashing(), "common_lb_config.consistent_hashing_lb_config.hash_balance_factor");
     assert_eq!(refused(BalancerPolicy::Maglev { table_size: 100 }), "maglev_lb_config.table_size");
     let upside_down = BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1 };
@@ -301,7 +319,7 @@ fn a_route_whose_weights_are_all_zero_answers_503_to_others() {
     let route = Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(forward.clone())));
     let host =
         VirtualHost { name: "h".into(), domains: vec!["*".into()], routes: vec![route], ..VirtualHost::default() };
-    let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new("t", vec![host]);
     let action = |flavor| {
         let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
         table.virtual_hosts[0].routes[0].action.clone()
@@ -331,7 +349,7 @@ fn a_prefix_replaced_by_a_slash_leaves_no_double_slash_to_others() {
     let read = |rewrite: &str, flavor| {
         let routes = vec![route(rewrite)];
         let host = VirtualHost { name: "h".into(), domains: vec!["*".into()], routes, ..VirtualHost::default() };
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
+        let table = RouteTable::new("t", vec![host]);
         let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
         match &table.virtual_hosts[0].routes[0].action {
             RouteAction::Forward(forward) => forward.rewrite.clone().unwrap(),
@@ -411,7 +429,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
         change(&mut route);
         let (domains, routes) = (vec!["*".into()], vec![route]);
         let host = VirtualHost { name: "h".into(), domains, routes, ..VirtualHost::default() };
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
+        let table = RouteTable::new("t", vec![host]);
         let field = decode_route_table(&encode_route_table(&table, Flavor::Leno).body).unwrap_err().field;
         field.strip_prefix("virtual_hosts[0].routes[0].").unwrap_or(&field).to_owned()
     };
@@ -432,7 +450,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
         "request_headers_to_add.header.key"
     );
     let forward = |rewrite, host: Option<&str>| {
-        let host_rewrite = host.map(str::to_owned);
+        let host_rewrite = host.map(Into::into);
         RouteAction::Forward(Box::new(Forward { rewrite, host_rewrite, ..Forward::to("c") }))
     };
     let rewritten =
@@ -453,7 +471,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
 
 fn header(name: &str, value: &str) -> HeaderOps {
     let append = HeaderAppend::OverwriteOrAdd;
-    HeaderOps { remove: vec![], add: vec![HeaderValue { name: name.into(), value: value.into(), append }] }
+    HeaderOps { remove: vec![], add: vec![HeaderValue::new(name, value, append)] }
 }
 
 mod filters;

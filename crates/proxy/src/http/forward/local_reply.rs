@@ -4,14 +4,17 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::Method;
-use leno_ir::HeaderOps;
 
-use super::{Forwarder, apply};
+use super::Forwarder;
 use crate::filter::GrpcReply;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, grpc_status_of};
 use crate::http::head::{Frame, Framing};
+use crate::http::header_ops::Levels;
 use crate::http::peer::PeerError;
+
+/// No operations.
+pub(super) const NOTHING: &Levels<'static> = &Levels::NONE;
 
 /// A response of our own.
 pub(super) struct Reply<'a> {
@@ -19,7 +22,7 @@ pub(super) struct Reply<'a> {
     pub(super) body: Bytes,
     pub(super) location: Option<&'a str>,
     /// Of the route, in order.
-    pub(super) ops: &'a [&'a HeaderOps],
+    pub(super) ops: &'a Levels<'a>,
     /// Set after those.
     pub(super) headers: &'a [(Cow<'static, str>, Bytes)],
     pub(super) grpc: GrpcReply,
@@ -27,14 +30,14 @@ pub(super) struct Reply<'a> {
 
 impl Reply<'_> {
     pub(super) fn new(status: u16, body: Bytes) -> Self {
-        Self { status, body, location: None, ops: &[], headers: &[], grpc: GrpcReply::Mapped }
+        Self { status, body, location: None, ops: NOTHING, headers: &[], grpc: GrpcReply::Mapped }
     }
 }
 
 impl Forwarder<'_, '_> {
     /// The one place where failures become responses, or cut ones. `ops` are those of the route's responses; they hold for
     /// what the router says, but not for what its surroundings say (Envoy).
-    pub(super) async fn fail(&mut self, failure: Failure, ops: &[&HeaderOps]) {
+    pub(super) async fn fail(&mut self, failure: Failure, ops: &Levels<'_>) {
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
         match &failure {
@@ -42,12 +45,15 @@ impl Forwarder<'_, '_> {
             Failure::Peer(PeerError::Protocol(details)) => self.exchange.upstream_failure = Some((*details).to_owned()),
             _ => {}
         }
-        let status = failure.status();
+        let is_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout | Failure::Timeout);
+        let without_body = is_late && self.answers_timeouts_with_204;
+        let status = if without_body { 204 } else { failure.status() };
         if self.has_responded || status == 0 {
             self.downstream.abort(failure.reset_code());
             return;
         }
-        let body = match failure.body() {
+        let body = match failure.body(self.exchange.attempts > 1) {
+            _ if without_body => Bytes::new(),
             Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
             Cow::Owned(text) => Bytes::from(text),
         };
@@ -57,10 +63,19 @@ impl Forwarder<'_, '_> {
         // Fails only when the client has gone meanwhile.
         let of_router = !matches!(
             failure,
-            Failure::DownstreamMalformed(_) | Failure::Idle { .. } | Failure::NoRoute | Failure::Refused { .. }
+            Failure::DownstreamMalformed(_)
+                | Failure::Idle { .. }
+                | Failure::NoRoute
+                | Failure::Refused { .. }
+                | Failure::StreamDuration { .. }
         );
-        let ops = if of_router { ops } else { &[] };
-        if self.reply(Reply { ops, ..Reply::new(status, body) }).await.is_err() {
+        self.exchange.grpc_status = failure.grpc_status();
+        let ops = if of_router { ops } else { NOTHING };
+        if !of_router {
+            self.attempt_count.in_response = false;
+        }
+        let grpc = failure.grpc_status().map_or(GrpcReply::Mapped, GrpcReply::Status);
+        if self.reply(Reply { ops, grpc, ..Reply::new(status, body) }).await.is_err() {
             self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
             self.downstream.abort(h2::Reason::CANCEL);
         }
@@ -94,12 +109,13 @@ impl Forwarder<'_, '_> {
             headers.append(b"location", location.as_bytes());
         }
         headers.append(b"server", b"leno");
-        if self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) {
+        let is_overload = self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW);
+        if is_overload && !self.context.config().router.suppress_envoy_headers {
             headers.append(b"x-envoy-overloaded", b"true");
         }
-        for ops in ops {
-            apply(ops, headers);
-        }
+        self.tell_attempts();
+        self.edit_response(ops);
+        let headers = &mut self.response.headers;
         for (name, value) in extra {
             headers.set(name, value);
         }
@@ -121,8 +137,7 @@ impl Forwarder<'_, '_> {
             let frame = Frame::Data { bytes: body, last: true };
             self.push_response(frame).map_err(|_| Failure::DownstreamGone)?;
         }
-        self.deadlines.route = None;
-        self.deadlines.per_try = None;
+        self.deadlines.stop();
         self.touch();
         poll_fn(|cx| match self.downstream.poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::DownstreamGone)),

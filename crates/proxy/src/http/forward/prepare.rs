@@ -1,12 +1,14 @@
 use http::Method;
-use leno_ir::{Direction, ForwardClientCert};
+use leno_ir::{Direction, ForwardClientCert, RouteTable};
 
 use super::Forwarder;
 use crate::http::failure::Failure;
 
 impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
-    pub(super) fn prepare(&mut self) -> Result<(), Failure> {
+    pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
+        self.sanitize(table);
+        self.request.has_certificate = self.context.connection.mtls;
         let config = self.context.config();
         self.exchange.is_grpc =
             self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
