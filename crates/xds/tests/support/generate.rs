@@ -245,6 +245,7 @@ fn forward() -> BoxedStrategy<Forward> {
         },
     );
     let host = prop_oneof![
+        Just(HostRewrite::Auto),
         name().prop_map(HostRewrite::Literal),
         Just(HostRewrite::Header("x-host".to_owned())),
         Just(HostRewrite::PathRegex { pattern: "^/(.*)$".to_owned(), substitution: "\\1.test".to_owned() }),
