@@ -128,7 +128,7 @@ impl UpstreamCluster {
             if let Some(slot) = endpoint.http2.reserve(self) {
                 // An error means GOAWAY or a broken connection: not ours to report, another connection will do.
                 match slot.connection.sender.clone().ready().await {
-                    Ok(sender) => return Ok(Http2Lease { sender, reused, slot: slot }),
+                    Ok(sender) => return Ok(Http2Lease { sender, reused, slot }),
                     Err(_) => slot.connection.closed.set(true),
                 }
                 continue;
