@@ -954,9 +954,16 @@ fn dns() -> impl Strategy<Value = Dns> {
 }
 
 pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
-    let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
+    let parts = (
+        span(),
+        balancer(),
+        circuit_breakers(),
+        of(outlier_detection().boxed()),
+        of(upstream_tls().boxed()),
+        upstream_http(),
+    );
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
-    let health = (balancing(), of(health_check()), of(dns()));
+    let health = (balancing().boxed(), of(health_check().boxed()), of(dns().boxed()));
     (cluster_name(), of(localities()), parts, service, health).prop_map(|(name, inline, parts, service, health)| {
         let (balancing, health_check, dns) = health;
         let discovery = match inline {
