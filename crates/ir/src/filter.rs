@@ -5,13 +5,21 @@
 //! Invariants  an override whose filter is not there, or is of another type, does nothing (as in Envoy)
 //! Source      Envoy http_connection_manager.proto `HttpFilter`, route_components.proto `FilterConfig`
 
+mod buffer;
 mod cors;
+mod fault;
+mod health_check;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::buffer::{Buffer, BufferOverride};
 pub use self::cors::CorsPolicy;
+pub use self::fault::{
+    Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, ShareUnit,
+};
+pub use self::health_check::HealthCheck;
 
 /// One step between the codec and the router.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,8 +35,11 @@ pub struct HttpFilter {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpFilterConfig {
+    Buffer(Buffer),
     /// Everything it does is said by routes.
     Cors,
+    Fault(Box<Fault>),
+    HealthCheck(HealthCheck),
 }
 
 /// By the name of the filter.
@@ -49,5 +60,7 @@ pub enum FilterOverride {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteFilterConfig {
+    Buffer(BufferOverride),
     Cors(CorsPolicy),
+    Fault(Box<Fault>),
 }

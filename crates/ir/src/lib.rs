@@ -31,7 +31,11 @@ pub use cluster::{
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
-pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
+pub use filter::{
+    Buffer, BufferOverride, CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit,
+    FaultRateLimitKind, FilterOverride, FilterOverrides, HealthCheck, HttpFilter, HttpFilterConfig, RouteFilterConfig,
+    ShareUnit,
+};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,

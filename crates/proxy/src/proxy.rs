@@ -174,6 +174,7 @@ fn start_worker(
         access_logs,
         shared_states,
         identity,
+        local_cluster: config.workload.service.clone(),
         handshake_timeout: config.handshake_timeout,
         random: rand::random(),
     };

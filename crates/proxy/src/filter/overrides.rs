@@ -50,7 +50,9 @@ enum Said {
 /// A filter's configuration for a part of a route table.
 #[derive(Debug)]
 pub(crate) enum RouteFilter {
+    Buffer(leno_ir::BufferOverride),
     Cors(leno_ir::CorsPolicy),
+    Fault(Box<leno_ir::Fault>),
 }
 
 /// The random numbers of one exchange, so that it gets the same route whenever it asks.
@@ -78,7 +80,9 @@ pub(crate) struct RouteRef {
 impl RouteFilter {
     fn compile(config: &RouteFilterConfig, _place: &str, _states: &SharedStates) -> Self {
         match config {
+            RouteFilterConfig::Buffer(said) => Self::Buffer(*said),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
+            RouteFilterConfig::Fault(fault) => Self::Fault(fault.clone()),
         }
     }
 }
@@ -275,6 +279,7 @@ mod tests {
         let ages = |name: &str| {
             let age = |config: &RouteFilter| match config {
                 RouteFilter::Cors(policy) => policy.max_age.clone(),
+                other => format!("{other:?}"),
             };
             route.configs(name).map(age).collect::<Vec<_>>()
         };

@@ -23,6 +23,7 @@ impl Worker {
             stats: stats.worker(),
             identity: Some(Identity::from_svid(svid())),
             handshake_timeout: Duration::from_secs(5),
+            local_cluster: "test".to_owned(),
             random: 1,
         };
         let worker = Rc::new(Self::new(seed));
