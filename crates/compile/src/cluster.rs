@@ -1,7 +1,4 @@
-use leno_ir::{
-    BalancerPolicy, Cluster, Discovery, Flavor, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, StringMatch,
-    UpstreamProtocol, UpstreamTls,
-};
+use leno_ir::{BalancerPolicy, Cluster, Discovery, Flavor, PeerValidation, StringMatch, UpstreamProtocol, UpstreamTls};
 use leno_model::api::{TlsMode, TrafficPolicy};
 use leno_model::{Problem, Protocol, Service, ServicePort, Snapshot};
 use leno_names::SpiffeId;
@@ -119,13 +116,9 @@ fn tls(
         (_, _, UpstreamProtocol::SameAsDownstream) => &[],
     };
     UpstreamTls {
-        certificate: Some(IDENTITY_SECRET.to_owned()),
-        validation: PeerValidation {
-            roots: ROOTS_SECRET.to_owned(),
-            subject_alt_names: ids.map(StringMatch::exact).collect(),
-        },
         // Istio's name for a cluster in SNI.
         sni: Some(format!("outbound_.{}_.{}_.{}", port.number, subset.unwrap_or_default(), service.fqdn)),
         alpn: alpn.iter().map(|&protocol| protocol.to_owned()).collect(),
+        ..UpstreamTls::of_mesh(PeerValidation::of_mesh(ids.map(StringMatch::exact)))
     }
 }

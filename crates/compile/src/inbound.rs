@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain, FilterChainMatch,
-    Forward, ForwardClientCert, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints, NetworkFilter,
-    Node, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol,
-    VirtualHost, WorkloadLabels, WorkloadPort,
+    Forward, ForwardClientCert, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter, Node,
+    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
+    WorkloadLabels, WorkloadPort,
 };
 use leno_model::Protocol;
 
@@ -60,12 +60,7 @@ fn words(words: &[&str]) -> Vec<String> {
 
 /// Any workload of the trust domain may connect; who may do what is for authorization to say.
 fn tls(alpn: &[&str]) -> DownstreamTls {
-    DownstreamTls {
-        certificate: IDENTITY_SECRET.to_owned(),
-        validation: Some(PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: Vec::new() }),
-        require_client_certificate: true,
-        alpn: words(alpn),
-    }
+    DownstreamTls::of_mesh(Some(PeerValidation::of_mesh([])), words(alpn))
 }
 
 fn http_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
@@ -75,8 +70,10 @@ fn http_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
         routes: vec![Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to(name(port)))))],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: name(port), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new(name(port), vec![host]);
     let mut manager = HttpConnectionManager::new(name(port), RouteSource::Inline(Arc::new(table)));
+    // A sidecar in front of us says when it gives up; then nobody waits for our answer either.
+    manager.router.respect_expected_timeout = true;
     manager.access_log = listener::access_log(node);
     manager.forward_client_cert = ForwardClientCert::SanitizeSet;
     NetworkFilter::Http(Box::new(manager))

@@ -3,7 +3,8 @@
 //! Signs nothing; that is `leno-ca`.
 //!
 //! Shape       1 `Identity` -> 1 current `Svid` (swapped by rotation) -> TLS settings that always show and trust the current one
-//! Invariants  mutual TLS is 1.3 only and never resumed; an expired SVID is neither shown nor accepted;
+//!             `context`: TLS with other certificates, for those outside the mesh
+//! Invariants  mutual TLS of the mesh is 1.3 only and never resumed; an expired SVID is neither shown nor accepted;
 //!             the peer's certificate has exactly one URI name and it is a SPIFFE ID of the wanted set
 //! Errors      a peer with another name is a `PeerRefused` inside the TLS error; ours otherwise
 //! Cost        TLS settings are made per peer set, not per connection; a rotation swaps one pointer
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod context;
 mod identity;
 mod join;
 mod key_files;
@@ -21,6 +23,10 @@ mod tls;
 mod token;
 
 pub use certificate::CertificateSummary;
+pub use context::{
+    ClientContext, ClientSettings, ContextError, ContextParameters, ContextPart, ContextVersion, KeyPairSource,
+    NameRule, PeerRules, PemSource, ServerContext, ServerSettings, SubjectName, SubjectNameKind, UpstreamAlpn,
+};
 pub use identity::Identity;
 pub use join::{CsrClient, JoinConfig, JoinError, join};
 pub use peer::{NameMatch, PeerExpiry, PeerNames, PeerRefused, SpiffePeerError, peer_spiffe_id};

@@ -12,6 +12,7 @@ mod cidr;
 mod cluster;
 mod config;
 mod connection_filter;
+mod data_source;
 mod endpoint;
 mod filter;
 mod listener;
@@ -20,6 +21,7 @@ mod metadata;
 mod node;
 mod rbac;
 mod route;
+mod router;
 mod tls;
 mod token_bucket;
 
@@ -30,6 +32,7 @@ pub use cluster::{
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
+pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
 pub use filter::{
     Buffer, BufferOverride, CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit,
@@ -45,9 +48,15 @@ pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
-    DirectResponse, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps,
-    HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
+    AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
+    HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
+    RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route,
+    RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
 };
-pub use tls::{DownstreamTls, IDENTITY_SECRET, PeerValidation, ROOTS_SECRET, UpstreamTls};
+pub use router::{RouterOptions, StrictHeader};
+pub use tls::{
+    CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
+    PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
+    TlsParameters, TlsVersion, UpstreamTls,
+};
 pub use token_bucket::TokenBucket;

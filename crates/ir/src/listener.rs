@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{AccessLog, ConnectionFilter, DownstreamTls, HttpFilter, RouteTable, WeightedCluster};
+use crate::{AccessLog, ConnectionFilter, DownstreamTls, HttpFilter, RouteTable, RouterOptions, WeightedCluster};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -97,6 +97,8 @@ pub struct HttpConnectionManager {
     pub stream_idle_timeout: Option<Duration>,
     /// A downstream connection without streams is closed after this. Default 1 h, as Envoy.
     pub idle_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "RouterOptions::is_default")]
+    pub router: RouterOptions,
 }
 
 impl HttpConnectionManager {
@@ -116,6 +118,7 @@ impl HttpConnectionManager {
             request_headers_timeout: Some(Duration::from_secs(10)),
             stream_idle_timeout: Some(Duration::from_secs(300)),
             idle_timeout: Some(Duration::from_secs(3600)),
+            router: RouterOptions::default(),
         }
     }
 }

@@ -39,6 +39,12 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
+impl std::hash::Hash for Pattern {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.source.hash(state);
+    }
+}
+
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.source)
@@ -53,7 +59,7 @@ pub struct RegexError {
 }
 
 /// How a text must look (Envoy `type.matcher.v3.StringMatcher`).
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StringMatch {
     Contains { text: String, ignore_case: bool },

@@ -8,6 +8,7 @@
 mod access_log;
 mod admin;
 mod authz;
+mod check;
 mod connection;
 mod connection_filter;
 mod detect;
@@ -16,6 +17,8 @@ mod drain;
 mod exchange;
 mod filter;
 mod flags;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod listener;
 mod proxy;
@@ -27,6 +30,7 @@ mod tls;
 mod upstream;
 mod worker;
 
+pub use check::{FieldProblem, check_cluster, check_listener};
 pub use dns::{Block, BlockHold, DNS_PORT, claim_block, claim_held_block};
 pub use proxy::{
     DnsConfig, Proxy, ProxyConfig, ProxyHandle, Rejection, ResourceType, StartError, available_cpus, default_threads,

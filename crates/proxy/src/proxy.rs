@@ -3,6 +3,7 @@
 //! Shape       `ir::Config` -> bind -> `Plan` -> every worker answers -> active; one configuration at a time
 //! Invariants  what cannot be activated is rejected by name and leaves its last good version; the rest is activated
 //! Cost        a change: one comparison per resource and worker; unchanged resources keep sockets, pools, measurements
+mod clusters;
 mod config;
 mod cpus;
 mod sockets;
@@ -30,6 +31,7 @@ use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
 use crate::shared::SharedStates;
 use crate::stats::{Stats, StatsSettings};
+use crate::tls::TlsContexts;
 use crate::worker::{Command, Plan, WorkerSeed};
 
 /// The data plane.
@@ -80,6 +82,7 @@ struct Inner {
     admin: Option<SocketAddr>,
     stats: Stats,
     access_logs: AccessLogs,
+    tls_contexts: TlsContexts,
     readiness: Readiness,
     quit: Notify,
     tasks: Tasks,
@@ -129,11 +132,19 @@ impl Proxy {
         let access_logs = AccessLogs::new(stats.access_log_dropped());
         let shared_states = SharedStates::default();
         let count = config.workers.map_or_else(default_threads, usize::from);
-        let workers = (0..count)
-            .map(|index| {
-                start_worker(index, &config, identity.clone(), &stats, access_logs.clone(), shared_states.clone())
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let tls_contexts = TlsContexts::default();
+        let seed = |index| WorkerSeed {
+            index,
+            local_cluster: config.workload.service.clone(),
+            stats: stats.worker(),
+            access_logs: access_logs.clone(),
+            shared_states: shared_states.clone(),
+            identity: identity.clone(),
+            tls_contexts: tls_contexts.clone(),
+            handshake_timeout: config.handshake_timeout,
+            random: rand::random(),
+        };
+        let workers = (0..count).map(|index| start_worker(seed(index))).collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
         let admin = config.admin.map(bind_admin).transpose()?;
         let plan = Arc::new(Plan::new(shared_states));
@@ -147,11 +158,13 @@ impl Proxy {
             admin: admin.as_ref().and_then(|listener| listener.local_addr().ok()),
             stats,
             access_logs,
+            tls_contexts,
             readiness: readiness.clone(),
             quit: Notify::new(),
             tasks,
         };
         let handle = ProxyHandle { inner: Arc::new(inner) };
+        handle.inner.tasks.spawn("certificates", watch_certificates(handle.inner.tls_contexts.clone()));
         if let Some(listener) = admin {
             let admin = status::admin(&handle, identity, registry, readiness, config_on_leave);
             handle.inner.tasks.spawn("admin", admin.serve(listener));
@@ -160,28 +173,30 @@ impl Proxy {
     }
 }
 
-fn start_worker(
-    index: usize,
-    config: &ProxyConfig,
-    identity: Option<Identity>,
-    stats: &Stats,
-    access_logs: AccessLogs,
-    shared_states: SharedStates,
-) -> Result<WorkerHandle, StartError> {
-    let seed = WorkerSeed {
-        index,
-        stats: stats.worker(),
-        access_logs,
-        shared_states,
-        identity,
-        local_cluster: config.workload.service.clone(),
-        handshake_timeout: config.handshake_timeout,
-        random: rand::random(),
-    };
+fn start_worker(seed: WorkerSeed) -> Result<WorkerHandle, StartError> {
+    let index = seed.index;
     // One command at a time is under way; a second place lets a drain queue behind it.
     let (commands, receiver) = mpsc::channel(2);
     let thread = crate::worker::spawn(seed, receiver).map_err(|source| StartError::Worker { index, source })?;
     Ok(WorkerHandle { commands, thread: Mutex::new(Some(thread)) })
+}
+
+/// Between two looks at the directories that certificates are in.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+async fn watch_certificates(contexts: TlsContexts) {
+    let mut interval = tokio::time::interval(WATCH_INTERVAL);
+    loop {
+        interval.tick().await;
+        let contexts = contexts.clone();
+        let looking = move || {
+            if contexts.look_at_directories() {
+                contexts.reload();
+                tracing::info!("certificates were read again");
+            }
+        };
+        let _ = tokio::task::spawn_blocking(looking).await;
+    }
 }
 
 fn start_dns(dns: DnsConfig, tasks: &Tasks) -> io::Result<Names> {
@@ -210,8 +225,9 @@ impl ProxyHandle {
             return Vec::new();
         }
         let running = state.plan.config.clone();
-        let bound = state.sockets.bind(&config, &running, inner.workers.len());
-        let mut rejections = bound.rejections;
+        let (config, mut rejections) = clusters::usable(config, &running, &inner.tls_contexts);
+        let bound = state.sockets.bind(&config, &running, inner.workers.len(), &inner.tls_contexts);
+        rejections.extend(bound.rejections);
         let plan = Arc::new(state.plan.next(Arc::new(bound.config)));
         state.plan = plan.clone();
         if let Some(names) = &inner.names {
@@ -232,6 +248,7 @@ impl ProxyHandle {
                 }
             }
         }
+        inner.tls_contexts.sweep();
         inner.config.store(plan.config.clone());
         inner.stats.config_applied(rejections.len() as u64);
         if let Some(ready) = inner.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -296,6 +313,13 @@ impl ProxyHandle {
     /// Opens the access logs anew, after somebody has moved the files away.
     pub fn reopen_access_logs(&self) {
         self.inner.access_logs.reopen();
+    }
+
+    /// Reads the certificates that are files again; new connections get them. Those that cannot be read stay as they were.
+    pub async fn reload_certificates(&self) {
+        let contexts = self.inner.tls_contexts.clone();
+        // A panic in it was reported by the panic hook.
+        let _ = tokio::task::spawn_blocking(move || contexts.reload()).await;
     }
 
     /// Resolves when somebody asked the admin interface to end the proxy (`/quitquitquit`).

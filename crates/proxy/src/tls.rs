@@ -1,10 +1,12 @@
-//! TLS settings of one worker, made from its identity; and what is told of failed handshakes.
+//! TLS settings of one worker, made from its identity or with the certificates of a context; and what is told of failed
+//! handshakes.
 //!
 //! Invariants  a handshake after a rotation uses the new certificate and bundle; keys never leave `identity`
 //! Errors      the peer's fault (bad certificate, wrong service, no TLS) or ours (no identity yet)
 //! Cost        one configuration for each TLS chain, and for each cluster and protocol spoken with it
-//! Source      DEPENDENCIES.md §3: no session resumption between proxies
+//! Source      no session resumption between proxies, because it would hide a rotation
 
+mod contexts;
 mod report;
 
 use std::cell::OnceCell;
@@ -13,13 +15,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_identity::{ClientAuth, ClientTls, Identity, NameMatch, PeerNames, PeerRefused, ServerTls, TlsError};
-use leno_ir::{DownstreamTls, StringMatch, UpstreamTls};
+use leno_identity::{
+    ClientAuth, ClientContext, ClientTls, Identity, NameMatch, PeerNames, PeerRefused, ServerContext, ServerTls,
+    TlsError,
+};
+use leno_ir::{DownstreamTls, StringMatch, SubjectAltName, SubjectAltNameKind, UpstreamTls};
 use leno_names::SpiffeId;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsConnector, TlsStream, server};
 
+pub(crate) use self::contexts::TlsContexts;
 use self::report::FailureLog;
 use crate::connection::Alpn;
 use crate::stream::Stream;
@@ -82,13 +88,49 @@ impl AcceptError {
 #[derive(Debug)]
 pub(crate) struct TlsSettings {
     identity: Option<Identity>,
+    contexts: TlsContexts,
     handshake_timeout: Duration,
     failures: FailureLog,
 }
 
+/// TLS of one filter chain on one worker.
+#[derive(Debug)]
+pub(crate) struct ChainTls {
+    config: DownstreamTls,
+    /// `None`: the mesh's own.
+    context: Option<Arc<ServerContext>>,
+    cache: ConfigCache<rustls::ServerConfig>,
+}
+
+/// TLS of one cluster on one worker.
+#[derive(Debug)]
+pub(crate) struct ClusterTls {
+    /// `None`: the mesh's own.
+    context: Option<Arc<ClientContext>>,
+    caches: ClientCaches,
+}
+
+impl ClusterTls {
+    /// Whether the endpoints are proxies of the mesh, which agree on protocols by ALPN.
+    pub(crate) fn is_of_mesh(&self) -> bool {
+        self.context.is_none()
+    }
+}
+
 impl TlsSettings {
-    pub(crate) fn new(identity: Option<Identity>, handshake_timeout: Duration) -> Self {
-        Self { identity, handshake_timeout, failures: FailureLog::default() }
+    pub(crate) fn new(identity: Option<Identity>, contexts: TlsContexts, handshake_timeout: Duration) -> Self {
+        Self { identity, contexts, handshake_timeout, failures: FailureLog::default() }
+    }
+
+    /// What is wrong with a context was found, and its listener rejected, before it gets here.
+    pub(crate) fn of_chain(&self, tls: &DownstreamTls) -> ChainTls {
+        let context = self.contexts.server(tls).unwrap_or_default();
+        ChainTls { config: tls.clone(), context, cache: ConfigCache::default() }
+    }
+
+    /// As [`TlsSettings::of_chain`].
+    pub(crate) fn of_cluster(&self, tls: &UpstreamTls) -> ClusterTls {
+        ClusterTls { context: self.contexts.client(tls).unwrap_or_default(), caches: ClientCaches::default() }
     }
 
     fn identity(&self) -> Result<&Identity, TlsError> {
@@ -96,38 +138,45 @@ impl TlsSettings {
     }
 
     /// Takes a client through the handshake.
-    pub(crate) async fn accept(
-        &self,
-        socket: TcpStream,
-        tls: &DownstreamTls,
-        cache: &ConfigCache<rustls::ServerConfig>,
-    ) -> Result<(Stream, PeerFacts), AcceptError> {
-        let config = cache.get(|| {
-            let (client, peers) = match &tls.validation {
+    pub(crate) async fn accept(&self, socket: TcpStream, tls: &ChainTls) -> Result<(Stream, PeerFacts), AcceptError> {
+        let after = self.handshake_timeout;
+        let handshake = async {
+            match &tls.context {
+                None => {
+                    let config = self.mesh_server(tls)?;
+                    TlsAcceptor::from(config).accept(socket).await.map_err(AcceptError::Handshake)
+                }
+                Some(context) => accept_with(context, socket).await,
+            }
+        };
+        let stream = tokio::time::timeout(after, handshake).await.map_err(|_| AcceptError::Timeout(after))??;
+        let facts = self.facts(stream.get_ref().1, tls);
+        Ok((Stream::Tls(Box::new(TlsStream::Server(stream))), facts))
+    }
+
+    fn mesh_server(&self, tls: &ChainTls) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        tls.cache.get(|| {
+            let (client, peers) = match &tls.config.validation {
                 None => (ClientAuth::None, PeerNames::AnyInTrustDomain),
-                Some(validation) if tls.require_client_certificate => {
+                Some(validation) if tls.config.require_client_certificate => {
                     (ClientAuth::Required, names(&validation.subject_alt_names))
                 }
                 Some(validation) => (ClientAuth::Optional, names(&validation.subject_alt_names)),
             };
-            let alpn = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+            let alpn = tls.config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
             self.identity()?.server_config(&ServerTls { alpn, client, peers })
-        })?;
-        let after = self.handshake_timeout;
-        let stream = tokio::time::timeout(after, TlsAcceptor::from(config).accept(socket))
-            .await
-            .map_err(|_| AcceptError::Timeout(after))?
-            .map_err(AcceptError::Handshake)?;
-        let facts = self.facts(stream.get_ref().1);
-        Ok((Stream::Tls(Box::new(TlsStream::Server(stream))), facts))
+        })
     }
 
-    fn facts(&self, session: &rustls::ServerConnection) -> PeerFacts {
-        let certificates = session.peer_certificates().unwrap_or_default();
+    fn facts(&self, session: &rustls::ServerConnection, tls: &ChainTls) -> PeerFacts {
+        // A certificate that nobody looked at proves nothing.
+        let is_checked = tls.config.validation.is_some();
+        let certificates = session.peer_certificates().filter(|_| is_checked).unwrap_or_default();
+        let identity = self.identity.as_ref().filter(|_| tls.context.is_none());
         PeerFacts {
             mtls: !certificates.is_empty(),
             peer: leno_identity::peer_spiffe_id(certificates).ok(),
-            local_identity: self.identity.as_ref().map(|identity| identity.current().id.clone()),
+            local_identity: identity.map(|identity| identity.current().id.clone()),
             server_name: session.server_name().map(str::to_owned),
             alpn: session.alpn_protocol().map(Alpn::parse),
         }
@@ -138,18 +187,29 @@ impl TlsSettings {
         &self,
         tls: &UpstreamTls,
         protocol: ApplicationProtocol,
-        caches: &ClientCaches,
+        of_cluster: &ClusterTls,
     ) -> Result<TlsClient, TlsError> {
-        let config = caches.of(protocol).get(|| {
-            self.identity()?.client_config(&ClientTls {
-                alpn: protocol.alpn().iter().map(|name| name.as_bytes().to_vec()).collect(),
-                peers: names(&tls.validation.subject_alt_names),
-                present_certificate: tls.certificate.is_some(),
-            })
-        })?;
+        let config = match &of_cluster.context {
+            Some(context) => context.config(protocol.public_alpn()),
+            None => of_cluster.caches.of(protocol).get(|| {
+                let names = tls.validation.as_ref().map(|validation| names(&validation.subject_alt_names));
+                self.identity()?.client_config(&ClientTls {
+                    alpn: protocol.alpn().iter().map(|name| name.as_bytes().to_vec()).collect(),
+                    peers: names.unwrap_or(PeerNames::OneOf(Vec::new())),
+                    present_certificate: tls.certificate.is_some(),
+                })
+            })?,
+        };
         let server_name = tls.sni.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
         Ok(TlsClient { connector: TlsConnector::from(config), server_name })
     }
+}
+
+async fn accept_with(context: &ServerContext, socket: TcpStream) -> Result<server::TlsStream<TcpStream>, AcceptError> {
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await;
+    let start = start.map_err(AcceptError::Handshake)?;
+    let config = context.config_for(&start.client_hello());
+    start.into_stream(config).await.map_err(AcceptError::Handshake)
 }
 
 /// A cluster's settings for each protocol it is spoken to in.
@@ -185,11 +245,12 @@ impl TlsClient {
 }
 
 /// No names at all means anybody the bundle vouches for. A kind of match that `identity` does not know welcomes nobody.
-fn names(matches: &[StringMatch]) -> PeerNames {
+fn names(matches: &[SubjectAltName]) -> PeerNames {
     if matches.is_empty() {
         return PeerNames::AnyInTrustDomain;
     }
-    let known = matches.iter().filter_map(|name| match name {
+    let of_uri = matches.iter().filter(|name| matches!(name.kind, SubjectAltNameKind::Any | SubjectAltNameKind::Uri));
+    let known = of_uri.filter_map(|name| match &name.name {
         StringMatch::Exact { text, ignore_case: false } => Some(NameMatch::Exact(text.clone())),
         StringMatch::Prefix { text, ignore_case: false } => Some(NameMatch::Prefix(text.clone())),
         StringMatch::Suffix { text, ignore_case: false } => Some(NameMatch::Suffix(text.clone())),

@@ -32,7 +32,7 @@ use crate::listener::{AcceptOutage, Binding};
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
 use crate::stats::WorkerStats;
-use crate::tls::TlsSettings;
+use crate::tls::{TlsContexts, TlsSettings};
 use crate::upstream::UpstreamCluster;
 
 /// What a worker is made from, on its own thread.
@@ -46,6 +46,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) local_cluster: String,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
+    /// Shared by the workers.
+    pub(crate) tls_contexts: TlsContexts,
     pub(crate) handshake_timeout: Duration,
     /// Starts the random numbers.
     pub(crate) random: u64,
@@ -86,7 +88,7 @@ impl Worker {
             clock: Rc::new(Cell::new(Instant::now())),
             tasks: Tasks::new(),
             connections: Tasks::new(),
-            tls: TlsSettings::new(seed.identity, seed.handshake_timeout),
+            tls: TlsSettings::new(seed.identity, seed.tls_contexts, seed.handshake_timeout),
             accept_outage: AcceptOutage::default(),
             handshake_timeout: seed.handshake_timeout,
         }

@@ -1,6 +1,6 @@
 //! A static Envoy bootstrap as a configuration: what `leno proxy --bootstrap` serves without a control plane.
 //!
-//! Reads no files and opens no sockets. Everything the bootstrap asks for and Leno does not have is refused.
+//! Opens no sockets, and no files: who can look is asked about every part that was read. Everything the bootstrap asks for and Leno does not have is refused.
 //!
 //! Shape       text -> [`tree`] (values with lines) -> [`reader`] (protobuf; names and types) -> `codec` -> `ir::Config`
 //! Errors      all of them, each with line and field; nothing is served of a bootstrap that has one
@@ -10,9 +10,10 @@
 
 mod fields;
 mod reader;
+mod secrets;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,9 +24,11 @@ use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 use self::reader::Reader;
 use self::tree::Tree;
 use crate::codec::{self, DecodeError};
+use crate::secret::StaticSecret;
 
 const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 const CLUSTERS: &str = "static_resources.clusters";
+const SECRETS: &str = "static_resources.secrets";
 const LISTENERS: &str = "static_resources.listeners";
 
 /// What a bootstrap says.
@@ -51,11 +54,29 @@ pub struct BootstrapProblem {
     pub reason: String,
 }
 
+/// A part that could be read; what it names outside the file is not looked at here.
+#[derive(Clone, Copy, Debug)]
+pub enum BootstrapPart<'a> {
+    Cluster(&'a Cluster),
+    Listener(&'a Listener),
+}
+
 /// Reads YAML or JSON, in either spelling of the names.
 ///
 /// # Errors
 /// Everything that is wrong or not supported, in the order of the file.
 pub fn read_bootstrap(text: &str) -> Result<Bootstrap, Vec<BootstrapProblem>> {
+    read_bootstrap_checked(text, &|_| Vec::new())
+}
+
+/// The same; `check` says what else is wrong with a part, in files for example.
+///
+/// # Errors
+/// As [`read_bootstrap`].
+pub fn read_bootstrap_checked(
+    text: &str,
+    check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
+) -> Result<Bootstrap, Vec<BootstrapProblem>> {
     let tree: Tree = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map_or(1, |location| usize::try_from(location.line()).unwrap_or(usize::MAX));
         let text = error.without_snippet().to_string();
@@ -68,7 +89,14 @@ pub fn read_bootstrap(text: &str) -> Result<Bootstrap, Vec<BootstrapProblem>> {
     let problems = reader.problems.into_iter().map(|(line, field, reason)| BootstrapProblem { line, field, reason });
     let clusters = tree.at(CLUSTERS).map(Tree::items).unwrap_or_default();
     let clusters = clusters.iter().filter_map(|cluster| cluster.at("name")?.text()).collect();
-    let mut build = Build { tree: &tree, clusters, problems: problems.collect(), bootstrap: Bootstrap::default() };
+    let mut build = Build {
+        tree: &tree,
+        check,
+        clusters,
+        secrets: BTreeMap::new(),
+        problems: problems.collect(),
+        bootstrap: Bootstrap::default(),
+    };
     build.read(&message);
     let Build { mut problems, bootstrap, .. } = build;
     problems.sort_by_key(|problem| problem.line);
@@ -77,6 +105,8 @@ pub fn read_bootstrap(text: &str) -> Result<Bootstrap, Vec<BootstrapProblem>> {
 
 struct Build<'a> {
     tree: &'a Tree,
+    check: &'a dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
+    secrets: BTreeMap<String, StaticSecret>,
     /// Their names, also of those that were refused.
     clusters: BTreeSet<&'a str>,
     problems: Vec<BootstrapProblem>,
@@ -85,6 +115,7 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn read(&mut self, message: &DynamicMessage) {
+        let check = self.check;
         if let Some(node) = part(message, "node") {
             self.bootstrap.node_id = text(&node, "id");
             self.bootstrap.node_cluster = text(&node, "cluster");
@@ -97,10 +128,21 @@ impl Build<'_> {
         let Some(resources) = resources.and_then(Value::as_message) else {
             return self.report("static_resources", "is missing: there would be nothing to serve");
         };
+        let secrets = resources.get_field_by_name("secrets");
+        for (index, secret) in messages(secrets.as_deref()).enumerate() {
+            let path = format!("{SECRETS}[{index}]");
+            if let Some((name, secret)) = self.decode(secret, &path, codec::decode_secret)
+                && self.secrets.insert(name.clone(), secret).is_some()
+            {
+                self.report(&format!("{path}.name"), format!("another secret is called {name}"));
+            }
+        }
         let clusters = resources.get_field_by_name("clusters");
         for (index, cluster) in messages(clusters.as_deref()).enumerate() {
             let path = format!("{CLUSTERS}[{index}]");
-            if let Some(cluster) = self.decode(cluster, &path, codec::decode_cluster) {
+            if let Some(mut cluster) = self.decode(cluster, &path, codec::decode_cluster) {
+                let found = secrets::resolve_cluster(&mut cluster, &self.secrets);
+                self.report_all(&path, found, || check(BootstrapPart::Cluster(&cluster)));
                 self.add_cluster(cluster, &path);
             }
         }
@@ -108,7 +150,9 @@ impl Build<'_> {
         let all = resources.get_field_by_name("listeners");
         for (index, listener) in messages(all.as_deref()).enumerate() {
             let path = format!("{LISTENERS}[{index}]");
-            if let Some(listener) = self.decode(listener, &path, codec::decode_listener) {
+            if let Some(mut listener) = self.decode(listener, &path, codec::decode_listener) {
+                let found = secrets::resolve_listener(&mut listener, &self.secrets);
+                self.report_all(&path, found, || check(BootstrapPart::Listener(&listener)));
                 self.add_listener(listener.clone(), &path);
                 listeners.push((listener, path));
             }
@@ -201,6 +245,14 @@ impl Build<'_> {
     fn check_cluster(&mut self, name: &str, path: &str) {
         if !self.clusters.contains(name) {
             self.report(path, format!("there is no cluster {name}"));
+        }
+    }
+
+    /// What was found; when that is nothing, what `look` finds.
+    fn report_all(&mut self, path: &str, found: Vec<DecodeError>, look: impl Fn() -> Vec<DecodeError>) {
+        let found = if found.is_empty() { look() } else { found };
+        for DecodeError { field, reason } in found {
+            self.report(&format!("{path}.{field}"), reason);
         }
     }
 

@@ -11,6 +11,7 @@ mod access_log;
 mod cluster;
 mod common;
 mod connection_filter;
+mod data_source;
 mod endpoints;
 mod error;
 mod filter;
@@ -23,6 +24,7 @@ mod node;
 mod policy;
 mod rbac;
 mod route;
+mod router;
 mod tls;
 
 use std::net::SocketAddr;
@@ -34,6 +36,7 @@ use prost::Message;
 pub use error::DecodeError;
 pub use node::{decode_node, encode_node};
 
+use crate::secret::StaticSecret;
 use crate::{Resource, ResourceKind};
 
 /// Changes when the encoding does, so that a node does not keep what an older version sent under an equal version.
@@ -83,6 +86,11 @@ pub fn decode_route_table(body: &[u8]) -> Result<RouteTable, DecodeError> {
 pub(crate) fn decode_admin(body: &[u8]) -> Result<Option<SocketAddr>, DecodeError> {
     let admin = message::<config::bootstrap::v3::Admin>(body)?;
     admin.address.as_ref().map(|address| common::read_address(Some(address))).transpose()
+}
+
+/// A secret that a bootstrap has itself, and its name.
+pub(crate) fn decode_secret(body: &[u8]) -> Result<(String, StaticSecret), DecodeError> {
+    tls::decode_secret(&message(body)?)
 }
 
 fn resource(

@@ -15,7 +15,7 @@ mod resource;
 mod secret;
 mod server;
 
-pub use bootstrap::{Bootstrap, BootstrapProblem, read_bootstrap};
+pub use bootstrap::{Bootstrap, BootstrapPart, BootstrapProblem, read_bootstrap, read_bootstrap_checked};
 pub use client::{DeltaClient, PersistError};
 pub use codec::DecodeError;
 pub use kind::ResourceKind;

@@ -111,7 +111,8 @@ fn reason(error: &webpki::Error) -> CertificateError {
     match error {
         webpki::Error::CertExpired { .. } => CertificateError::Expired,
         webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
-        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        // Who signs for itself is an authority of its own, and not ours.
+        webpki::Error::CaUsedAsEndEntity | webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
         webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         webpki::Error::BadDer | webpki::Error::BadDerTime => CertificateError::BadEncoding,
         _ => CertificateError::ApplicationVerificationFailure,

@@ -137,7 +137,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     tasks.spawn("configuration", apply_updates(proxy.clone(), updates, prefix));
     let client = std::sync::Arc::new(client);
     tasks.spawn("leave", leave_when_told(client.clone(), told_to_leave, left));
-    tasks.spawn("access-log-rotation", reopen_access_logs(proxy.clone(), signal(SignalKind::hangup())?));
+    tasks.spawn("hangup", on_hangup(proxy.clone(), signal(SignalKind::hangup())?));
 
     let mut end = std::pin::pin!(told_to_end(&proxy, command.exit_with_parent));
     tokio::select! {
@@ -177,11 +177,12 @@ async fn told_to_end(proxy: &ProxyHandle, watch_parent: bool) -> anyhow::Result<
     }
 }
 
-/// What logrotate and its like expect of SIGHUP.
-async fn reopen_access_logs(proxy: ProxyHandle, mut hangup: Signal) {
+/// What logrotate and its like expect of SIGHUP, and who renews certificates.
+async fn on_hangup(proxy: ProxyHandle, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         proxy.reopen_access_logs();
-        tracing::info!("access logs are opened anew");
+        proxy.reload_certificates().await;
+        tracing::info!("access logs are opened anew, certificates read again");
     }
 }
 

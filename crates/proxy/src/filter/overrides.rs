@@ -230,6 +230,7 @@ impl RouteRef {
 mod tests {
     use super::*;
     use leno_ir::{CorsPolicy, Forward, RouteMatch};
+    use leno_routing::HeaderView;
 
     struct Get;
 
@@ -246,6 +247,13 @@ mod tests {
         fn scheme(&self) -> &str {
             "http"
         }
+    }
+
+    impl HeaderView for Get {
+        fn pseudo_header(&self, _name: &str) -> Option<&str> {
+            None
+        }
+
         fn header_values<'a>(&'a self, _name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
             std::iter::empty()
         }
@@ -272,7 +280,7 @@ mod tests {
             ..VirtualHost::default()
         };
         let filters = overrides(&[("b", cors("3")), ("c", FilterOverride::Disabled)]);
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], filters };
+        let table = RouteTable { filters, ..RouteTable::new("t", vec![host]) };
         let rules = Arc::new(RouteRules::new(Arc::new(table), "t", &SharedStates::default()));
         let route = rules.route_ref(rules.pick(&Get, Dice { route: 0, cluster: 0 }).expect("a route"));
         assert_eq!(["a", "b", "c", "d"].map(|name| route.is_on(name)), [Some(false), Some(true), Some(false), None]);

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use leno_ir::{DownstreamTls, FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
+use leno_ir::{FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
 
 use super::ActiveListener;
 use crate::access_log::AccessLogger;
@@ -8,15 +8,14 @@ use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
 use crate::http::HttpManager;
 use crate::tcp::TcpManager;
-use crate::tls::ConfigCache;
+use crate::tls::ChainTls;
 use crate::worker::Worker;
 
 /// A filter chain on one worker.
 #[derive(Debug)]
 pub(super) struct Chain {
     matches: FilterChainMatch,
-    pub(super) tls: Option<DownstreamTls>,
-    pub(super) tls_cache: ConfigCache<rustls::ServerConfig>,
+    pub(super) tls: Option<ChainTls>,
     pub(super) connection_filters: ConnectionFilters,
     pub(super) filter: Filter,
 }
@@ -37,13 +36,9 @@ impl Chain {
                 Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log }))
             }
         };
-        Self {
-            matches: config.matches.clone(),
-            tls: config.tls.clone(),
-            tls_cache: ConfigCache::default(),
-            connection_filters: ConnectionFilters::new(&config.connection_filters, place, worker),
-            filter,
-        }
+        let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));
+        let connection_filters = ConnectionFilters::new(&config.connection_filters, place, worker);
+        Self { matches: config.matches.clone(), tls, connection_filters, filter }
     }
 }
 

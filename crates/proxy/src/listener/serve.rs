@@ -17,7 +17,7 @@ use crate::detect::{Question, Sniffer, Verdict};
 use crate::stats::{HandshakeResult, TlsSide};
 use crate::stream::Stream;
 use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
-use crate::tls::AcceptError;
+use crate::tls::{AcceptError, ChainTls};
 use crate::worker::Worker;
 
 /// Where clients speak first, a client gets this long before its TCP upstream is dialled on suspicion. Chosen: most clients
@@ -88,7 +88,7 @@ impl Accepted {
             self.dispatch(&chain, connection, found).await;
             return Ok(());
         };
-        let (mut inner, connection) = self.terminate_tls(&chain, tls).await?;
+        let (mut inner, connection) = self.terminate_tls(tls).await?;
         let (chain, found) = inner.look_inside_tls(&chain, &connection).await?;
         inner.dispatch(&chain, connection, found).await;
         Ok(())
@@ -166,14 +166,10 @@ impl Accepted {
         }
     }
 
-    async fn terminate_tls(
-        self,
-        chain: &Chain,
-        tls: &leno_ir::DownstreamTls,
-    ) -> Result<(Self, Connection), ServeError> {
+    async fn terminate_tls(self, tls: &ChainTls) -> Result<(Self, Connection), ServeError> {
         let Self { stream, local, remote, listener, worker } = self;
         let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
-        match worker.tls().accept(socket, tls, &chain.tls_cache).await {
+        match worker.tls().accept(socket, tls).await {
             Ok((stream, facts)) => {
                 worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
                 let inner = Self { stream, local, remote, listener, worker };

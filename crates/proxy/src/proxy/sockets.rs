@@ -7,7 +7,8 @@ use leno_ir::{Config, Listener, NetworkFilter};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Rejection, ResourceType};
-use crate::access_log;
+use crate::tls::TlsContexts;
+use crate::{access_log, check};
 
 /// Connections the kernel may queue per socket; it cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -48,7 +49,7 @@ pub(super) struct Bound {
 
 impl SocketTable {
     /// Binds what `config` has and `running` has not, for each of `workers`.
-    pub(super) fn bind(&mut self, config: &Config, running: &Config, workers: usize) -> Bound {
+    pub(super) fn bind(&mut self, config: &Config, running: &Config, workers: usize, contexts: &TlsContexts) -> Bound {
         let mut bound = Bound {
             config: config.clone(),
             sockets: (0..workers).map(|_| HashMap::new()).collect(),
@@ -59,7 +60,7 @@ impl SocketTable {
             let key = BindKey::of(listener);
             let result = match users.get(&key) {
                 Some(other) => Err(format!("listener {other} has the same address {}", listener.address)),
-                None => check_access_logs(listener).and_then(|()| {
+                None => check_access_logs(listener).and_then(|()| check_tls(listener, contexts)).and_then(|()| {
                     self.bind_one(&key, &mut bound.sockets).map_err(|error| describe(listener.address, &error))
                 }),
             };
@@ -150,6 +151,11 @@ fn check_access_logs(listener: &Listener) -> Result<(), String> {
     logs.into_iter()
         .try_for_each(access_log::check)
         .map_err(|error| format!("its access log is not understood: {error}"))
+}
+
+fn check_tls(listener: &Listener, contexts: &TlsContexts) -> Result<(), String> {
+    let problems = check::listener_problems(listener, contexts);
+    if problems.is_empty() { Ok(()) } else { Err(check::describe(&problems)) }
 }
 
 fn describe(address: SocketAddr, error: &io::Error) -> String {

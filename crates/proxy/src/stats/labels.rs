@@ -130,8 +130,9 @@ impl Service {
 }
 
 fn principal(cluster: &leno_ir::Cluster) -> String {
-    match cluster.tls.as_ref().map(|tls| tls.validation.subject_alt_names.as_slice()) {
-        Some([leno_ir::StringMatch::Exact { text, .. }]) => text.clone(),
+    let validation = cluster.tls.as_ref().and_then(|tls| tls.validation.as_ref());
+    match validation.map(|validation| validation.subject_alt_names.as_slice()) {
+        Some([leno_ir::SubjectAltName { name: leno_ir::StringMatch::Exact { text, .. }, .. }]) => text.clone(),
         _ => String::new(),
     }
 }

@@ -12,7 +12,7 @@ use super::members::Members;
 use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::stats::{ClusterStats, Limit, WorkerStats, WorkloadId};
-use crate::tls::ClientCaches;
+use crate::tls::ClusterTls;
 use crate::worker::Worker;
 
 /// A cluster on one worker.
@@ -26,7 +26,8 @@ pub(crate) struct UpstreamCluster {
     members: RefCell<Members>,
     /// Shared with successors, to which tries that are under way report as well.
     balancer: Rc<RefCell<Balancer<EndpointId>>>,
-    pub(super) tls_cache: ClientCaches,
+    /// Set where the configuration has TLS.
+    pub(super) tls: Option<ClusterTls>,
 }
 
 /// What became of a try, for the balancer and the outlier detector.
@@ -64,12 +65,12 @@ impl UpstreamCluster {
         balancer.update(members.for_balancer(), worker.now());
         Self {
             stats: worker.stats.cluster(&config.name),
+            tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits,
             clock: worker.clock(),
             members: RefCell::new(members),
             balancer: Rc::new(RefCell::new(balancer)),
-            tls_cache: ClientCaches::default(),
         }
     }
 
@@ -85,13 +86,13 @@ impl UpstreamCluster {
         balancer.reconfigure(settings(&config));
         balancer.update(members.for_balancer(), worker.now());
         Self {
+            tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits: self.limits.clone(),
             stats: self.stats.clone(),
             clock: self.clock.clone(),
             members: RefCell::new(members),
             balancer: self.balancer.clone(),
-            tls_cache: ClientCaches::default(),
         }
     }
 

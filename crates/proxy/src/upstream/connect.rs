@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use leno_identity::UpstreamAlpn;
 use tokio::net::TcpStream;
 
 use super::cluster::UpstreamCluster;
@@ -26,6 +27,15 @@ impl ApplicationProtocol {
             Self::Http1 => &["istio-http/1.1", "http/1.1"],
             Self::Http2 => &["istio-h2", "h2"],
             Self::Tcp => &["istio"],
+        }
+    }
+
+    /// What endpoints outside the mesh are offered, where the configuration says nothing.
+    pub(crate) const fn public_alpn(self) -> UpstreamAlpn {
+        match self {
+            Self::Http1 => UpstreamAlpn::Http1,
+            Self::Http2 => UpstreamAlpn::Http2,
+            Self::Tcp => UpstreamAlpn::None,
         }
     }
 }
@@ -73,10 +83,10 @@ pub(super) async fn connect(
         let refused = |source| ConnectError::Refused { endpoint, source };
         let stream = TcpStream::connect(endpoint).await.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
-        match &cluster.config.tls {
+        match cluster.config.tls.as_ref().zip(cluster.tls.as_ref()) {
             None => Ok(Stream::Plain(stream)),
-            Some(tls) => {
-                let client = worker.tls().client(tls, protocol, &cluster.tls_cache);
+            Some((tls, settings)) => {
+                let client = worker.tls().client(tls, protocol, settings);
                 let client = client.map_err(|source| ConnectError::Identity { endpoint, source })?;
                 client.connect(stream, endpoint).await.map_err(|source| ConnectError::Tls { endpoint, source })
             }

@@ -13,6 +13,7 @@ use super::limits::ConnectionPermit;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
 use crate::stream::Stream;
+use crate::tls::ClusterTls;
 use crate::worker::Worker;
 
 /// Flow-control windows of our HTTP/2 connections, in bytes. Chosen: one stream may fill 1 Gbit/s at 8 ms round trip;
@@ -173,6 +174,7 @@ impl UpstreamCluster {
     ) -> Result<Rc<Http2Connection>, ConnectError> {
         let stream = connect(self, worker, endpoint, ApplicationProtocol::Http2).await?;
         if let Stream::Tls(tls) = &stream
+            && self.tls.as_ref().is_some_and(ClusterTls::is_of_mesh)
             && tls.get_ref().1.alpn_protocol().map(Alpn::parse) != Some(Alpn::Http2)
         {
             return Err(ConnectError::NoHttp2 { endpoint });

@@ -22,6 +22,7 @@ impl Worker {
             shared_states: crate::shared::SharedStates::default(),
             stats: stats.worker(),
             identity: Some(Identity::from_svid(svid())),
+            tls_contexts: crate::tls::TlsContexts::default(),
             handshake_timeout: Duration::from_secs(5),
             local_cluster: "test".to_owned(),
             random: 1,

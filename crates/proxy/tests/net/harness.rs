@@ -8,9 +8,9 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_ir::{
     Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
-    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, IDENTITY_SECRET, Listener, LocalityEndpoints,
-    NetworkFilter, PeerValidation, ROOTS_SECRET, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
-    TcpProxy, TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
+    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter,
+    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy, TransportProtocol,
+    UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
 };
 use leno_proxy::{Block, DnsConfig, Proxy, ProxyConfig, ProxyHandle};
 use leno_runtime::{Readiness, Tasks};
@@ -188,8 +188,7 @@ pub(crate) fn cluster<const N: usize>(name: &str, addresses: [SocketAddr; N]) ->
 }
 
 pub(crate) fn mtls_cluster<const N: usize>(name: &str, peers: [SocketAddr; N], names: Vec<StringMatch>) -> Cluster {
-    let validation = PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: names };
-    let tls = UpstreamTls { certificate: Some(IDENTITY_SECRET.to_owned()), validation, sni: None, alpn: Vec::new() };
+    let tls = UpstreamTls::of_mesh(PeerValidation::of_mesh(names));
     Cluster { tls: Some(tls), ..cluster(name, peers) }
 }
 
@@ -241,7 +240,7 @@ fn http_chain(cluster: &str) -> FilterChain {
         routes: vec![route],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new(cluster, vec![host]);
     let manager = HttpConnectionManager::new(cluster, RouteSource::Inline(Arc::new(table)));
     FilterChain {
         name: "http".to_owned(),
@@ -254,15 +253,11 @@ fn http_chain(cluster: &str) -> FilterChain {
 
 /// Strict mutual TLS in front of what the listener does.
 pub(crate) fn with_server_tls(mut listener: Listener) -> Listener {
-    let validation = PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names: Vec::new() };
+    let validation = PeerValidation::of_mesh([]);
     for chain in listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain) {
         chain.matches.transport_protocol = Some(TransportProtocol::Tls);
-        chain.tls = Some(DownstreamTls {
-            certificate: IDENTITY_SECRET.to_owned(),
-            validation: Some(validation.clone()),
-            require_client_certificate: true,
-            alpn: ["h2", "http/1.1", "istio"].map(str::to_owned).to_vec(),
-        });
+        let alpn = ["h2", "http/1.1", "istio"].map(str::to_owned).to_vec();
+        chain.tls = Some(DownstreamTls::of_mesh(Some(validation.clone()), alpn));
     }
     listener.inspect_tls = true;
     listener

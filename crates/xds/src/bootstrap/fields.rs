@@ -31,7 +31,6 @@ pub(super) fn support(message: &str, field: &str) -> Support {
 }
 
 const NO_CONTROL_PLANE: &str = "needs a control plane, and a static bootstrap has none";
-const NO_CERTIFICATES: &str = "TLS is not supported in a static bootstrap";
 
 const HTTP_MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -39,8 +38,7 @@ const HTTP_MANAGER: &str = "envoy.extensions.filters.network.http_connection_man
 const NOT_HERE: &[(&str, &str, &str)] = &[
     ("envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources", NO_CONTROL_PLANE),
     ("envoy.config.cluster.v3.Cluster", "eds_cluster_config", NO_CONTROL_PLANE),
-    ("envoy.config.cluster.v3.Cluster", "transport_socket", NO_CERTIFICATES),
-    ("envoy.config.listener.v3.FilterChain", "transport_socket", NO_CERTIFICATES),
+    ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "sds_config", NO_CONTROL_PLANE),
     (HTTP_MANAGER, "rds", NO_CONTROL_PLANE),
     (HTTP_MANAGER, "scoped_routes", NO_CONTROL_PLANE),
 ];
@@ -50,7 +48,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
@@ -61,7 +59,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.cluster.v3.Cluster",
         "circuit_breakers common_lb_config connect_timeout http2_protocol_options lb_policy least_request_lb_config \
-         load_assignment load_balancing_policy metadata name outlier_detection type typed_extension_protocol_options",
+         load_assignment load_balancing_policy metadata name outlier_detection transport_socket type typed_extension_protocol_options",
         "",
     ),
     ("envoy.config.cluster.v3.Cluster.CommonLbConfig", "healthy_panic_threshold locality_weighted_lb_config", ""),
@@ -78,7 +76,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
     ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),
-    ("envoy.config.core.v3.DataSource", "inline_bytes inline_string", ""),
+    ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
@@ -90,13 +88,15 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
     ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
+    ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
+    ("envoy.config.core.v3.WatchedDirectory", "path", ""),
     ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints", ""),
     ("envoy.config.endpoint.v3.Endpoint", "address", ""),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
-    ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name", ""),
+    ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
     (
         "envoy.config.listener.v3.FilterChainMatch",
         "application_protocols destination_port server_names transport_protocol",
@@ -144,31 +144,40 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RetryPolicy",
-        "host_selection_retry_max_attempts num_retries per_try_timeout retriable_status_codes retry_back_off \
-         retry_host_predicate retry_on",
+        "host_selection_retry_max_attempts num_retries per_try_idle_timeout per_try_timeout rate_limited_retry_back_off \
+         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on",
         "",
     ),
+    ("envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff", "max_interval reset_headers", ""),
+    ("envoy.config.route.v3.RetryPolicy.ResetHeader", "format name", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryBackOff", "base_interval max_interval", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match name redirect request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove route typed_per_filter_config",
+        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
+         typed_per_filter_config",
         "",
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "cluster host_rewrite_literal idle_timeout max_stream_duration prefix_rewrite regex_rewrite \
-         request_mirror_policies retry_policy timeout weighted_clusters",
+        "cluster flush_timeout grpc_timeout_offset host_rewrite_literal idle_timeout max_grpc_timeout \
+         max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "auto_host_rewrite include_vh_rate_limits",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
-        "",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
+        "",
     ),
     ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
-    ("envoy.config.route.v3.RouteConfiguration", "name typed_per_filter_config validate_clusters virtual_hosts", ""),
+    (
+        "envoy.config.route.v3.RouteConfiguration",
+        "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+         typed_per_filter_config validate_clusters virtual_hosts",
+        "",
+    ),
     (
         "envoy.config.route.v3.RouteMatch",
         "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
@@ -177,8 +186,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains name request_headers_to_add request_headers_to_remove response_headers_to_add \
-         response_headers_to_remove retry_policy routes typed_per_filter_config",
+        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+         per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
+         response_headers_to_add response_headers_to_remove retry_policy routes typed_per_filter_config",
         "",
     ),
     ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
@@ -226,7 +236,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "cache_time cluster_min_healthy_percentages headers pass_through_mode",
         "",
     ),
-    ("envoy.extensions.filters.http.router.v3.Router", "", "dynamic_stats start_child_span suppress_envoy_headers"),
+    (
+        "envoy.extensions.filters.http.router.v3.Router",
+        "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
+         suppress_grpc_request_failure_code_stats",
+        "start_child_span",
+    ),
     (
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
         "delay max_connections runtime_enabled stat_prefix",
@@ -272,6 +287,43 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
+        "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \
+         trust_chain_verification trusted_ca verify_certificate_hash verify_certificate_spki watched_directory",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext",
+        "alpn_protocols combined_validation_context tls_certificate_sds_secret_configs tls_certificates tls_params \
+         validation_context validation_context_sds_secret_config",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext",
+        "default_validation_context validation_context_sds_secret_config",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context disable_stateful_session_resumption disable_stateless_session_resumption \
+         ocsp_staple_policy require_client_certificate",
+        "full_scan_certs_on_sni_mismatch require_sni",
+    ),
+    ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "name", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.Secret", "name tls_certificate validation_context", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher", "matcher san_type", ""),
+    ("envoy.extensions.transport_sockets.tls.v3.TlsCertificate", "certificate_chain private_key watched_directory", ""),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.TlsParameters",
+        "cipher_suites ecdh_curves tls_maximum_protocol_version tls_minimum_protocol_version",
+        "",
+    ),
+    (
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "auto_sni_san_validation common_tls_context max_session_keys sni",
+        "allow_renegotiation auto_host_sni",
+    ),
     (
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options explicit_http_config use_downstream_protocol_config",

@@ -192,3 +192,61 @@ fn no_yaml_names_the_line() {
         ["1: must be an object", "1: static_resources: is missing: there would be nothing to serve"]
     );
 }
+
+const TLS: &str = r#"
+static_resources:
+  secrets:
+  - name: mine
+    tls_certificate: { certificate_chain: { filename: /c.pem }, private_key: { environment_variable: KEY } }
+  - name: roots
+    validation_context: { trusted_ca: { inline_string: CA } }
+  listeners:
+  - name: tls
+    address: { socket_address: { address: 127.0.0.1, port_value: 8443 } }
+    filter_chains:
+    - transport_socket:
+        name: tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificate_sds_secret_configs: [{ name: mine }]
+            validation_context_sds_secret_config: { name: roots }
+      filters:
+      - name: tcp
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: tcp
+          cluster: app
+  clusters:
+  - name: app
+    type: STATIC
+    load_assignment: { cluster_name: app, endpoints: [] }
+"#;
+
+#[test]
+fn secrets_of_the_file_go_where_they_are_named() {
+    use leno_ir::{CertificateSource, DataSource, RootsSource};
+    let bootstrap = read_bootstrap(TLS).expect("it is supported");
+    let tls = bootstrap.config.listeners["tls"].filter_chains[0].tls.clone().expect("it has TLS");
+    let CertificateSource::Pem(certificates) = tls.certificate else { panic!("a certificate of its own") };
+    assert_eq!(certificates[0].private_key, DataSource::Environment("KEY".to_owned()));
+    let RootsSource::Pem(roots) = tls.validation.expect("clients are checked").roots else { panic!("roots") };
+    assert_eq!(roots.certificates, DataSource::inline("CA"));
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_a_problem_of_its_line() {
+    let found = problems(&TLS.replace("[{ name: mine }]", "[{ name: yours }]"));
+    let place = "static_resources.listeners[0].filter_chains[0].transport_socket.typed_config.common_tls_context";
+    assert_eq!(found, [format!("17: {place}.tls_certificate_sds_secret_configs[0]: there is no secret yours")]);
+}
+
+#[test]
+fn whoever_looks_at_files_has_a_say() {
+    let check = |part: BootstrapPart<'_>| match part {
+        BootstrapPart::Listener(_) => vec![DecodeError::new("filter_chains[0].transport_socket", "is no good")],
+        BootstrapPart::Cluster(_) => Vec::new(),
+    };
+    let found = read_bootstrap_checked(TLS, &check).expect_err("it is refused");
+    assert_eq!((found[0].line, found[0].reason.as_str()), (12, "is no good"));
+}

@@ -184,7 +184,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
             .outlier_detection
             .as_ref()
             .map(|detection| policy::decode_outlier(detection, min_health)),
-        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?,
+        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten(),
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })

@@ -10,9 +10,11 @@ mod health_check;
 
 use std::collections::HashMap;
 
-use leno_ir::{FilterOverride, FilterOverrides, Flavor, HeaderMatch, HttpFilter, HttpFilterConfig, RouteFilterConfig};
+use leno_ir::{
+    FilterOverride, FilterOverrides, Flavor, HeaderMatch, HttpFilter, HttpFilterConfig, RouteFilterConfig,
+    RouterOptions,
+};
 use leno_proto::envoy::config::route::v3::{FilterConfig, HeaderMatcher};
-use leno_proto::envoy::extensions::filters::http::router::v3::Router;
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpFilter as ProtoFilter, http_filter::ConfigType,
 };
@@ -21,14 +23,13 @@ use leno_proto::google::protobuf::Any;
 use super::common::{any, is_type, unpack};
 use super::error::{At, DecodeError, Result};
 use super::route::matches::decode_header;
+use super::router::{self, NAME as ROUTER, TYPE as ROUTER_TYPE};
 
-const ROUTER: &str = "envoy.filters.http.router";
-const ROUTER_TYPE: &str = "envoy.extensions.filters.http.router.v3.Router";
 const OVERRIDE_TYPE: &str = "envoy.config.route.v3.FilterConfig";
 
 /// With the router.
-pub(super) fn encode(filters: &[HttpFilter], flavor: Flavor) -> Vec<ProtoFilter> {
-    let router = proto(ROUTER, false, any(ROUTER_TYPE, &Router::default()));
+pub(super) fn encode(filters: &[HttpFilter], options: &RouterOptions, flavor: Flavor) -> Vec<ProtoFilter> {
+    let router = proto(ROUTER, false, any(ROUTER_TYPE, &router::encode(options)));
     // gRPC refuses filters that it does not have.
     let filters = if flavor == Flavor::Grpc { &[] } else { filters };
     let encode = |filter: &HttpFilter| proto(&filter.name, filter.disabled, encode_config(&filter.config));

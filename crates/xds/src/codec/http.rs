@@ -13,7 +13,7 @@ use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3
 
 use super::common::{ads, bool_value, duration_or_off, read_limit, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, filter, route};
+use super::{access_log, filter, route, router};
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -29,7 +29,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
                 RouteSpecifier::Rds(Rds { route_config_name: name.clone(), config_source: ads() })
             }
         }),
-        http_filters: filter::encode(&manager.filters, flavor),
+        http_filters: filter::encode(&manager.filters, &manager.router, flavor),
         ..Proto::default()
     };
     if flavor == Flavor::Grpc {
@@ -66,6 +66,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let filters = filter::decode(&proto.http_filters)?;
+    let router = router::decode(&proto.http_filters)?;
     refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions, via, merge_slashes);
     refuse!(
         proto,
@@ -132,6 +133,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         request_headers_timeout: read_limit(proto.request_headers_timeout.as_ref(), None),
         stream_idle_timeout: read_limit(proto.stream_idle_timeout.as_ref(), default.stream_idle_timeout),
         idle_timeout: read_limit(common.idle_timeout.as_ref(), default.idle_timeout),
+        router,
         ..default
     })
 }

@@ -215,7 +215,7 @@ fn decode_chain(chain: &ProtoChain) -> Result<FilterChain> {
     Ok(FilterChain {
         name: chain.name.clone(),
         matches: matches.unwrap_or_default(),
-        tls: chain.transport_socket.as_ref().map(tls::read_downstream).transpose().at("transport_socket")?,
+        tls: chain.transport_socket.as_ref().map(tls::read_downstream).transpose().at("transport_socket")?.flatten(),
         connection_filters,
         filter: last,
     })

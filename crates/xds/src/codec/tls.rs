@@ -1,41 +1,56 @@
-use leno_ir::{DownstreamTls, Flavor, PeerValidation, StringMatch, UpstreamTls};
+//! TLS contexts: those of the mesh, whose certificates are secrets of SDS, and those that bring their own.
+
+mod certificate;
+mod parameters;
+mod validation;
+
+use leno_ir::{CertificateSource, DownstreamSessions, DownstreamTls, Flavor, PeerValidation, TlsVersion, UpstreamTls};
 use leno_proto::envoy::config::core::v3::{TransportSocket, transport_socket::ConfigType};
 use leno_proto::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateProviderPluginInstance, CertificateValidationContext, CommonTlsContext, DownstreamTlsContext,
-    SdsSecretConfig, SubjectAltNameMatcher, TlsParameters, UpstreamTlsContext, common_tls_context,
-    subject_alt_name_matcher, tls_parameters,
+    CertificateProviderPluginInstance, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, UpstreamTlsContext,
+    downstream_tls_context::SessionTicketKeysType,
 };
 use leno_proto::google::protobuf::Any;
 
-use super::common::{ads, any, bool_value, unpack};
+pub(crate) use self::certificate::decode_secret;
+use super::common::{ads, any, bool_value, is_type, u32_value, unpack};
 use super::error::{At, DecodeError, Result, refuse};
-use super::matching;
 
 const NAME: &str = "envoy.transport_sockets.tls";
-const DOWNSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
-const UPSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+pub(super) const DOWNSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+pub(super) const UPSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+const RAW_BUFFER: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 /// The certificate provider that `leno bootstrap grpc` defines.
 const PROVIDER: &str = "default";
 
 pub(super) fn downstream(tls: &DownstreamTls, flavor: Flavor) -> TransportSocket {
+    let mut common = common(Some(&tls.certificate), tls.validation.as_ref(), &tls.alpn, flavor);
+    if flavor != Flavor::Grpc {
+        common.tls_params = Some(parameters::encode(&tls.parameters));
+    }
     let context = DownstreamTlsContext {
-        common_tls_context: Some(common(Some(&tls.certificate), tls.validation.as_ref(), &tls.alpn, flavor)),
+        common_tls_context: Some(common),
         require_client_certificate: bool_value(tls.require_client_certificate),
-        disable_stateful_session_resumption: true,
-        session_ticket_keys_type: Some(
-            leno_proto::envoy::extensions::transport_sockets::tls::v3::downstream_tls_context::SessionTicketKeysType::DisableStatelessSessionResumption(true),
-        ),
+        disable_stateful_session_resumption: !tls.sessions.stateful,
+        session_ticket_keys_type: Some(SessionTicketKeysType::DisableStatelessSessionResumption(
+            !tls.sessions.stateless,
+        )),
         ..DownstreamTlsContext::default()
     };
     socket(any(DOWNSTREAM, &context))
 }
 
 pub(super) fn upstream(tls: &UpstreamTls, flavor: Flavor) -> TransportSocket {
+    let mut common = common(tls.certificate.as_ref(), tls.validation.as_ref(), &tls.alpn, flavor);
+    if flavor != Flavor::Grpc {
+        common.tls_params = Some(parameters::encode(&tls.parameters));
+    }
     let context = UpstreamTlsContext {
-        common_tls_context: Some(common(tls.certificate.as_deref(), Some(&tls.validation), &tls.alpn, flavor)),
+        common_tls_context: Some(common),
         sni: tls.sni.clone().unwrap_or_default(),
-        // Resumption would hide a rotation.
-        max_session_keys: super::common::u32_value(0),
+        // Between proxies of the mesh none: resumption would hide a rotation.
+        max_session_keys: u32_value(tls.max_session_keys),
+        auto_sni_san_validation: tls.auto_sni_san_validation,
         ..UpstreamTlsContext::default()
     };
     socket(any(UPSTREAM, &context))
@@ -46,7 +61,7 @@ fn socket(config: Any) -> TransportSocket {
 }
 
 fn common(
-    certificate: Option<&str>,
+    certificate: Option<&CertificateSource>,
     validation: Option<&PeerValidation>,
     alpn: &[String],
     flavor: Flavor,
@@ -55,46 +70,18 @@ fn common(
     if flavor == Flavor::Grpc {
         context.alpn_protocols.clear();
         context.tls_certificate_provider_instance = certificate.map(|_| provider());
-        context.validation_context_type = validation.map(grpc_validation);
+        context.validation_context_type = validation.map(validation::encode_grpc);
         return context;
     }
-    context.tls_params = Some(TlsParameters {
-        tls_minimum_protocol_version: tls_parameters::TlsProtocol::TlSv13.into(),
-        tls_maximum_protocol_version: tls_parameters::TlsProtocol::TlSv13.into(),
-        ..TlsParameters::default()
-    });
-    context.tls_certificate_sds_secret_configs = certificate.into_iter().map(secret).collect();
-    context.validation_context_type = validation.map(|validation| {
-        let default = CertificateValidationContext {
-            match_typed_subject_alt_names: validation.subject_alt_names.iter().map(uri).collect(),
-            ..CertificateValidationContext::default()
-        };
-        combined(default, Some(secret(&validation.roots)))
-    });
+    match certificate {
+        None => {}
+        Some(CertificateSource::Pem(certificates)) => {
+            context.tls_certificates = certificates.iter().map(certificate::encode).collect();
+        }
+        Some(CertificateSource::Secret(name)) => context.tls_certificate_sds_secret_configs = vec![secret(name)],
+    }
+    context.validation_context_type = validation.map(validation::encode);
     context
-}
-
-#[allow(deprecated, reason = "gRPC reads the older field")]
-fn grpc_validation(validation: &PeerValidation) -> common_tls_context::ValidationContextType {
-    let default = CertificateValidationContext {
-        ca_certificate_provider_instance: Some(provider()),
-        match_subject_alt_names: validation.subject_alt_names.iter().map(matching::encode).collect(),
-        ..CertificateValidationContext::default()
-    };
-    combined(default, None)
-}
-
-fn combined(
-    default: CertificateValidationContext,
-    secret: Option<SdsSecretConfig>,
-) -> common_tls_context::ValidationContextType {
-    common_tls_context::ValidationContextType::CombinedValidationContext(
-        common_tls_context::CombinedCertificateValidationContext {
-            default_validation_context: Some(default),
-            validation_context_sds_secret_config: secret,
-            ..Default::default()
-        },
-    )
 }
 
 fn provider() -> CertificateProviderPluginInstance {
@@ -105,40 +92,83 @@ fn secret(name: &str) -> SdsSecretConfig {
     SdsSecretConfig { name: name.to_owned(), sds_config: ads() }
 }
 
-fn uri(name: &StringMatch) -> SubjectAltNameMatcher {
-    SubjectAltNameMatcher {
-        san_type: subject_alt_name_matcher::SanType::Uri.into(),
-        matcher: Some(matching::encode(name)),
-        ..SubjectAltNameMatcher::default()
+/// `None`: the bytes as they are.
+pub(super) fn read_downstream(socket: &TransportSocket) -> Result<Option<DownstreamTls>> {
+    if is_type(config(socket), RAW_BUFFER) {
+        return Ok(None);
     }
+    let context: DownstreamTlsContext = unpack(config(socket), DOWNSTREAM)?;
+    read_downstream_context(&context).at("typed_config").map(Some)
 }
 
-pub(super) fn read_downstream(socket: &TransportSocket) -> Result<DownstreamTls> {
-    let context: DownstreamTlsContext = unpack(config(socket), DOWNSTREAM)?;
-    refuse!(context, require_sni, ocsp_staple_policy);
-    let common = context.common_tls_context.unwrap_or_default();
-    let certificate = read_certificate(&common).at("common_tls_context")?;
+fn read_downstream_context(context: &DownstreamTlsContext) -> Result<DownstreamTls> {
+    refuse!(context, session_timeout, prefer_client_ciphers);
+    if context.ocsp_staple_policy != 0 {
+        return Err(DecodeError::new("ocsp_staple_policy", "only LENIENT_STAPLING is supported"));
+    }
+    if context.require_sni.as_ref().is_some_and(|required| required.value) {
+        return Err(DecodeError::new("require_sni", "is not supported, and has no effect in Envoy"));
+    }
+    if context.full_scan_certs_on_sni_mismatch.as_ref().is_some_and(|scan| scan.value) {
+        return Err(DecodeError::unsupported("full_scan_certs_on_sni_mismatch"));
+    }
+    let stateless = match &context.session_ticket_keys_type {
+        None => true,
+        Some(SessionTicketKeysType::DisableStatelessSessionResumption(disabled)) => !disabled,
+        Some(_) => return Err(DecodeError::unsupported("session_ticket_keys")),
+    };
+    let common = context.common_tls_context.clone().unwrap_or_default();
+    check(&common).at("common_tls_context")?;
+    let certificate = certificate::read(&common).at("common_tls_context")?;
     Ok(DownstreamTls {
         certificate: certificate
-            .ok_or_else(|| DecodeError::new("common_tls_context.tls_certificate_sds_secret_configs", "is missing"))?,
-        validation: read_validation(&common).at("common_tls_context")?,
+            .ok_or_else(|| DecodeError::new("common_tls_context.tls_certificates", "is missing"))?,
+        validation: validation::read(&common).at("common_tls_context")?,
         require_client_certificate: context.require_client_certificate.is_some_and(|required| required.value),
+        parameters: parameters::read(common.tls_params.as_ref(), TlsVersion::Tls13)
+            .at("tls_params")
+            .at("common_tls_context")?,
+        sessions: DownstreamSessions { stateless, stateful: !context.disable_stateful_session_resumption },
         alpn: common.alpn_protocols,
     })
 }
 
-pub(super) fn read_upstream(socket: &TransportSocket) -> Result<UpstreamTls> {
+/// `None`: the bytes as they are.
+pub(super) fn read_upstream(socket: &TransportSocket) -> Result<Option<UpstreamTls>> {
+    if is_type(config(socket), RAW_BUFFER) {
+        return Ok(None);
+    }
     let context: UpstreamTlsContext = unpack(config(socket), UPSTREAM)?;
-    refuse!(context, auto_host_sni, auto_sni_san_validation);
-    let common = context.common_tls_context.unwrap_or_default();
+    read_upstream_context(&context).at("typed_config").map(Some)
+}
+
+fn read_upstream_context(context: &UpstreamTlsContext) -> Result<UpstreamTls> {
+    refuse!(context, auto_host_sni, allow_renegotiation);
+    let common = context.common_tls_context.clone().unwrap_or_default();
+    check(&common).at("common_tls_context")?;
+    let parameters = parameters::read(common.tls_params.as_ref(), TlsVersion::Tls12);
+    let certificate = certificate::read(&common).at("common_tls_context")?;
+    if let Some(CertificateSource::Pem(certificates)) = &certificate
+        && certificates.len() > 1
+    {
+        return Err(DecodeError::new("common_tls_context.tls_certificates", "a client can only have one certificate"));
+    }
     Ok(UpstreamTls {
-        certificate: read_certificate(&common).at("common_tls_context")?,
-        validation: read_validation(&common).at("common_tls_context")?.ok_or_else(|| {
-            DecodeError::new("common_tls_context.validation_context", "is missing: an unverified peer is not supported")
-        })?,
-        sni: Some(context.sni).filter(|sni| !sni.is_empty()),
+        certificate,
+        validation: validation::read(&common).at("common_tls_context")?,
+        sni: Some(context.sni.clone()).filter(|sni| !sni.is_empty()),
+        parameters: parameters.at("tls_params").at("common_tls_context")?,
+        max_session_keys: context.max_session_keys.as_ref().map_or(1, |keys| keys.value),
+        auto_sni_san_validation: context.auto_sni_san_validation,
         alpn: common.alpn_protocols,
     })
+}
+
+#[allow(deprecated, reason = "what is deprecated is refused as well")]
+fn check(common: &CommonTlsContext) -> Result<()> {
+    refuse!(common, tls_certificate_provider_instance, custom_tls_certificate_selector, custom_handshaker, key_log);
+    refuse!(common, tls_certificate_certificate_provider, tls_certificate_certificate_provider_instance);
+    Ok(())
 }
 
 fn config(socket: &TransportSocket) -> Option<&Any> {
@@ -146,41 +176,4 @@ fn config(socket: &TransportSocket) -> Option<&Any> {
         Some(ConfigType::TypedConfig(config)) => Some(config),
         None => None,
     }
-}
-
-fn read_certificate(common: &CommonTlsContext) -> Result<Option<String>> {
-    if !common.tls_certificates.is_empty() {
-        return Err(DecodeError::new("tls_certificates", "only certificates by SDS are supported"));
-    }
-    Ok(common.tls_certificate_sds_secret_configs.first().map(|secret| secret.name.clone()))
-}
-
-fn read_validation(common: &CommonTlsContext) -> Result<Option<PeerValidation>> {
-    use common_tls_context::ValidationContextType as Type;
-    match &common.validation_context_type {
-        None => Ok(None),
-        Some(Type::ValidationContextSdsSecretConfig(secret)) => {
-            Ok(Some(PeerValidation { roots: secret.name.clone(), subject_alt_names: Vec::new() }))
-        }
-        Some(Type::CombinedValidationContext(combined)) => {
-            let field = "combined_validation_context";
-            let roots = combined.validation_context_sds_secret_config.as_ref().map(|secret| secret.name.clone());
-            let roots = roots.ok_or_else(|| {
-                DecodeError::new(format!("{field}.validation_context_sds_secret_config"), "is missing")
-            })?;
-            let context = combined.default_validation_context.clone().unwrap_or_default();
-            let subject_alt_names = read_names(&context).at("default_validation_context").at(field)?;
-            Ok(Some(PeerValidation { roots, subject_alt_names }))
-        }
-        Some(_) => Err(DecodeError::new("validation_context", "only trust bundles by SDS are supported")),
-    }
-}
-
-/// The names that are accepted. Whatever else a peer would be checked for is refused, or it would go unchecked.
-#[allow(deprecated, reason = "other control planes still write the older field")]
-fn read_names(context: &CertificateValidationContext) -> Result<Vec<StringMatch>> {
-    refuse!(context, verify_certificate_spki, verify_certificate_hash, crl, custom_validator_config, max_verify_depth);
-    let typed = context.match_typed_subject_alt_names.iter().map(|name| name.matcher.clone().unwrap_or_default());
-    let names = typed.chain(context.match_subject_alt_names.iter().cloned());
-    names.enumerate().map(|(index, name)| matching::decode(&name).at_index("match_subject_alt_names", index)).collect()
 }

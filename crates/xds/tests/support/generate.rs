@@ -120,20 +120,61 @@ fn redirect() -> impl Strategy<Value = Redirect> {
 
 fn retry() -> impl Strategy<Value = RetryPolicy> {
     let on = subsequence(RetryOn::ALL.to_vec(), 1..=4);
-    let back_off = (1..100_u64, 1..20_u32);
-    (on, vec(400..599_u16, 0..3), 1..9_u32, of(span()), back_off, any::<bool>(), any::<bool>()).prop_map(
-        |(on, retriable_status_codes, attempts, per_try_timeout, (base, times), avoid_previous_hosts, unsafe_too)| {
+    let back_off = (1..100_u64, 1..20_u32, of(rate_limited_back_off()));
+    let timeouts = (of(span()), of(span()));
+    let headers = (vec(header_match(), 0..2), vec(header_match(), 0..2));
+    let flags = (any::<bool>(), any::<bool>());
+    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags).prop_map(
+        |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
             let back_off_base = Duration::from_millis(base);
+            let (avoid_previous_hosts, unsafe_too) = flags;
             RetryPolicy {
                 on,
                 retriable_status_codes,
                 attempts,
-                per_try_timeout,
+                per_try_timeout: timeouts.0,
+                per_try_idle_timeout: timeouts.1,
+                retriable_headers: headers.0,
+                retriable_request_headers: headers.1,
+                rate_limited_back_off,
                 back_off_base,
                 back_off_max: back_off_base * times,
                 avoid_previous_hosts,
                 retry_non_idempotent: unsafe_too,
             }
+        },
+    )
+}
+
+fn rate_limited_back_off() -> impl Strategy<Value = RateLimitedBackOff> {
+    let format = select(vec![ResetFormat::Seconds, ResetFormat::UnixTimestamp]);
+    let header = (name(), format).prop_map(|(name, format)| ResetHeader { name, format });
+    (vec(header, 1..3), span()).prop_map(|(headers, max)| RateLimitedBackOff { headers, max })
+}
+
+/// Absent, zero, or more.
+fn limit() -> impl Strategy<Value = Option<Duration>> {
+    of(prop_oneof![Just(Duration::ZERO), span()])
+}
+
+fn stream_duration() -> impl Strategy<Value = StreamDuration> {
+    (limit(), limit(), limit()).prop_map(|(max, grpc_header_max, grpc_header_offset)| StreamDuration {
+        max,
+        grpc_header_max,
+        grpc_header_offset,
+    })
+}
+
+fn timeouts() -> impl Strategy<Value = Forward> {
+    let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc)).prop_map(
+        |(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
+            timeout,
+            idle_timeout,
+            flush_timeout,
+            stream_duration,
+            grpc_timeout,
+            ..Forward::to("")
         },
     )
 }
@@ -171,19 +212,17 @@ fn forward() -> impl Strategy<Value = Forward> {
         "/[a-z]{1,4}".prop_map(Rewrite::Prefix),
         Just(Rewrite::Regex { pattern: "^/(.*)$".to_owned(), substitution: "/x/\\1".to_owned() }),
     ];
-    let idle = prop_oneof![Just(Duration::ZERO), span()];
     let mirror = (cluster_name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), of(span()), of(idle), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash).prop_map(
-        |(clusters, timeout, idle_timeout, retry, rewrite, host_rewrite, mirrors, hash_policies)| Forward {
+    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash).prop_map(
+        |(clusters, timeouts, retry, rewrite, host_rewrite, mirrors, hash_policies)| Forward {
             clusters,
-            timeout,
-            idle_timeout,
             retry,
             rewrite,
             host_rewrite,
             mirrors,
             hash_policies,
+            ..timeouts
         },
     )
 }
@@ -194,30 +233,44 @@ fn route() -> impl Strategy<Value = Route> {
         forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
         redirect().prop_map(RouteAction::Redirect),
     ];
-    (name(), route_match(), action, header_ops(), header_ops(), overrides()).prop_map(
-        |(name, matches, action, request_headers, response_headers, filters)| Route {
-            name,
-            matches,
-            action,
+    let headers = (header_ops(), header_ops());
+    (name(), route_match(), action, of(0..u64::MAX), headers, overrides()).prop_map(
+        |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
+            request_buffer_limit_bytes,
             request_headers,
             response_headers,
             filters,
+            ..Route::new(name, matches, action)
         },
     )
 }
 
 pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
-    let host = (vec(route(), 0..4), header_ops(), header_ops(), overrides());
-    (name(), vec(host, 0..4), overrides()).prop_map(|(name, hosts, filters)| {
-        let host = |(at, (routes, request_headers, response_headers, filters))| VirtualHost {
+    let attempt_count = [any::<bool>(), any::<bool>(), any::<bool>()]
+        .prop_map(|[in_request, in_response, timeout_retry]| AttemptCount { in_request, in_response, timeout_retry });
+    let host = (vec(route(), 0..4), attempt_count, header_ops(), header_ops(), overrides());
+    let headers = (header_ops(), header_ops(), vec("x-[a-z]{1,6}", 0..2), overrides());
+    let flags = (any::<bool>(), select(vec![HeaderOrder::TableFirst, HeaderOrder::TableLast]));
+    (name(), vec(host, 0..4), headers, flags).prop_map(|(name, hosts, headers, flags)| {
+        let host = |(at, (routes, attempt_count, request_headers, response_headers, filters))| VirtualHost {
             name: format!("host-{at}"),
             domains: vec![format!("a{at}.test"), format!("a{at}.test:80"), format!("*.b{at}.test"), format!("c{at}.*")],
             routes,
+            attempt_count,
             request_headers,
             response_headers,
             filters,
         };
-        RouteTable { name, virtual_hosts: hosts.into_iter().enumerate().map(host).collect(), filters }
+        RouteTable {
+            name,
+            virtual_hosts: hosts.into_iter().enumerate().map(host).collect(),
+            request_headers: headers.0,
+            response_headers: headers.1,
+            header_order: flags.1,
+            internal_only_headers: headers.2,
+            filters: headers.3,
+            ignore_port_in_host_matching: flags.0,
+        }
     })
 }
 
@@ -237,23 +290,113 @@ fn alpn() -> impl Strategy<Value = Vec<String>> {
     subsequence(all, 0..=3)
 }
 
-fn validation() -> impl Strategy<Value = PeerValidation> {
-    vec(string_match(), 0..3)
-        .prop_map(|subject_alt_names| PeerValidation { roots: ROOTS_SECRET.to_owned(), subject_alt_names })
+fn data_source() -> impl Strategy<Value = DataSource> {
+    prop_oneof![
+        "[A-Z]{1,6}".prop_map(DataSource::Environment),
+        "/[a-z]{1,6}".prop_map(|path| DataSource::File(path.into())),
+        vec(any::<u8>(), 1..6).prop_map(DataSource::inline),
+    ]
 }
 
-fn downstream_tls() -> impl Strategy<Value = DownstreamTls> {
-    (of(validation()), alpn()).prop_map(|(validation, alpn)| DownstreamTls {
-        certificate: IDENTITY_SECRET.to_owned(),
-        require_client_certificate: validation.is_some(),
-        validation,
-        alpn,
+fn watched() -> impl Strategy<Value = Option<PathBuf>> {
+    of("/[a-z]{1,6}".prop_map(PathBuf::from))
+}
+
+fn certificate() -> impl Strategy<Value = CertificateSource> {
+    let pem = (data_source(), data_source(), watched())
+        .prop_map(|(chain, private_key, watched_directory)| PemCertificate { chain, private_key, watched_directory });
+    prop_oneof![
+        Just(CertificateSource::Secret(IDENTITY_SECRET.to_owned())),
+        vec(pem, 1..2).prop_map(CertificateSource::Pem),
+    ]
+}
+
+fn validation() -> impl Strategy<Value = PeerValidation> {
+    let roots = prop_oneof![
+        Just(RootsSource::None),
+        Just(RootsSource::Secret(ROOTS_SECRET.to_owned())),
+        (data_source(), watched()).prop_map(|(certificates, watched_directory)| {
+            RootsSource::Pem(PemRoots { certificates, watched_directory })
+        }),
+    ];
+    let kind = select(vec![
+        SubjectAltNameKind::Dns,
+        SubjectAltNameKind::Email,
+        SubjectAltNameKind::IpAddress,
+        SubjectAltNameKind::Uri,
+    ]);
+    let name = (kind, string_match()).prop_map(|(kind, name)| SubjectAltName { kind, name });
+    let hashes = || vec(any::<[u8; 32]>(), 0..2);
+    let checks = (hashes(), hashes(), any::<bool>(), any::<bool>()).prop_map(
+        |(certificate_hashes, key_hashes, allow_expired, accept_untrusted)| PeerChecks {
+            certificate_hashes,
+            key_hashes,
+            allow_expired,
+            accept_untrusted,
+        },
+    );
+    (roots, vec(name, 0..3), checks).prop_map(|(roots, subject_alt_names, checks)| PeerValidation {
+        roots,
+        subject_alt_names,
+        checks,
     })
 }
 
+fn tls_parameters() -> impl Strategy<Value = TlsParameters> {
+    let versions = select(vec![
+        (TlsVersion::Tls12, TlsVersion::Tls12),
+        (TlsVersion::Tls12, TlsVersion::Tls13),
+        (TlsVersion::Tls13, TlsVersion::Tls13),
+    ]);
+    let suites = subsequence(CipherSuite::ALL.to_vec(), 0..=2);
+    let curves = subsequence(Curve::ALL.to_vec(), 0..=2);
+    (versions, suites, curves).prop_map(|((minimum, maximum), cipher_suites, curves)| TlsParameters {
+        minimum,
+        maximum,
+        cipher_suites,
+        curves,
+    })
+}
+
+fn downstream_tls() -> impl Strategy<Value = DownstreamTls> {
+    let sessions =
+        (any::<bool>(), any::<bool>()).prop_map(|(stateless, stateful)| DownstreamSessions { stateless, stateful });
+    (certificate(), of(validation()), alpn(), tls_parameters(), sessions).prop_map(
+        |(certificate, validation, alpn, parameters, sessions)| DownstreamTls {
+            certificate,
+            require_client_certificate: validation.is_some(),
+            validation,
+            alpn,
+            parameters,
+            sessions,
+        },
+    )
+}
+
 fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
-    (of(Just(IDENTITY_SECRET.to_owned())), validation(), of(name()), alpn())
-        .prop_map(|(certificate, validation, sni, alpn)| UpstreamTls { certificate, validation, sni, alpn })
+    let sessions = (0..9_u32, any::<bool>());
+    (of(certificate()), of(validation()), of(name()), alpn(), tls_parameters(), sessions).prop_map(
+        |(certificate, validation, sni, alpn, parameters, (max_session_keys, auto_sni_san_validation))| UpstreamTls {
+            certificate,
+            validation,
+            sni,
+            alpn,
+            parameters,
+            max_session_keys,
+            auto_sni_san_validation,
+        },
+    )
+}
+
+fn router() -> impl Strategy<Value = RouterOptions> {
+    let strict = subsequence(StrictHeader::ALL.to_vec(), 0..=2);
+    (any::<bool>(), any::<bool>(), strict).prop_map(
+        |(suppress_envoy_headers, respect_expected_timeout, strict_check_headers)| RouterOptions {
+            suppress_envoy_headers,
+            respect_expected_timeout,
+            strict_check_headers,
+        },
+    )
 }
 
 fn http() -> impl Strategy<Value = HttpConnectionManager> {
@@ -266,6 +409,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
+    let upgrades = (upgrades, router());
     let routes = (routes, filters());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts).prop_map(
         |(
@@ -275,7 +419,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
             access_log,
             forward_client_cert,
             generate_request_id,
-            upgrades,
+            (upgrades, router),
             limits,
             timeouts,
         )| {
@@ -293,6 +437,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
                 request_headers_timeout: timeouts.0,
                 stream_idle_timeout: timeouts.1,
                 idle_timeout: timeouts.2,
+                router,
             }
         },
     )

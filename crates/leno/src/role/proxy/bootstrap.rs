@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use leno_ir::WorkloadLabels;
-use leno_proxy::{Proxy, ProxyConfig, ProxyHandle};
+use leno_proxy::{FieldProblem, Proxy, ProxyConfig, ProxyHandle, check_cluster, check_listener};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
-use leno_xds::{Bootstrap, read_bootstrap};
+use leno_xds::{Bootstrap, BootstrapPart, DecodeError, read_bootstrap_checked};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ProxyCommand, reopen_access_logs, told_to_end};
+use super::{ProxyCommand, on_hangup, told_to_end};
 use crate::notify::{self, Ready};
 
 pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         let text = rejections.iter().map(|rejection| format!("{}: {}", rejection.name, rejection.reason));
         bail!("{}: {}", path.display(), text.collect::<Vec<_>>().join("\n"));
     }
-    tasks.spawn("access-log-rotation", reopen_access_logs(proxy.clone(), signal(SignalKind::hangup())?));
+    tasks.spawn("hangup", on_hangup(proxy.clone(), signal(SignalKind::hangup())?));
 
     tokio::select! {
         () = readiness.ready() => {}
@@ -68,10 +68,19 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
 /// When the file cannot be read, or with all that is wrong in it, one problem a line.
 fn load(path: &Path) -> anyhow::Result<Bootstrap> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the bootstrap {}", path.display()))?;
-    read_bootstrap(&text).map_err(|problems| {
+    read_bootstrap_checked(&text, &check).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
         anyhow::anyhow!("this bootstrap cannot be served\n{}", lines.join("\n"))
     })
+}
+
+/// What is wrong with the files that a part names.
+fn check(part: BootstrapPart<'_>) -> Vec<DecodeError> {
+    let problems = match part {
+        BootstrapPart::Cluster(cluster) => check_cluster(cluster),
+        BootstrapPart::Listener(listener) => check_listener(listener),
+    };
+    problems.into_iter().map(|FieldProblem { field, reason }| DecodeError { field, reason }).collect()
 }
 
 fn labels(bootstrap: &Bootstrap) -> WorkloadLabels {

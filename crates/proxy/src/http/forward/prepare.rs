@@ -1,12 +1,13 @@
 use http::Method;
-use leno_ir::{Direction, ForwardClientCert};
+use leno_ir::{Direction, ForwardClientCert, RouteTable};
 
 use super::Forwarder;
 use crate::http::failure::Failure;
 
 impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
-    pub(super) fn prepare(&mut self) -> Result<(), Failure> {
+    pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
+        self.sanitize(table);
         let config = self.context.config();
         self.exchange.is_grpc =
             self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
@@ -33,8 +34,9 @@ impl Forwarder<'_, '_> {
             self.request.headers.append(b"x-request-id", &id);
         }
         if !self.request.headers.contains("x-forwarded-proto") {
-            let is_tls = self.context.connection.alpn.is_some() || self.context.connection.mtls;
-            self.request.headers.append(b"x-forwarded-proto", if is_tls { b"https" } else { b"http" });
+            self.request
+                .headers
+                .append(b"x-forwarded-proto", if self.context.connection.is_tls { b"https" } else { b"http" });
         }
         Ok(())
     }

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::sign::SingleCertAndKey;
+
+use super::material::load_key_pair;
+use super::verifier::ContextVerifier;
+use super::{ContextError, ContextParameters, ContextPart, KeyPairSource, PeerRules};
+
+/// How a cluster is spoken to in TLS that is not the mesh's.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// `None` shows none.
+    pub certificate: Option<KeyPairSource>,
+    /// Empty: what fits the connection's protocol.
+    pub alpn: Vec<Vec<u8>>,
+    /// `None` trusts whoever answers.
+    pub peers: Option<PeerRules>,
+    /// The name sent as SNI must be in the certificate.
+    pub checks_server_name: bool,
+    pub sends_server_name: bool,
+    pub parameters: ContextParameters,
+    /// Sessions kept for resumption.
+    pub max_sessions: usize,
+}
+
+/// What will be spoken, for contexts that do not say what to offer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UpstreamAlpn {
+    Http1,
+    Http2,
+    None,
+}
+
+/// Made of [`ClientSettings`]; shared by all that use them.
+#[derive(Debug)]
+pub struct ClientContext {
+    settings: ClientSettings,
+    current: ArcSwap<Configs>,
+}
+
+#[derive(Debug)]
+struct Configs {
+    plain: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+}
+
+impl ClientContext {
+    /// # Errors
+    /// Everything that cannot be read or does not fit together.
+    pub fn new(settings: ClientSettings) -> Result<Self, Vec<ContextError>> {
+        let current = ArcSwap::from_pointee(load(&settings)?);
+        Ok(Self { settings, current })
+    }
+
+    /// Reads its files again. Connections that exist keep what they have.
+    ///
+    /// # Errors
+    /// As [`ClientContext::new`]; what was loaded before stays.
+    pub fn reload(&self) -> Result<(), Vec<ContextError>> {
+        self.current.store(Arc::new(load(&self.settings)?));
+        Ok(())
+    }
+
+    pub fn config(&self, alpn: UpstreamAlpn) -> Arc<ClientConfig> {
+        let configs = self.current.load();
+        match alpn {
+            UpstreamAlpn::Http1 => configs.http1.clone(),
+            UpstreamAlpn::Http2 => configs.http2.clone(),
+            UpstreamAlpn::None => configs.plain.clone(),
+        }
+    }
+}
+
+fn load(settings: &ClientSettings) -> Result<Configs, Vec<ContextError>> {
+    let one = |error| vec![error];
+    let certified = settings.certificate.as_ref().map(|source| load_key_pair(0, source)).transpose().map_err(one)?;
+    let provider = settings.parameters.provider().map_err(one)?;
+    let verifier = ContextVerifier::new(settings.peers.as_ref(), true, provider.clone()).map_err(one)?;
+    let verifier = verifier.checking_server_name(settings.checks_server_name);
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&settings.parameters.versions())
+        .map_err(|error| vec![ContextError::new(ContextPart::Parameters, error.to_string())])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match certified {
+        Some(certified) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols.clone_from(&settings.alpn);
+    config.enable_sni = settings.sends_server_name;
+    config.resumption = match settings.max_sessions {
+        0 => Resumption::disabled(),
+        count => Resumption::in_memory_sessions(count),
+    };
+    let offering = |name: &[u8]| {
+        let mut config = config.clone();
+        if config.alpn_protocols.is_empty() {
+            config.alpn_protocols = vec![name.to_vec()];
+        }
+        Arc::new(config)
+    };
+    Ok(Configs { http1: offering(b"http/1.1"), http2: offering(b"h2"), plain: Arc::new(config) })
+}

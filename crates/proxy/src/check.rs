@@ -1,0 +1,50 @@
+//! What can be said of a listener or a cluster before it runs, beyond what its fields say: files, certificates.
+
+use leno_ir::{Cluster, FilterChain, Listener};
+
+use crate::tls::TlsContexts;
+
+/// A field that cannot be served as it says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FieldProblem {
+    /// In the resource, as Envoy's API spells it.
+    pub field: String,
+    pub reason: String,
+}
+
+/// What is wrong with the certificates of a listener.
+pub fn check_listener(listener: &Listener) -> Vec<FieldProblem> {
+    listener_problems(listener, &TlsContexts::default())
+}
+
+/// What is wrong with the certificates of a cluster.
+pub fn check_cluster(cluster: &Cluster) -> Vec<FieldProblem> {
+    cluster_problems(cluster, &TlsContexts::default())
+}
+
+/// As [`check_listener`]; the contexts that are made stay in `contexts`.
+pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> Vec<FieldProblem> {
+    let chains = listener.filter_chains.iter().enumerate();
+    let chains = chains.map(|(index, chain)| (format!("filter_chains[{index}]"), chain));
+    let default = listener.default_filter_chain.iter().map(|chain| ("default_filter_chain".to_owned(), chain));
+    let problems = |(path, chain): (String, &FilterChain)| {
+        let found = chain.tls.as_ref().and_then(|tls| contexts.server(tls).err()).unwrap_or_default();
+        found.into_iter().map(move |(field, reason)| FieldProblem {
+            field: format!("{path}.transport_socket.typed_config.{field}"),
+            reason,
+        })
+    };
+    chains.chain(default).flat_map(problems).collect()
+}
+
+pub(crate) fn cluster_problems(cluster: &Cluster, contexts: &TlsContexts) -> Vec<FieldProblem> {
+    let found = cluster.tls.as_ref().and_then(|tls| contexts.client(tls).err()).unwrap_or_default();
+    let problem = |(field, reason)| FieldProblem { field: format!("transport_socket.typed_config.{field}"), reason };
+    found.into_iter().map(problem).collect()
+}
+
+/// All of them in one line.
+pub(crate) fn describe(problems: &[FieldProblem]) -> String {
+    let lines: Vec<_> = problems.iter().map(|problem| format!("{}: {}", problem.field, problem.reason)).collect();
+    lines.join("; ")
+}

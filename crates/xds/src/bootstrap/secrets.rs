@@ -1,0 +1,85 @@
+//! Secrets that a bootstrap has itself, put where they are named.
+
+use std::collections::BTreeMap;
+
+use leno_ir::{CertificateSource, Cluster, Listener, PeerChecks, PeerValidation, RootsSource};
+
+use crate::codec::DecodeError;
+use crate::secret::StaticSecret;
+
+type Secrets = BTreeMap<String, StaticSecret>;
+
+/// What is named and not there.
+pub(super) fn resolve_listener(listener: &mut Listener, secrets: &Secrets) -> Vec<DecodeError> {
+    let chains = listener.filter_chains.iter_mut().enumerate();
+    let chains = chains.map(|(index, chain)| (format!("filter_chains[{index}]"), chain));
+    let default = listener.default_filter_chain.iter_mut().map(|chain| ("default_filter_chain".to_owned(), chain));
+    let mut missing = Vec::new();
+    for (path, chain) in chains.chain(default) {
+        let Some(tls) = &mut chain.tls else { continue };
+        let path = format!("{path}.transport_socket.typed_config.common_tls_context");
+        resolve_certificate(&mut tls.certificate, secrets, &path, &mut missing);
+        resolve_roots(tls.validation.as_mut(), secrets, &path, &mut missing);
+    }
+    missing
+}
+
+pub(super) fn resolve_cluster(cluster: &mut Cluster, secrets: &Secrets) -> Vec<DecodeError> {
+    let mut missing = Vec::new();
+    if let Some(tls) = &mut cluster.tls {
+        let path = "transport_socket.typed_config.common_tls_context";
+        if let Some(certificate) = &mut tls.certificate {
+            resolve_certificate(certificate, secrets, path, &mut missing);
+        }
+        resolve_roots(tls.validation.as_mut(), secrets, path, &mut missing);
+    }
+    missing
+}
+
+fn resolve_certificate(source: &mut CertificateSource, secrets: &Secrets, path: &str, missing: &mut Vec<DecodeError>) {
+    let CertificateSource::Secret(name) = &*source else { return };
+    match secrets.get(name) {
+        Some(StaticSecret::Certificate(certificate)) => *source = CertificateSource::Pem(vec![certificate.clone()]),
+        other => {
+            missing.push(problem(&format!("{path}.tls_certificate_sds_secret_configs[0]"), name, other, "certificate"))
+        }
+    }
+}
+
+fn resolve_roots(
+    validation: Option<&mut PeerValidation>,
+    secrets: &Secrets,
+    path: &str,
+    missing: &mut Vec<DecodeError>,
+) {
+    let Some(validation) = validation else { return };
+    let RootsSource::Secret(name) = &validation.roots else { return };
+    match secrets.get(name) {
+        Some(StaticSecret::Validation(secret)) => merge(validation, secret),
+        other => missing.push(problem(
+            &format!("{path}.validation_context_sds_secret_config"),
+            name,
+            other,
+            "validation context",
+        )),
+    }
+}
+
+/// As Envoy: the secret is laid over the default, list by list, and what is set there wins.
+fn merge(validation: &mut PeerValidation, secret: &PeerValidation) {
+    validation.roots = secret.roots.clone();
+    validation.subject_alt_names.extend(secret.subject_alt_names.iter().cloned());
+    let PeerChecks { certificate_hashes, key_hashes, allow_expired, accept_untrusted } = &mut validation.checks;
+    certificate_hashes.extend(&secret.checks.certificate_hashes);
+    key_hashes.extend(&secret.checks.key_hashes);
+    *allow_expired |= secret.checks.allow_expired;
+    *accept_untrusted |= secret.checks.accept_untrusted;
+}
+
+fn problem(field: &str, name: &str, found: Option<&StaticSecret>, wanted: &str) -> DecodeError {
+    let reason = match found {
+        None => format!("there is no secret {name}"),
+        Some(_) => format!("the secret {name} is no {wanted}"),
+    };
+    DecodeError { field: field.to_owned(), reason }
+}
