@@ -4,8 +4,7 @@ use std::sync::Arc;
 use leno_ir::{
     Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain, FilterChainMatch,
     Forward, ForwardClientCert, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter, Node,
-    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
-    WorkloadLabels, WorkloadPort,
+    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadLabels, WorkloadPort,
 };
 use leno_model::Protocol;
 
@@ -95,8 +94,7 @@ fn cluster(port: &WorkloadPort) -> Cluster {
     let set = EndpointSet { name: name(port), localities: vec![locality] };
     let mut cluster = Cluster::new(name(port), Discovery::Static(Arc::new(set)));
     cluster.balancer = leno_ir::BalancerPolicy::RoundRobin;
-    if matches!(Protocol::from_word(&port.protocol), Protocol::Grpc | Protocol::Http2) {
-        cluster.http.protocol = UpstreamProtocol::Http2;
-    }
+    // Also when the client's sidecar was told to speak HTTP/2 with us (`h2UpgradePolicy`).
+    cluster.http.protocol = crate::cluster::protocol(Protocol::from_word(&port.protocol));
     cluster
 }

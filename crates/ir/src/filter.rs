@@ -6,20 +6,27 @@
 //! Source      Envoy http_connection_manager.proto `HttpFilter`, route_components.proto `FilterConfig`
 
 mod buffer;
+mod compressor;
 mod cors;
 mod fault;
 mod health_check;
+mod rbac;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 pub use self::buffer::{Buffer, BufferOverride};
+pub use self::compressor::{
+    CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, ResponseCompression,
+    RouteCompressor,
+};
 pub use self::cors::CorsPolicy;
 pub use self::fault::{
     Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, ShareUnit,
 };
 pub use self::health_check::HealthCheck;
+pub use self::rbac::HttpRbac;
 
 /// One step between the codec and the router.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,6 +47,8 @@ pub enum HttpFilterConfig {
     Cors,
     Fault(Box<Fault>),
     HealthCheck(HealthCheck),
+    Compressor(Box<Compressor>),
+    Rbac(Box<HttpRbac>),
 }
 
 /// By the name of the filter.
@@ -63,4 +72,7 @@ pub enum RouteFilterConfig {
     Buffer(BufferOverride),
     Cors(CorsPolicy),
     Fault(Box<Fault>),
+    Compressor(RouteCompressor),
+    /// `None`: no rules.
+    Rbac(Option<Box<HttpRbac>>),
 }

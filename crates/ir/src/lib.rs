@@ -35,9 +35,10 @@ pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLim
 pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
 pub use filter::{
-    Buffer, BufferOverride, CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit,
-    FaultRateLimitKind, FilterOverride, FilterOverrides, HealthCheck, HttpFilter, HttpFilterConfig, RouteFilterConfig,
-    ShareUnit,
+    Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
+    CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
+    FilterOverride, FilterOverrides, HealthCheck, HttpFilter, HttpFilterConfig, HttpRbac, ResponseCompression,
+    RouteCompressor, RouteFilterConfig, ShareUnit,
 };
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,

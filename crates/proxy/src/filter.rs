@@ -24,12 +24,14 @@
 //! that changes the length removes `content-length` and sets `cx.framing`.
 
 mod buffer;
+mod compressor;
 mod context;
 mod cors;
 mod fault;
 mod health_check;
 mod overrides;
 mod pace;
+mod rbac;
 mod run;
 
 use std::borrow::Cow;
@@ -43,11 +45,13 @@ use leno_ir::{HttpConnectionManager, HttpFilter, HttpFilterConfig};
 
 use self::buffer::ActiveBuffer;
 pub(crate) use self::buffer::data_bytes;
+use self::compressor::{ActiveCompressor, Compressor};
 pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
 use self::fault::{ActiveFault, FaultFilter};
 use self::health_check::{ActiveHealthCheck, HealthCheckFilter};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
+use self::rbac::Rbac;
 pub(crate) use self::run::{FilterRun, RequestParts};
 use crate::exchange::Exchange;
 use crate::flags::ResponseFlags;
@@ -123,6 +127,8 @@ enum Filter {
     Cors(Rc<Cors>),
     Fault(Rc<FaultFilter>),
     HealthCheck(Rc<HealthCheckFilter>),
+    Compressor(Rc<Compressor>),
+    Rbac(Rc<Rbac>),
 }
 
 impl Filter {
@@ -131,7 +137,9 @@ impl Filter {
             HttpFilterConfig::Buffer(buffer) => Self::Buffer(Rc::new(*buffer)),
             HttpFilterConfig::Fault(fault) => Self::Fault(Rc::new(FaultFilter::new(fault, place))),
             HttpFilterConfig::HealthCheck(check) => Self::HealthCheck(Rc::new(HealthCheckFilter::new(check, place))),
+            HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
             HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+            HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
         }
     }
 
@@ -141,6 +149,8 @@ impl Filter {
             Self::Cors(cors) => ActiveFilter::Cors(ActiveCors::new(cors.clone())),
             Self::Fault(fault) => ActiveFilter::Fault(ActiveFault::new(fault.clone())),
             Self::HealthCheck(check) => ActiveFilter::HealthCheck(ActiveHealthCheck::new(check.clone())),
+            Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
+            Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
         }
     }
 }
@@ -152,6 +162,8 @@ pub(crate) enum ActiveFilter {
     Cors(ActiveCors),
     Fault(ActiveFault),
     HealthCheck(ActiveHealthCheck),
+    Compressor(ActiveCompressor),
+    Rbac(Rc<Rbac>),
 }
 
 impl ActiveFilter {
@@ -162,6 +174,8 @@ impl ActiveFilter {
             Self::Cors(cors) => cors.on_request(cx),
             Self::Fault(fault) => fault.on_request(cx),
             Self::HealthCheck(check) => check.on_request(cx),
+            Self::Compressor(filter) => filter.on_request(cx),
+            Self::Rbac(rbac) => rbac.on_request(cx),
         }
     }
 
@@ -171,37 +185,40 @@ impl ActiveFilter {
             Self::Buffer(buffer) => buffer.on_resume(resume, cx),
             Self::Fault(fault) => fault.on_resume(cx),
             Self::HealthCheck(check) => check.on_resume(cx),
-            Self::Cors(_) => Step::Continue,
+            _ => Step::Continue,
         }
     }
 
     /// A piece of the request's body; only with `RequestContext::transforms_body`.
     fn on_request_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
-            Self::Buffer(_) | Self::Cors(_) | Self::Fault(_) | Self::HealthCheck(_) => out.push_back(frame),
+            Self::Compressor(filter) => filter.on_request_frame(frame, out),
+            _ => out.push_back(frame),
         }
     }
 
     /// The head of the response is about to be sent.
     fn on_response(&mut self, cx: &mut ResponseContext<'_>) {
         match self {
+            Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
             Self::HealthCheck(check) => check.on_response(cx),
-            Self::Buffer(_) | Self::Fault(_) => {}
+            _ => {}
         }
     }
 
     /// A piece of the response's body; only with `ResponseContext::transforms_body`.
     fn on_response_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
-            Self::Buffer(_) | Self::Cors(_) | Self::Fault(_) | Self::HealthCheck(_) => out.push_back(frame),
+            Self::Compressor(filter) => filter.on_response_frame(frame, out),
+            _ => out.push_back(frame),
         }
     }
 
     /// The exchange is over, whatever became of it.
     fn on_end(&mut self, _exchange: &Exchange) {
-        match self {
-            Self::Buffer(_) | Self::Cors(_) | Self::Fault(_) | Self::HealthCheck(_) => {}
+        if let Self::Fault(fault) = self {
+            fault.on_end();
         }
     }
 }

@@ -31,6 +31,7 @@ use tokio::io::AsyncReadExt;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
+pub(crate) use self::headers::Headers;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::filter::{Filters, RouteRules};

@@ -141,6 +141,10 @@ impl ActiveFault {
         Step::Reply(Box::new(LocalReply { body, grpc, flags, ..LocalReply::new(status, "fault_filter_abort") }))
     }
 
+    pub(super) fn on_end(&mut self) {
+        self.counted = None;
+    }
+
     /// However many faults it has, a request counts once.
     fn count(&mut self) {
         let filter = &self.filter;

@@ -53,6 +53,9 @@ pub(crate) enum RouteFilter {
     Buffer(leno_ir::BufferOverride),
     Cors(leno_ir::CorsPolicy),
     Fault(Box<leno_ir::Fault>),
+    Compressor(leno_ir::RouteCompressor),
+    /// `None`: no rules.
+    Rbac(Option<Box<leno_ir::HttpRbac>>),
 }
 
 /// The random numbers of one exchange, so that it gets the same route whenever it asks.
@@ -83,6 +86,8 @@ impl RouteFilter {
             RouteFilterConfig::Buffer(said) => Self::Buffer(*said),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
             RouteFilterConfig::Fault(fault) => Self::Fault(fault.clone()),
+            RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
+            RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
     }
 }
@@ -287,7 +292,7 @@ mod tests {
         let ages = |name: &str| {
             let age = |config: &RouteFilter| match config {
                 RouteFilter::Cors(policy) => policy.max_age.clone(),
-                other => format!("{other:?}"),
+                _ => String::new(),
             };
             route.configs(name).map(age).collect::<Vec<_>>()
         };

@@ -204,6 +204,21 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    (
+        "envoy.extensions.compression.brotli.compressor.v3.Brotli",
+        "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
+        "",
+    ),
+    (
+        "envoy.extensions.compression.gzip.compressor.v3.Gzip",
+        "chunk_size compression_level compression_strategy memory_level window_bits",
+        "",
+    ),
+    (
+        "envoy.extensions.compression.zstd.compressor.v3.Zstd",
+        "chunk_size compression_level enable_checksum strategy",
+        "",
+    ),
     ("envoy.extensions.filters.common.fault.v3.FaultDelay", "fixed_delay header_delay percentage", ""),
     ("envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay", "", ""),
     ("envoy.extensions.filters.common.fault.v3.FaultRateLimit", "fixed_limit header_limit percentage", ""),
@@ -211,6 +226,27 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit", "", ""),
     ("envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes", ""),
     ("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", "buffer disabled", ""),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor",
+        "choose_first compressor_library content_length content_type disable_on_etag_header \
+         remove_accept_encoding_header request_direction_config response_direction_config runtime_enabled",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig",
+        "content_type content_type_matcher enabled min_content_length",
+        "",
+    ),
+    ("envoy.extensions.filters.http.compressor.v3.Compressor.RequestDirectionConfig", "common_config", ""),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig",
+        "common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes \
+         weaken_etag_on_compress",
+        "status_header_enabled",
+    ),
+    ("envoy.extensions.filters.http.compressor.v3.CompressorOverrides", "response_direction_config", ""),
+    ("envoy.extensions.filters.http.compressor.v3.CompressorPerRoute", "disabled overrides", ""),
+    ("envoy.extensions.filters.http.compressor.v3.ResponseDirectionOverrides", "remove_accept_encoding_header", ""),
     ("envoy.extensions.filters.http.cors.v3.Cors", "", ""),
     (
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
@@ -236,6 +272,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "cache_time cluster_min_healthy_percentages headers pass_through_mode",
         "",
     ),
+    (
+        "envoy.extensions.filters.http.rbac.v3.RBAC",
+        "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
+        "",
+    ),
+    ("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac", ""),
     (
         "envoy.extensions.filters.http.router.v3.Router",
         "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \

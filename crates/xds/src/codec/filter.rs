@@ -4,9 +4,11 @@
 //! `filter/`, and an arm in each of the four functions here that name types.
 
 mod buffer;
+mod compressor;
 mod cors;
 mod fault;
 mod health_check;
+mod rbac;
 
 use std::collections::HashMap;
 
@@ -47,6 +49,8 @@ fn encode_config(config: &HttpFilterConfig) -> Any {
         HttpFilterConfig::Cors => cors::encode(),
         HttpFilterConfig::Fault(fault) => fault::encode(fault),
         HttpFilterConfig::HealthCheck(check) => health_check::encode(check),
+        HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
+        HttpFilterConfig::Rbac(filter) => rbac::encode(filter),
     }
 }
 
@@ -55,6 +59,8 @@ fn encode_route_config(config: &RouteFilterConfig) -> Any {
         RouteFilterConfig::Buffer(said) => buffer::encode_override(said),
         RouteFilterConfig::Cors(policy) => cors::encode_policy(policy),
         RouteFilterConfig::Fault(fault) => fault::encode(fault),
+        RouteFilterConfig::Compressor(route) => compressor::encode_route(*route),
+        RouteFilterConfig::Rbac(filter) => rbac::encode_route(filter.as_deref()),
     }
 }
 
@@ -65,6 +71,8 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
         cors::TYPE => Ok(HttpFilterConfig::Cors),
         fault::TYPE => fault::decode(config).map(|fault| HttpFilterConfig::Fault(Box::new(fault))),
         health_check::TYPE => health_check::decode(config).map(HttpFilterConfig::HealthCheck),
+        compressor::TYPE => compressor::decode(config).map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
+        rbac::TYPE => rbac::decode(config).map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
         _ => return None,
     })
 }
@@ -74,7 +82,9 @@ fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
     Some(match type_name(config) {
         buffer::ROUTE_TYPE => buffer::decode_override(config).map(RouteFilterConfig::Buffer),
         fault::TYPE => fault::decode(config).map(|fault| RouteFilterConfig::Fault(Box::new(fault))),
+        compressor::ROUTE_TYPE => compressor::decode_route(config).map(RouteFilterConfig::Compressor),
         cors::POLICY_TYPE => cors::decode_policy(config).map(RouteFilterConfig::Cors),
+        rbac::ROUTE_TYPE => rbac::decode_route(config).map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
         _ => return None,
     })
 }

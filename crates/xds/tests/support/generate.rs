@@ -491,13 +491,16 @@ fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
     )
 }
 
-fn permission() -> impl Strategy<Value = Permission> {
+fn permission(has_request: bool) -> impl Strategy<Value = Permission> {
     let leaf = prop_oneof![
         Just(Permission::Any),
         cidr_range().prop_map(Permission::DestinationIp),
         any::<u16>().prop_map(Permission::DestinationPort),
         (0..9_u32, 9..=65_536_u32).prop_map(|(start, end)| Permission::DestinationPortRange { start, end }),
-        header_match().prop_map(Permission::Header),
+        header_match().prop_map(move |header| match has_request {
+            true => Permission::Header(header),
+            false => Permission::Any,
+        }),
         sourced_metadata().prop_map(Permission::Metadata),
         string_match().prop_map(Permission::RequestedServerName),
         string_match().prop_map(Permission::UrlPath),
@@ -511,14 +514,17 @@ fn permission() -> impl Strategy<Value = Permission> {
     })
 }
 
-fn principal() -> impl Strategy<Value = Principal> {
+fn principal(has_request: bool) -> impl Strategy<Value = Principal> {
     let leaf = prop_oneof![
         Just(Principal::Any),
         of(string_match()).prop_map(Principal::Authenticated),
         cidr_range().prop_map(Principal::DirectRemoteIp),
         cidr_range().prop_map(Principal::RemoteIp),
         cidr_range().prop_map(Principal::SourceIp),
-        header_match().prop_map(Principal::Header),
+        header_match().prop_map(move |header| match has_request {
+            true => Principal::Header(header),
+            false => Principal::Any,
+        }),
         sourced_metadata().prop_map(Principal::Metadata),
         string_match().prop_map(Principal::UrlPath),
     ];
@@ -531,9 +537,9 @@ fn principal() -> impl Strategy<Value = Principal> {
     })
 }
 
-fn rbac() -> impl Strategy<Value = Rbac> {
+pub(crate) fn rbac(has_request: bool) -> impl Strategy<Value = Rbac> {
     let action = select(vec![RbacAction::Allow, RbacAction::Deny, RbacAction::Log]);
-    let policy = (vec(permission(), 1..3), vec(principal(), 1..3))
+    let policy = (vec(permission(has_request), 1..3), vec(principal(has_request), 1..3))
         .prop_map(|(permissions, principals)| RbacPolicy { permissions, principals });
     (action, btree_map(name(), policy, 0..3)).prop_map(|(action, policies)| Rbac { action, policies })
 }
@@ -554,7 +560,7 @@ fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
         ConnectionFilter::RateLimit(ConnectionRateLimit { stat_prefix, token_bucket, share_key })
     });
     let enforcement = select(vec![RbacEnforcement::Continuous, RbacEnforcement::OneTime]);
-    let rbac = (name(), of(rbac()), of(rbac()), "[a-z]{0,3}", enforcement, of(span())).prop_map(
+    let rbac = (name(), of(rbac(false)), of(rbac(false)), "[a-z]{0,3}", enforcement, of(span())).prop_map(
         |(stat_prefix, rules, shadow_rules, shadow_rules_stat_prefix, enforcement, delay_deny)| {
             ConnectionFilter::Rbac(Box::new(ConnectionRbac {
                 stat_prefix,
