@@ -25,7 +25,7 @@ pub use self::cors::CorsPolicy;
 pub use self::fault::{
     Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, ShareUnit,
 };
-pub use self::health_check::HealthCheck;
+pub use self::health_check::HttpHealthCheck;
 pub use self::rbac::HttpRbac;
 
 /// One step between the codec and the router.
@@ -46,7 +46,7 @@ pub enum HttpFilterConfig {
     /// Everything it does is said by routes.
     Cors,
     Fault(Box<Fault>),
-    HealthCheck(HealthCheck),
+    HealthCheck(HttpHealthCheck),
     Compressor(Box<Compressor>),
     Rbac(Box<HttpRbac>),
 }

@@ -41,7 +41,7 @@ pub use endpoint::{
 pub use filter::{
     Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
     CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
-    FilterOverride, FilterOverrides, HealthCheck, HttpFilter, HttpFilterConfig, HttpRbac, ResponseCompression,
+    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, ResponseCompression,
     RouteCompressor, RouteFilterConfig, ShareUnit,
 };
 pub use listener::{

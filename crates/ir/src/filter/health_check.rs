@@ -8,7 +8,7 @@ use crate::HeaderMatch;
 
 /// Answers, or passes on, requests that ask whether the proxy is well (Envoy `HealthCheck`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct HealthCheck {
+pub struct HttpHealthCheck {
     /// Requests go to the upstream; otherwise they are answered here.
     pub pass_through: bool,
     /// With `pass_through`: the upstream's answer is given again for this long. Above zero.

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use leno_ir::{EndpointHealth, HealthCheck};
+use leno_ir::{EndpointHealth, HttpHealthCheck};
 use leno_names::Fraction;
 use leno_routing::header_matches;
 
@@ -15,7 +15,7 @@ use crate::worker::Worker;
 /// Answers requests that ask whether the proxy is well, or remembers what the upstream answers to them.
 #[derive(Debug)]
 pub(crate) struct HealthCheckFilter {
-    config: HealthCheck,
+    config: HttpHealthCheck,
     /// Of all workers. A lock, because it is taken only for such requests.
     cache: Option<Arc<Mutex<Cached>>>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct ActiveHealthCheck {
 }
 
 impl HealthCheckFilter {
-    pub(super) fn new(config: &HealthCheck, place: Place<'_>) -> Self {
+    pub(super) fn new(config: &HttpHealthCheck, place: Place<'_>) -> Self {
         let cached =
             || place.worker.shared_states().get(format!("{} {config:?}", place.name), Mutex::<Cached>::default);
         Self { config: config.clone(), cache: config.cache_time.map(|_| cached()) }

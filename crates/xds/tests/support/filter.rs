@@ -98,10 +98,10 @@ fn fault() -> impl Strategy<Value = Fault> {
     })
 }
 
-fn health_check() -> impl Strategy<Value = HealthCheck> {
+fn health_check() -> impl Strategy<Value = HttpHealthCheck> {
     let least = btree_map(cluster_name(), percent(), 0..3);
     (any::<bool>(), of(span()), least, vec(header_match(), 0..2)).prop_map(
-        |(pass_through, cache_time, least, headers)| HealthCheck {
+        |(pass_through, cache_time, least, headers)| HttpHealthCheck {
             pass_through,
             cache_time: cache_time.filter(|_| pass_through),
             min_healthy: if pass_through { Default::default() } else { least },

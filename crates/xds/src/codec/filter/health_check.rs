@@ -1,4 +1,4 @@
-use leno_ir::HealthCheck;
+use leno_ir::HttpHealthCheck;
 use leno_names::Fraction;
 use leno_proto::envoy::extensions::filters::http::health_check::v3::HealthCheck as Proto;
 use leno_proto::envoy::r#type::v3::Percent;
@@ -10,7 +10,7 @@ use crate::codec::route::matches;
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.http.health_check.v3.HealthCheck";
 
-pub(super) fn encode(check: &HealthCheck) -> Any {
+pub(super) fn encode(check: &HttpHealthCheck) -> Any {
     let percent = |share: &Fraction| Percent { value: f64::from(share.parts_per_million()) / 10_000.0 };
     let proto = Proto {
         pass_through_mode: bool_value(check.pass_through),
@@ -25,7 +25,7 @@ pub(super) fn encode(check: &HealthCheck) -> Any {
     any(TYPE, &proto)
 }
 
-pub(super) fn decode(config: &Any) -> Result<HealthCheck> {
+pub(super) fn decode(config: &Any) -> Result<HttpHealthCheck> {
     let proto: Proto = unpack(Some(config), TYPE)?;
     let pass_through = proto.pass_through_mode.ok_or_else(|| DecodeError::new("pass_through_mode", "is missing"))?;
     let cache_time = read_duration(proto.cache_time.as_ref()).filter(|time| !time.is_zero());
@@ -40,7 +40,7 @@ pub(super) fn decode(config: &Any) -> Result<HealthCheck> {
         let field = || format!("cluster_min_healthy_percentages[{name}]");
         share.map_err(|error| DecodeError::new(field(), error.to_string())).map(|share| (name.clone(), share))
     };
-    Ok(HealthCheck {
+    Ok(HttpHealthCheck {
         pass_through: pass_through.value,
         cache_time,
         min_healthy: proto.cluster_min_healthy_percentages.into_iter().map(share).collect::<Result<_>>()?,
