@@ -7,6 +7,7 @@
 
 mod apply;
 mod command;
+mod crowd;
 mod plan;
 #[cfg(test)]
 mod testing;
@@ -23,6 +24,7 @@ use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
 pub(crate) use command::Command;
+use crowd::Crowd;
 pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;
 
@@ -42,6 +44,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) stats: WorkerStats,
     pub(crate) access_logs: AccessLogs,
     pub(crate) shared_states: SharedStates,
+    /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
+    pub(crate) local_cluster: String,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     /// Shared by the workers.
@@ -56,6 +60,7 @@ pub(crate) struct WorkerSeed {
 pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
+    local_cluster: String,
     shared_states: SharedStates,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
@@ -67,6 +72,7 @@ pub(crate) struct Worker {
     connections: Tasks,
     tls: TlsSettings,
     accept_outage: AcceptOutage,
+    crowd: Cell<Crowd>,
     handshake_timeout: Duration,
 }
 
@@ -76,6 +82,7 @@ impl Worker {
             stats: seed.stats,
             access_logs: WorkerLogs::new(seed.access_logs),
             shared_states: seed.shared_states,
+            local_cluster: seed.local_cluster,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
@@ -86,6 +93,7 @@ impl Worker {
             connections: Tasks::new(),
             tls: TlsSettings::new(seed.identity, seed.tls_contexts, seed.handshake_timeout),
             accept_outage: AcceptOutage::default(),
+            crowd: Cell::default(),
             handshake_timeout: seed.handshake_timeout,
         }
     }
@@ -120,6 +128,10 @@ impl Worker {
     }
 
     /// What filters of all workers have in common.
+    pub(crate) fn local_cluster(&self) -> &str {
+        &self.local_cluster
+    }
+
     pub(crate) fn shared_states(&self) -> &SharedStates {
         &self.shared_states
     }
