@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain, FilterChainMatch,
-    Forward, ForwardClientCert, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter, Node,
-    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
+    Forward, ForwardClientCert, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints, NetworkFilter,
+    Node, PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
     WorkloadLabels, WorkloadPort,
 };
 use leno_model::Protocol;
@@ -50,6 +50,7 @@ fn listener(node: &Node, port: &WorkloadPort, address: SocketAddr) -> Listener {
         inspect_http: false,
         filter_chains,
         default_filter_chain: Some(default),
+        options: ListenerOptions::default(),
         api: false,
     }
 }

@@ -36,7 +36,8 @@ pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, Wor
 pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
-    NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
+    ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
+    TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};

@@ -20,6 +20,7 @@ mod flags;
 mod http;
 mod listener;
 mod proxy;
+pub mod proxy_protocol;
 mod shared;
 mod stats;
 mod stream;

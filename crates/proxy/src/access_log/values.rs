@@ -38,12 +38,10 @@ impl Values for LineValues<'_> {
             Field::BytesReceived => number(exchange.bytes_received, out),
             Field::BytesSent => number(exchange.bytes_sent, out),
             Field::ConnectionTerminationDetails => text(&exchange.termination_details, out),
-            Field::DownstreamDirectRemoteAddress | Field::DownstreamRemoteAddress => {
-                address(Some(connection.remote), out)
-            }
-            Field::DownstreamDirectRemoteAddressWithoutPort | Field::DownstreamRemoteAddressWithoutPort => {
-                ip(connection.remote.ip(), out);
-            }
+            Field::DownstreamDirectRemoteAddress => address(Some(connection.direct_remote), out),
+            Field::DownstreamDirectRemoteAddressWithoutPort => ip(connection.direct_remote.ip(), out),
+            Field::DownstreamRemoteAddress => address(Some(connection.remote), out),
+            Field::DownstreamRemoteAddressWithoutPort => ip(connection.remote.ip(), out),
             Field::DownstreamLocalAddress => address(Some(connection.local), out),
             Field::DownstreamLocalAddressWithoutPort => ip(connection.local.ip(), out),
             Field::DownstreamLocalPort => number(connection.local.port().into(), out),

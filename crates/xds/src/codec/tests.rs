@@ -5,10 +5,11 @@ use std::time::Duration;
 use leno_ir::{
     BalancerPolicy, CircuitBreakers, Cluster, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet,
     FilterChain, FilterChainMatch, FilterOverrides, Flavor, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend,
-    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, HttpConnectionManager, Listener, LocalityEndpoints, Mirror,
-    NetworkFilter, Node, OutlierDetection, PathMatch, Pattern, PeerValidation, QueryMatch, QueryMatchKind, Redirect,
-    RedirectPath, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch,
-    TcpProxy, UpstreamHttp, UpstreamProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels, WorkloadPort,
+    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, HttpConnectionManager, Listener, ListenerOptions,
+    LocalityEndpoints, Mirror, NetworkFilter, Node, OutlierDetection, PathMatch, Pattern, PeerValidation, QueryMatch,
+    QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSource,
+    RouteTable, StringMatch, TcpProxy, UpstreamHttp, UpstreamProtocol, UpstreamTls, VirtualHost, WeightedCluster,
+    WorkloadLabels, WorkloadPort,
 };
 use leno_names::{Fraction, Locality, ServiceKey};
 
@@ -215,6 +216,7 @@ fn listener() -> Listener {
         inspect_http: true,
         filter_chains: vec![chain("http", &["h2", "http/1.1"], NetworkFilter::Http(Box::new(manager)))],
         default_filter_chain: Some(chain("tcp", &[], NetworkFilter::Tcp(tcp))),
+        options: ListenerOptions::default(),
         api: false,
     }
 }
