@@ -124,7 +124,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Progress, Malformed> {
         |addresses| Progress::Complete { header: ProxyHeader { version: ProxyVersion::V2, addresses }, length };
     let Some(payload) = bytes.get(V2_FIXED_BYTES..length) else {
         // What can be told already is told now.
-        return if is_local || matches!(family_and_protocol, 0x11 | 0x21) {
+        return if is_local || matches!(family_and_protocol, 0x11 | 0x12 | 0x21 | 0x22) {
             Ok(Progress::More)
         } else {
             Err(Malformed::Unknown)
@@ -134,9 +134,9 @@ fn parse_v2(bytes: &[u8]) -> Result<Progress, Malformed> {
         return Ok(complete(None));
     }
     let addresses = match family_and_protocol {
-        // TCP over IPv4, over IPv6. Datagrams and Unix sockets are nothing that a TCP listener is connected by.
-        0x11 => addresses(payload, |ip: [u8; 4]| Ipv4Addr::from(ip).into()),
-        0x21 => addresses(payload, |ip: [u8; 16]| Ipv6Addr::from(ip).into()),
+        // IPv4, then IPv6; streams, and as in Envoy datagrams. A Unix socket has no address that counts here.
+        0x11 | 0x12 => addresses(payload, |ip: [u8; 4]| Ipv4Addr::from(ip).into()),
+        0x21 | 0x22 => addresses(payload, |ip: [u8; 16]| Ipv6Addr::from(ip).into()),
         _ => return Err(Malformed::Unknown),
     };
     addresses.map(|addresses| complete(Some(addresses))).ok_or(Malformed::Syntax)

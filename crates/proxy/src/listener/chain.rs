@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 use leno_ir::{CidrRange, FilterChain, FilterChainMatch, NetworkFilter, SourceType, TransportProtocol};
@@ -79,7 +79,9 @@ impl Facts<'_> {
     }
 
     fn source_type(&self) -> SourceType {
-        let is_local = self.remote.ip() == self.local.ip() || self.remote.ip().to_canonical().is_loopback();
+        // Of the loopback block only its one address, as in Envoy.
+        let is_loopback = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let is_local = self.remote.ip() == self.local.ip() || is_loopback(self.remote.ip());
         if is_local { SourceType::SameIpOrLoopback } else { SourceType::External }
     }
 }

@@ -91,7 +91,7 @@ fn faults_are_told_as_soon_as_they_are_seen() {
         assert_eq!(parse(format!("PROXY {line}\r\n").as_bytes()), Err(Malformed::Syntax), "{line}");
     }
     assert_eq!(parse(&[V2_START, &[0x31, 0x11, 0, 12]].concat()), Err(Malformed::Unknown));
-    assert_eq!(parse(&[V2_START, &[0x21, 0x12, 0, 12]].concat()), Err(Malformed::Unknown));
+    assert_eq!(parse(&[V2_START, &[0x21, 0x31, 0, 12]].concat()), Err(Malformed::Unknown));
     assert_eq!(parse(b"GET / HTTP/1.1"), Ok(Progress::Other));
     assert_eq!(parse(b"PRO"), Ok(Progress::More));
 }

@@ -61,6 +61,7 @@ fn where_a_client_is_counts_by_kind_and_by_port() {
     assert_eq!(chosen(&chains, "192.0.2.1:1", &Verdict::Other), Some(1));
     assert_eq!(chosen(&chains, "10.0.0.5:1", &Verdict::Other), Some(2));
     assert_eq!(chosen(&chains, "127.0.0.1:1", &Verdict::Other), Some(2));
+    assert_eq!(chosen(&chains, "127.0.0.2:1", &Verdict::Other), Some(1));
     let chains = [FilterChainMatch { source_ports: vec![5, 6], ..any() }, any()];
     assert_eq!(chosen(&chains, "192.0.2.1:6", &Verdict::Other), Some(0));
     assert_eq!(chosen(&chains, "192.0.2.1:7", &Verdict::Other), Some(1));
