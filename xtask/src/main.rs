@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod command;
 mod descriptors;
+mod fuzz;
 mod lint;
 mod packages;
 mod test;
@@ -25,10 +26,12 @@ struct Arguments {
 enum Command {
     /// Measure Leno beside Envoy and HAProxy.
     Bench(bench::BenchArgs),
-    /// What CI runs: `lint`, then `test`.
+    /// What CI runs: `lint`, `test`, then a short `fuzz`.
     Ci,
     /// Cut out of Envoy's API what a static bootstrap may name.
     Descriptors,
+    /// Run the fuzz targets of all parsers of foreign bytes.
+    Fuzz(fuzz::FuzzArgs),
     /// Format, lints, licences, structure, documentation.
     Lint,
     /// Set up what the tests need and run all of them.
@@ -40,8 +43,11 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bench(args) => bench::run(&args),
-        Command::Ci => lint::run().and_then(|()| test::run(&test::TestArgs::default())),
+        Command::Ci => lint::run()
+            .and_then(|()| test::run(&test::TestArgs::default()))
+            .and_then(|()| fuzz::run(&fuzz::FuzzArgs::default())),
         Command::Descriptors => descriptors::run(),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Lint => lint::run(),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),

@@ -11,12 +11,14 @@ use anyhow::Context;
 use crate::command::{root, run, target};
 
 /// Programs from Debian: package and the program it brings.
-const DEBIAN: [(&str, &str); 6] = [
+const DEBIAN: [(&str, &str); 8] = [
     ("curl", "curl"),
     ("haproxy", "haproxy"),
     ("iproute2", "ip"),
+    ("nghttp2-client", "h2load"),
     ("openssl", "openssl"),
     ("python3-venv", "python3"),
+    ("valgrind", "valgrind"),
     ("wrk", "wrk"),
 ];
 

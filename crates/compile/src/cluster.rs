@@ -76,7 +76,7 @@ fn one(
 }
 
 /// A port that is called `http` speaks HTTP/1.1, whatever the client does, as in Istio; `useClientProtocol` changes that.
-const fn protocol(protocol: Protocol) -> UpstreamProtocol {
+pub(crate) const fn protocol(protocol: Protocol) -> UpstreamProtocol {
     match protocol {
         Protocol::Grpc | Protocol::Http2 => UpstreamProtocol::Http2,
         Protocol::Http => UpstreamProtocol::Http1,

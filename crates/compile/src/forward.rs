@@ -11,13 +11,10 @@ pub(crate) fn default_retry() -> RetryPolicy {
             RetryOn::Cancelled,
             RetryOn::ResetBeforeRequest,
         ],
-        retriable_status_codes: Vec::new(),
         attempts: 2,
-        per_try_timeout: None,
-        back_off_base: RetryPolicy::BACK_OFF_BASE,
-        back_off_max: RetryPolicy::BACK_OFF_MAX,
         avoid_previous_hosts: true,
         retry_non_idempotent: false,
+        ..RetryPolicy::default()
     }
 }
 

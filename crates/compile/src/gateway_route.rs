@@ -103,12 +103,9 @@ impl Action {
             _ => {}
         }
         routes.push(Route {
-            name: name.to_owned(),
-            matches: matches.clone(),
-            action,
             request_headers: self.request.clone(),
             response_headers: self.response.clone(),
-            filters: Default::default(),
+            ..Route::new(name, matches.clone(), action)
         });
         routes
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use leno_ir::{
     Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain, FilterChainMatch,
     Forward, ForwardClientCert, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints, NetworkFilter,
-    Node, PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
-    WorkloadLabels, WorkloadPort,
+    Node, PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadLabels,
+    WorkloadPort,
 };
 use leno_model::Protocol;
 
@@ -71,8 +71,10 @@ fn http_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
         routes: vec![Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(Forward::to(name(port)))))],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: name(port), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new(name(port), vec![host]);
     let mut manager = HttpConnectionManager::new(name(port), RouteSource::Inline(Arc::new(table)));
+    // A sidecar in front of us says when it gives up; then nobody waits for our answer either.
+    manager.router.respect_expected_timeout = true;
     manager.access_log = listener::access_log(node);
     manager.forward_client_cert = ForwardClientCert::SanitizeSet;
     NetworkFilter::Http(Box::new(manager))
@@ -94,8 +96,7 @@ fn cluster(port: &WorkloadPort) -> Cluster {
     let set = EndpointSet { name: name(port), localities: vec![locality] };
     let mut cluster = Cluster::new(name(port), Discovery::Static(Arc::new(set)));
     cluster.balancer = leno_ir::BalancerPolicy::RoundRobin;
-    if matches!(Protocol::from_word(&port.protocol), Protocol::Grpc | Protocol::Http2) {
-        cluster.http.protocol = UpstreamProtocol::Http2;
-    }
+    // Also when the client's sidecar was told to speak HTTP/2 with us (`h2UpgradePolicy`).
+    cluster.http.protocol = crate::cluster::protocol(Protocol::from_word(&port.protocol));
     cluster
 }

@@ -30,7 +30,7 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
         routes,
         ..VirtualHost::default()
     };
-    RouteTable { name, virtual_hosts: vec![host], ..RouteTable::default() }
+    RouteTable::new(name, vec![host])
 }
 
 fn default_route(service: &Service, port: &ServicePort) -> Route {
@@ -45,7 +45,7 @@ pub(crate) fn proxy_table<'a>(
     namespace: &str,
     table_of: impl Fn(&Service, &str) -> Option<&'a RouteTable>,
 ) -> RouteTable {
-    let mut table = RouteTable { name: PROXY_TABLE.to_owned(), virtual_hosts: Vec::new(), ..RouteTable::default() };
+    let mut table = RouteTable::new(PROXY_TABLE, Vec::new());
     for service in snapshot.services.values() {
         for port in &service.ports {
             let Some(routes) = table_of(service, &service.cluster_name(port.number, None)) else { continue };

@@ -23,13 +23,12 @@ pub(crate) fn compile(
     for (index, route) in object.spec.http.iter().enumerate() {
         let Some(action) = compiling.action(route, index) else { continue };
         for matches in compiling.matches(route, index) {
+            let name = route.name.clone().unwrap_or_else(|| format!("{}.{}", object.metadata.name, index));
+            let action = action_for(&action, route, &matches);
             routes.push(Route {
-                name: route.name.clone().unwrap_or_else(|| format!("{}.{}", object.metadata.name, index)),
-                action: action_for(&action, route, &matches),
-                matches,
                 request_headers: headers::istio(&route.headers.request),
                 response_headers: headers::istio(&route.headers.response),
-                filters: Default::default(),
+                ..Route::new(name, matches, action)
             });
         }
     }
@@ -98,17 +97,15 @@ impl Compiling<'_> {
         Some(RouteAction::Forward(Box::new(Forward {
             clusters,
             timeout: route.timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero()),
-            idle_timeout: None,
             retry,
-            rewrite: None,
             host_rewrite: route
                 .rewrite
                 .as_ref()
                 .and_then(|rewrite| rewrite.authority.clone())
                 .or_else(|| headers::authority(&route.headers.request)),
             mirrors: self.mirrors(route, &at),
-            // Those of the destinations, which come last.
-            hash_policies: Vec::new(),
+            // Hash policies are those of the destinations, which come last.
+            ..Forward::to("")
         })))
     }
 

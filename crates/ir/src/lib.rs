@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod connection_filter;
 mod data_source;
+mod edge;
 mod endpoint;
 mod filter;
 mod listener;
@@ -21,6 +22,7 @@ mod metadata;
 mod node;
 mod rbac;
 mod route;
+mod router;
 mod tls;
 mod token_bucket;
 
@@ -32,8 +34,12 @@ pub use cluster::{
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use data_source::{DataSource, Hidden};
+pub use edge::{EscapedSlashes, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
-pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
+pub use filter::{
+    CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, CorsPolicy, FilterOverride,
+    FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, ResponseCompression, RouteCompressor, RouteFilterConfig,
+};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
@@ -44,10 +50,12 @@ pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
-    DirectResponse, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps,
-    HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
+    AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
+    HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
+    RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route,
+    RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
 };
+pub use router::{RouterOptions, StrictHeader};
 pub use tls::{
     CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
     PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{AccessLog, CidrRange, ConnectionFilter, DownstreamTls, HttpFilter, RouteTable, WeightedCluster};
+use crate::{
+    AccessLog, CidrRange, ConnectionFilter, DownstreamTls, HttpEdge, HttpFilter, RouteTable, RouterOptions,
+    WeightedCluster,
+};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -169,6 +172,10 @@ pub struct HttpConnectionManager {
     pub stream_idle_timeout: Option<Duration>,
     /// A downstream connection without streams is closed after this. Default 1 h, as Envoy.
     pub idle_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "RouterOptions::is_default")]
+    pub router: RouterOptions,
+    #[serde(skip_serializing_if = "HttpEdge::is_default")]
+    pub edge: HttpEdge,
 }
 
 impl HttpConnectionManager {
@@ -188,6 +195,8 @@ impl HttpConnectionManager {
             request_headers_timeout: Some(Duration::from_secs(10)),
             stream_idle_timeout: Some(Duration::from_secs(300)),
             idle_timeout: Some(Duration::from_secs(3600)),
+            router: RouterOptions::default(),
+            edge: HttpEdge::default(),
         }
     }
 }

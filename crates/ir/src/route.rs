@@ -4,6 +4,7 @@ mod headers;
 mod matches;
 mod reply;
 mod retry;
+mod timeouts;
 
 use serde::Serialize;
 
@@ -12,7 +13,8 @@ pub use hash::{HashCookie, HashPolicy, HashSource};
 pub use headers::{HeaderAppend, HeaderOps, HeaderValue};
 pub use matches::{HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
-pub use retry::{RetryOn, RetryPolicy};
+pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
+pub use timeouts::{GrpcTimeout, StreamDuration};
 
 use crate::FilterOverrides;
 
@@ -21,8 +23,43 @@ use crate::FilterOverrides;
 pub struct RouteTable {
     pub name: String,
     pub virtual_hosts: Vec<VirtualHost>,
+    #[serde(skip_serializing_if = "HeaderOps::is_empty")]
+    pub request_headers: HeaderOps,
+    #[serde(skip_serializing_if = "HeaderOps::is_empty")]
+    pub response_headers: HeaderOps,
+    /// In which order the header operations of table, host, route and cluster happen; the last one has the last word.
+    #[serde(skip_serializing_if = "HeaderOrder::is_default")]
+    pub header_order: HeaderOrder,
+    /// Lower case; removed from the requests of clients that are not trusted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub internal_only_headers: Vec<String>,
+    /// Compare domains with the host of `:authority` alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_port_in_host_matching: bool,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+}
+
+impl RouteTable {
+    pub fn new(name: impl Into<String>, virtual_hosts: Vec<VirtualHost>) -> Self {
+        Self { name: name.into(), virtual_hosts, ..Self::default() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderOrder {
+    /// Cluster, route, host, table: Envoy's.
+    #[default]
+    TableLast,
+    /// Table, host, route, cluster: Envoy's `most_specific_header_mutations_wins`.
+    TableFirst,
+}
+
+impl HeaderOrder {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Routes of a set of hosts, tried in order; the first match wins.
@@ -33,10 +70,27 @@ pub struct VirtualHost {
     /// With or without port, compared with `:authority` as sent.
     pub domains: Vec<String>,
     pub routes: Vec<Route>,
+    #[serde(skip_serializing_if = "AttemptCount::is_off")]
+    pub attempt_count: AttemptCount,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+}
+
+/// Where the number of the try is told, from 1, as `x-envoy-attempt-count`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct AttemptCount {
+    pub in_request: bool,
+    pub in_response: bool,
+    /// In the requests of later tries: whether the try before ran out of time (`x-envoy-is-timeout-retry`).
+    pub timeout_retry: bool,
+}
+
+impl AttemptCount {
+    pub fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +99,9 @@ pub struct Route {
     pub name: String,
     pub matches: RouteMatch,
     pub action: RouteAction,
+    /// Most of a request's body kept for another try or a mirror, in bytes; a longer one is sent once. `None`: 1 MiB, as Envoy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_buffer_limit_bytes: Option<u64>,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
@@ -54,8 +111,15 @@ pub struct Route {
 impl Route {
     /// Changes no headers and no filters.
     pub fn new(name: impl Into<String>, matches: RouteMatch, action: RouteAction) -> Self {
-        let (request_headers, response_headers) = (HeaderOps::default(), HeaderOps::default());
-        Self { name: name.into(), matches, action, request_headers, response_headers, filters: FilterOverrides::new() }
+        Self {
+            name: name.into(),
+            matches,
+            action,
+            request_buffer_limit_bytes: None,
+            request_headers: HeaderOps::default(),
+            response_headers: HeaderOps::default(),
+            filters: FilterOverrides::new(),
+        }
     }
 }
 

@@ -13,4 +13,6 @@ mod server;
 
 pub use block::{Block, BlockHold, DNS_PORT, claim_block, claim_held_block};
 pub(crate) use names::NameTable;
+#[cfg(fuzzing)]
+pub(crate) use server::fuzz;
 pub(crate) use server::serve;

@@ -6,14 +6,15 @@
 //! Cost        an HTTP/1 exchange without surprises: two reads, two writes, no task, no timer set
 //! Source      RFC 9110, RFC 9112, RFC 9113; Envoy's connection manager and router for everything a user configures
 
-mod codec;
+pub(crate) mod codec;
 mod downstream;
 mod failure;
 mod forward;
 mod head;
 mod headers;
 mod http1;
-mod http2;
+pub(crate) mod http2;
+mod path;
 mod peer;
 mod replay;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use tokio::io::AsyncReadExt;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
+pub(crate) use self::headers::Headers;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::filter::{Filters, RouteRules};

@@ -17,6 +17,8 @@ mod drain;
 mod exchange;
 mod filter;
 mod flags;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod listener;
 mod proxy;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use leno_ir::{Redirect, Route, RouteAction, RouteTable, VirtualHost};
 
 use crate::domains::DomainIndex;
-use crate::location::redirect_location;
+use crate::location::{redirect_location, split_port};
 use crate::matcher::is_match;
 use crate::request::RequestView;
 use crate::rewrite::CompiledRewrite;
@@ -57,7 +57,9 @@ impl CompiledRoutes {
     ///
     /// `random` decides about routes with a `fraction`; give each request one value, and `pick_cluster` another.
     pub fn route(&self, request: &impl RequestView, random: u64) -> Option<Matched<'_>> {
-        let at = self.domains.find(request.authority())?;
+        let authority = request.authority();
+        let authority = if self.table.ignore_port_in_host_matching { split_port(authority).0 } else { authority };
+        let at = self.domains.find(authority)?;
         let virtual_host = self.table.virtual_hosts.get(at)?;
         let prepared = self.prepared.get(at)?;
         let mut routes = virtual_host.routes.iter().zip(prepared).enumerate();

@@ -17,7 +17,7 @@ mod weighted;
 
 pub use compiled::{CompiledRoutes, Matched, RoutePosition};
 pub use matcher::{absent_header_matches, header_matches};
-pub use request::{RequestView, path_without_query};
+pub use request::{HeaderView, RequestView, path_without_query};
 pub use weighted::pick_cluster;
 
 #[cfg(test)]

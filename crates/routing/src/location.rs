@@ -43,7 +43,7 @@ pub(crate) fn redirect_location(redirect: &Redirect, matches: &PathMatch, reques
 }
 
 /// An IPv6 host keeps its brackets.
-fn split_port(authority: &str) -> (&str, Option<u16>) {
+pub(crate) fn split_port(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => match port.parse() {
             Ok(port) => (host, Some(port)),

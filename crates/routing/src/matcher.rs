@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use leno_ir::{HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch};
 
-use crate::request::{RequestView, split_path};
+use crate::request::{HeaderView, RequestView, split_path};
 
 /// Whether all parts of `matches` hold. `random` decides about `fraction`.
 pub(crate) fn is_match(matches: &RouteMatch, request: &impl RequestView, random: u64) -> bool {
@@ -41,9 +41,9 @@ fn is_grpc(request: &impl RequestView) -> bool {
     value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// Whether a header of the request is as it must be.
-pub fn header_matches(matches: &HeaderMatch, request: &impl RequestView) -> bool {
-    value_matches(matches, header_value(&matches.name, request))
+/// Whether a message has the header as described.
+pub fn header_matches(matches: &HeaderMatch, headers: &impl HeaderView) -> bool {
+    value_matches(matches, header_value(&matches.name, headers))
 }
 
 /// As [`header_matches`], where there is no request and so no header.
@@ -70,15 +70,11 @@ fn value_matches(matches: &HeaderMatch, value: Option<Cow<'_, str>>) -> bool {
 }
 
 /// Several lines of one name are joined with ",", as Envoy does before it matches.
-fn header_value<'a>(name: &'a str, request: &'a impl RequestView) -> Option<Cow<'a, str>> {
-    match name {
-        ":method" => return Some(Cow::Borrowed(request.method())),
-        ":path" => return Some(Cow::Borrowed(request.path())),
-        ":authority" | "host" => return Some(Cow::Borrowed(request.authority())),
-        ":scheme" => return Some(Cow::Borrowed(request.scheme())),
-        _ => {}
+fn header_value<'a>(name: &'a str, headers: &'a impl HeaderView) -> Option<Cow<'a, str>> {
+    if name.starts_with(':') || name == "host" {
+        return headers.pseudo_header(name).map(Cow::Borrowed);
     }
-    let mut values = request.header_values(name);
+    let mut values = headers.header_values(name);
     let first = values.next()?;
     let Some(second) = values.next() else { return Some(String::from_utf8_lossy(first)) };
     let mut joined = first.to_vec();

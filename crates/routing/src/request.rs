@@ -1,5 +1,19 @@
+/// The headers of a message.
+pub trait HeaderView {
+    /// The values of every line of this name, in order.
+    fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a;
+
+    /// `:method` and its like.
+    fn pseudo_header(&self, name: &str) -> Option<&str>;
+
+    /// The first value.
+    fn header<'a>(&'a self, lower_case_name: &'a str) -> Option<&'a [u8]> {
+        self.header_values(lower_case_name).next()
+    }
+}
+
 /// The head of a request, as far as routes look at it.
-pub trait RequestView {
+pub trait RequestView: HeaderView {
     fn method(&self) -> &str;
 
     /// With the query.
@@ -9,14 +23,6 @@ pub trait RequestView {
 
     /// `http` or `https`.
     fn scheme(&self) -> &str;
-
-    /// The values of every line of this name, in order. Pseudo-headers need not be known here.
-    fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a;
-
-    /// The first value.
-    fn header<'a>(&'a self, lower_case_name: &'a str) -> Option<&'a [u8]> {
-        self.header_values(lower_case_name).next()
-    }
 }
 
 /// What path matches and rewrites look at: everything before `?` or `#`.

@@ -7,7 +7,7 @@ use leno_ir::{
 use leno_names::Fraction;
 use proptest::prelude::*;
 
-use crate::{CompiledRoutes, RequestView, pick_cluster};
+use crate::{CompiledRoutes, HeaderView, RequestView, pick_cluster};
 
 #[derive(Debug, Default)]
 struct Request {
@@ -31,6 +31,17 @@ impl RequestView for Request {
 
     fn scheme(&self) -> &str {
         "http"
+    }
+}
+
+impl HeaderView for Request {
+    fn pseudo_header(&self, name: &str) -> Option<&str> {
+        match name {
+            ":method" => Some("GET"),
+            ":path" => Some(&self.path),
+            ":authority" | "host" => Some(&self.authority),
+            _ => None,
+        }
     }
 
     fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
@@ -56,7 +67,7 @@ fn host(domains: &[&str], routes: Vec<Route>) -> VirtualHost {
 }
 
 fn table(virtual_hosts: Vec<VirtualHost>) -> CompiledRoutes {
-    CompiledRoutes::new(Arc::new(RouteTable { name: "test".to_owned(), virtual_hosts, ..RouteTable::default() }))
+    CompiledRoutes::new(Arc::new(RouteTable::new("test", virtual_hosts)))
 }
 
 fn matching(matches: RouteMatch, request: &Request) -> bool {

@@ -24,6 +24,7 @@ mod node;
 mod policy;
 mod rbac;
 mod route;
+mod router;
 mod tls;
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The two ends of a benchmark: an origin that costs next to nothing, and a load generator that does not wait.
+//! The two ends of a benchmark: origins that cost next to nothing, load generators, and the floor: no proxy at all.
 //!
 //! Used by `cargo xtask bench`; neither is part of the product.
 #![forbid(unsafe_code)]
@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+mod bulk;
+mod connect;
+mod forward;
+mod idle;
 mod open_loop;
 mod origin;
+mod origin_http2;
 
 #[derive(Parser)]
 struct Arguments {
@@ -19,6 +24,31 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Send bytes for some seconds to a sink and print how many arrived as JSON.
+    Bulk {
+        #[arg(long)]
+        target: SocketAddr,
+        #[arg(long, default_value_t = 3)]
+        seconds: u32,
+    },
+    /// Open connections that carry one request each and print how many did as JSON.
+    Connect(connect::ConnectArgs),
+    /// Copy bytes between connections: the floor under every proxy.
+    Forward {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        target: SocketAddr,
+    },
+    /// Hold keep-alive connections until standard input ends.
+    Idle {
+        #[arg(long)]
+        target: SocketAddr,
+        #[arg(long, default_value = "origin")]
+        host: String,
+        #[arg(long, default_value_t = 2000)]
+        connections: usize,
+    },
     /// Send requests at a fixed rate, whatever becomes of the earlier ones, and print latencies as JSON.
     OpenLoop {
         #[arg(long)]
@@ -40,20 +70,41 @@ enum Command {
         listen: SocketAddr,
         #[arg(long, default_value_t = 1024)]
         body_bytes: usize,
+        /// Speak HTTP/2, to clients that know it.
+        #[arg(long)]
+        http2: bool,
+    },
+    /// Read and forget.
+    Sink {
+        #[arg(long)]
+        listen: SocketAddr,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Bulk { target, seconds } => print(&bulk::send(target, seconds)?),
+        Command::Connect(args) => print(&connect::run(&args)?),
+        Command::Forward { listen, target } => forward::run(listen, target),
+        Command::Idle { target, host, connections } => idle::run(target, &host, connections),
         Command::OpenLoop { target, host, rate, seconds, connections } => {
             let plan =
                 open_loop::Plan { target, host, rate, duration: Duration::from_secs(seconds.into()), connections };
-            println!("{}", serde_json::to_string(&open_loop::run(&plan)?)?);
-            Ok(())
+            print(&open_loop::run(&plan)?)
         }
-        Command::Origin { listen, body_bytes } => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(origin::run(listen, body_bytes)),
+        Command::Origin { listen, body_bytes, http2 } => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            if http2 {
+                runtime.block_on(origin_http2::run(listen, body_bytes))
+            } else {
+                runtime.block_on(origin::run(listen, body_bytes))
+            }
+        }
+        Command::Sink { listen } => bulk::sink(listen),
     }
+}
+
+fn print(result: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(result)?);
+    Ok(())
 }

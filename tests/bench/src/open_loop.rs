@@ -101,6 +101,10 @@ fn wait_until(due: Instant) {
 /// One request, one response with `content-length`; the value is the status.
 fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> std::io::Result<u16> {
     stream.write_all(request)?;
+    answer(stream, buffer)
+}
+
+pub(crate) fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<u16> {
     let mut filled = 0;
     loop {
         filled += read_some(stream, &mut buffer[filled..])?;

@@ -48,6 +48,8 @@ fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, Value>) {
         Value::Array(values) if !values.is_empty() => {
             values.iter().enumerate().for_each(|(at, value)| flatten(&join(&at.to_string()), value, out));
         }
+        // Nothing in it is the same as none of it.
+        Value::Array(_) | Value::Object(_) => {}
         leaf => {
             out.insert(path.to_owned(), leaf.clone());
         }

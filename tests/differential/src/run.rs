@@ -40,7 +40,12 @@ fn run(wanted: &[String], envoy: &Path) -> anyhow::Result<bool> {
     let certificates = Arc::new(Certificates::make()?);
     let everywhere = std::fs::read_to_string(directory.join("accept.yaml")).context("reading accept.yaml")?;
     let everywhere: Accepted = serde_saphyr::from_str(&everywhere).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Envoy ends with the thread that started it (PR_SET_PDEATHSIG).
+        .thread_keep_alive(Duration::from_secs(3600))
+        .enable_all()
+        .build()?;
     let only = wanted.iter().find_map(|name| Some(name.split_once('/')?.1.to_owned()));
     let reports = runtime.block_on(async {
         let running = files.iter().map(|path| area(path, envoy, certificates.clone(), &everywhere, only.as_deref()));
@@ -108,12 +113,12 @@ async fn try_area(
     let leno = Side::start(Kind::Leno, &text, envoy, certificates.clone());
     let of_envoy = Side::start(Kind::Envoy, &text, envoy, certificates);
     let (leno, of_envoy) = tokio::join!(leno, of_envoy);
-    let sides = [leno.context("Leno")?, of_envoy.context("Envoy")?];
-    let file = &sides[0].file;
-    let mut report = AreaReport::new(name, file);
+    let mut sides = [leno.context("Leno")?, of_envoy.context("Envoy")?];
+    let mut report = AreaReport::new(name, &sides[0].file);
     let [mut of_leno, mut of_envoy] = [Vec::new(), Vec::new()];
     let is_wanted = |case: &str| only.is_none_or(|part| case.contains(part));
-    for (at, case) in file.cases.iter().enumerate() {
+    let cases = sides[0].file.cases.clone();
+    for (at, case) in cases.iter().enumerate() {
         let case_of_envoy = sides[1].file.cases.get(at).context("both sides read the same file")?;
         if !is_wanted(&case.name) {
             of_leno.push(Vec::new());
@@ -129,7 +134,12 @@ async fn try_area(
         }
         of_leno.push(one);
         of_envoy.push(other);
+        if let Some(why) = sides.iter_mut().find_map(Side::ended) {
+            report.fail(&case.name, &why);
+            return Ok(report);
+        }
     }
+    let file = &sides[0].file;
     let mut outcomes = [of_leno, of_envoy];
     gather([&sides[0], &sides[1]], &mut outcomes).await;
     let [of_leno, of_envoy] = outcomes;

@@ -174,6 +174,16 @@ impl Side {
         Ok(outcome)
     }
 
+    /// How the proxy ended, if it has, and the end of what it said.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        let status = self.proxy.ended()?;
+        let log = self.sandbox.directory().join(format!("{}.log", self.proxy.name));
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let mut last: Vec<_> = log.lines().rev().take(20).collect();
+        last.reverse();
+        Some(format!("{} ended with {status}:\n{}", self.proxy.name, last.join("\n")))
+    }
+
     fn address(&self, listener: Option<&str>) -> anyhow::Result<&str> {
         match listener {
             Some(name) => {

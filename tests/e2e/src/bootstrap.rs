@@ -168,6 +168,11 @@ impl StaticProxy {
         i32::try_from(self.program.child.id()).unwrap_or(i32::MAX)
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.program.child.try_wait().ok().flatten()
+    }
+
     /// Its exit code, once it has ended by itself.
     pub fn exit_code(&mut self) -> Option<i32> {
         self.program.child.try_wait().ok().flatten()?.code()

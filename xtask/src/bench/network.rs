@@ -8,6 +8,9 @@ use crate::command::output;
 pub(crate) const CLIENT_ADDRESS: &str = "192.0.2.1";
 pub(crate) const SERVER_ADDRESS: &str = "192.0.2.2";
 
+/// In both namespaces.
+pub(crate) const CONGESTION_CONTROL: &str = "reno";
+
 #[derive(Debug)]
 pub(crate) struct Hosts {
     pub(crate) client: String,
@@ -43,6 +46,9 @@ impl Hosts {
             ip(&["-n", namespace, "address", "add", &format!("{address}/24"), "dev", device])?;
             ip(&["-n", namespace, "link", "set", device, "up"])?;
             ip(&["-n", namespace, "link", "set", "lo", "up"])?;
+            // BBR, where it is the default, paces and doubles the CPU cost of bulk transfers.
+            let file = "/proc/sys/net/ipv4/tcp_congestion_control";
+            ip(&["netns", "exec", namespace, "sh", "-c", &format!("echo {CONGESTION_CONTROL} > {file}")])?;
         }
         Ok(hosts)
     }

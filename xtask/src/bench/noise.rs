@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Sample, median};
+use super::network;
+use super::result::{Sample, median};
 
 /// Above this share of foreign CPU time a round is not trusted.
 pub(crate) const FOREIGN_CPU_LIMIT: f64 = 0.10;
@@ -15,6 +16,7 @@ pub(crate) struct Machine {
     cpus: usize,
     kernel: String,
     congestion_control: String,
+    congestion_control_of_namespaces: &'static str,
     foreign_cpu_median: f64,
     foreign_cpu_max: f64,
     rounds: usize,
@@ -34,6 +36,7 @@ impl Machine {
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
             kernel: read("/proc/sys/kernel/osrelease"),
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
+            congestion_control_of_namespaces: network::CONGESTION_CONTROL,
             ..Self::default()
         }
     }
@@ -50,11 +53,12 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "machine: {} x {}, Linux {}, TCP {}; foreign CPU: median {:.1} %, worst {:.1} %, {} of {} rounds above {:.0} %",
+            "machine: {} x {}, Linux {}, TCP {} (between two hosts and for bulk: {}); foreign CPU: median {:.1} %, worst {:.1} %, {} of {} rounds above {:.0} %",
             self.cpus,
             self.cpu,
             self.kernel,
             self.congestion_control,
+            self.congestion_control_of_namespaces,
             self.foreign_cpu_median * 100.0,
             self.foreign_cpu_max * 100.0,
             self.noisy_rounds,

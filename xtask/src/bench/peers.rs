@@ -1,29 +1,20 @@
 //! The programs under test and their configurations, alike in what they do.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
 
+use super::bootstrap::{Bootstrap, Protocol, Tls};
 use super::network::{CLIENT_ADDRESS, SERVER_ADDRESS};
-use super::pki::Pki;
-use super::process::{LOAD_CPU, PROXY_CPU, Process, pinned};
-use super::scenarios::SetUp;
-use super::{START_LIMIT, median};
-use crate::command::output;
+use super::process::{LOAD_CPU, PROXY_CPU, Process};
+use super::scenario::Shape;
+use super::set_up::SetUp;
 use crate::tools::{Tools, on_path};
 
 mod envoy;
 mod haproxy;
-mod leno;
-
-pub(crate) use leno::measure_singles;
+pub(crate) mod leno;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -32,8 +23,12 @@ pub(crate) enum Kind {
     Envoy,
     /// Envoy with HTTP/2 between its sidecars.
     EnvoyHttp2,
+    /// The byte forwarder: the price of the kernel's work.
+    Floor,
     Haproxy,
     Leno,
+    /// Leno with HTTP/2 between its sidecars.
+    LenoHttp2,
 }
 
 impl Kind {
@@ -42,8 +37,10 @@ impl Kind {
             Self::Direct => "direct",
             Self::Envoy => "envoy",
             Self::EnvoyHttp2 => "envoy-h2",
+            Self::Floor => "floor",
             Self::Haproxy => "haproxy",
             Self::Leno => "leno",
+            Self::LenoHttp2 => "leno-h2",
         }
     }
 }
@@ -58,7 +55,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) fn find(tools: &Tools, target: &Path) -> anyhow::Result<Self> {
-        let missing: Vec<_> = ["curl", "haproxy", "ip", "openssl", "taskset", "wrk"]
+        let missing: Vec<_> = ["curl", "h2load", "haproxy", "ip", "openssl", "taskset", "wrk"]
             .into_iter()
             .filter(|program| !on_path(program))
             .collect();
@@ -79,98 +76,101 @@ pub(crate) struct Peer {
     pub(crate) address: String,
     pub(crate) host: String,
     /// Measured.
-    proxies: Vec<Process>,
+    pub(crate) proxies: Vec<Process>,
     /// Running beside them, not measured.
-    _others: Vec<Process>,
+    others: Vec<Process>,
 }
 
 impl Peer {
+    pub(crate) fn new(name: &str, address: &str, host: &str, proxies: Vec<Process>) -> Self {
+        let (name, address, host) = (name.to_owned(), address.to_owned(), host.to_owned());
+        Self { name, address, host, proxies, others: Vec::new() }
+    }
+
+    fn beside(mut self, other: Process) -> Self {
+        self.others.push(other);
+        self
+    }
+
     pub(crate) fn cpu_us(&self) -> f64 {
         self.proxies.iter().map(Process::cpu_us).sum()
     }
-}
 
-/// A figure that is no comparison.
-#[derive(Debug, Serialize)]
-pub(crate) struct Single {
-    pub(crate) measured: f64,
-    pub(crate) unit: &'static str,
-    pub(crate) goal: f64,
-    samples: Vec<f64>,
-}
-
-impl Single {
-    fn new(samples: Vec<f64>, unit: &'static str, goal: f64) -> Self {
-        Self { measured: median(samples.iter().copied()), unit, goal, samples }
-    }
-
-    pub(crate) fn met(&self) -> bool {
-        self.measured <= self.goal
+    pub(crate) fn rss_mb(&self) -> f64 {
+        self.proxies.iter().map(Process::rss_mb).sum()
     }
 }
 
-pub(crate) fn start_single(kind: Kind, set_up: &SetUp<'_>, programs: &Programs) -> anyhow::Result<Peer> {
+pub(crate) fn start(kind: Kind, set_up: &SetUp<'_>) -> anyhow::Result<Peer> {
+    match set_up.scenario.shape {
+        Shape::Sidecars | Shape::TcpSidecars => start_sidecars(kind, set_up),
+        Shape::Single => match kind {
+            Kind::Leno => leno::single(set_up),
+            _ => start_single(kind, set_up, &static_bootstrap(set_up)?),
+        },
+        Shape::Http2Single | Shape::TcpSingle | Shape::TlsSingle | Shape::Static => {
+            start_single(kind, set_up, &static_bootstrap(set_up)?)
+        }
+    }
+}
+
+/// What a scenario with one proxy asks of it.
+pub(crate) fn static_bootstrap(set_up: &SetUp<'_>) -> anyhow::Result<Bootstrap> {
+    let shape = set_up.scenario.shape;
+    Ok(Bootstrap {
+        listen: format!("127.0.0.1:{}", free_port()?),
+        upstream: format!("127.0.0.1:{}", set_up.origin_port),
+        protocol: match shape {
+            Shape::Http2Single => Protocol::Http2,
+            Shape::TcpSingle => Protocol::Tcp,
+            _ => Protocol::Http1,
+        },
+        downstream_tls: (shape == Shape::TlsSingle).then(|| Tls::new(&set_up.pki, "server", "client", "http/1.1")),
+        ..Bootstrap::default()
+    })
+}
+
+/// One proxy from a file.
+pub(crate) fn start_single(kind: Kind, set_up: &SetUp<'_>, bootstrap: &Bootstrap) -> anyhow::Result<Peer> {
+    let origin = format!("127.0.0.1:{}", set_up.origin_port);
     match kind {
-        Kind::Direct => Ok(direct(&format!("127.0.0.1:{}", set_up.origin_port))),
-        Kind::Envoy | Kind::EnvoyHttp2 => envoy::single(set_up, programs),
-        Kind::Haproxy => haproxy::single(set_up),
-        Kind::Leno => leno::single(set_up, programs),
+        Kind::Direct => Ok(Peer::new("direct", &origin, "origin", Vec::new())),
+        Kind::Envoy | Kind::EnvoyHttp2 => envoy::single(set_up, bootstrap),
+        Kind::Floor => {
+            let command = [&set_up.programs.bench, "forward", "--listen", &bootstrap.listen, "--target", &origin];
+            let log = set_up.directory.join("floor.log");
+            let process = Process::spawn(&command.map(str::to_owned), PROXY_CPU, set_up.near(), &log)?;
+            Ok(Peer::new("floor", &bootstrap.listen, "origin", vec![process]))
+        }
+        Kind::Haproxy => match set_up.scenario.shape {
+            Shape::Http2Single => haproxy::single(set_up, &bootstrap.listen, "http", [" proto h2"; 2]),
+            Shape::TcpSingle => haproxy::single(set_up, &bootstrap.listen, "tcp", [""; 2]),
+            Shape::TlsSingle => haproxy::terminating(set_up, &bootstrap.listen),
+            _ => haproxy::single(set_up, &bootstrap.listen, "http", [""; 2]),
+        },
+        Kind::Leno | Kind::LenoHttp2 => leno::from_file(set_up, bootstrap),
     }
 }
 
-pub(crate) fn start_sidecars(kind: Kind, set_up: &SetUp<'_>, programs: &Programs) -> anyhow::Result<Peer> {
+fn start_sidecars(kind: Kind, set_up: &SetUp<'_>) -> anyhow::Result<Peer> {
+    let is_tcp = set_up.scenario.shape == Shape::TcpSidecars;
     match kind {
-        Kind::Direct => Ok(direct(&format!("{SERVER_ADDRESS}:{}", set_up.origin_port))),
-        Kind::Envoy => envoy::sidecars(set_up, programs, envoy::Between::Http1),
-        Kind::EnvoyHttp2 => envoy::sidecars(set_up, programs, envoy::Between::Http2),
-        Kind::Haproxy => bail!("HAProxy has no part in this scenario"),
-        Kind::Leno => leno::sidecars(set_up, programs),
+        Kind::Direct => {
+            Ok(Peer::new("direct", &format!("{SERVER_ADDRESS}:{}", set_up.origin_port), "origin", Vec::new()))
+        }
+        Kind::Envoy if is_tcp => envoy::sidecars(set_up, "envoy", Protocol::Tcp),
+        Kind::Envoy => envoy::sidecars(set_up, "envoy", Protocol::Http1),
+        Kind::EnvoyHttp2 => envoy::sidecars(set_up, "envoy-h2", Protocol::Http2),
+        Kind::Floor => bail!("there is no forwarder with TLS"),
+        Kind::Haproxy => haproxy::sidecars(set_up, if is_tcp { "tcp" } else { "http" }),
+        Kind::Leno if is_tcp => leno::sidecars(set_up, "leno", leno::Between::Tcp),
+        Kind::Leno => leno::sidecars(set_up, "leno", leno::Between::Http1),
+        Kind::LenoHttp2 => leno::sidecars(set_up, "leno-h2", leno::Between::Http2),
     }
-}
-
-fn direct(address: &str) -> Peer {
-    Peer {
-        name: "direct".to_owned(),
-        address: address.to_owned(),
-        host: "origin".to_owned(),
-        proxies: Vec::new(),
-        _others: Vec::new(),
-    }
-}
-
-pub(crate) fn wait_until_answering(peer: &Peer, namespace: Option<&str>) -> anyhow::Result<()> {
-    let limit = START_LIMIT.as_secs().to_string();
-    let url = format!("http://{}/bench", peer.address);
-    let host = format!("Host: {}", peer.host);
-    let command = [
-        "curl",
-        "-sf",
-        "-o",
-        "/dev/null",
-        "--retry",
-        "100",
-        "--retry-delay",
-        "1",
-        "--retry-all-errors",
-        "--retry-max-time",
-        &limit,
-        "-H",
-        &host,
-        &url,
-    ];
-    output(&mut pinned(&command.map(str::to_owned), LOAD_CPU, namespace)).map(|_| ())
 }
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     Ok(listener.local_addr().context("reading the port")?.port())
-}
-
-/// CPU time of children that have ended, in seconds (`cutime` and `cstime`, ticks of 10 ms).
-pub(crate) fn children_cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let Some((_, fields)) = text.rsplit_once(')') else { return 0.0 };
-    // After the name: state is field 3, cutime 16, cstime 17.
-    fields.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -1,7 +1,7 @@
 //! Child processes of a benchmark: pinned, measured, and gone when the benchmark is.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
@@ -14,6 +14,7 @@ pub(crate) const LOAD_CPU: &str = "1";
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    log: PathBuf,
 }
 
 impl Process {
@@ -23,11 +24,23 @@ impl Process {
         let file = File::create(log).with_context(|| format!("making {}", log.display()))?;
         pinned.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = pinned.spawn().with_context(|| format!("starting {}", command.join(" ")))?;
-        Ok(Self { child })
+        Ok(Self { child, log: log.to_owned() })
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Itself, when it has ended.
+    pub(crate) fn ended(&mut self) -> Option<&Self> {
+        matches!(self.child.try_wait(), Ok(Some(_))).then_some(self)
+    }
+
+    /// The end of what it printed.
+    pub(crate) fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(3).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
     }
 
     /// CPU time of all threads so far, in microseconds, from the scheduler's own nanosecond account.
@@ -56,6 +69,14 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU time of children that have ended, in seconds (`cutime` and `cstime`, ticks of 10 ms).
+pub(crate) fn children_cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let Some((_, fields)) = text.rsplit_once(')') else { return 0.0 };
+    // After the name: state is field 3, cutime 16, cstime 17.
+    fields.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// `taskset -c CPU` and `ip netns exec NS` replace themselves by the program, so the child's id is the program's.

@@ -1,143 +1,190 @@
-//! What is measured: peers, load, the figure a goal is about.
+//! Every row of the table of goals.
 
-use std::time::Instant;
-
-use anyhow::Context;
-
-use super::network::Hosts;
-use super::peers::{Kind, Peer, Programs};
-use super::pki::Pki;
-use super::process::{LOAD_CPU, Process};
-use super::{Sample, load, noise, peers};
-
-pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) unit: &'static str,
-    pub(crate) peers: &'static [Kind],
-    /// What the goals and the table are about.
-    pub(crate) figure: fn(&Sample) -> f64,
-    /// Compare what each adds to the bare connection (`direct`).
-    pub(crate) added_to_direct: bool,
-    /// Peer and the largest ratio that is good enough.
-    pub(crate) goals: &'static [(&'static str, f64)],
-    pub(crate) shape: Shape,
-    pub(crate) load: LoadKind,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(crate) enum Shape {
-    /// One proxy in plaintext, on loopback.
-    SingleProxy,
-    /// Two sidecars with mutual TLS, routing, metrics and access log, on two hosts.
-    TwoSidecars,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(crate) enum LoadKind {
-    ClosedLoop,
-    OpenLoop,
-}
+use super::peers::Kind::{Direct, Envoy, EnvoyHttp2, Floor, Haproxy, Leno, LenoHttp2};
+use super::scenario::Goal::{AtMost, Times};
+use super::scenario::{CPU, Figure, Load, Scenario, Shape, Work};
+use super::trials;
 
 pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = http();
+    all.extend(mesh());
+    all.extend(connections());
+    all.extend(trials());
+    all
+}
+
+fn http() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "http1",
             about: "HTTP/1.1, plaintext, 1 KB, 64 connections, one worker",
-            unit: "CPU us/req",
-            peers: &[Kind::Leno, Kind::Envoy, Kind::Haproxy],
-            figure: |sample| sample.cpu_us_per_request,
-            added_to_direct: false,
-            goals: &[("envoy", 0.45), ("haproxy", 1.05)],
-            shape: Shape::SingleProxy,
-            load: LoadKind::ClosedLoop,
+            peers: &[Leno, Envoy, Haproxy, Floor],
+            shape: Shape::Single,
+            work: Work::Load(Load::Http1),
+            figures: const { &[CPU.with(&[Times(0.90, "haproxy"), Times(0.35, "envoy"), Times(1.25, "floor")])] },
         },
         Scenario {
-            name: "mesh",
-            about: "two sidecars, mutual TLS 1.3, routing, metrics, access log; 64 connections; CPU of both",
-            unit: "CPU us/req",
-            peers: &[Kind::Leno, Kind::Envoy, Kind::EnvoyHttp2],
-            figure: |sample| sample.cpu_us_per_request,
-            added_to_direct: false,
-            goals: &[("envoy", 0.5)],
-            shape: Shape::TwoSidecars,
-            load: LoadKind::ClosedLoop,
+            name: "http2",
+            about: "HTTP/2 to HTTP/2, plaintext, GET, 1 KB, 4 connections x 16 streams",
+            peers: &[Leno, Envoy, Haproxy],
+            shape: Shape::Http2Single,
+            work: Work::Load(Load::Http2Get),
+            figures: const { &[CPU.with(&[Times(0.45, "envoy")])] },
         },
         Scenario {
-            name: "mesh-latency-p99",
-            about: "the same two sidecars at 1,000 requests/s, open loop: p99 added to the bare connection",
-            unit: "p99 us",
-            peers: &[Kind::Leno, Kind::Envoy, Kind::EnvoyHttp2, Kind::Direct],
-            figure: |sample| sample.p99_us.unwrap_or(0.0),
-            added_to_direct: true,
-            goals: &[("envoy", 0.6)],
-            shape: Shape::TwoSidecars,
-            load: LoadKind::OpenLoop,
+            name: "http2-grpc",
+            about: "the same with a gRPC-like POST: 128 bytes there and back, trailers",
+            peers: &[Leno, Envoy, Haproxy],
+            shape: Shape::Http2Single,
+            work: Work::Load(Load::Http2Post),
+            figures: const { &[CPU.with(&[Times(0.45, "envoy")])] },
         },
     ]
 }
 
-/// The surroundings of one scenario: hosts, certificates, origin.
-pub(crate) struct SetUp<'a> {
-    scenario: &'a Scenario,
-    programs: &'a Programs,
-    pub(crate) directory: std::path::PathBuf,
-    pub(crate) hosts: Option<Hosts>,
-    pub(crate) pki: Pki,
-    pub(crate) origin_port: u16,
-    origin: Process,
+fn mesh() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "mesh",
+            about: "two sidecars, mutual TLS 1.3, routing, metrics, access log (HAProxy: TLS alone); 64 connections; CPU of both",
+            peers: &[Leno, LenoHttp2, Envoy, EnvoyHttp2, Haproxy],
+            shape: Shape::Sidecars,
+            work: Work::Load(Load::Http1),
+            figures: const { &[CPU.with(&[Times(0.40, "envoy-h2"), Times(0.90, "haproxy")])] },
+        },
+        Scenario {
+            name: "mesh-latency",
+            about: "the same two sidecars at 1,000 requests/s, open loop: what they add to the bare connection",
+            peers: &[Leno, LenoHttp2, Envoy, EnvoyHttp2, Haproxy, Direct],
+            shape: Shape::Sidecars,
+            work: Work::Load(Load::OpenLoop),
+            figures: const {
+                &[
+                    Figure {
+                        name: "p50",
+                        unit: "us",
+                        of: Some(|sample| sample.p50_us.unwrap_or(0.0)),
+                        added_to_direct: true,
+                        goals: &[Times(0.50, "envoy"), Times(0.50, "envoy-h2"), Times(1.00, "haproxy")],
+                    },
+                    Figure {
+                        name: "p99",
+                        unit: "us",
+                        of: Some(|sample| sample.p99_us.unwrap_or(0.0)),
+                        added_to_direct: true,
+                        goals: &[Times(0.50, "envoy"), Times(0.50, "envoy-h2"), Times(1.00, "haproxy")],
+                    },
+                    CPU.with(&[Times(0.45, "envoy"), Times(0.45, "envoy-h2")]),
+                ]
+            },
+        },
+    ]
 }
 
-impl<'a> SetUp<'a> {
-    pub(crate) fn new(scenario: &'a Scenario, programs: &'a Programs) -> anyhow::Result<Self> {
-        let directory = crate::command::target().join("bench").join(scenario.name);
-        if directory.exists() {
-            std::fs::remove_dir_all(&directory).with_context(|| format!("clearing {}", directory.display()))?;
-        }
-        std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-        let hosts = match scenario.shape {
-            Shape::SingleProxy => None,
-            Shape::TwoSidecars => Some(Hosts::make().context("making network namespaces (needs root)")?),
-        };
-        let pki = Pki::make(directory.join("pki"))?;
-        let origin_port = if hosts.is_some() { 9000 } else { peers::free_port()? };
-        // Reachable from the client's host too, so that the bare connection can be measured.
-        let listen =
-            if hosts.is_some() { format!("0.0.0.0:{origin_port}") } else { format!("127.0.0.1:{origin_port}") };
-        let command = [programs.bench.as_str(), "origin", "--listen", &listen].map(str::to_owned);
-        let server = hosts.as_ref().map(|hosts| hosts.server.as_str());
-        let origin = Process::spawn(&command, LOAD_CPU, server, &directory.join("origin.log"))?;
-        Ok(Self { scenario, programs, directory, hosts, pki, origin_port, origin })
-    }
+const PER_GIGABYTE: Figure = Figure {
+    name: "CPU per GB",
+    unit: "s",
+    of: Some(|sample| sample.cpu_us_per_request * sample.requests as f64 / 1e6 / (sample.bytes.max(1) as f64 / 1e9)),
+    added_to_direct: false,
+    goals: &[],
+};
 
-    pub(crate) fn start(&self, kind: Kind) -> anyhow::Result<Peer> {
-        let peer = match self.scenario.shape {
-            Shape::SingleProxy => peers::start_single(kind, self, self.programs),
-            Shape::TwoSidecars => peers::start_sidecars(kind, self, self.programs),
-        }?;
-        peers::wait_until_answering(&peer, self.client())?;
-        Ok(peer)
-    }
+fn connections() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "bulk",
+            about: "TCP bulk in one direction through one proxy, plaintext, Reno",
+            peers: &[Leno, Envoy, Haproxy, Floor],
+            shape: Shape::TcpSingle,
+            work: Work::Load(Load::Bulk),
+            figures: const { &[PER_GIGABYTE.with(&[Times(0.60, "envoy")])] },
+        },
+        Scenario {
+            name: "bulk-mesh",
+            about: "TCP bulk in one direction through two sidecars with mutual TLS, Reno; CPU of both",
+            peers: &[Leno, Envoy, Haproxy],
+            shape: Shape::TcpSidecars,
+            work: Work::Load(Load::Bulk),
+            figures: const { &[PER_GIGABYTE.with(&[Times(0.75, "envoy")])] },
+        },
+        Scenario {
+            name: "connect",
+            about: "connect, GET, close; plaintext",
+            peers: &[Leno, Envoy, Haproxy],
+            shape: Shape::Static,
+            work: Work::Load(Load::Connect { resume: false }),
+            figures: const { &[CPU] },
+        },
+        Scenario {
+            name: "connect-tls",
+            about: "connect, mutual TLS 1.3 in full, GET, close",
+            peers: &[Leno, Envoy, Haproxy],
+            shape: Shape::TlsSingle,
+            work: Work::Load(Load::Connect { resume: false }),
+            figures: const { &[CPU.with(&[Times(0.75, "envoy")])] },
+        },
+        Scenario {
+            name: "connect-tls-resumed",
+            about: "connect, mutual TLS 1.3 resumed where the proxy resumes, GET, close",
+            peers: &[Leno, Envoy, Haproxy],
+            shape: Shape::TlsSingle,
+            work: Work::Load(Load::Connect { resume: true }),
+            figures: const { &[CPU.with(&[Times(0.75, "envoy")]), Figure::named("resumed", "share", &[])] },
+        },
+    ]
+}
 
-    pub(crate) fn client(&self) -> Option<&str> {
-        self.hosts.as_ref().map(|hosts| hosts.client.as_str())
-    }
-
-    pub(crate) fn round(&self, peer: &Peer, seconds: u32) -> anyhow::Result<Sample> {
-        let (busy, proxies, origin) = (noise::busy_seconds(), peer.cpu_us(), self.origin.cpu_us());
-        let started = Instant::now();
-        let load_before = peers::children_cpu_seconds();
-        let load = match self.scenario.load {
-            LoadKind::ClosedLoop => load::closed_loop(&peer.address, &peer.host, seconds, self.client()),
-            LoadKind::OpenLoop => {
-                load::open_loop(&self.programs.bench, &peer.address, &peer.host, seconds, self.client())
-            }
-        }?;
-        let elapsed = started.elapsed().as_secs_f64();
-        let ours_us = peer.cpu_us() - proxies;
-        let known = (ours_us + self.origin.cpu_us() - origin) / 1e6 + peers::children_cpu_seconds() - load_before;
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get) as f64;
-        let foreign = ((noise::busy_seconds() - busy - known) / (elapsed * cpus)).max(0.0);
-        Ok(load.sample(ours_us, elapsed, foreign))
-    }
+fn trials() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "sidecar",
+            about: "a sidecar with one worker that has joined a control plane; the demo",
+            peers: &[Leno],
+            shape: Shape::Single,
+            work: Work::Trial(trials::sidecar),
+            figures: const {
+                &[
+                    Figure::named("ready after", "ms", &[AtMost(150.0)]),
+                    Figure::named("idle memory", "MB", &[AtMost(10.0)]),
+                    Figure::named("demo up", "s", &[AtMost(3.0)]),
+                ]
+            },
+        },
+        Scenario {
+            name: "start",
+            about: "a proxy with a small bootstrap file: start to first proxied answer, memory then",
+            peers: &[Leno, Envoy, Haproxy],
+            shape: Shape::Static,
+            work: Work::Trial(trials::start),
+            figures: const {
+                &[
+                    Figure::named("first answer", "ms", &[AtMost(20.0)]),
+                    Figure::named("idle memory", "MB", &[AtMost(10.0)]),
+                ]
+            },
+        },
+        Scenario {
+            name: "large",
+            about: "1,000 clusters x 10 endpoints and 1,000 routes from a bootstrap file",
+            peers: &[Leno, Envoy],
+            shape: Shape::Static,
+            work: Work::Trial(trials::large),
+            figures: const {
+                &[Figure::named("first answer", "ms", &[AtMost(60.0)]), Figure::named("memory", "MB", &[AtMost(35.0)])]
+            },
+        },
+        Scenario {
+            name: "idle-connections",
+            about: "2,000 idle keep-alive connections through both sidecars of the mesh hop: memory of both for each",
+            peers: &[Leno, LenoHttp2, Envoy, EnvoyHttp2, Haproxy],
+            shape: Shape::Sidecars,
+            work: Work::Trial(trials::idle_connections),
+            figures: const {
+                &[
+                    Figure::named("memory", "KB", &[AtMost(12.0)]),
+                    Figure::named("memory after 1,000 at once", "KB", &[]),
+                ]
+            },
+        },
+    ]
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use leno_names::Fraction;
 use serde::Serialize;
 
-use super::{HashPolicy, HeaderOps, RetryPolicy};
+use super::{GrpcTimeout, HashPolicy, HeaderOps, RetryPolicy, StreamDuration};
 use crate::FilterOverrides;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -12,8 +12,17 @@ pub struct Forward {
     pub clusters: Vec<WeightedCluster>,
     /// From the end of the request to the end of the response, tries included; then 504, flag UT. `None`: unbounded.
     pub timeout: Option<Duration>,
+    /// Replaces `timeout`, which then is not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_duration: Option<StreamDuration>,
+    /// For gRPC requests instead of `timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_timeout: Option<GrpcTimeout>,
     /// Overrides the connection manager's `stream_idle_timeout`; `Some(ZERO)` turns it off.
     pub idle_timeout: Option<Duration>,
+    /// Replaces `idle_timeout` once all of the response has come and only the client has not taken it; `Some(ZERO)`: unbounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
     pub rewrite: Option<Rewrite>,
     /// Replaces `:authority`.
@@ -28,7 +37,10 @@ impl Forward {
         Self {
             clusters: vec![WeightedCluster::new(cluster, 1)],
             timeout: None,
+            stream_duration: None,
+            grpc_timeout: None,
             idle_timeout: None,
+            flush_timeout: None,
             retry: None,
             rewrite: None,
             host_rewrite: None,

@@ -26,6 +26,11 @@ impl NameTable {
         Self { addresses }
     }
 
+    #[cfg(fuzzing)]
+    pub(super) fn of(name: &str, address: Ipv4Addr) -> Self {
+        Self { addresses: HashMap::from([(name.to_owned(), address)]) }
+    }
+
     /// `name` in lower case, without the last dot.
     pub(crate) fn address(&self, name: &str) -> Option<Ipv4Addr> {
         self.addresses.get(name).copied()

@@ -50,7 +50,10 @@ enum Said {
 /// A filter's configuration for a part of a route table.
 #[derive(Debug)]
 pub(crate) enum RouteFilter {
+    Compressor(leno_ir::RouteCompressor),
     Cors(leno_ir::CorsPolicy),
+    /// `None`: no rules.
+    Rbac(Option<Box<leno_ir::HttpRbac>>),
 }
 
 /// The random numbers of one exchange, so that it gets the same route whenever it asks.
@@ -78,7 +81,9 @@ pub(crate) struct RouteRef {
 impl RouteFilter {
     fn compile(config: &RouteFilterConfig, _place: &str, _states: &SharedStates) -> Self {
         match config {
+            RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
+            RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
     }
 }
@@ -226,6 +231,7 @@ impl RouteRef {
 mod tests {
     use super::*;
     use leno_ir::{CorsPolicy, Forward, RouteMatch};
+    use leno_routing::HeaderView;
 
     struct Get;
 
@@ -242,6 +248,13 @@ mod tests {
         fn scheme(&self) -> &str {
             "http"
         }
+    }
+
+    impl HeaderView for Get {
+        fn pseudo_header(&self, _name: &str) -> Option<&str> {
+            None
+        }
+
         fn header_values<'a>(&'a self, _name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
             std::iter::empty()
         }
@@ -268,13 +281,14 @@ mod tests {
             ..VirtualHost::default()
         };
         let filters = overrides(&[("b", cors("3")), ("c", FilterOverride::Disabled)]);
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], filters };
+        let table = RouteTable { filters, ..RouteTable::new("t", vec![host]) };
         let rules = Arc::new(RouteRules::new(Arc::new(table), "t", &SharedStates::default()));
         let route = rules.route_ref(rules.pick(&Get, Dice { route: 0, cluster: 0 }).expect("a route"));
         assert_eq!(["a", "b", "c", "d"].map(|name| route.is_on(name)), [Some(false), Some(true), Some(false), None]);
         let ages = |name: &str| {
             let age = |config: &RouteFilter| match config {
                 RouteFilter::Cors(policy) => policy.max_age.clone(),
+                _ => String::new(),
             };
             route.configs(name).map(age).collect::<Vec<_>>()
         };

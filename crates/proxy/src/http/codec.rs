@@ -9,6 +9,8 @@
 mod body;
 mod connection;
 mod encode;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod request;
 mod response;
 mod scan;

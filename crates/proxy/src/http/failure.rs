@@ -22,6 +22,7 @@ pub(super) enum Failure {
     NoHealthyUpstream,
     NoRoute,
     Overflow,
+    PerTryIdle,
     PerTryTimeout,
     Peer(PeerError),
     /// No upgrade or tunnel is allowed here.
@@ -29,7 +30,16 @@ pub(super) enum Failure {
         status: u16,
         details: &'static str,
     },
+    /// The whole exchange took longer than a stream may.
+    StreamDuration {
+        request_was_complete: bool,
+    },
     Timeout,
+    /// A header that must be understood is not.
+    WrongHeader {
+        name: &'static str,
+        value: String,
+    },
 }
 
 impl Failure {
@@ -38,8 +48,13 @@ impl Failure {
         match self {
             Self::DownstreamGone => 0,
             Self::DownstreamMalformed(malformed) => malformed.status(),
-            Self::Idle { request_was_complete: false } => 408,
-            Self::Idle { request_was_complete: true } | Self::PerTryTimeout | Self::Timeout => 504,
+            Self::Idle { request_was_complete: false } | Self::StreamDuration { request_was_complete: false } => 408,
+            Self::Idle { .. }
+            | Self::PerTryIdle
+            | Self::PerTryTimeout
+            | Self::StreamDuration { .. }
+            | Self::Timeout => 504,
+            Self::WrongHeader { .. } => 400,
             Self::NoRoute => 404,
             Self::Refused { status, .. } => *status,
             Self::Peer(PeerError::Protocol(_)) => 502,
@@ -57,11 +72,13 @@ impl Failure {
             Self::NoCluster => ResponseFlags::NO_CLUSTER,
             Self::NoHealthyUpstream => ResponseFlags::NO_HEALTHY_UPSTREAM,
             Self::NoRoute => ResponseFlags::NO_ROUTE,
-            Self::PerTryTimeout | Self::Timeout => ResponseFlags::UPSTREAM_TIMEOUT,
+            Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => ResponseFlags::UPSTREAM_TIMEOUT,
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
-            Self::Refused { .. } => ResponseFlags::NONE,
+            // As in Envoy, only the details tell of a stream's duration.
+            Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
+            Self::WrongHeader { .. } => ResponseFlags::INVALID_HEADERS,
         }
     }
 
@@ -72,6 +89,9 @@ impl Failure {
             let reason = reason.replace(' ', "_");
             return Cow::Owned(format!("upstream_reset_{when}_response_started{{{reason}}}"));
         }
+        if let Self::WrongHeader { name, .. } = self {
+            return Cow::Owned(format!("request_headers_failed_strict_check{{{name}}}"));
+        }
         Cow::Borrowed(match self {
             Self::DownstreamGone => "downstream_remote_disconnect",
             Self::DownstreamMalformed(malformed) => malformed.details(),
@@ -79,7 +99,9 @@ impl Failure {
             Self::NoCluster => "cluster_not_found",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NoRoute => "route_not_found",
+            Self::PerTryIdle => "upstream_per_try_idle_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
+            Self::StreamDuration { .. } => "max_duration_timeout",
             Self::Refused { details, .. } => details,
             _ => "response_timeout",
         })
@@ -99,27 +121,43 @@ impl Failure {
     }
 
     /// The body of the local reply, as Envoy words it.
-    pub(super) fn body(&self) -> Cow<'static, str> {
+    pub(super) fn body(&self, was_retried: bool) -> Cow<'static, str> {
         if let Some(reason) = self.reset_reason() {
+            let retried = if was_retried { "retried and the latest " } else { "" };
             return Cow::Owned(format!(
-                "upstream connect error or disconnect/reset before headers. reset reason: {reason}"
+                "upstream connect error or disconnect/reset before headers. {retried}reset reason: {reason}"
             ));
+        }
+        if let Self::WrongHeader { name, value } = self {
+            return Cow::Owned(format!("invalid header '{name}' with value '{value}'"));
         }
         Cow::Borrowed(match self {
             Self::DownstreamMalformed(Malformed::HeadTooLarge) => "Request Header Fields Too Large",
             Self::DownstreamMalformed(_) => "Bad Request",
             Self::Idle { .. } => "stream timeout",
             Self::NoHealthyUpstream => "no healthy upstream",
-            Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
+            Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
+            Self::StreamDuration { .. } => "downstream duration timeout",
             _ => "",
         })
+    }
+
+    /// `None`: the one that the HTTP status maps to.
+    pub(super) fn grpc_status(&self) -> Option<u32> {
+        // DEADLINE_EXCEEDED.
+        matches!(self, Self::StreamDuration { .. }).then_some(4)
     }
 
     /// What an HTTP/2 peer is told when a message that has begun cannot be finished.
     pub(super) fn reset_code(&self) -> Reason {
         match self {
             Self::Peer(PeerError::Reset(reason)) => *reason,
-            Self::DownstreamGone | Self::Idle { .. } | Self::PerTryTimeout | Self::Timeout => Reason::CANCEL,
+            Self::DownstreamGone
+            | Self::Idle { .. }
+            | Self::PerTryIdle
+            | Self::PerTryTimeout
+            | Self::StreamDuration { .. }
+            | Self::Timeout => Reason::CANCEL,
             Self::DownstreamMalformed(_) => Reason::PROTOCOL_ERROR,
             _ => Reason::INTERNAL_ERROR,
         }

@@ -6,6 +6,7 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod edge;
 mod filters;
 mod hash;
 mod local_reply;
@@ -13,18 +14,26 @@ mod mirror;
 mod prepare;
 mod pump;
 mod retry;
+mod timeouts;
 mod tries;
+mod wishes;
 
 pub(crate) use hash::hash_of_ip;
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use leno_ir::{HeaderOps, HttpConnectionManager, Redirect, Route, RouteAction, VirtualHost, WeightedCluster};
-use leno_routing::RequestView as _;
+use leno_ir::{
+    AttemptCount, Forward, HeaderOps, HeaderOrder, HttpConnectionManager, Redirect, Route, RouteAction, RouteTable,
+    VirtualHost, WeightedCluster,
+};
+use leno_routing::{Matched, RequestView as _};
+use smallvec::SmallVec;
 
+use self::edge::Spelling;
 use self::filters::Filtered;
 use self::local_reply::Reply;
+use self::timeouts::Deadlines;
 use super::downstream::Downstream;
 use super::failure::Failure;
 use super::head::{Framing, RequestHead, ResponseHead};
@@ -61,43 +70,18 @@ pub(super) struct Forwarder<'a, 'd> {
     framing: Framing,
     exchange: &'a mut Exchange,
     deadlines: Deadlines,
+    attempt_count: AttemptCount,
     /// `None`: there are no filters, or the request has not come so far.
     run: Option<Box<FilterRun>>,
     is_tunnel: bool,
+    /// The request has `x-envoy-…` headers, and its client may have them.
+    has_envoy_headers: bool,
+    /// A trusted client wants 204 where it would get 504.
+    answers_timeouts_with_204: bool,
+    /// Tries that run out of time go on beside the next one.
+    hedges: bool,
     /// The response's head is on its way to the client.
     has_responded: bool,
-}
-
-#[derive(Debug, Default)]
-struct Deadlines {
-    /// Of the whole exchange and of the present try; run from the end of the request, as in Envoy.
-    route: Option<Instant>,
-    per_try: Option<Instant>,
-    route_timeout: Option<Duration>,
-    per_try_timeout: Option<Duration>,
-    idle_timeout: Option<Duration>,
-    last_activity: Option<Instant>,
-}
-
-impl Deadlines {
-    fn next(&self) -> Option<Instant> {
-        [self.route, self.per_try, self.idle()].into_iter().flatten().min()
-    }
-
-    fn idle(&self) -> Option<Instant> {
-        self.last_activity?.checked_add(self.idle_timeout?)
-    }
-
-    fn failure(&self, now: Instant, request_was_complete: bool) -> Failure {
-        let has_passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if has_passed(self.route) {
-            Failure::Timeout
-        } else if has_passed(self.per_try) {
-            Failure::PerTryTimeout
-        } else {
-            Failure::Idle { request_was_complete }
-        }
-    }
 }
 
 impl<'a, 'd> Forwarder<'a, 'd> {
@@ -109,11 +93,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         response: &'a mut ResponseHead,
         exchange: &'a mut Exchange,
     ) -> Self {
-        let deadlines = Deadlines {
-            idle_timeout: context.config().stream_idle_timeout,
-            last_activity: Some(exchange.started),
-            ..Deadlines::default()
-        };
+        let deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
         response.headers.clear();
         response.status = 0;
         Self {
@@ -125,8 +105,12 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             framing,
             exchange,
             deadlines,
+            attempt_count: AttemptCount::default(),
             run: None,
             is_tunnel: false,
+            has_envoy_headers: false,
+            answers_timeouts_with_204: false,
+            hedges: false,
             has_responded: false,
         }
     }
@@ -147,8 +131,13 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     }
 
     async fn route_and_serve(&mut self) -> Result<(), Failure> {
-        self.prepare()?;
         let rules = self.rules();
+        if let Spelling::Elsewhere(location) = self.spell()? {
+            self.exchange.details = "path_normalization_failed".into();
+            let location = Some(location.as_str());
+            return self.reply(Reply { location, ..Reply::new(307, bytes::Bytes::new()) }).await;
+        }
+        self.prepare(rules.as_ref().map(|rules| &**rules.routes.table()))?;
         let worker = &self.context.worker;
         let dice = Dice { route: worker.random(), cluster: worker.random() };
         let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
@@ -159,6 +148,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             };
         }
         let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
+        let table = rules.routes.table();
         let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
         let (host, route): (&VirtualHost, &Route) = (matched.virtual_host, matched.route);
         self.exchange.route_name = matched.route_name();
@@ -173,6 +163,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                     matched.redirect_location(&same, &*self.request)
                 });
                 let ops = [&route.response_headers, &host.response_headers];
+                let ops = levels(ops, &table.response_headers, table.header_order);
                 let location = location.as_deref();
                 self.reply(Reply { location, ops: &ops, ..Reply::new(direct.status, body) }).await
             }
@@ -180,21 +171,16 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 self.exchange.details = "direct_response".into();
                 let location = matched.redirect_location(redirect, &*self.request);
                 let ops = [&route.response_headers, &host.response_headers];
+                let ops = levels(ops, &table.response_headers, table.header_order);
                 let location = Some(location.as_str());
                 self.reply(Reply { location, ops: &ops, ..Reply::new(redirect.status, bytes::Bytes::new()) }).await
             }
             RouteAction::Forward(forward) => {
                 let chosen = picked.cluster.and_then(|at| forward.clusters.get(at)).ok_or(Failure::NoCluster)?;
-                let path = matched.rewritten_path(self.request.path());
-                self.edit_request(host, route, chosen);
-                if let Some(path) = path.filter(|_| !self.is_tunnel) {
-                    self.request.path = path.into();
-                }
-                if let Some(authority) = &forward.host_rewrite {
-                    self.request.authority = bytes::Bytes::copy_from_slice(authority.as_bytes());
-                }
                 let ops = [&chosen.response_headers, &route.response_headers, &host.response_headers];
-                if let Err(failure) = self.forward(forward, chosen, &ops).await {
+                let ops = levels(ops, &table.response_headers, table.header_order);
+                self.attempt_count = host.attempt_count;
+                if let Err(failure) = self.serve(table, &matched, forward, chosen, &ops).await {
                     self.fail(failure, &ops).await;
                 }
                 Ok(())
@@ -209,10 +195,38 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
     }
 
-    fn edit_request(&mut self, host: &VirtualHost, route: &Route, chosen: &WeightedCluster) {
-        for ops in [&chosen.request_headers, &route.request_headers, &host.request_headers] {
+    /// In Envoy's order: the client's wishes, the headers, the rewrites, the tries.
+    async fn serve(
+        &mut self,
+        table: &RouteTable,
+        matched: &Matched<'_>,
+        forward: &Forward,
+        chosen: &WeightedCluster,
+        response_ops: &[&HeaderOps],
+    ) -> Result<(), Failure> {
+        let (host, route) = (matched.virtual_host, matched.route);
+        let cluster = self.context.worker.cluster(&chosen.name).ok_or(Failure::NoCluster)?;
+        self.exchange.cluster = Some(cluster.config.clone());
+        self.check_wishes()?;
+        self.start_deadlines(forward);
+        if self.attempt_count.in_request {
+            self.request.headers.set("x-envoy-attempt-count", b"1");
+        }
+        let path = matched.rewritten_path(self.request.path());
+        let ops = [&chosen.request_headers, &route.request_headers, &host.request_headers];
+        for ops in levels(ops, &table.request_headers, table.header_order) {
             apply(ops, &mut self.request.headers);
         }
+        if let Some(authority) = &forward.host_rewrite {
+            self.request.authority = bytes::Bytes::copy_from_slice(authority.as_bytes());
+        }
+        if let Some(path) = path.filter(|_| !self.is_tunnel) {
+            if !self.context.config().router.suppress_envoy_headers {
+                self.request.headers.set("x-envoy-original-path", &self.request.path);
+            }
+            self.request.path = path.into();
+        }
+        self.forward(cluster, forward, route.request_buffer_limit_bytes, response_ops).await
     }
 
     /// Marks progress, for the idle time-out.
@@ -236,6 +250,20 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         worker.stats.record(self.exchange, connection);
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
     }
+}
+
+/// The operations of all levels that have any, in the order in which they happen. `inner` begins with the innermost.
+fn levels<'t>(
+    inner: impl IntoIterator<Item = &'t HeaderOps>,
+    of_table: &'t HeaderOps,
+    order: HeaderOrder,
+) -> SmallVec<[&'t HeaderOps; 4]> {
+    let all = inner.into_iter().chain([of_table]);
+    let mut levels: SmallVec<[&HeaderOps; 4]> = all.filter(|ops| !ops.is_empty()).collect();
+    if order == HeaderOrder::TableFirst {
+        levels.reverse();
+    }
+    levels
 }
 
 /// First removals, then additions.

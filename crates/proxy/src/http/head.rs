@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http::Method;
-use leno_routing::RequestView;
+use leno_routing::{HeaderView, RequestView};
 
 use super::headers::Headers;
 use crate::exchange::HeaderLookup;
@@ -117,6 +117,29 @@ impl RequestView for RequestHead {
             _ if self.is_https => "https",
             _ => "http",
         }
+    }
+}
+
+impl HeaderView for RequestHead {
+    fn pseudo_header(&self, name: &str) -> Option<&str> {
+        Some(match name {
+            ":method" => self.method.as_str(),
+            ":path" => RequestView::path(self),
+            ":authority" | "host" => as_text(&self.authority),
+            ":scheme" => RequestView::scheme(self),
+            _ => return None,
+        })
+    }
+
+    fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.headers.get_all(lower_case_name)
+    }
+}
+
+impl HeaderView for ResponseHead {
+    /// `:status` has no text here; who matches it looks at the number.
+    fn pseudo_header(&self, _name: &str) -> Option<&str> {
+        None
     }
 
     fn header_values<'a>(&'a self, lower_case_name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {

@@ -5,6 +5,8 @@
 
 mod body;
 mod convert;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod resets;
 mod server;
 

@@ -9,6 +9,7 @@ pub(super) struct Replay {
     frames: Vec<Bytes>,
     trailers: Option<Headers>,
     bytes: usize,
+    most_bytes: usize,
     next: usize,
     is_on: bool,
     /// All frames were given to the present try, and the end too when there is one.
@@ -16,12 +17,18 @@ pub(super) struct Replay {
     end_was_sent: bool,
 }
 
-/// Most of a body kept for another try.
-const MOST_REPLAY_BYTES: usize = 64 * 1024;
-
 impl Replay {
-    pub(super) fn new(is_on: bool) -> Self {
-        Self { frames: Vec::new(), trailers: None, bytes: 0, next: 0, is_on, ends: false, end_was_sent: false }
+    pub(super) fn new(is_on: bool, most_bytes: usize) -> Self {
+        Self {
+            frames: Vec::new(),
+            trailers: None,
+            bytes: 0,
+            most_bytes,
+            next: 0,
+            is_on,
+            ends: false,
+            end_was_sent: false,
+        }
     }
 
     /// Whether another try can have the whole request.
@@ -34,7 +41,7 @@ impl Replay {
             Frame::Data { bytes, last } => {
                 self.bytes += bytes.len();
                 self.ends = *last;
-                if self.bytes > MOST_REPLAY_BYTES {
+                if self.bytes > self.most_bytes {
                     self.is_on = false;
                     self.frames.clear();
                 } else if self.is_on {

@@ -60,11 +60,7 @@ async fn proxy(
         routes: vec![route],
         ..Default::default()
     };
-    manager.routes = RouteSource::Inline(Arc::new(RouteTable {
-        name: "t".to_owned(),
-        virtual_hosts: vec![host],
-        ..RouteTable::default()
-    }));
+    manager.routes = RouteSource::Inline(Arc::new(RouteTable::new("t", vec![host])));
     let manager = Rc::new(HttpManager::new(&manager, "test", &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
@@ -213,13 +209,12 @@ fn a_failed_connection_is_tried_elsewhere_and_a_stale_one_replaced() {
         let rig = proxy(&[dead, address], UpstreamProtocol::Http1, |_, forward| {
             forward.retry = Some(RetryPolicy {
                 on: vec![RetryOn::ConnectFailure],
-                retriable_status_codes: Vec::new(),
                 attempts: 2,
-                per_try_timeout: None,
                 back_off_base: Duration::from_millis(1),
                 back_off_max: Duration::from_millis(2),
                 avoid_previous_hosts: true,
                 retry_non_idempotent: false,
+                ..RetryPolicy::default()
             });
         })
         .await;
@@ -240,13 +235,11 @@ fn a_body_is_sent_again_to_the_next_try() {
         let rig = proxy(&[address], UpstreamProtocol::Http1, |_, forward| {
             forward.retry = Some(RetryPolicy {
                 on: vec![RetryOn::FiveXx],
-                retriable_status_codes: Vec::new(),
                 attempts: 1,
-                per_try_timeout: None,
                 back_off_base: Duration::from_millis(1),
                 back_off_max: Duration::from_millis(2),
                 avoid_previous_hosts: true,
-                retry_non_idempotent: true,
+                ..RetryPolicy::default()
             });
         })
         .await;
@@ -254,6 +247,33 @@ fn a_body_is_sent_again_to_the_next_try() {
         let response = ask(&mut client, "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 5\r\n\r\nhello", "hi").await;
         assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
         assert_eq!(heard.borrow().matches("hello").count(), 2);
+    });
+}
+
+#[test]
+fn a_try_is_numbered_and_told_how_long_it_has() {
+    run(async {
+        let bad = ("\r\n\r\n", "HTTP/1.1 503 No\r\nretry-after: 0\r\ncontent-length: 3\r\n\r\nbad");
+        let good = ("\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+        let (address, heard) = upstream(vec![vec![bad], vec![good]]).await;
+        let rig = proxy(&[address], UpstreamProtocol::Http1, |_, forward| {
+            forward.timeout = Some(Duration::from_secs(9));
+            let back_off_base = Duration::from_millis(1);
+            let on = vec![RetryOn::FiveXx];
+            forward.retry = Some(RetryPolicy { on, back_off_base, ..RetryPolicy::default() });
+        })
+        .await;
+        let mut client = TcpStream::connect(rig.address).await.expect("connects");
+        let wish =
+            "GET /a HTTP/1.1\r\nHost: web\r\nx-envoy-max-retries: 0\r\nX-Envoy-Upstream-Rq-Timeout-Ms: 1\r\n\r\n";
+        let response = ask(&mut client, wish, "hi").await;
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "what strangers wish does not count: {response}");
+        let heard = heard.borrow();
+        assert!(heard.contains("x-envoy-expected-rq-timeout-ms: 9000\r\n"), "{heard}");
+        assert!(
+            !heard.contains("x-envoy-max-retries") && !heard.to_lowercase().contains("rq-timeout-ms: 1\r"),
+            "{heard}"
+        );
     });
 }
 

@@ -41,6 +41,19 @@ impl WriteBuffer {
         }
     }
 
+    /// A copy of all that is to be written.
+    #[cfg(fuzzing)]
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let (mut bytes, mut from) = (Vec::with_capacity(self.len()), self.written);
+        for (at, large) in &self.large {
+            bytes.extend_from_slice(&self.flat[from..*at]);
+            bytes.extend_from_slice(large);
+            from = *at;
+        }
+        bytes.extend_from_slice(&self.flat[from..]);
+        bytes
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.flat.len() - self.written + self.large_bytes
     }

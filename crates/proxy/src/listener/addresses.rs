@@ -88,6 +88,10 @@ async fn read_header(socket: &mut TcpStream, settings: &ProxyProtocol) -> Result
                     ProxyVersion::V1 => ProxyProtocolVersion::V1,
                     ProxyVersion::V2 => ProxyProtocolVersion::V2,
                 });
+                if is_disallowed && settings.allow_requests_without_proxy_protocol {
+                    // As Envoy: what may not be a header is the first of the data.
+                    return Ok(None);
+                }
                 if is_disallowed {
                     return Err(HeaderError::Disallowed(header.version));
                 }

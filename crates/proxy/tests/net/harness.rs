@@ -241,7 +241,7 @@ fn http_chain(cluster: &str) -> FilterChain {
         routes: vec![route],
         ..VirtualHost::default()
     };
-    let table = RouteTable { name: cluster.to_owned(), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new(cluster, vec![host]);
     let manager = HttpConnectionManager::new(cluster, RouteSource::Inline(Arc::new(table)));
     FilterChain {
         name: "http".to_owned(),

@@ -80,7 +80,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
-    ("envoy.config.core.v3.HttpProtocolOptions", "idle_timeout max_headers_count max_requests_per_connection", ""),
+    (
+        "envoy.config.core.v3.HttpProtocolOptions",
+        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "",
+    ),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
@@ -150,31 +154,40 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RetryPolicy",
-        "host_selection_retry_max_attempts num_retries per_try_timeout retriable_status_codes retry_back_off \
-         retry_host_predicate retry_on",
+        "host_selection_retry_max_attempts num_retries per_try_idle_timeout per_try_timeout rate_limited_retry_back_off \
+         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on",
         "",
     ),
+    ("envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff", "max_interval reset_headers", ""),
+    ("envoy.config.route.v3.RetryPolicy.ResetHeader", "format name", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryBackOff", "base_interval max_interval", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match name redirect request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove route typed_per_filter_config",
+        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
+         typed_per_filter_config",
         "",
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "cluster host_rewrite_literal idle_timeout max_stream_duration prefix_rewrite regex_rewrite \
-         request_mirror_policies retry_policy timeout weighted_clusters",
+        "cluster flush_timeout grpc_timeout_offset host_rewrite_literal idle_timeout max_grpc_timeout \
+         max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "auto_host_rewrite include_vh_rate_limits",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
-        "",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
+        "",
     ),
     ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
-    ("envoy.config.route.v3.RouteConfiguration", "name typed_per_filter_config validate_clusters virtual_hosts", ""),
+    (
+        "envoy.config.route.v3.RouteConfiguration",
+        "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
+         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+         typed_per_filter_config validate_clusters virtual_hosts",
+        "",
+    ),
     (
         "envoy.config.route.v3.RouteMatch",
         "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
@@ -183,8 +196,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains name request_headers_to_add request_headers_to_remove response_headers_to_add \
-         response_headers_to_remove retry_policy routes typed_per_filter_config",
+        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+         per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
+         response_headers_to_add response_headers_to_remove retry_policy routes typed_per_filter_config",
         "",
     ),
     ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
@@ -200,6 +214,42 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    (
+        "envoy.extensions.compression.brotli.compressor.v3.Brotli",
+        "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
+        "",
+    ),
+    (
+        "envoy.extensions.compression.gzip.compressor.v3.Gzip",
+        "chunk_size compression_level compression_strategy memory_level window_bits",
+        "",
+    ),
+    (
+        "envoy.extensions.compression.zstd.compressor.v3.Zstd",
+        "chunk_size compression_level enable_checksum strategy",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor",
+        "choose_first compressor_library content_length content_type disable_on_etag_header \
+         remove_accept_encoding_header request_direction_config response_direction_config runtime_enabled",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig",
+        "content_type content_type_matcher enabled min_content_length",
+        "",
+    ),
+    ("envoy.extensions.filters.http.compressor.v3.Compressor.RequestDirectionConfig", "common_config", ""),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig",
+        "common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes \
+         weaken_etag_on_compress",
+        "status_header_enabled",
+    ),
+    ("envoy.extensions.filters.http.compressor.v3.CompressorOverrides", "response_direction_config", ""),
+    ("envoy.extensions.filters.http.compressor.v3.CompressorPerRoute", "disabled overrides", ""),
+    ("envoy.extensions.filters.http.compressor.v3.ResponseDirectionOverrides", "remove_accept_encoding_header", ""),
     ("envoy.extensions.filters.http.cors.v3.Cors", "", ""),
     (
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
@@ -207,7 +257,18 @@ const FIELDS: &[(&str, &str, &str)] = &[
          expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
         "",
     ),
-    ("envoy.extensions.filters.http.router.v3.Router", "", "dynamic_stats start_child_span suppress_envoy_headers"),
+    (
+        "envoy.extensions.filters.http.rbac.v3.RBAC",
+        "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
+        "",
+    ),
+    ("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac", ""),
+    (
+        "envoy.extensions.filters.http.router.v3.Router",
+        "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
+         suppress_grpc_request_failure_code_stats",
+        "start_child_span",
+    ),
     (
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
         "allow_requests_without_proxy_protocol disallowed_versions",
@@ -222,8 +283,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs",
-        "normalize_path use_remote_address",
+         stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
+         path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
+         skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
+         xff_num_trusted_hops",
+        "",
     ),
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails",

@@ -21,7 +21,7 @@ fn put(config: &mut Config, name: &str, version: u32) {
     config.endpoints.insert(name.to_owned(), Arc::new(endpoints));
     let domains = vec![format!("v{version}.{name}")];
     let virtual_host = VirtualHost { name: name.to_owned(), domains, ..VirtualHost::default() };
-    let table = RouteTable { name: name.to_owned(), virtual_hosts: vec![virtual_host], ..RouteTable::default() };
+    let table = RouteTable::new(name, vec![virtual_host]);
     config.route_tables.insert(name.to_owned(), Arc::new(table));
     let http = HttpConnectionManager::new(format!("v{version}"), RouteSource::Rds(name.to_owned()));
     let chain = FilterChain {

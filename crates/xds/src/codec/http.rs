@@ -1,5 +1,7 @@
 //! The HTTP connection manager.
 
+mod edge;
+
 use std::sync::Arc;
 
 use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
@@ -13,7 +15,7 @@ use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3
 
 use super::common::{ads, bool_value, duration_or_off, read_limit, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, filter, route};
+use super::{access_log, filter, route, router};
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -29,7 +31,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
                 RouteSpecifier::Rds(Rds { route_config_name: name.clone(), config_source: ads() })
             }
         }),
-        http_filters: filter::encode(&manager.filters, flavor),
+        http_filters: filter::encode(&manager.filters, &manager.router, flavor),
         ..Proto::default()
     };
     if flavor == Flavor::Grpc {
@@ -61,19 +63,15 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
         max_headers_count: u32_value(manager.max_request_headers_count),
         ..HttpProtocolOptions::default()
     });
+    edge::encode(&manager.edge, &mut proto);
     proto
 }
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let filters = filter::decode(&proto.http_filters)?;
-    refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions, via, merge_slashes);
-    refuse!(
-        proto,
-        early_header_mutation_extensions,
-        strip_matching_host_port,
-        strip_trailing_host_dot,
-        strip_port_mode
-    );
+    let router = router::decode(&proto.http_filters)?;
+    refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions);
+    refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
             RouteSource::Inline(Arc::new(route::decode(table).at("route_config")?))
@@ -92,9 +90,10 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         CodecType::Http2 => HttpCodec::Http2,
         CodecType::Http3 => return Err(DecodeError::new("codec_type", "HTTP3 is not supported")),
     };
+    let edge = edge::decode(proto)?;
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
-    let common = proto.common_http_protocol_options.unwrap_or_default();
-    refuse!(common, max_stream_duration, max_connection_duration, headers_with_underscores_action);
+    let common = proto.common_http_protocol_options.clone().unwrap_or_default();
+    refuse!(common, max_stream_duration, max_connection_duration);
     refuse!(common, max_requests_per_connection);
     let enabled = |upgrade: &&UpgradeConfig| upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
     if proto.upgrade_configs.iter().any(|upgrade| !upgrade.filters.is_empty()) {
@@ -132,6 +131,8 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         request_headers_timeout: read_limit(proto.request_headers_timeout.as_ref(), None),
         stream_idle_timeout: read_limit(proto.stream_idle_timeout.as_ref(), default.stream_idle_timeout),
         idle_timeout: read_limit(common.idle_timeout.as_ref(), default.idle_timeout),
+        router,
+        edge,
         ..default
     })
 }

@@ -1,88 +1,17 @@
-//! Retries, outlier detection, circuit breakers: fields that differ from `ir` in shape.
+//! Outlier detection, circuit breakers: fields that differ from `ir` in shape.
 
 use std::time::Duration;
 
-use leno_ir::{CircuitBreakers, Flavor, OutlierDetection, RetryBudget, RetryOn, RetryPolicy};
+use leno_ir::{CircuitBreakers, OutlierDetection, RetryBudget};
 use leno_names::Fraction;
 use leno_proto::envoy::config::cluster::v3::{
     CircuitBreakers as ProtoBreakers, OutlierDetection as ProtoOutlierDetection, circuit_breakers::Thresholds,
     circuit_breakers::thresholds::RetryBudget as ProtoBudget,
 };
-use leno_proto::envoy::config::route::v3::{
-    RetryPolicy as ProtoRetryPolicy, retry_policy::RetryBackOff, retry_policy::RetryHostPredicate,
-    retry_policy::retry_host_predicate::ConfigType,
-};
-use leno_proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use leno_proto::envoy::r#type::v3::Percent;
 use leno_proto::google::protobuf::UInt32Value;
 
-use super::common::{any, duration, read_duration, u32_value};
-use super::error::{DecodeError, Result, refuse};
-
-const PREVIOUS_HOSTS: &str = "envoy.retry_host_predicates.previous_hosts";
-const PREVIOUS_HOSTS_TYPE: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
-/// Envoy passes over words it does not know; to us it says that only safe requests may be sent again.
-const SAFE_ONLY: &str = "leno-safe-only";
-
-pub(super) fn encode_retry(retry: &RetryPolicy, flavor: Flavor) -> ProtoRetryPolicy {
-    let mut words: Vec<&str> = retry.on.iter().map(|on| on.as_str()).collect();
-    if flavor == Flavor::Leno && !retry.retry_non_idempotent {
-        words.push(SAFE_ONLY);
-    }
-    let predicate = RetryHostPredicate {
-        name: PREVIOUS_HOSTS.to_owned(),
-        config_type: Some(ConfigType::TypedConfig(any(PREVIOUS_HOSTS_TYPE, &PreviousHostsPredicate {}))),
-    };
-    ProtoRetryPolicy {
-        retry_on: words.join(","),
-        num_retries: u32_value(retry.attempts),
-        per_try_timeout: retry.per_try_timeout.and_then(duration),
-        retriable_status_codes: retry.retriable_status_codes.iter().map(|code| (*code).into()).collect(),
-        retry_host_predicate: retry.avoid_previous_hosts.then_some(predicate).into_iter().collect(),
-        host_selection_retry_max_attempts: if retry.avoid_previous_hosts { 5 } else { 0 },
-        retry_back_off: Some(RetryBackOff {
-            base_interval: duration(retry.back_off_base),
-            // Envoy refuses less than the base.
-            max_interval: duration(retry.back_off_max.max(retry.back_off_base)),
-        }),
-        ..ProtoRetryPolicy::default()
-    }
-}
-
-pub(super) fn decode_retry(retry: &ProtoRetryPolicy) -> Result<RetryPolicy> {
-    let mut on = Vec::new();
-    let mut retry_non_idempotent = true;
-    for word in retry.retry_on.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        match RetryOn::from_word(word) {
-            Some(condition) => on.push(condition),
-            None if word == SAFE_ONLY => retry_non_idempotent = false,
-            None => return Err(DecodeError::new("retry_on", format!("\"{word}\" is not supported"))),
-        }
-    }
-    refuse!(retry, retry_priority, retriable_headers, retriable_request_headers, per_try_idle_timeout);
-    refuse!(retry, retry_options_predicates, rate_limited_retry_back_off);
-    if let Some(other) = retry.retry_host_predicate.iter().find(|predicate| predicate.name != PREVIOUS_HOSTS) {
-        return Err(DecodeError::new("retry_host_predicate", format!("{} is not supported", other.name)));
-    }
-    let back_off = retry.retry_back_off.as_ref();
-    let base = back_off.and_then(|back_off| read_duration(back_off.base_interval.as_ref()));
-    let base = base.unwrap_or(RetryPolicy::BACK_OFF_BASE);
-    let max = back_off.and_then(|back_off| read_duration(back_off.max_interval.as_ref()));
-    Ok(RetryPolicy {
-        on,
-        retriable_status_codes: retry
-            .retriable_status_codes
-            .iter()
-            .filter_map(|code| (*code).try_into().ok())
-            .collect(),
-        attempts: retry.num_retries.as_ref().map_or(1, |tries| tries.value),
-        per_try_timeout: read_duration(retry.per_try_timeout.as_ref()).filter(|timeout| !timeout.is_zero()),
-        back_off_base: base,
-        back_off_max: max.unwrap_or(base.saturating_mul(10)),
-        avoid_previous_hosts: retry.retry_host_predicate.iter().any(|predicate| predicate.name == PREVIOUS_HOSTS),
-        retry_non_idempotent,
-    })
-}
+use super::common::{duration, read_duration, u32_value};
 
 pub(super) fn encode_outlier(detection: &OutlierDetection) -> ProtoOutlierDetection {
     // A detector is turned off by never enforcing it.

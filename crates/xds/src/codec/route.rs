@@ -1,21 +1,31 @@
 mod forward;
 pub(super) mod matches;
 mod reply;
+mod retry;
 mod rewrite;
+mod timeouts;
 
-use leno_ir::{Flavor, Route, RouteAction, RouteTable, VirtualHost};
+use leno_ir::{AttemptCount, Flavor, HeaderOrder, Route, RouteAction, RouteTable, VirtualHost};
 use leno_proto::envoy::config::route::v3::{
     DirectResponseAction, Route as ProtoRoute, RouteConfiguration, VirtualHost as ProtoVirtualHost, route,
 };
+use leno_proto::google::protobuf::{UInt32Value, UInt64Value};
 
 use super::common::{bool_value, headers_to_add, read_header_ops};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{filter, policy};
+use super::filter;
 
 pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
     RouteConfiguration {
         name: table.name.clone(),
         virtual_hosts: table.virtual_hosts.iter().map(|host| encode_host(host, flavor)).collect(),
+        request_headers_to_add: headers_to_add(&table.request_headers),
+        request_headers_to_remove: table.request_headers.remove.clone(),
+        response_headers_to_add: headers_to_add(&table.response_headers),
+        response_headers_to_remove: table.response_headers.remove.clone(),
+        most_specific_header_mutations_wins: table.header_order == HeaderOrder::TableFirst,
+        internal_only_headers: table.internal_only_headers.clone(),
+        ignore_port_in_host_matching: table.ignore_port_in_host_matching,
         // Envoy would otherwise refuse a table whose clusters come a moment later.
         validate_clusters: bool_value(false),
         typed_per_filter_config: filter::encode_overrides(&table.filters, flavor),
@@ -28,6 +38,9 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
         routes: host.routes.iter().map(|route| encode_route(route, flavor)).collect(),
+        include_request_attempt_count: host.attempt_count.in_request,
+        include_attempt_count_in_response: host.attempt_count.in_response,
+        include_is_timeout_retry_header: host.attempt_count.timeout_retry,
         request_headers_to_add: headers_to_add(&host.request_headers),
         request_headers_to_remove: host.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&host.response_headers),
@@ -58,27 +71,39 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         request_headers_to_remove: route.request_headers.remove.clone(),
         response_headers_to_add: headers_to_add(&route.response_headers),
         response_headers_to_remove: route.response_headers.remove.clone(),
+        request_body_buffer_limit: route.request_buffer_limit_bytes.map(|value| UInt64Value { value }),
         typed_per_filter_config: filter::encode_overrides(&route.filters, flavor),
         ..ProtoRoute::default()
     }
 }
 
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
-    refuse!(table, vhds, internal_only_headers, request_mirror_policies, ignore_port_in_host_matching, vhost_header);
+    refuse!(table, vhds, request_mirror_policies, vhost_header, cluster_specifier_plugins);
     refuse!(table, ignore_path_parameters_in_path_matching);
-    let headers = read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove)?;
-    if !headers.is_empty() || !table.response_headers_to_add.is_empty() || !table.response_headers_to_remove.is_empty()
-    {
-        return Err(DecodeError::unsupported("request_headers_to_add and response_headers_to_add of a whole table"));
-    }
     let mut virtual_hosts = Vec::with_capacity(table.virtual_hosts.len());
     for (index, host) in table.virtual_hosts.iter().enumerate() {
         virtual_hosts.push(decode_host(host).at_index("virtual_hosts", index)?);
     }
     let filters = filter::decode_overrides(&table.typed_per_filter_config)?;
-    Ok(RouteTable { name: table.name.clone(), virtual_hosts, filters })
+    Ok(RouteTable {
+        name: table.name.clone(),
+        virtual_hosts,
+        filters,
+        request_headers: read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove)
+            .at("request_headers_to_add")?,
+        response_headers: read_header_ops(&table.response_headers_to_add, &table.response_headers_to_remove)
+            .at("response_headers_to_add")?,
+        header_order: if table.most_specific_header_mutations_wins {
+            HeaderOrder::TableFirst
+        } else {
+            HeaderOrder::TableLast
+        },
+        internal_only_headers: table.internal_only_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        ignore_port_in_host_matching: table.ignore_port_in_host_matching,
+    })
 }
 
+#[allow(deprecated, reason = "other control planes still write the older field")]
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
     refuse!(host, matcher, require_tls, hedge_policy, request_mirror_policies);
     refuse!(host, retry_policy_typed_config);
@@ -88,14 +113,22 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
         if let (RouteAction::Forward(forward), Some(retry)) = (&mut route.action, &host.retry_policy)
             && forward.retry.is_none()
         {
-            forward.retry = Some(policy::decode_retry(retry).at("retry_policy")?);
+            forward.retry = Some(retry::decode(retry).at("retry_policy")?);
         }
+        let inherited =
+            buffer_limit(host.request_body_buffer_limit.as_ref(), host.per_request_buffer_limit_bytes.as_ref());
+        route.request_buffer_limit_bytes = route.request_buffer_limit_bytes.or(inherited);
         routes.push(route);
     }
     Ok(VirtualHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
         routes,
+        attempt_count: AttemptCount {
+            in_request: host.include_request_attempt_count,
+            in_response: host.include_attempt_count_in_response,
+            timeout_retry: host.include_is_timeout_retry_header,
+        },
         request_headers: read_header_ops(&host.request_headers_to_add, &host.request_headers_to_remove)
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
@@ -104,6 +137,12 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
     })
 }
 
+/// The newer field wins over the older.
+fn buffer_limit(newer: Option<&UInt64Value>, older: Option<&UInt32Value>) -> Option<u64> {
+    newer.map(|limit| limit.value).or_else(|| older.map(|limit| limit.value.into()))
+}
+
+#[allow(deprecated, reason = "other control planes still write the older field")]
 fn decode_route(route: &ProtoRoute) -> Result<Route> {
     let matches = route.r#match.as_ref().ok_or_else(|| DecodeError::new("match", "is missing"))?;
     Ok(Route {
@@ -122,6 +161,10 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
             Some(_) => return Err(DecodeError::unsupported("action")),
             None => return Err(DecodeError::new("action", "is missing")),
         },
+        request_buffer_limit_bytes: buffer_limit(
+            route.request_body_buffer_limit.as_ref(),
+            route.per_request_buffer_limit_bytes.as_ref(),
+        ),
         request_headers: read_header_ops(&route.request_headers_to_add, &route.request_headers_to_remove)
             .at("request_headers_to_add")?,
         response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)

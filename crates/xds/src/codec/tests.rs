@@ -2,15 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_ir::{
-    BalancerPolicy, CircuitBreakers, Cluster, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet,
-    FilterChain, FilterChainMatch, FilterOverrides, Flavor, Forward, HashCookie, HashPolicy, HashSource, HeaderAppend,
-    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, HttpConnectionManager, Listener, ListenerOptions,
-    LocalityEndpoints, Mirror, NetworkFilter, Node, OutlierDetection, PathMatch, Pattern, PeerValidation, QueryMatch,
-    QueryMatchKind, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteSource,
-    RouteTable, StringMatch, TcpProxy, UpstreamHttp, UpstreamProtocol, UpstreamTls, VirtualHost, WeightedCluster,
-    WorkloadLabels, WorkloadPort,
-};
+use leno_ir::*;
 use leno_names::{Fraction, Locality, ServiceKey};
 
 use super::*;
@@ -87,11 +79,19 @@ fn endpoints() -> EndpointSet {
 }
 
 fn routes() -> RouteTable {
+    let header = |kind| HeaderMatch { name: "x".into(), kind, invert: true, treat_missing_as_empty: false };
     let retry = RetryPolicy {
         on: RetryOn::ALL.to_vec(),
         retriable_status_codes: vec![409],
         attempts: 2,
         per_try_timeout: Some(Duration::from_millis(250)),
+        per_try_idle_timeout: Some(Duration::from_millis(50)),
+        retriable_headers: vec![header(HeaderMatchKind::Present(true))],
+        retriable_request_headers: vec![header(HeaderMatchKind::Present(true))],
+        rate_limited_back_off: Some(RateLimitedBackOff {
+            headers: vec![ResetHeader { name: "retry-after".into(), format: ResetFormat::UnixTimestamp }],
+            max: Duration::from_secs(5),
+        }),
         back_off_base: RetryPolicy::BACK_OFF_BASE,
         back_off_max: RetryPolicy::BACK_OFF_MAX,
         avoid_previous_hosts: true,
@@ -101,6 +101,13 @@ fn routes() -> RouteTable {
     let forward = Forward {
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
         timeout: Some(Duration::from_secs(3)),
+        stream_duration: Some(StreamDuration {
+            max: Some(Duration::from_secs(9)),
+            grpc_header_max: Some(Duration::ZERO),
+            grpc_header_offset: Some(Duration::from_millis(5)),
+        }),
+        grpc_timeout: Some(GrpcTimeout { max: None, offset: Some(Duration::from_millis(5)) }),
+        flush_timeout: Some(Duration::from_secs(4)),
         idle_timeout: Some(Duration::ZERO),
         retry: Some(retry),
         rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
@@ -119,7 +126,6 @@ fn routes() -> RouteTable {
             HashSource::SourceIp.into(),
         ],
     };
-    let header = |kind| HeaderMatch { name: "x".into(), kind, invert: true, treat_missing_as_empty: false };
     let matches = RouteMatch {
         path: PathMatch::Regex(Pattern::new("/a.*").unwrap()),
         headers: vec![
@@ -135,12 +141,9 @@ fn routes() -> RouteTable {
         fraction: Some(Fraction::from_parts_per_million(5).unwrap()),
     };
     let route = |name: &str, matches, action| Route {
-        name: name.into(),
-        matches,
-        action,
         request_headers: ops(),
-        response_headers: HeaderOps::default(),
-        filters: FilterOverrides::new(),
+        request_buffer_limit_bytes: Some(9),
+        ..Route::new(name, matches, action)
     };
     let redirect = Redirect {
         scheme: Some("https".into()),
@@ -153,9 +156,15 @@ fn routes() -> RouteTable {
     let plain = |rewrite| RouteAction::Forward(Box::new(Forward { rewrite, ..Forward::to("c") }));
     RouteTable {
         name: "table".into(),
+        request_headers: ops(),
+        response_headers: ops(),
+        header_order: HeaderOrder::TableFirst,
+        internal_only_headers: vec!["x-secret".into()],
+        ignore_port_in_host_matching: true,
         virtual_hosts: vec![VirtualHost {
             name: "host".into(),
             domains: vec!["a".into(), "*.b".into()],
+            attempt_count: AttemptCount { in_request: true, in_response: true, timeout_retry: true },
             routes: vec![
                 route("one", matches, RouteAction::Forward(Box::new(forward))),
                 route("two", RouteMatch::any(), RouteAction::Redirect(redirect)),
@@ -303,7 +312,7 @@ fn a_route_whose_weights_are_all_zero_answers_503_to_others() {
     let route = Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(forward.clone())));
     let host =
         VirtualHost { name: "h".into(), domains: vec!["*".into()], routes: vec![route], ..VirtualHost::default() };
-    let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
+    let table = RouteTable::new("t", vec![host]);
     let action = |flavor| {
         let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
         table.virtual_hosts[0].routes[0].action.clone()
@@ -333,7 +342,7 @@ fn a_prefix_replaced_by_a_slash_leaves_no_double_slash_to_others() {
     let read = |rewrite: &str, flavor| {
         let routes = vec![route(rewrite)];
         let host = VirtualHost { name: "h".into(), domains: vec!["*".into()], routes, ..VirtualHost::default() };
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
+        let table = RouteTable::new("t", vec![host]);
         let table = decode_route_table(&encode_route_table(&table, flavor).body).unwrap();
         match &table.virtual_hosts[0].routes[0].action {
             RouteAction::Forward(forward) => forward.rewrite.clone().unwrap(),
@@ -413,7 +422,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
         change(&mut route);
         let (domains, routes) = (vec!["*".into()], vec![route]);
         let host = VirtualHost { name: "h".into(), domains, routes, ..VirtualHost::default() };
-        let table = RouteTable { name: "t".into(), virtual_hosts: vec![host], ..RouteTable::default() };
+        let table = RouteTable::new("t", vec![host]);
         let field = decode_route_table(&encode_route_table(&table, Flavor::Leno).body).unwrap_err().field;
         field.strip_prefix("virtual_hosts[0].routes[0].").unwrap_or(&field).to_owned()
     };

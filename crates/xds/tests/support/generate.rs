@@ -120,20 +120,61 @@ fn redirect() -> impl Strategy<Value = Redirect> {
 
 fn retry() -> impl Strategy<Value = RetryPolicy> {
     let on = subsequence(RetryOn::ALL.to_vec(), 1..=4);
-    let back_off = (1..100_u64, 1..20_u32);
-    (on, vec(400..599_u16, 0..3), 1..9_u32, of(span()), back_off, any::<bool>(), any::<bool>()).prop_map(
-        |(on, retriable_status_codes, attempts, per_try_timeout, (base, times), avoid_previous_hosts, unsafe_too)| {
+    let back_off = (1..100_u64, 1..20_u32, of(rate_limited_back_off()));
+    let timeouts = (of(span()), of(span()));
+    let headers = (vec(header_match(), 0..2), vec(header_match(), 0..2));
+    let flags = (any::<bool>(), any::<bool>());
+    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags).prop_map(
+        |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
             let back_off_base = Duration::from_millis(base);
+            let (avoid_previous_hosts, unsafe_too) = flags;
             RetryPolicy {
                 on,
                 retriable_status_codes,
                 attempts,
-                per_try_timeout,
+                per_try_timeout: timeouts.0,
+                per_try_idle_timeout: timeouts.1,
+                retriable_headers: headers.0,
+                retriable_request_headers: headers.1,
+                rate_limited_back_off,
                 back_off_base,
                 back_off_max: back_off_base * times,
                 avoid_previous_hosts,
                 retry_non_idempotent: unsafe_too,
             }
+        },
+    )
+}
+
+fn rate_limited_back_off() -> impl Strategy<Value = RateLimitedBackOff> {
+    let format = select(vec![ResetFormat::Seconds, ResetFormat::UnixTimestamp]);
+    let header = (name(), format).prop_map(|(name, format)| ResetHeader { name, format });
+    (vec(header, 1..3), span()).prop_map(|(headers, max)| RateLimitedBackOff { headers, max })
+}
+
+/// Absent, zero, or more.
+fn limit() -> impl Strategy<Value = Option<Duration>> {
+    of(prop_oneof![Just(Duration::ZERO), span()])
+}
+
+fn stream_duration() -> impl Strategy<Value = StreamDuration> {
+    (limit(), limit(), limit()).prop_map(|(max, grpc_header_max, grpc_header_offset)| StreamDuration {
+        max,
+        grpc_header_max,
+        grpc_header_offset,
+    })
+}
+
+fn timeouts() -> impl Strategy<Value = Forward> {
+    let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc)).prop_map(
+        |(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
+            timeout,
+            idle_timeout,
+            flush_timeout,
+            stream_duration,
+            grpc_timeout,
+            ..Forward::to("")
         },
     )
 }
@@ -171,19 +212,17 @@ fn forward() -> impl Strategy<Value = Forward> {
         "/[a-z]{1,4}".prop_map(Rewrite::Prefix),
         Just(Rewrite::Regex { pattern: "^/(.*)$".to_owned(), substitution: "/x/\\1".to_owned() }),
     ];
-    let idle = prop_oneof![Just(Duration::ZERO), span()];
     let mirror = (cluster_name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), of(span()), of(idle), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash).prop_map(
-        |(clusters, timeout, idle_timeout, retry, rewrite, host_rewrite, mirrors, hash_policies)| Forward {
+    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash).prop_map(
+        |(clusters, timeouts, retry, rewrite, host_rewrite, mirrors, hash_policies)| Forward {
             clusters,
-            timeout,
-            idle_timeout,
             retry,
             rewrite,
             host_rewrite,
             mirrors,
             hash_policies,
+            ..timeouts
         },
     )
 }
@@ -194,30 +233,44 @@ fn route() -> impl Strategy<Value = Route> {
         forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
         redirect().prop_map(RouteAction::Redirect),
     ];
-    (name(), route_match(), action, header_ops(), header_ops(), overrides()).prop_map(
-        |(name, matches, action, request_headers, response_headers, filters)| Route {
-            name,
-            matches,
-            action,
+    let headers = (header_ops(), header_ops());
+    (name(), route_match(), action, of(0..u64::MAX), headers, overrides()).prop_map(
+        |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
+            request_buffer_limit_bytes,
             request_headers,
             response_headers,
             filters,
+            ..Route::new(name, matches, action)
         },
     )
 }
 
 pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
-    let host = (vec(route(), 0..4), header_ops(), header_ops(), overrides());
-    (name(), vec(host, 0..4), overrides()).prop_map(|(name, hosts, filters)| {
-        let host = |(at, (routes, request_headers, response_headers, filters))| VirtualHost {
+    let attempt_count = [any::<bool>(), any::<bool>(), any::<bool>()]
+        .prop_map(|[in_request, in_response, timeout_retry]| AttemptCount { in_request, in_response, timeout_retry });
+    let host = (vec(route(), 0..4), attempt_count, header_ops(), header_ops(), overrides());
+    let headers = (header_ops(), header_ops(), vec("x-[a-z]{1,6}", 0..2), overrides());
+    let flags = (any::<bool>(), select(vec![HeaderOrder::TableFirst, HeaderOrder::TableLast]));
+    (name(), vec(host, 0..4), headers, flags).prop_map(|(name, hosts, headers, flags)| {
+        let host = |(at, (routes, attempt_count, request_headers, response_headers, filters))| VirtualHost {
             name: format!("host-{at}"),
             domains: vec![format!("a{at}.test"), format!("a{at}.test:80"), format!("*.b{at}.test"), format!("c{at}.*")],
             routes,
+            attempt_count,
             request_headers,
             response_headers,
             filters,
         };
-        RouteTable { name, virtual_hosts: hosts.into_iter().enumerate().map(host).collect(), filters }
+        RouteTable {
+            name,
+            virtual_hosts: hosts.into_iter().enumerate().map(host).collect(),
+            request_headers: headers.0,
+            response_headers: headers.1,
+            header_order: flags.1,
+            internal_only_headers: headers.2,
+            filters: headers.3,
+            ignore_port_in_host_matching: flags.0,
+        }
     })
 }
 
@@ -335,6 +388,17 @@ fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
     )
 }
 
+fn router() -> impl Strategy<Value = RouterOptions> {
+    let strict = subsequence(StrictHeader::ALL.to_vec(), 0..=2);
+    (any::<bool>(), any::<bool>(), strict).prop_map(
+        |(suppress_envoy_headers, respect_expected_timeout, strict_check_headers)| RouterOptions {
+            suppress_envoy_headers,
+            respect_expected_timeout,
+            strict_check_headers,
+        },
+    )
+}
+
 fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let routes = prop_oneof![
         route_table().prop_map(|table| RouteSource::Inline(Arc::new(table))),
@@ -345,7 +409,8 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
-    let routes = (routes, filters());
+    let upgrades = (upgrades, router().boxed(), edge().boxed());
+    let routes = (routes.boxed(), filters().boxed());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts).prop_map(
         |(
             stat_prefix,
@@ -354,7 +419,7 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
             access_log,
             forward_client_cert,
             generate_request_id,
-            upgrades,
+            (upgrades, router, edge),
             limits,
             timeouts,
         )| {
@@ -372,6 +437,41 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
                 request_headers_timeout: timeouts.0,
                 stream_idle_timeout: timeouts.1,
                 idle_timeout: timeouts.2,
+                router,
+                edge,
+            }
+        },
+    )
+}
+
+fn edge() -> impl Strategy<Value = HttpEdge> {
+    let slashes = select(vec![
+        EscapedSlashes::KeepUnchanged,
+        EscapedSlashes::Reject,
+        EscapedSlashes::UnescapeAndForward,
+        EscapedSlashes::UnescapeAndRedirect,
+    ]);
+    let server = select(vec![ServerHeader::AppendIfAbsent, ServerHeader::Overwrite, ServerHeader::PassThrough]);
+    let port = select(vec![StripPort::Any, StripPort::Keep, StripPort::Matching]);
+    let underscores = select(vec![UnderscoreHeaders::Allow, UnderscoreHeaders::Drop, UnderscoreHeaders::Reject]);
+    let flags = proptest::array::uniform7(any::<bool>());
+    (flags, 0..3_u32, "[a-z]{0,3}", "[a-z]{0,3}", slashes, server, port, underscores).prop_map(
+        |(flags, hops, via, server_name, escaped_slashes, server_header, strip_port, headers_with_underscores)| {
+            HttpEdge {
+                use_remote_address: flags[0],
+                xff_num_trusted_hops: hops,
+                skip_xff_append: flags[1],
+                via,
+                server_header,
+                server_name,
+                preserve_external_request_id: flags[2],
+                always_set_request_id_in_response: flags[3],
+                normalize_path: flags[4],
+                merge_slashes: flags[5],
+                escaped_slashes,
+                strip_port,
+                strip_trailing_host_dot: flags[6],
+                headers_with_underscores,
             }
         },
     )
@@ -425,13 +525,16 @@ fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
     )
 }
 
-fn permission() -> impl Strategy<Value = Permission> {
+fn permission(has_request: bool) -> impl Strategy<Value = Permission> {
     let leaf = prop_oneof![
         Just(Permission::Any),
         cidr_range().prop_map(Permission::DestinationIp),
         any::<u16>().prop_map(Permission::DestinationPort),
         (0..9_u32, 9..=65_536_u32).prop_map(|(start, end)| Permission::DestinationPortRange { start, end }),
-        header_match().prop_map(Permission::Header),
+        header_match().prop_map(move |header| match has_request {
+            true => Permission::Header(header),
+            false => Permission::Any,
+        }),
         sourced_metadata().prop_map(Permission::Metadata),
         string_match().prop_map(Permission::RequestedServerName),
         string_match().prop_map(Permission::UrlPath),
@@ -445,14 +548,17 @@ fn permission() -> impl Strategy<Value = Permission> {
     })
 }
 
-fn principal() -> impl Strategy<Value = Principal> {
+fn principal(has_request: bool) -> impl Strategy<Value = Principal> {
     let leaf = prop_oneof![
         Just(Principal::Any),
         of(string_match()).prop_map(Principal::Authenticated),
         cidr_range().prop_map(Principal::DirectRemoteIp),
         cidr_range().prop_map(Principal::RemoteIp),
         cidr_range().prop_map(Principal::SourceIp),
-        header_match().prop_map(Principal::Header),
+        header_match().prop_map(move |header| match has_request {
+            true => Principal::Header(header),
+            false => Principal::Any,
+        }),
         sourced_metadata().prop_map(Principal::Metadata),
         string_match().prop_map(Principal::UrlPath),
     ];
@@ -465,9 +571,9 @@ fn principal() -> impl Strategy<Value = Principal> {
     })
 }
 
-fn rbac() -> impl Strategy<Value = Rbac> {
+pub(crate) fn rbac(has_request: bool) -> impl Strategy<Value = Rbac> {
     let action = select(vec![RbacAction::Allow, RbacAction::Deny, RbacAction::Log]);
-    let policy = (vec(permission(), 1..3), vec(principal(), 1..3))
+    let policy = (vec(permission(has_request), 1..3), vec(principal(has_request), 1..3))
         .prop_map(|(permissions, principals)| RbacPolicy { permissions, principals });
     (action, btree_map(name(), policy, 0..3)).prop_map(|(action, policies)| Rbac { action, policies })
 }
@@ -488,7 +594,7 @@ fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
         ConnectionFilter::RateLimit(ConnectionRateLimit { stat_prefix, token_bucket, share_key })
     });
     let enforcement = select(vec![RbacEnforcement::Continuous, RbacEnforcement::OneTime]);
-    let rbac = (name(), of(rbac()), of(rbac()), "[a-z]{0,3}", enforcement, of(span())).prop_map(
+    let rbac = (name(), of(rbac(false)), of(rbac(false)), "[a-z]{0,3}", enforcement, of(span())).prop_map(
         |(stat_prefix, rules, shadow_rules, shadow_rules_stat_prefix, enforcement, delay_deny)| {
             ConnectionFilter::Rbac(Box::new(ConnectionRbac {
                 stat_prefix,
@@ -504,11 +610,13 @@ fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
 }
 
 fn filter_chain() -> impl Strategy<Value = FilterChain> {
-    let filter =
-        prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
+    let filter = prop_oneof![
+        http().prop_map(|http| NetworkFilter::Http(Box::new(http))).boxed(),
+        tcp().prop_map(NetworkFilter::Tcp)
+    ];
     let transport = select(vec![TransportProtocol::RawBuffer, TransportProtocol::Tls]);
     let names = subsequence(vec!["a.test".to_owned(), "*.b.test".to_owned()], 0..=2);
-    let matches = (names, of(transport), alpn(), ends()).prop_map(
+    let matches = (names, of(transport), alpn(), ends().boxed()).prop_map(
         |(server_names, transport_protocol, application_protocols, ends)| FilterChainMatch {
             server_names,
             transport_protocol,
@@ -516,7 +624,7 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
             ..ends
         },
     );
-    let parts = (name(), matches, of(downstream_tls()), vec(connection_filter(), 0..3), filter);
+    let parts = (name(), matches, of(downstream_tls().boxed()), vec(connection_filter(), 0..3), filter);
     parts.prop_map(|(name, matches, tls, connection_filters, filter)| FilterChain {
         name,
         matches,
@@ -568,8 +676,8 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
 
 pub(crate) fn listener() -> impl Strategy<Value = Listener> {
     let direction = select(vec![Direction::Inbound, Direction::Outbound, Direction::Unspecified]);
-    let inspect = (any::<bool>(), any::<bool>(), listener_options());
-    (name(), address(), direction, inspect, vec(filter_chain(), 1..4), of(filter_chain())).prop_map(
+    let inspect = (any::<bool>(), any::<bool>(), listener_options().boxed());
+    (name(), address(), direction, inspect, vec(filter_chain().boxed(), 1..4), of(filter_chain().boxed())).prop_map(
         |(name, address, direction, inspect, mut filter_chains, mut default_filter_chain)| {
             for (chain, port) in filter_chains.iter_mut().zip(1000..) {
                 chain.matches.destination_port = Some(port);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use super::{Message, body_value, grouped};
+use super::{Message, body_value, grouped, plain};
 use crate::file::Request;
 use crate::stream::{End, Headers, Stream, header};
 
@@ -92,7 +92,8 @@ async fn receive(
     let end = match cut {
         Some(end) => Some(end.name()),
         None if closes => match tokio::time::timeout(Duration::from_secs(3), stream.rest()).await {
-            Ok((_, end)) => Some(end.name()),
+            // Whether a reset overtakes the end depends on what was not read yet.
+            Ok(_) => Some(End::Closed.name()),
             Err(_) => Some("open although it says close"),
         },
         None => None,
@@ -100,7 +101,7 @@ async fn receive(
     let mut answer = json!({
         "status": status,
         "headers": grouped(&headers),
-        "body": body_value(&body),
+        "body": body_value(&plain(header(&headers, "content-encoding"), &body)),
         "is_cut": cut.is_some(),
         "trailers": grouped(&trailers),
         "informational": infos,

@@ -48,13 +48,14 @@ pub(super) async fn serve(mut stream: Stream, origin: &Origin, tls: Value) -> an
         }
         answer(&mut stream, origin, &script, &arrival.method).await?;
         match script.act {
-            Act::CutByReset => {
-                // What was sent must arrive before the reset does.
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                stream.reset();
+            Act::Cut | Act::CutByReset => {
+                // What was sent must arrive before the end does.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                if script.act == Act::CutByReset {
+                    stream.reset();
+                }
                 return Ok(());
             }
-            Act::Cut => return Ok(()),
             Act::Stall => {
                 let _ = stream.rest().await;
                 return Ok(());

@@ -1,13 +1,29 @@
-//! Leno as users run it: a control plane, and proxies that join it with a token.
+//! Leno as users run it: a control plane, and proxies that join it with a token; or a proxy with a bootstrap file.
 
-use super::{
-    BTreeMap, BufRead, BufReader, CLIENT_ADDRESS, Command, Context, Deserialize, Instant, LOAD_CPU, PROXY_CPU, Path,
-    Peer, Process, Programs, SERVER_ADDRESS, START_LIMIT, SetUp, Single, UnixListener, output,
-};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use serde::Deserialize;
+
+use super::{Bootstrap, CLIENT_ADDRESS, LOAD_CPU, PROXY_CPU, Peer, Process, Programs, SERVER_ADDRESS, SetUp};
+use crate::bench::START_LIMIT;
+use crate::command::output;
+
+/// What the two sidecars speak with each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Between {
+    Http1,
+    Http2,
+    Tcp,
+}
 
 /// What a role reports with `--notify`.
 #[derive(Debug, Deserialize)]
-struct Ready {
+pub(crate) struct Ready {
     name: String,
     addresses: BTreeMap<String, String>,
     #[serde(default)]
@@ -22,8 +38,10 @@ struct Inbox {
 impl Inbox {
     fn bind(directory: &Path) -> anyhow::Result<Self> {
         // A socket's path is bounded to about 100 bytes, so it lives in the system's directory for temporary files.
+        static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!(
-            "leno-bench-{}-{}",
+            "leno-bench-{}-{}-{number}",
             std::process::id(),
             directory.file_name().unwrap_or_default().to_string_lossy()
         );
@@ -60,14 +78,14 @@ impl Drop for Inbox {
 }
 
 /// A control plane and what its proxies need to join.
-struct Control {
+pub(crate) struct Control {
     process: Process,
     xds: String,
     token: String,
     inbox: Inbox,
 }
 
-fn start_control(
+pub(crate) fn start_control(
     directory: &Path,
     programs: &Programs,
     namespace: Option<&str>,
@@ -125,7 +143,7 @@ fn start_control(
     Ok(Control { process, xds, token, inbox })
 }
 
-fn start_proxy(
+pub(crate) fn start_proxy(
     control: &Control,
     programs: &Programs,
     directory: &Path,
@@ -156,7 +174,8 @@ fn start_proxy(
     Ok((process, ready))
 }
 
-pub(super) fn single(set_up: &SetUp<'_>, programs: &Programs) -> anyhow::Result<Peer> {
+/// As a sidecar that joined a control plane, so with all that a mesh switches on.
+pub(super) fn single(set_up: &SetUp<'_>) -> anyhow::Result<Peer> {
     let resources = format!(
         "apiVersion: v1
 kind: Service
@@ -183,20 +202,63 @@ spec:
 ",
         set_up.origin_port
     );
-    let control = start_control(&set_up.directory, programs, None, "127.0.0.1", &resources)?;
-    let (proxy, ready) = start_proxy(&control, programs, &set_up.directory, None, "client", &[])?;
-    peer(control, vec![proxy], &ready)
+    let control = start_control(&set_up.directory, set_up.programs, None, "127.0.0.1", &resources)?;
+    let (proxy, ready) = start_proxy(&control, set_up.programs, &set_up.directory, None, "client", &[])?;
+    peer("leno", control, vec![proxy], &ready)
 }
 
-pub(super) fn sidecars(set_up: &SetUp<'_>, programs: &Programs) -> anyhow::Result<Peer> {
+/// `leno proxy --bootstrap`.
+pub(super) fn from_file(set_up: &SetUp<'_>, bootstrap: &Bootstrap) -> anyhow::Result<Peer> {
+    let path = set_up.write("leno.yaml", &bootstrap.yaml())?;
+    let command = [&set_up.programs.leno, "proxy", "--bootstrap", &path, "--threads", "1"].map(str::to_owned);
+    let process = Process::spawn(&command, PROXY_CPU, set_up.near(), &set_up.directory.join("leno.log"))?;
+    Ok(Peer::new("leno", &bootstrap.listen, "origin", vec![process]))
+}
+
+pub(super) fn sidecars(set_up: &SetUp<'_>, name: &str, between: Between) -> anyhow::Result<Peer> {
     let hosts = set_up.hosts.as_ref().context("sidecars need two hosts")?;
-    let resources = "apiVersion: v1
+    // Variants run at once, each with a mesh of its own.
+    let directory = set_up.directory.join(name);
+    std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    let control = start_control(&directory, set_up.programs, Some(&hosts.client), CLIENT_ADDRESS, &resources(between))?;
+    let log = |side: &str| directory.join(format!("{side}.access.log")).display().to_string();
+    let port = if between == Between::Tcp { "9000:tcp" } else { "9000:http" };
+    let server = start_proxy(
+        &control,
+        set_up.programs,
+        &directory,
+        Some(&hosts.server),
+        "origin",
+        &["--port", port, "--address", SERVER_ADDRESS, "--access-log", &log("server")],
+    )?;
+    let client_options = ["--address", CLIENT_ADDRESS, "--access-log", &log("client")];
+    let (client, ready) =
+        start_proxy(&control, set_up.programs, &directory, Some(&hosts.client), "client", &client_options)?;
+    peer(name, control, vec![client, server.0], &ready)
+}
+
+/// The resources of the mesh hop. The authorization policy is Leno's counterpart of `bootstrap::rbac`.
+fn resources(between: Between) -> String {
+    let (port, rules) = match between {
+        Between::Tcp => ("tcp", ""),
+        Between::Http1 => ("http", HTTP_RULES),
+        Between::Http2 => ("http", HTTP2_RULES),
+    };
+    format!(
+        "apiVersion: v1
 kind: Service
-metadata: { name: origin }
+metadata: {{ name: origin }}
 spec:
-  selector: { app: origin }
-  ports: [{ name: http, port: 9000 }]
----
+  selector: {{ app: origin }}
+  ports: [{{ name: {port}, port: 9000 }}]
+{rules}{AUTHORIZATION}"
+    )
+}
+
+/// Goes here as soon as the control plane reads AuthorizationPolicy.
+const AUTHORIZATION: &str = "";
+
+const HTTP_RULES: &str = "---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: origin }
@@ -207,61 +269,27 @@ spec:
     timeout: 15s
     retries: { attempts: 2, retryOn: \"connect-failure,refused-stream\" }
 ";
-    let control = start_control(&set_up.directory, programs, Some(&hosts.client), CLIENT_ADDRESS, resources)?;
-    let log = |side: &str| set_up.directory.join(format!("leno-{side}.access.log")).display().to_string();
-    let server = start_proxy(
-        &control,
-        programs,
-        &set_up.directory,
-        Some(&hosts.server),
-        "origin",
-        &["--port", "9000:http", "--address", SERVER_ADDRESS, "--access-log", &log("server")],
-    )?;
-    let client_options = ["--address", CLIENT_ADDRESS, "--access-log", &log("client")];
-    let (client, ready) =
-        start_proxy(&control, programs, &set_up.directory, Some(&hosts.client), "client", &client_options)?;
-    peer(control, vec![client, server.0], &ready)
-}
 
-fn peer(control: Control, proxies: Vec<Process>, ready: &Ready) -> anyhow::Result<Peer> {
+const HTTP2_RULES: &str = "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: origin }
+spec:
+  hosts: [origin]
+  http:
+  - route: [{ destination: { host: origin } }]
+    timeout: 15s
+    retries: { attempts: 2, retryOn: \"connect-failure,refused-stream\" }
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: origin }
+spec:
+  host: origin
+  trafficPolicy: { connectionPool: { http: { h2UpgradePolicy: UPGRADE } } }
+";
+
+fn peer(name: &str, control: Control, proxies: Vec<Process>, ready: &Ready) -> anyhow::Result<Peer> {
     let address = ready.upstreams.get("origin").with_context(|| format!("{} does not offer the origin", ready.name))?;
-    Ok(Peer {
-        name: "leno".to_owned(),
-        address: address.clone(),
-        host: "origin:9000".to_owned(),
-        proxies,
-        _others: vec![control.process],
-    })
-}
-
-/// Memory of an idle proxy, time to readiness, time until the demo is up.
-pub(crate) fn measure_singles(programs: &Programs) -> anyhow::Result<BTreeMap<String, Single>> {
-    let directory = crate::command::target().join("bench/singles");
-    if directory.exists() {
-        std::fs::remove_dir_all(&directory).with_context(|| format!("clearing {}", directory.display()))?;
-    }
-    std::fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-    let control = start_control(&directory, programs, None, "127.0.0.1", "")?;
-    let (mut ready_ms, mut rss_mb) = (Vec::new(), Vec::new());
-    for _ in 0..5 {
-        let started = Instant::now();
-        let (proxy, _) = start_proxy(&control, programs, &directory, None, "client", &[])?;
-        ready_ms.push(started.elapsed().as_secs_f64() * 1000.0);
-        rss_mb.push(proxy.rss_mb());
-    }
-    let demo: Vec<f64> = (0..3).map(|_| demo_up_seconds(programs)).collect::<anyhow::Result<_>>()?;
-    Ok(BTreeMap::from([
-        ("proxy ready after".to_owned(), Single::new(ready_ms, "ms", 150.0)),
-        ("idle proxy memory".to_owned(), Single::new(rss_mb, "MB", 12.0)),
-        ("demo up after".to_owned(), Single::new(demo, "s", 3.0)),
-    ]))
-}
-
-/// As the demo itself says it on standard error.
-fn demo_up_seconds(programs: &Programs) -> anyhow::Result<f64> {
-    let demo = Command::new(&programs.leno).args(["demo", "--for", "2s"]).output().context("running the demo")?;
-    let text = String::from_utf8_lossy(&demo.stderr);
-    text.lines()
-        .find_map(|line| line.split(" up after ").nth(1)?.split(' ').next()?.parse().ok())
-        .with_context(|| format!("the demo did not say when it was up: {text}"))
+    Ok(Peer::new(name, address, "origin:9000", proxies).beside(control.process))
 }

@@ -42,12 +42,15 @@ impl Forwarder<'_, '_> {
             Failure::Peer(PeerError::Protocol(details)) => self.exchange.upstream_failure = Some((*details).to_owned()),
             _ => {}
         }
-        let status = failure.status();
+        let is_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout | Failure::Timeout);
+        let without_body = is_late && self.answers_timeouts_with_204;
+        let status = if without_body { 204 } else { failure.status() };
         if self.has_responded || status == 0 {
             self.downstream.abort(failure.reset_code());
             return;
         }
-        let body = match failure.body() {
+        let body = match failure.body(self.exchange.attempts > 1) {
+            _ if without_body => Bytes::new(),
             Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
             Cow::Owned(text) => Bytes::from(text),
         };
@@ -57,10 +60,19 @@ impl Forwarder<'_, '_> {
         // Fails only when the client has gone meanwhile.
         let of_router = !matches!(
             failure,
-            Failure::DownstreamMalformed(_) | Failure::Idle { .. } | Failure::NoRoute | Failure::Refused { .. }
+            Failure::DownstreamMalformed(_)
+                | Failure::Idle { .. }
+                | Failure::NoRoute
+                | Failure::Refused { .. }
+                | Failure::StreamDuration { .. }
         );
+        self.exchange.grpc_status = failure.grpc_status();
         let ops = if of_router { ops } else { &[] };
-        if self.reply(Reply { ops, ..Reply::new(status, body) }).await.is_err() {
+        if !of_router {
+            self.attempt_count.in_response = false;
+        }
+        let grpc = failure.grpc_status().map_or(GrpcReply::Mapped, GrpcReply::Status);
+        if self.reply(Reply { ops, grpc, ..Reply::new(status, body) }).await.is_err() {
             self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
             self.downstream.abort(h2::Reason::CANCEL);
         }
@@ -94,9 +106,12 @@ impl Forwarder<'_, '_> {
             headers.append(b"location", location.as_bytes());
         }
         headers.append(b"server", b"leno");
-        if self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW) {
+        let is_overload = self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW);
+        if is_overload && !self.context.config().router.suppress_envoy_headers {
             headers.append(b"x-envoy-overloaded", b"true");
         }
+        self.tell_attempts();
+        let headers = &mut self.response.headers;
         for ops in ops {
             apply(ops, headers);
         }
@@ -114,6 +129,7 @@ impl Forwarder<'_, '_> {
 
     async fn send_reply(&mut self, framing: Framing, body: Bytes) -> Result<(), Failure> {
         self.exchange.status = self.response.status;
+        self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
         self.downstream.respond(self.response, filtered);
@@ -121,8 +137,7 @@ impl Forwarder<'_, '_> {
             let frame = Frame::Data { bytes: body, last: true };
             self.push_response(frame).map_err(|_| Failure::DownstreamGone)?;
         }
-        self.deadlines.route = None;
-        self.deadlines.per_try = None;
+        self.deadlines.stop();
         self.touch();
         poll_fn(|cx| match self.downstream.poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::DownstreamGone)),

@@ -1,12 +1,13 @@
 use http::Method;
-use leno_ir::{Direction, ForwardClientCert};
+use leno_ir::{Direction, ForwardClientCert, RouteTable};
 
 use super::Forwarder;
 use crate::http::failure::Failure;
 
 impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
-    pub(super) fn prepare(&mut self) -> Result<(), Failure> {
+    pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
+        self.sanitize(table);
         let config = self.context.config();
         self.exchange.is_grpc =
             self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
@@ -28,6 +29,7 @@ impl Forwarder<'_, '_> {
             self.request.upgrade = None;
         }
         self.identify_client();
+        self.place_client();
         if config.generate_request_id && !self.request.headers.contains("x-request-id") {
             let id = request_id(self.context.worker.random(), self.context.worker.random());
             self.request.headers.append(b"x-request-id", &id);
@@ -59,7 +61,7 @@ impl Forwarder<'_, '_> {
 }
 
 /// Shaped like a version 4 UUID (RFC 9562 §5.4).
-fn request_id(high: u64, low: u64) -> [u8; 36] {
+pub(super) fn request_id(high: u64, low: u64) -> [u8; 36] {
     let mut bytes = [0_u8; 16];
     bytes[..8].copy_from_slice(&high.to_be_bytes());
     bytes[8..].copy_from_slice(&low.to_be_bytes());

@@ -134,8 +134,7 @@ impl Forwarder<'_, '_> {
         // Not anew for one that a filter held back.
         let took = now.saturating_duration_since(self.exchange.started);
         self.exchange.request_duration.get_or_insert(took);
-        self.deadlines.route = self.deadlines.route_timeout.and_then(|timeout| now.checked_add(timeout));
-        self.deadlines.per_try = self.deadlines.per_try_timeout.and_then(|timeout| now.checked_add(timeout));
+        self.deadlines.start_route(now);
     }
 
     /// Streams the response, and what is left of the request.
@@ -215,6 +214,9 @@ impl Forwarder<'_, '_> {
                 self.touch();
             }
             if flushed.is_pending() {
+                if relay.response_is_done {
+                    self.deadlines.start_flush();
+                }
                 return Poll::Pending;
             }
             peer.release_credit();

@@ -1,12 +1,14 @@
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{Forward, HeaderOps, RetryPolicy, UpstreamProtocol, WeightedCluster};
+use leno_ir::{Forward, HeaderOps, RetryPolicy, UpstreamProtocol};
 use smallvec::SmallVec;
 
 use super::hash::RequestHash;
 use super::retry::{
-    back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure, wants_retry_after_response,
+    asked_wait, at_least, back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure,
+    wants_retry_after_response,
 };
 use super::{Forwarder, apply};
 use crate::flags::ResponseFlags;
@@ -16,17 +18,27 @@ use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
 use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, UpstreamCluster};
 
+const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
+/// Most of a body kept for another try or a mirror: Envoy's default (`per_connection_buffer_limit_bytes`).
+const REPLAY_BYTES: usize = 1024 * 1024;
+/// The same when only a stale connection would be replaced. Chosen: nobody asked for it, so it must stay cheap.
+const REPLACE_STALE_BYTES: usize = 64 * 1024;
+
 /// Where the tries of one exchange stand.
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
     hash: RequestHash,
-    policy: Option<&'f RetryPolicy>,
+    policy: Option<Cow<'f, RetryPolicy>>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
     retries: u32,
     /// A pooled connection was closed under us, and the request was sent again on another.
     has_replaced_stale: bool,
     permit: Option<RetryPermit>,
+    /// How long the last response asked us to wait.
+    asked_wait: Option<Duration>,
+    /// The last try ran out of time.
+    was_late: bool,
 }
 
 /// A response that has begun.
@@ -53,17 +65,20 @@ impl From<Failure> for Miss {
 impl Forwarder<'_, '_> {
     pub(super) async fn forward(
         &mut self,
+        cluster: Rc<UpstreamCluster>,
         forward: &Forward,
-        chosen: &WeightedCluster,
+        buffer_limit_bytes: Option<u64>,
         response_ops: &[&HeaderOps],
     ) -> Result<(), Failure> {
-        let cluster = self.context.worker.cluster(&chosen.name).ok_or(Failure::NoCluster)?;
-        self.exchange.cluster = Some(cluster.config.clone());
         let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
-        self.start_deadlines(forward);
-        let policy = forward.retry.as_ref().filter(|policy| policy.attempts > 0);
-        let keeps_body =
-            !self.is_tunnel && (policy.is_some() || is_idempotent(&self.request.method) || !forward.mirrors.is_empty());
+        let policy = self.retry_policy(forward.retry.as_ref());
+        let wants_body = policy.is_some() || !forward.mirrors.is_empty();
+        let keeps_body = !self.is_tunnel && (wants_body || is_idempotent(&self.request.method));
+        let most_bytes = match buffer_limit_bytes.map(usize::try_from) {
+            _ if !wants_body => REPLACE_STALE_BYTES,
+            Some(limit) => limit.unwrap_or(usize::MAX),
+            None => REPLAY_BYTES,
+        };
         let hash = if cluster.config.balancer.uses_hash() {
             RequestHash::of(&forward.hash_policies, self.request, &self.context.connection)
         } else {
@@ -73,11 +88,13 @@ impl Forwarder<'_, '_> {
             cluster,
             hash,
             policy,
-            replay: Replay::new(keeps_body),
+            replay: Replay::new(keeps_body, most_bytes),
             avoid: SmallVec::new(),
             retries: 0,
             has_replaced_stale: false,
             permit: None,
+            asked_wait: None,
+            was_late: false,
         };
         let answer = self.answer(&mut tries).await?;
         tries.permit = None;
@@ -86,17 +103,6 @@ impl Forwarder<'_, '_> {
             self.response.headers.append(b"set-cookie", cookie.as_bytes());
         }
         self.relay_answer(answer, &mut tries.replay, response_ops).await
-    }
-
-    fn start_deadlines(&mut self, forward: &Forward) {
-        self.deadlines.route_timeout = forward.timeout.filter(|timeout| !timeout.is_zero() && !self.is_tunnel);
-        self.deadlines.per_try_timeout = forward.retry.as_ref().and_then(|policy| policy.per_try_timeout);
-        if let Some(idle) = forward.idle_timeout {
-            self.deadlines.idle_timeout = Some(idle).filter(|idle| !idle.is_zero());
-        }
-        if self.framing.is_empty() || self.downstream.request_is_done() {
-            self.request_is_complete();
-        }
     }
 
     /// Tries until there is a response to pass on.
@@ -108,8 +114,9 @@ impl Forwarder<'_, '_> {
                         return Ok(answer);
                     }
                     let Answer { peer, pick, sent, .. } = answer;
+                    tries.was_late = false;
                     let now = self.last_activity();
-                    let outcome = self.response_outcome(now.saturating_duration_since(sent));
+                    let outcome = self.response_outcome(self.grpc_status(), now.saturating_duration_since(sent));
                     tries.avoid(&pick);
                     pick.finish(outcome, now);
                     peer.cancel(h2::Reason::CANCEL);
@@ -126,12 +133,15 @@ impl Forwarder<'_, '_> {
                     let can_replay = tries.replay.is_possible() && !self.is_tunnel;
                     if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
                         tries.has_replaced_stale = true;
+                        // Nobody has seen that try.
+                        self.exchange.attempts -= 1;
                         tries.replay.restart();
                         continue;
                     }
                     if !can_replay || !self.may_retry_failure(tries, &failure) {
                         return Err(failure);
                     }
+                    tries.was_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout);
                 }
             }
             self.wait_before_retry(tries).await?;
@@ -141,35 +151,63 @@ impl Forwarder<'_, '_> {
     async fn wait_before_retry(&mut self, tries: &mut Tries<'_>) -> Result<(), Failure> {
         tries.retries += 1;
         tries.replay.restart();
-        self.deadlines.per_try = None;
-        let Some(policy) = tries.policy else { return Ok(()) };
-        let wait = back_off(policy, tries.retries, self.context.worker.random());
+        self.deadlines.end_try();
+        let Some(policy) = &tries.policy else { return Ok(()) };
+        let random = self.context.worker.random();
+        let wait = match tries.asked_wait.take() {
+            Some(asked) => at_least(asked, random),
+            None => back_off(policy, tries.retries, random),
+        };
         self.guard(tokio::time::sleep(wait)).await?;
+        let now = self.touch();
         if self.downstream.request_is_done() {
-            let now = self.touch();
-            self.deadlines.per_try = policy.per_try_timeout.and_then(|timeout| now.checked_add(timeout));
+            self.deadlines.start_try(now);
+        }
+        self.tell_timeout(now);
+        if self.attempt_count.in_request {
+            let number = self.exchange.attempts.saturating_add(1);
+            self.request.headers.set(ATTEMPT_COUNT, itoa::Buffer::new().format(number).as_bytes());
+        }
+        if self.attempt_count.timeout_retry {
+            self.request.headers.set("x-envoy-is-timeout-retry", if tries.was_late { b"true" } else { b"false" });
         }
         Ok(())
     }
 
+    /// In our response, local ones included; suppressed by nothing but its own switch, as in Envoy.
+    pub(super) fn tell_attempts(&mut self) {
+        if self.attempt_count.in_response && self.exchange.attempts > 0 {
+            let number = itoa::Buffer::new().format(self.exchange.attempts).to_owned();
+            self.response.headers.set(ATTEMPT_COUNT, number.as_bytes());
+        }
+    }
+
     fn may_retry_failure(&mut self, tries: &mut Tries<'_>, failure: &Failure) -> bool {
-        let Some(policy) = tries.policy else { return false };
+        let Some(policy) = &tries.policy else { return false };
         let is_safe = policy.retry_non_idempotent || is_idempotent(&self.request.method) || is_unprocessed(failure);
-        is_safe && wants_retry_after_failure(policy, failure) && self.take_retry(tries, policy)
+        is_safe && wants_retry_after_failure(policy, failure) && self.take_retry(tries)
     }
 
     fn may_retry_response(&mut self, tries: &mut Tries<'_>) -> bool {
-        let Some(policy) = tries.policy else { return false };
+        let Some(policy) = &tries.policy else { return false };
         if !tries.replay.is_possible() || self.is_tunnel || !wants_retry_after_response(policy, self.response) {
             return false;
         }
         let is_safe =
             policy.retry_non_idempotent || is_idempotent(&self.request.method) || is_grpc_refusal(self.response);
-        is_safe && self.take_retry(tries, policy)
+        if !is_safe || !self.take_retry(tries) {
+            return false;
+        }
+        let limited = tries.policy.as_ref().and_then(|policy| policy.rate_limited_back_off.as_ref());
+        tries.asked_wait = limited.and_then(|limited| {
+            let passed = self.last_activity().saturating_duration_since(self.exchange.started);
+            asked_wait(limited, &self.response.headers, self.exchange.started_at + passed)
+        });
+        true
     }
 
-    fn take_retry(&mut self, tries: &mut Tries<'_>, policy: &RetryPolicy) -> bool {
-        if tries.retries >= policy.attempts {
+    fn take_retry(&mut self, tries: &mut Tries<'_>) -> bool {
+        if tries.policy.as_ref().is_none_or(|policy| tries.retries >= policy.attempts) {
             self.exchange.flags.insert(ResponseFlags::RETRY_LIMIT_EXCEEDED);
             return false;
         }
@@ -187,7 +225,7 @@ impl Forwarder<'_, '_> {
     /// One endpoint, one connection, up to the head of its response.
     async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
         let avoid: &[EndpointId] =
-            if tries.policy.is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
+            if tries.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
         let now = self.last_activity();
         let pick = tries
             .cluster
@@ -252,8 +290,8 @@ impl Forwarder<'_, '_> {
         Ok(())
     }
 
-    fn response_outcome(&self, latency: Duration) -> Outcome {
-        let grpc = if self.exchange.is_grpc { self.grpc_status() } else { None };
+    fn response_outcome(&self, grpc_status: Option<u32>, latency: Duration) -> Outcome {
+        let grpc = grpc_status.filter(|_| self.exchange.is_grpc);
         let status = grpc.map_or(self.response.status, http_status_of);
         Outcome::Response { status, latency }
     }
@@ -269,19 +307,25 @@ impl Forwarder<'_, '_> {
             self.is_tunnel = true;
             peer.become_tunnel();
         }
-        for ops in ops {
-            apply(ops, &mut self.response.headers);
-        }
-        if let Some(time) = self.exchange.upstream_service_time {
+        self.tell_attempts();
+        let suppresses = self.context.manager.config.router.suppress_envoy_headers;
+        // Of a request that goes on nothing is known.
+        let time = self.exchange.upstream_service_time.filter(|_| self.downstream.request_is_done() && !suppresses);
+        if let Some(time) = time {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             self.response.headers.set("x-envoy-upstream-service-time", itoa::Buffer::new().format(millis).as_bytes());
         }
+        for ops in ops {
+            apply(ops, &mut self.response.headers);
+        }
         replay.stop();
+        // As in Envoy, from here on a try ends only when it makes no progress.
+        self.deadlines.per_try = None;
         if self.is_tunnel {
-            self.deadlines.route = None;
-            self.deadlines.per_try = None;
+            self.deadlines.stop();
             self.downstream.become_tunnel();
         }
+        self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
         self.downstream.respond(self.response, filtered);
@@ -311,7 +355,7 @@ impl Forwarder<'_, '_> {
         self.exchange.status = self.response.status;
         self.exchange.details = "via_upstream".into();
         self.exchange.grpc_status = self.grpc_status();
-        self.response_outcome(now.saturating_duration_since(sent))
+        self.response_outcome(self.exchange.grpc_status, now.saturating_duration_since(sent))
     }
 
     fn grpc_status(&self) -> Option<u32> {
@@ -329,7 +373,10 @@ fn outcome_of(failure: &Failure) -> Outcome {
     match failure {
         Failure::Connect(error) if error.blames_endpoint() => Outcome::ConnectFailure,
         Failure::Connect(ConnectError::Overflow(_)) => Outcome::Abandoned,
-        Failure::Idle { request_was_complete: true } | Failure::PerTryTimeout | Failure::Timeout => Outcome::Timeout,
+        Failure::Idle { request_was_complete: true }
+        | Failure::PerTryIdle
+        | Failure::PerTryTimeout
+        | Failure::Timeout => Outcome::Timeout,
         Failure::Peer(_) => Outcome::Reset,
         _ => Outcome::Abandoned,
     }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use leno_ir::{Flavor, Forward, Mirror, PathMatch, Rewrite, WeightedCluster};
 use leno_names::Fraction;
 use leno_proto::envoy::config::route::v3::{
@@ -7,15 +5,10 @@ use leno_proto::envoy::config::route::v3::{
 };
 
 use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
-use crate::codec::common::{
-    duration, duration_or_off, headers_to_add, read_duration, read_fraction, read_header_ops, read_limit, read_visible,
-    runtime_fraction, u32_value,
-};
+use super::{retry, timeouts};
+use crate::codec::common::{headers_to_add, read_fraction, read_header_ops, read_visible, runtime_fraction, u32_value};
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::{filter, hash, policy};
-
-/// What Envoy does with a route that says nothing.
-const ENVOY_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::codec::{filter, hash};
 
 pub(super) fn takes_nothing(forward: &Forward) -> bool {
     forward.clusters.iter().all(|cluster| cluster.weight == 0)
@@ -23,14 +16,12 @@ pub(super) fn takes_nothing(forward: &Forward) -> bool {
 
 pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> Proto {
     let mut action = Proto {
-        timeout: duration_or_off(forward.timeout),
-        idle_timeout: forward.idle_timeout.and_then(duration),
         // gRPC refuses a policy of no attempts (A44).
         retry_policy: forward
             .retry
             .as_ref()
             .filter(|retry| flavor != Flavor::Grpc || retry.attempts > 0)
-            .map(|retry| policy::encode_retry(retry, flavor)),
+            .map(|retry| retry::encode(retry, flavor)),
         host_rewrite_specifier: forward
             .host_rewrite
             .clone()
@@ -38,12 +29,9 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         request_mirror_policies: forward.mirrors.iter().map(encode_mirror).collect(),
         cluster_specifier: Some(encode_clusters(&forward.clusters, flavor)),
         hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
-        // The only time limit of a route that gRPC knows (A31).
-        max_stream_duration: forward.timeout.filter(|_| flavor == Flavor::Grpc).map(|timeout| {
-            route_action::MaxStreamDuration { max_stream_duration: duration(timeout), ..Default::default() }
-        }),
         ..Proto::default()
     };
+    timeouts::encode(forward, &mut action, flavor);
     match &forward.rewrite {
         None => {}
         Some(Rewrite::Prefix(prefix)) => match prefix_substitution(prefix, matched, flavor) {
@@ -60,7 +48,6 @@ pub(super) fn decode(action: &Proto) -> Result<Forward> {
     refuse!(action, internal_redirect_policy, hedge_policy, metadata_match, path_rewrite_policy);
     refuse!(action, path_rewrite, append_x_forwarded_host, retry_policy_typed_config, upgrade_configs);
     refuse!(action, cluster_not_found_response_code);
-    check_stream_duration(action)?;
     let mut mirrors = Vec::with_capacity(action.request_mirror_policies.len());
     for (index, mirror) in action.request_mirror_policies.iter().enumerate() {
         let share = mirror.runtime_fraction.as_ref().and_then(|share| share.default_value.as_ref());
@@ -68,11 +55,9 @@ pub(super) fn decode(action: &Proto) -> Result<Forward> {
         let fraction = fraction.at_index("request_mirror_policies", index)?;
         mirrors.push(Mirror { cluster: mirror.cluster.clone(), fraction });
     }
-    Ok(Forward {
+    let mut forward = Forward {
         clusters: decode_clusters(action.cluster_specifier.as_ref())?,
-        timeout: read_limit(action.timeout.as_ref(), Some(ENVOY_TIMEOUT)),
-        idle_timeout: read_duration(action.idle_timeout.as_ref()),
-        retry: action.retry_policy.as_ref().map(policy::decode_retry).transpose().at("retry_policy")?,
+        retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
         rewrite: rewrite::decode(action)?,
         host_rewrite: match &action.host_rewrite_specifier {
             None => None,
@@ -85,7 +70,10 @@ pub(super) fn decode(action: &Proto) -> Result<Forward> {
         },
         mirrors,
         hash_policies: hash::decode_all(&action.hash_policy)?,
-    })
+        ..Forward::to("")
+    };
+    timeouts::decode(action, &mut forward);
+    Ok(forward)
 }
 
 fn encode_mirror(mirror: &Mirror) -> route_action::RequestMirrorPolicy {
@@ -118,14 +106,6 @@ fn encode_clusters(clusters: &[WeightedCluster], flavor: Flavor) -> route_action
     };
     let clusters = clusters.iter().map(encode).collect();
     route_action::ClusterSpecifier::WeightedClusters(ProtoWeightedCluster { clusters, ..Default::default() })
-}
-
-/// Zero, which turns the limit off, is what Istio writes.
-fn check_stream_duration(action: &Proto) -> Result<()> {
-    let Some(limits) = &action.max_stream_duration else { return Ok(()) };
-    let values = [&limits.max_stream_duration, &limits.grpc_timeout_header_max, &limits.grpc_timeout_header_offset];
-    let is_set = values.into_iter().any(|value| read_duration(value.as_ref()).is_some_and(|limit| !limit.is_zero()));
-    if is_set { Err(DecodeError::unsupported("max_stream_duration")) } else { Ok(()) }
 }
 
 fn decode_clusters(specifier: Option<&route_action::ClusterSpecifier>) -> Result<Vec<WeightedCluster>> {

@@ -1,0 +1,132 @@
+use leno_ir::{Flavor, HeaderMatch, RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
+use leno_proto::envoy::config::route::v3::{
+    HeaderMatcher, RetryPolicy as Proto,
+    retry_policy::{
+        RateLimitedRetryBackOff, ResetHeader as ProtoResetHeader, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
+        retry_host_predicate::ConfigType,
+    },
+};
+use leno_proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+
+use super::matches;
+use crate::codec::common::{any, duration, read_duration, u32_value};
+use crate::codec::error::{At, DecodeError, Result, refuse};
+
+const PREVIOUS_HOSTS: &str = "envoy.retry_host_predicates.previous_hosts";
+const PREVIOUS_HOSTS_TYPE: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+/// Envoy passes over words it does not know; to us it says that only safe requests may be sent again.
+const SAFE_ONLY: &str = "leno-safe-only";
+
+pub(super) fn encode(retry: &RetryPolicy, flavor: Flavor) -> Proto {
+    let mut words: Vec<&str> = retry.on.iter().map(|on| on.as_str()).collect();
+    if flavor == Flavor::Leno && !retry.retry_non_idempotent {
+        words.push(SAFE_ONLY);
+    }
+    let predicate = RetryHostPredicate {
+        name: PREVIOUS_HOSTS.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(any(PREVIOUS_HOSTS_TYPE, &PreviousHostsPredicate {}))),
+    };
+    Proto {
+        retry_on: words.join(","),
+        num_retries: u32_value(retry.attempts),
+        per_try_timeout: retry.per_try_timeout.and_then(duration),
+        per_try_idle_timeout: retry.per_try_idle_timeout.and_then(duration),
+        retriable_status_codes: retry.retriable_status_codes.iter().map(|code| (*code).into()).collect(),
+        retriable_headers: retry.retriable_headers.iter().map(matches::encode_header).collect(),
+        retriable_request_headers: retry.retriable_request_headers.iter().map(matches::encode_header).collect(),
+        retry_host_predicate: retry.avoid_previous_hosts.then_some(predicate).into_iter().collect(),
+        host_selection_retry_max_attempts: if retry.avoid_previous_hosts { 5 } else { 0 },
+        retry_back_off: Some(RetryBackOff {
+            base_interval: duration(retry.back_off_base),
+            // Envoy refuses less than the base.
+            max_interval: duration(retry.back_off_max.max(retry.back_off_base)),
+        }),
+        rate_limited_retry_back_off: retry.rate_limited_back_off.as_ref().map(encode_rate_limited),
+        ..Proto::default()
+    }
+}
+
+fn encode_rate_limited(back_off: &RateLimitedBackOff) -> RateLimitedRetryBackOff {
+    let header = |header: &ResetHeader| ProtoResetHeader {
+        name: header.name.clone(),
+        format: match header.format {
+            ResetFormat::Seconds => ResetHeaderFormat::Seconds,
+            ResetFormat::UnixTimestamp => ResetHeaderFormat::UnixTimestamp,
+        }
+        .into(),
+    };
+    RateLimitedRetryBackOff {
+        reset_headers: back_off.headers.iter().map(header).collect(),
+        max_interval: duration(back_off.max),
+    }
+}
+
+pub(super) fn decode(retry: &Proto) -> Result<RetryPolicy> {
+    let mut on = Vec::new();
+    let mut retry_non_idempotent = true;
+    for word in retry.retry_on.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        match RetryOn::from_word(word) {
+            Some(condition) => on.push(condition),
+            None if word == SAFE_ONLY => retry_non_idempotent = false,
+            None => return Err(DecodeError::new("retry_on", format!("\"{word}\" is not supported"))),
+        }
+    }
+    refuse!(retry, retry_priority, retry_options_predicates, refresh_cluster_on_retry);
+    if let Some(other) = retry.retry_host_predicate.iter().find(|predicate| predicate.name != PREVIOUS_HOSTS) {
+        return Err(DecodeError::new("retry_host_predicate", format!("{} is not supported", other.name)));
+    }
+    let back_off = retry.retry_back_off.as_ref();
+    let base = back_off.and_then(|back_off| read_duration(back_off.base_interval.as_ref()));
+    let base = base.unwrap_or(RetryPolicy::BACK_OFF_BASE);
+    let max = back_off.and_then(|back_off| read_duration(back_off.max_interval.as_ref()));
+    let max = max.unwrap_or(base.saturating_mul(10));
+    if max < base {
+        return Err(DecodeError::new("retry_back_off.max_interval", "is below base_interval"));
+    }
+    let limit = |value| read_duration(value).filter(|limit| !limit.is_zero());
+    Ok(RetryPolicy {
+        on,
+        retriable_status_codes: retry
+            .retriable_status_codes
+            .iter()
+            .filter_map(|code| (*code).try_into().ok())
+            .collect(),
+        attempts: retry.num_retries.as_ref().map_or(1, |tries| tries.value),
+        per_try_timeout: limit(retry.per_try_timeout.as_ref()),
+        per_try_idle_timeout: limit(retry.per_try_idle_timeout.as_ref()),
+        retriable_headers: decode_headers(&retry.retriable_headers, "retriable_headers")?,
+        retriable_request_headers: decode_headers(&retry.retriable_request_headers, "retriable_request_headers")?,
+        back_off_base: base,
+        back_off_max: max,
+        rate_limited_back_off: retry
+            .rate_limited_retry_back_off
+            .as_ref()
+            .map(decode_rate_limited)
+            .transpose()
+            .at("rate_limited_retry_back_off")?,
+        avoid_previous_hosts: !retry.retry_host_predicate.is_empty(),
+        retry_non_idempotent,
+    })
+}
+
+fn decode_headers(headers: &[HeaderMatcher], field: &str) -> Result<Vec<HeaderMatch>> {
+    let headers = headers.iter().enumerate();
+    headers.map(|(index, header)| matches::decode_header(header).at_index(field, index)).collect()
+}
+
+fn decode_rate_limited(back_off: &RateLimitedRetryBackOff) -> Result<RateLimitedBackOff> {
+    if back_off.reset_headers.is_empty() {
+        return Err(DecodeError::new("reset_headers", "is empty"));
+    }
+    let header = |header: &ProtoResetHeader| ResetHeader {
+        name: header.name.to_ascii_lowercase(),
+        format: match header.format() {
+            ResetHeaderFormat::Seconds => ResetFormat::Seconds,
+            ResetHeaderFormat::UnixTimestamp => ResetFormat::UnixTimestamp,
+        },
+    };
+    Ok(RateLimitedBackOff {
+        headers: back_off.reset_headers.iter().map(header).collect(),
+        max: read_duration(back_off.max_interval.as_ref()).unwrap_or(RateLimitedBackOff::MAX),
+    })
+}

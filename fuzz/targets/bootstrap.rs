@@ -1,0 +1,12 @@
+#![no_main]
+//! Bootstrap files: served or refused by line, never both and never neither.
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Err(problems) = leno_xds::read_bootstrap(text) {
+        assert!(!problems.is_empty());
+        let lines = text.lines().count().max(1);
+        assert!(problems.iter().all(|problem| (1..=lines + 1).contains(&problem.line)), "{problems:?}");
+    }
+});
