@@ -92,7 +92,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     };
     let edge = edge::decode(proto)?;
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
-    let common = proto.common_http_protocol_options.clone().unwrap_or_default();
+    let common = proto.common_http_protocol_options.unwrap_or_default();
     refuse!(common, max_stream_duration, max_connection_duration);
     refuse!(common, max_requests_per_connection);
     let enabled = |upgrade: &&UpgradeConfig| upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
