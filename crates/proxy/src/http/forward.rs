@@ -6,11 +6,8 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
-<<<<<<< HEAD
 mod edge;
-=======
 mod edit;
->>>>>>> main
 mod filters;
 mod hash;
 mod local_reply;
