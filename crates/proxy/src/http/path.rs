@@ -116,7 +116,7 @@ fn resolve(path: &[u8]) -> Option<Vec<u8>> {
                 }
             }
             b'\\' => plain.push(b'/'),
-            _ if byte > 0x7e || byte < 0x21 || b"\"<>^`{|}".contains(&byte) => {
+            _ if !byte.is_ascii_graphic() || b"\"<>^`{|}".contains(&byte) => {
                 plain.extend(format!("%{byte:02X}").into_bytes());
             }
             _ => plain.push(byte),
