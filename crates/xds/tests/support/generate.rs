@@ -244,6 +244,7 @@ fn forward() -> impl Strategy<Value = Forward> {
         },
     );
     let host = prop_oneof![
+        Just(HostRewrite::Auto),
         name().prop_map(HostRewrite::Literal),
         Just(HostRewrite::Header("x-host".to_owned())),
         Just(HostRewrite::PathRegex { pattern: "^/(.*)$".to_owned(), substitution: "\\1.test".to_owned() }),
