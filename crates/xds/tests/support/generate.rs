@@ -665,10 +665,14 @@ fn filter_chain() -> BoxedStrategy<FilterChain> {
         prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
     let transport = select(vec![TransportProtocol::RawBuffer, TransportProtocol::Tls]);
     let names = subsequence(vec!["a.test".to_owned(), "*.b.test".to_owned()], 0..=2);
-    let matches =
-        (names, of(transport), alpn()).prop_map(|(server_names, transport_protocol, application_protocols)| {
-            FilterChainMatch { destination_port: None, server_names, transport_protocol, application_protocols }
-        });
+    let matches = (names, of(transport), alpn(), ends().boxed()).prop_map(
+        |(server_names, transport_protocol, application_protocols, ends)| FilterChainMatch {
+            server_names,
+            transport_protocol,
+            application_protocols,
+            ..ends
+        },
+    );
     let parts = (name(), matches, of(downstream_tls()), vec(connection_filter(), 0..3), filter);
     parts
         .prop_map(|(name, matches, tls, connection_filters, filter)| FilterChain {
@@ -681,9 +685,49 @@ fn filter_chain() -> BoxedStrategy<FilterChain> {
         .boxed()
 }
 
+/// Where connections come from and go to.
+fn ends() -> impl Strategy<Value = FilterChainMatch> {
+    let ranges = || vec(cidr_range(), 0..2);
+    let kind = of(select(vec![SourceType::External, SourceType::SameIpOrLoopback]));
+    (ranges(), ranges(), ranges(), kind, vec(1..u16::MAX, 0..2)).prop_map(
+        |(prefix_ranges, direct_source_prefix_ranges, source_prefix_ranges, source_type, source_ports)| {
+            FilterChainMatch {
+                prefix_ranges,
+                direct_source_prefix_ranges,
+                source_prefix_ranges,
+                source_type,
+                source_ports,
+                ..FilterChainMatch::default()
+            }
+        },
+    )
+}
+
+fn listener_options() -> impl Strategy<Value = ListenerOptions> {
+    let version = select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]);
+    let proxy = (any::<bool>(), vec(version, 0..2)).prop_map(|(allow, disallowed_versions)| ProxyProtocol {
+        allow_requests_without_proxy_protocol: allow,
+        disallowed_versions,
+    });
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy)).prop_map(
+        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol)| {
+            ListenerOptions {
+                additional_addresses,
+                ipv4_compat: false,
+                backlog,
+                is_unbound,
+                use_original_dst,
+                original_dst: original_dst || use_original_dst,
+                proxy_protocol,
+            }
+        },
+    )
+}
+
 pub(crate) fn listener() -> BoxedStrategy<Listener> {
     let direction = select(vec![Direction::Inbound, Direction::Outbound, Direction::Unspecified]);
-    let inspect = (any::<bool>(), any::<bool>());
+    let inspect = (any::<bool>(), any::<bool>(), listener_options().boxed());
     (name(), address(), direction, inspect, vec(filter_chain(), 1..4), of(filter_chain()))
         .prop_map(|(name, address, direction, inspect, mut filter_chains, mut default_filter_chain)| {
             for (chain, port) in filter_chains.iter_mut().zip(1000..) {
@@ -728,6 +772,7 @@ pub(crate) fn api_listener() -> BoxedStrategy<Listener> {
             inspect_tls: false,
             inspect_http: false,
             default_filter_chain: None,
+            options: ListenerOptions::default(),
             api: true,
         })
         .boxed()
