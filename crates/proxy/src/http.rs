@@ -15,6 +15,7 @@ mod header_ops;
 mod headers;
 mod http1;
 pub(crate) mod http2;
+mod path;
 mod peer;
 mod replay;
 #[cfg(test)]

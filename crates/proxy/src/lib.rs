@@ -25,6 +25,7 @@ mod health;
 mod http;
 mod listener;
 mod proxy;
+pub mod proxy_protocol;
 mod shared;
 mod stats;
 mod stream;

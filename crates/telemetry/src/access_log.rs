@@ -121,9 +121,6 @@ pub enum Field {
     BytesSent,
     ConnectionId,
     ConnectionTerminationDetails,
-    DownstreamDirectLocalAddress,
-    DownstreamDirectLocalAddressWithoutPort,
-    DownstreamDirectLocalPort,
     DownstreamDirectRemoteAddress,
     DownstreamDirectRemoteAddressWithoutPort,
     DownstreamDirectRemotePort,
@@ -174,7 +171,6 @@ impl Field {
             Self::BytesReceived
                 | Self::BytesSent
                 | Self::ConnectionId
-                | Self::DownstreamDirectLocalPort
                 | Self::DownstreamDirectRemotePort
                 | Self::DownstreamLocalPort
                 | Self::DownstreamRemotePort
