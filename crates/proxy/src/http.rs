@@ -14,6 +14,8 @@ mod head;
 mod headers;
 mod http1;
 pub(crate) mod http2;
+#[cfg(feature = "measuring")]
+pub(crate) mod measuring;
 mod peer;
 mod replay;
 #[cfg(test)]

@@ -21,6 +21,8 @@ mod flags;
 pub mod fuzzing;
 mod http;
 mod listener;
+#[cfg(feature = "measuring")]
+pub mod measuring;
 mod proxy;
 mod shared;
 mod stats;
