@@ -5,13 +5,20 @@
 //! Invariants  an override whose filter is not there, or is of another type, does nothing (as in Envoy)
 //! Source      Envoy http_connection_manager.proto `HttpFilter`, route_components.proto `FilterConfig`
 
+mod compressor;
 mod cors;
+mod rbac;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::compressor::{
+    CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, ResponseCompression,
+    RouteCompressor,
+};
 pub use self::cors::CorsPolicy;
+pub use self::rbac::HttpRbac;
 
 /// One step between the codec and the router.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,8 +34,10 @@ pub struct HttpFilter {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpFilterConfig {
+    Compressor(Box<Compressor>),
     /// Everything it does is said by routes.
     Cors,
+    Rbac(Box<HttpRbac>),
 }
 
 /// By the name of the filter.
@@ -49,5 +58,8 @@ pub enum FilterOverride {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteFilterConfig {
+    Compressor(RouteCompressor),
     Cors(CorsPolicy),
+    /// `None`: no rules.
+    Rbac(Option<Box<HttpRbac>>),
 }

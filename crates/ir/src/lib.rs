@@ -28,13 +28,20 @@ mod token_bucket;
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
 pub use cidr::CidrRange;
 pub use cluster::{
-    BalancerPolicy, CircuitBreakers, Cluster, Discovery, OutlierDetection, RetryBudget, UpstreamHttp, UpstreamProtocol,
+    BalancerPolicy, Balancing, CircuitBreakers, Cluster, Discovery, GrpcProbe, HealthCheck, HealthProbe, HttpProbe,
+    HttpProbeCodec, LocalityBalancing, OutlierDetection, RetryBudget, StatusRange, TcpProbe, UpstreamHttp,
+    UpstreamProtocol,
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use data_source::{DataSource, Hidden};
-pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
-pub use filter::{CorsPolicy, FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, RouteFilterConfig};
+pub use endpoint::{
+    Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
+};
+pub use filter::{
+    CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, CorsPolicy, FilterOverride,
+    FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, ResponseCompression, RouteCompressor, RouteFilterConfig,
+};
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
     NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
@@ -44,10 +51,11 @@ pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
-    AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
-    HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
-    RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route,
-    RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
+    AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,
+    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HostRewrite, Mirror, PathMatch, QueryMatch,
+    QueryMatchKind, RateLimitedBackOff, Redirect, RedirectPath, RequireTls, ResetFormat, ResetHeader, RetryOn,
+    RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost,
+    WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use tls::{

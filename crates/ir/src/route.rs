@@ -8,10 +8,12 @@ mod timeouts;
 
 use serde::Serialize;
 
-pub use forward::{Forward, Mirror, Rewrite, WeightedCluster};
+pub use forward::{Forward, HostRewrite, Mirror, Rewrite, WeightedCluster};
 pub use hash::{HashCookie, HashPolicy, HashSource};
 pub use headers::{HeaderAppend, HeaderOps, HeaderValue};
-pub use matches::{HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch};
+pub use matches::{
+    CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch,
+};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};
@@ -70,12 +72,31 @@ pub struct VirtualHost {
     /// With or without port, compared with `:authority` as sent.
     pub domains: Vec<String>,
     pub routes: Vec<Route>,
+    #[serde(skip_serializing_if = "RequireTls::is_none")]
+    pub require_tls: RequireTls,
     #[serde(skip_serializing_if = "AttemptCount::is_off")]
     pub attempt_count: AttemptCount,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+}
+
+/// Whose requests without TLS are redirected to `https`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequireTls {
+    All,
+    /// Those of clients that are not trusted.
+    ExternalOnly,
+    #[default]
+    None,
+}
+
+impl RequireTls {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// Where the number of the try is told, from 1, as `x-envoy-attempt-count`.

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use leno_authz::View;
-use leno_ir::{HeaderMatch, MetadataSource, MetadataValue};
+use leno_ir::{HeaderMatch, Metadata, MetadataSource, MetadataValue};
+use leno_routing::RequestView as _;
 
 use crate::connection::Connection;
+use crate::http::RequestHead;
 
 /// Envoy's `%RESPONSE_CODE_DETAILS%` and `%CONNECTION_TERMINATION_DETAILS%` of a refusal. Logs are split at white space, so
 /// names have none.
@@ -59,6 +61,63 @@ impl View for ConnectionView<'_> {
 
     fn metadata(&self, _source: MetadataSource, _namespace: &str, _path: &[String]) -> Option<&MetadataValue> {
         None
+    }
+}
+
+/// A request on its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestView<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) request: &'a RequestHead,
+    /// What filters have said about it.
+    pub(crate) metadata: &'a Metadata,
+}
+
+impl View for RequestView<'_> {
+    fn destination(&self) -> SocketAddr {
+        self.connection.local
+    }
+
+    fn direct_remote_ip(&self) -> IpAddr {
+        self.connection.remote.ip()
+    }
+
+    fn source_ip(&self) -> IpAddr {
+        self.connection.remote.ip()
+    }
+
+    fn remote_ip(&self) -> IpAddr {
+        self.connection.remote.ip()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.connection.is_tls
+    }
+
+    fn has_peer_name(&self, is_match: &mut dyn FnMut(&str) -> bool) -> bool {
+        ConnectionView(self.connection).has_peer_name(is_match)
+    }
+
+    fn requested_server_name(&self) -> &str {
+        self.connection.server_name.as_deref().unwrap_or_default()
+    }
+
+    fn url_path(&self) -> Option<&str> {
+        Some(leno_routing::path_without_query(self.request.path()))
+    }
+
+    fn header_matches(&self, matches: &HeaderMatch) -> bool {
+        leno_routing::header_matches(matches, self.request)
+    }
+
+    fn metadata(&self, source: MetadataSource, namespace: &str, path: &[String]) -> Option<&MetadataValue> {
+        let metadata = match source {
+            MetadataSource::Dynamic => self.metadata,
+            // Routes that have metadata are not taken.
+            MetadataSource::Route => return None,
+        };
+        let (first, rest) = path.split_first()?;
+        metadata.get(namespace)?.get(first)?.at(rest)
     }
 }
 

@@ -10,15 +10,21 @@ mod limit;
 mod rbac;
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use leno_ir::ConnectionFilter as Config;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::limit::{LimitFilter, LimitPermit, RateLimitFilter};
 use self::rbac::RbacFilter;
 use crate::connection::Connection;
 use crate::flags::ResponseFlags;
+use crate::stream::Stream;
 use crate::worker::Worker;
+
+/// How long a refused client may take to close. Chosen: some round trips.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The filters of one chain, on one worker.
 #[derive(Debug, Default)]
@@ -48,6 +54,8 @@ pub(crate) struct Refusal {
     pub(crate) termination_details: Cow<'static, str>,
     /// How long the client has to wait for its end.
     pub(crate) delay: Option<Duration>,
+    /// What the client still sends is read, so that it sees an end and not a reset.
+    lingers: bool,
     /// The client counts while it waits.
     _held: Admission,
 }
@@ -92,7 +100,8 @@ impl ConnectionFilters {
                     if !is_within {
                         let flags = ResponseFlags::NONE;
                         let termination_details = Cow::Borrowed("");
-                        return Err(Refusal { flags, termination_details, delay: limit.delay(), _held: admission });
+                        let delay = limit.delay();
+                        return Err(Refusal { flags, termination_details, delay, lingers: false, _held: admission });
                     }
                 }
                 Filter::RateLimit(limit) => {
@@ -100,7 +109,13 @@ impl ConnectionFilters {
                         // Envoy's flag for it, of all flags.
                         let flags = ResponseFlags::RETRY_LIMIT_EXCEEDED;
                         let termination_details = Cow::Borrowed("");
-                        return Err(Refusal { flags, termination_details, delay: None, _held: admission });
+                        return Err(Refusal {
+                            flags,
+                            termination_details,
+                            delay: None,
+                            lingers: false,
+                            _held: admission,
+                        });
                     }
                 }
                 Filter::Rbac(rbac) => {
@@ -109,6 +124,7 @@ impl ConnectionFilters {
                             flags: ResponseFlags::NONE,
                             termination_details: Cow::Owned(details),
                             delay: rbac.delay(),
+                            lingers: true,
                             _held: admission,
                         });
                     }
@@ -120,14 +136,31 @@ impl ConnectionFilters {
 }
 
 impl Refusal {
-    /// Lets the client wait, unless it is time to leave.
-    pub(crate) async fn wait(&self, connection: &Connection) {
+    /// Lets the client wait, unless it is time to leave, and then closes.
+    pub(crate) async fn close(&self, mut stream: Stream, connection: &Connection) {
+        let mut leaving = pin!(connection.drain.draining());
         if let Some(delay) = self.delay {
             tokio::select! {
-                () = connection.drain.draining() => {}
+                () = &mut leaving => {}
                 () = tokio::time::sleep(delay) => {}
             }
         }
+        if self.lingers {
+            tokio::select! {
+                () = &mut leaving => {}
+                () = tokio::time::sleep(LINGER) => {}
+                () = end(&mut stream) => {}
+            }
+        }
+    }
+}
+
+/// Tells the client that nothing follows, and reads until it says the same.
+async fn end(stream: &mut Stream) {
+    // A client that cannot be told is gone.
+    if stream.shutdown().await.is_ok() {
+        let mut ignored = [0; 512];
+        while matches!(stream.read(&mut ignored).await, Ok(1..)) {}
     }
 }
 

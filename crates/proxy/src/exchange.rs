@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use leno_ir::Cluster;
+use leno_ir::{Cluster, Metadata};
 
 use crate::flags::ResponseFlags;
 use crate::stats::WorkloadId;
@@ -32,6 +32,8 @@ pub(crate) struct Exchange {
     pub(crate) flags: ResponseFlags,
     /// Envoy's `%RESPONSE_CODE_DETAILS%`: `via_upstream`, `route_not_found` …; empty: not known.
     pub(crate) details: Cow<'static, str>,
+    /// What filters have said about the request, by namespace (Envoy's dynamic metadata).
+    pub(crate) metadata: Metadata,
     /// Why the downstream connection was closed by us; empty: it was not.
     pub(crate) termination_details: Cow<'static, str>,
     /// Why the upstream connection failed.
@@ -90,6 +92,7 @@ impl Exchange {
             grpc_status: None,
             flags: ResponseFlags::NONE,
             details: Cow::Borrowed(""),
+            metadata: Metadata::new(),
             termination_details: Cow::Borrowed(""),
             upstream_failure: None,
             bytes_received: 0,

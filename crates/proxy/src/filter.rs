@@ -23,9 +23,11 @@
 //! frame hooks see every frame, may hold back and change them, and must let one through that ends the body. A response filter
 //! that changes the length removes `content-length` and sets `cx.framing`.
 
+mod compressor;
 mod context;
 mod cors;
 mod overrides;
+mod rbac;
 mod run;
 
 use std::borrow::Cow;
@@ -37,9 +39,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use leno_ir::{HttpConnectionManager, HttpFilter, HttpFilterConfig};
 
+use self::compressor::{ActiveCompressor, Compressor};
 pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
+use self::rbac::Rbac;
 pub(crate) use self::run::{FilterRun, RequestParts};
 use crate::exchange::Exchange;
 use crate::flags::ResponseFlags;
@@ -107,19 +111,25 @@ impl Place<'_> {
 /// One filter as configured.
 #[derive(Debug)]
 enum Filter {
+    Compressor(Rc<Compressor>),
     Cors(Rc<Cors>),
+    Rbac(Rc<Rbac>),
 }
 
 impl Filter {
     fn compile(config: &HttpFilterConfig, place: Place<'_>) -> Self {
         match config {
+            HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
             HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+            HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
         }
     }
 
     fn activate(&self) -> ActiveFilter {
         match self {
+            Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
             Self::Cors(cors) => ActiveFilter::Cors(ActiveCors::new(cors.clone())),
+            Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
         }
     }
 }
@@ -127,49 +137,57 @@ impl Filter {
 /// One filter at work on one exchange.
 #[derive(Debug)]
 pub(crate) enum ActiveFilter {
+    Compressor(ActiveCompressor),
     Cors(ActiveCors),
+    Rbac(Rc<Rbac>),
 }
 
 impl ActiveFilter {
     /// The head of the request is there; nothing was sent upstream.
     fn on_request(&mut self, cx: &mut RequestContext<'_>) -> Step {
         match self {
+            Self::Compressor(filter) => filter.on_request(cx),
             Self::Cors(cors) => cors.on_request(cx),
+            Self::Rbac(rbac) => rbac.on_request(cx),
         }
     }
 
     /// What [`ActiveFilter::on_request`] asked for has come.
     fn on_resume(&mut self, resume: Resume, _cx: &mut RequestContext<'_>) -> Step {
         match (self, resume) {
-            (Self::Cors(_), _) => Step::Continue,
+            (Self::Compressor(_) | Self::Cors(_) | Self::Rbac(_), _) => Step::Continue,
         }
     }
 
     /// A piece of the request's body; only with `RequestContext::transforms_body`.
     fn on_request_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
-            Self::Cors(_) => out.push_back(frame),
+            Self::Compressor(filter) => filter.on_request_frame(frame, out),
+            Self::Cors(_) | Self::Rbac(_) => out.push_back(frame),
         }
     }
 
     /// The head of the response is about to be sent.
     fn on_response(&mut self, cx: &mut ResponseContext<'_>) {
         match self {
+            Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
+            Self::Rbac(_) => {}
         }
     }
 
     /// A piece of the response's body; only with `ResponseContext::transforms_body`.
     fn on_response_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
-            Self::Cors(_) => out.push_back(frame),
+            Self::Compressor(filter) => filter.on_response_frame(frame, out),
+            Self::Cors(_) | Self::Rbac(_) => out.push_back(frame),
         }
     }
 
     /// The exchange is over, whatever became of it.
     fn on_end(&mut self, _exchange: &Exchange) {
         match self {
-            Self::Cors(_) => {}
+            Self::Compressor(_) | Self::Cors(_) | Self::Rbac(_) => {}
         }
     }
 }

@@ -14,11 +14,13 @@ mod connection_filter;
 mod detect;
 mod dns;
 mod drain;
+mod dynamics;
 mod exchange;
 mod filter;
 mod flags;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod health;
 mod http;
 mod listener;
 #[cfg(feature = "measuring")]
@@ -27,6 +29,7 @@ mod proxy;
 mod shared;
 mod stats;
 mod stream;
+mod supervisor;
 mod tcp;
 mod tls;
 mod upstream;

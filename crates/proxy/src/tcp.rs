@@ -84,8 +84,7 @@ pub(crate) async fn refuse(
     exchange.flags.insert(refusal.flags);
     exchange.termination_details.clone_from(&refusal.termination_details);
     worker.stats.tcp_opened(&exchange, connection);
-    refusal.wait(connection).await;
-    drop(downstream);
+    refusal.close(downstream, connection).await;
     exchange.finish(worker.now());
     worker.stats.tcp_closed(&exchange, connection);
     manager.access_log.log(&exchange, connection, &NoHeaders, &NoHeaders);

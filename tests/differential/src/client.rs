@@ -4,6 +4,7 @@ mod http1;
 mod http2;
 mod raw;
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 
 use anyhow::Context;
@@ -152,6 +153,18 @@ pub(crate) fn grouped(headers: &Headers) -> Value {
     }
     map.sort_keys();
     Value::Object(map)
+}
+
+/// A body as it was before it was compressed; what cannot be read is shown as it came.
+pub(crate) fn plain(encoding: Option<&str>, body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let read = match encoding {
+        Some("gzip") => flate2::read::GzDecoder::new(body).read_to_end(&mut plain),
+        Some("br") => brotli::Decompressor::new(body, 4096).read_to_end(&mut plain),
+        Some("zstd") => zstd::stream::read::Decoder::new(body).and_then(|mut reader| reader.read_to_end(&mut plain)),
+        _ => return body.to_vec(),
+    };
+    if read.is_ok() { plain } else { body.to_vec() }
 }
 
 /// Short bodies as they are, long ones by length and sum.

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{body_value, grouped, spelling};
+use crate::client::{body_value, grouped, plain, spelling};
 use crate::origin::Arrival;
 use crate::side::{Side, StepOutcome};
 use crate::stream::Headers;
+use crate::stream::header;
 
 /// Chosen: more than the second that access logs may wait in a buffer, and an end when a line never comes.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -132,7 +133,7 @@ fn show(arrival: &Arrival) -> Value {
         "path": arrival.path,
         "headers": grouped(&headers),
         "spelling": spelling(&arrival.headers),
-        "body": body_value(&arrival.body),
+        "body": body_value(&plain(header(&headers, "content-encoding"), &arrival.body)),
         "trailers": grouped(&arrival.trailers),
     });
     if arrival.is_cut {

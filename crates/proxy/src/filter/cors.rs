@@ -85,8 +85,9 @@ impl ActiveCors {
 
 impl<'a> Policies<'a> {
     fn of(route: &'a RouteRef, filter: &str) -> Self {
-        let policies = route.configs(filter).map(|config| match config {
-            RouteFilter::Cors(policy) => policy,
+        let policies = route.configs(filter).filter_map(|config| match config {
+            RouteFilter::Cors(policy) => Some(policy),
+            _ => None,
         });
         Self(policies.collect())
     }

@@ -40,10 +40,11 @@ pub(crate) struct RequestParts<'a> {
 
 impl FilterRun {
     pub(crate) fn new(filters: &Filters, rules: Option<Arc<RouteRules>>, route: Option<RouteRef>, dice: Dice) -> Self {
-        let active = filters
+        let mut active: Vec<Active> = filters
             .activate(route.as_ref())
             .map(|(name, filter)| Active { name, filter, transforms_request: false, transforms_response: false })
             .collect();
+        introduce_compressors(&mut active);
         Self {
             active,
             rules,
@@ -136,6 +137,24 @@ impl FilterRun {
     pub(crate) fn on_end(&mut self, exchange: &Exchange) {
         for active in &mut self.active {
             active.filter.on_end(exchange);
+        }
+    }
+}
+
+/// Which of several compressors works depends on what the others offer.
+fn introduce_compressors(active: &mut [Active]) {
+    let compressors = |active: &Active| match &active.filter {
+        ActiveFilter::Compressor(filter) => Some(filter.compressor().clone()),
+        _ => None,
+    };
+    let all: Vec<_> = active.iter().filter_map(compressors).collect();
+    if all.is_empty() {
+        return;
+    }
+    let all: Rc<[_]> = all.into();
+    for active in active {
+        if let ActiveFilter::Compressor(filter) = &mut active.filter {
+            filter.meet(all.clone());
         }
     }
 }

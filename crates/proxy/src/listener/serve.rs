@@ -126,7 +126,7 @@ impl Accepted {
             Err(refusal) => {
                 drop(found);
                 return match &chain.filter {
-                    Filter::Http(_) => refusal.wait(&connection).await,
+                    Filter::Http(_) => refusal.close(stream, &connection).await,
                     Filter::Tcp(manager) => tcp::refuse(stream, &refusal, &connection, manager, &worker).await,
                 };
             }

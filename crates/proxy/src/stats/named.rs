@@ -27,7 +27,11 @@ pub(crate) struct Counter {
 
 impl Counter {
     pub(crate) fn increment(&self) {
-        self.cells.total.add(1);
+        self.add(1);
+    }
+
+    pub(crate) fn add(&self, amount: u64) {
+        self.cells.total.add(amount);
     }
 }
 

@@ -58,11 +58,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers common_lb_config connect_timeout http2_protocol_options lb_policy least_request_lb_config \
-         load_assignment load_balancing_policy metadata name outlier_detection transport_socket type typed_extension_protocol_options",
+        "circuit_breakers close_connections_on_host_health_failure common_lb_config connect_timeout health_checks \
+         http2_protocol_options ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment \
+         load_balancing_policy metadata name outlier_detection transport_socket type \
+         typed_extension_protocol_options",
         "",
     ),
-    ("envoy.config.cluster.v3.Cluster.CommonLbConfig", "healthy_panic_threshold locality_weighted_lb_config", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.CommonLbConfig",
+        "healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config update_merge_window",
+        "",
+    ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
@@ -79,6 +85,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
+    (
+        "envoy.config.core.v3.HealthCheck",
+        "always_log_health_check_failures always_log_health_check_success event_log_path event_logger grpc_health_check \
+         healthy_edge_interval healthy_threshold http_health_check initial_jitter interval interval_jitter \
+         interval_jitter_percent no_traffic_healthy_interval no_traffic_interval reuse_connection tcp_health_check \
+         timeout tls_options unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
+        "",
+    ),
+    ("envoy.config.core.v3.HealthCheck.GrpcHealthCheck", "authority initial_metadata service_name", ""),
+    (
+        "envoy.config.core.v3.HealthCheck.HttpHealthCheck",
+        "codec_client_type expected_statuses host method path receive request_headers_to_add \
+         request_headers_to_remove response_buffer_size retriable_statuses send service_name_matcher",
+        "",
+    ),
+    ("envoy.config.core.v3.HealthCheck.Payload", "binary text", ""),
+    ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
+    ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
     ("envoy.config.core.v3.HttpProtocolOptions", "idle_timeout max_headers_count max_requests_per_connection", ""),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
@@ -91,8 +115,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
-    ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints", ""),
-    ("envoy.config.endpoint.v3.Endpoint", "address", ""),
+    ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints policy", ""),
+    (
+        "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy",
+        "drop_overloads overprovisioning_factor weighted_priority_health",
+        "",
+    ),
+    ("envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload", "category drop_percentage", ""),
+    ("envoy.config.endpoint.v3.Endpoint", "address health_check_config hostname", ""),
+    (
+        "envoy.config.endpoint.v3.Endpoint.HealthCheckConfig",
+        "address disable_active_health_check hostname port_value",
+        "",
+    ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
@@ -127,6 +162,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.rbac.v3.Principal.Set", "ids", ""),
     ("envoy.config.rbac.v3.RBAC", "action policies", ""),
     ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
+    ("envoy.config.route.v3.CookieMatcher", "invert_match name string_match", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
     ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
@@ -138,7 +174,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
     (
         "envoy.config.route.v3.RedirectAction",
-        "host_redirect https_redirect path_redirect port_redirect prefix_rewrite response_code scheme_redirect \
+        "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
          strip_query",
         "",
     ),
@@ -161,7 +197,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "cluster flush_timeout grpc_timeout_offset host_rewrite_literal idle_timeout max_grpc_timeout \
+        "append_x_forwarded_host cluster cluster_header cluster_not_found_response_code flush_timeout \
+         grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
+         max_grpc_timeout \
          max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "auto_host_rewrite include_vh_rate_limits",
     ),
@@ -170,31 +208,37 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
         "",
     ),
-    ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
+    (
+        "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
+        "cluster cluster_header disable_shadow_host_suffix_append host_rewrite_literal runtime_fraction trace_sampled",
+        "",
+    ),
     (
         "envoy.config.route.v3.RouteConfiguration",
         "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
-         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-         typed_per_filter_config validate_clusters virtual_hosts",
+         request_headers_to_add request_headers_to_remove request_mirror_policies response_headers_to_add \
+         response_headers_to_remove typed_per_filter_config validate_clusters virtual_hosts",
         "",
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
+        "case_sensitive cookies grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+         tls_context",
         "",
     ),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
+    ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
     (
         "envoy.config.route.v3.VirtualHost",
         "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
          per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove retry_policy routes typed_per_filter_config",
+         response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
+    ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),
@@ -204,6 +248,42 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    (
+        "envoy.extensions.compression.brotli.compressor.v3.Brotli",
+        "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
+        "",
+    ),
+    (
+        "envoy.extensions.compression.gzip.compressor.v3.Gzip",
+        "chunk_size compression_level compression_strategy memory_level window_bits",
+        "",
+    ),
+    (
+        "envoy.extensions.compression.zstd.compressor.v3.Zstd",
+        "chunk_size compression_level enable_checksum strategy",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor",
+        "choose_first compressor_library content_length content_type disable_on_etag_header \
+         remove_accept_encoding_header request_direction_config response_direction_config runtime_enabled",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor.CommonDirectionConfig",
+        "content_type content_type_matcher enabled min_content_length",
+        "",
+    ),
+    ("envoy.extensions.filters.http.compressor.v3.Compressor.RequestDirectionConfig", "common_config", ""),
+    (
+        "envoy.extensions.filters.http.compressor.v3.Compressor.ResponseDirectionConfig",
+        "common_config disable_on_etag_header remove_accept_encoding_header uncompressible_response_codes \
+         weaken_etag_on_compress",
+        "status_header_enabled",
+    ),
+    ("envoy.extensions.filters.http.compressor.v3.CompressorOverrides", "response_direction_config", ""),
+    ("envoy.extensions.filters.http.compressor.v3.CompressorPerRoute", "disabled overrides", ""),
+    ("envoy.extensions.filters.http.compressor.v3.ResponseDirectionOverrides", "remove_accept_encoding_header", ""),
     ("envoy.extensions.filters.http.cors.v3.Cors", "", ""),
     (
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
@@ -211,6 +291,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
          expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
         "",
     ),
+    (
+        "envoy.extensions.filters.http.rbac.v3.RBAC",
+        "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
+        "",
+    ),
+    ("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac", ""),
     (
         "envoy.extensions.filters.http.router.v3.Router",
         "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
@@ -261,6 +347,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
+    ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
     (
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",

@@ -1,8 +1,12 @@
 //! Network filters before the last one of a chain.
 
-use leno_ir::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement, TokenBucket};
+use leno_ir::{
+    ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, Permission, Principal, Rbac,
+    RbacEnforcement, TokenBucket,
+};
 use leno_proto::envoy::config::core::v3::RuntimeFeatureFlag;
 use leno_proto::envoy::config::listener::v3::{Filter, filter};
+use leno_proto::envoy::config::rbac::v3::Rbac as ProtoRules;
 use leno_proto::envoy::extensions::filters::network::connection_limit::v3::ConnectionLimit as ProtoLimit;
 use leno_proto::envoy::extensions::filters::network::local_ratelimit::v3::LocalRateLimit;
 use leno_proto::envoy::extensions::filters::network::rbac::v3::{Rbac as ProtoRbac, rbac::EnforcementType};
@@ -104,9 +108,6 @@ pub(super) fn decode_bucket(proto: Option<&ProtoBucket>) -> Result<TokenBucket> 
         tokens_per_fill: proto.tokens_per_fill.as_ref().map_or(1, |tokens| tokens.value),
         fill_interval: read_duration(proto.fill_interval.as_ref()).unwrap_or_default(),
     };
-    if bucket.max_tokens == 0 {
-        return Err(DecodeError::new("max_tokens", "must be at least 1"));
-    }
     if bucket.tokens_per_fill == 0 {
         return Err(DecodeError::new("tokens_per_fill", "must be at least 1"));
     }
@@ -134,10 +135,15 @@ fn encode_rbac(filter: &ConnectionRbac) -> ProtoRbac {
 
 fn decode_rbac(proto: &ProtoRbac) -> Result<ConnectionFilter> {
     refuse!(proto, matcher, shadow_matcher);
+    let rules = |rules: Option<&ProtoRules>, field| {
+        let rules = rules.map(rbac::decode).transpose().at(field)?;
+        rules.as_ref().map_or(Ok(()), without_headers).at(field)?;
+        Ok(rules)
+    };
     Ok(ConnectionFilter::Rbac(Box::new(ConnectionRbac {
         stat_prefix: stat_prefix(&proto.stat_prefix)?,
-        rules: proto.rules.as_ref().map(rbac::decode).transpose().at("rules")?,
-        shadow_rules: proto.shadow_rules.as_ref().map(rbac::decode).transpose().at("shadow_rules")?,
+        rules: rules(proto.rules.as_ref(), "rules")?,
+        shadow_rules: rules(proto.shadow_rules.as_ref(), "shadow_rules")?,
         shadow_rules_stat_prefix: proto.shadow_rules_stat_prefix.clone(),
         enforcement: match proto.enforcement_type() {
             EnforcementType::Continuous => RbacEnforcement::Continuous,
@@ -145,4 +151,33 @@ fn decode_rbac(proto: &ProtoRbac) -> Result<ConnectionFilter> {
         },
         delay_deny: read_duration(proto.delay_deny.as_ref()),
     })))
+}
+
+/// As in Envoy: a connection has no headers, so whoever names one expects something else.
+fn without_headers(rules: &Rbac) -> Result<()> {
+    for (name, policy) in &rules.policies {
+        if policy.permissions.iter().any(permission_has_header) || policy.principals.iter().any(principal_has_header) {
+            let field = format!("policies[\"{name}\"]");
+            return Err(DecodeError::new(field, "has a condition on a header, and a connection has none"));
+        }
+    }
+    Ok(())
+}
+
+fn permission_has_header(permission: &Permission) -> bool {
+    match permission {
+        Permission::AllOf(each) | Permission::AnyOf(each) => each.iter().any(permission_has_header),
+        Permission::Header(_) => true,
+        Permission::Not(inner) => permission_has_header(inner),
+        _ => false,
+    }
+}
+
+fn principal_has_header(principal: &Principal) -> bool {
+    match principal {
+        Principal::AllOf(each) | Principal::AnyOf(each) => each.iter().any(principal_has_header),
+        Principal::Header(_) => true,
+        Principal::Not(inner) => principal_has_header(inner),
+        _ => false,
+    }
 }

@@ -3,7 +3,9 @@
 //! A filter is a variant of `HttpFilterConfig`, one of `RouteFilterConfig` when routes may configure it, a file below
 //! `filter/`, and an arm in each of the four functions here that name types.
 
+mod compressor;
 mod cors;
+mod rbac;
 
 use std::collections::HashMap;
 
@@ -38,20 +40,26 @@ fn proto(name: &str, disabled: bool, config: Any) -> ProtoFilter {
 
 fn encode_config(config: &HttpFilterConfig) -> Any {
     match config {
+        HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
         HttpFilterConfig::Cors => cors::encode(),
+        HttpFilterConfig::Rbac(filter) => rbac::encode(filter),
     }
 }
 
 fn encode_route_config(config: &RouteFilterConfig) -> Any {
     match config {
+        RouteFilterConfig::Compressor(route) => compressor::encode_route(*route),
         RouteFilterConfig::Cors(policy) => cors::encode_policy(policy),
+        RouteFilterConfig::Rbac(filter) => rbac::encode_route(filter.as_deref()),
     }
 }
 
 /// `None`: a type that is not known here.
 fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
     Some(match type_name(config) {
+        compressor::TYPE => compressor::decode(config).map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
         cors::TYPE => Ok(HttpFilterConfig::Cors),
+        rbac::TYPE => rbac::decode(config).map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
         _ => return None,
     })
 }
@@ -59,7 +67,9 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
 /// As [`decode_config`], for types that a route may hold.
 fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
     Some(match type_name(config) {
+        compressor::ROUTE_TYPE => compressor::decode_route(config).map(RouteFilterConfig::Compressor),
         cors::POLICY_TYPE => cors::decode_policy(config).map(RouteFilterConfig::Cors),
+        rbac::ROUTE_TYPE => rbac::decode_route(config).map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
         _ => return None,
     })
 }

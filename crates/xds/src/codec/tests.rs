@@ -12,7 +12,7 @@ fn percent(percent: u32) -> Fraction {
 }
 
 fn ops() -> HeaderOps {
-    let header = |name: &str, append| HeaderValue { name: name.into(), value: "v".into(), append };
+    let header = |name: &str, append| HeaderValue::new(name, "v", append);
     HeaderOps {
         remove: vec!["x-gone".into()],
         add: vec![
@@ -32,7 +32,6 @@ fn cluster() -> Cluster {
         outlier_detection: Some(OutlierDetection {
             consecutive_gateway_errors: Some(3),
             consecutive_5xx: None,
-            min_health: percent(20),
             ..OutlierDetection::default()
         }),
         tls: Some(UpstreamTls {
@@ -57,10 +56,10 @@ fn cluster() -> Cluster {
 fn endpoints() -> EndpointSet {
     let workload = WorkloadLabels { workload: "r-1".into(), version: "v1".into(), ..WorkloadLabels::default() };
     let endpoint = |port: u16, health| Endpoint {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
         weight: 3,
         health,
         workload: workload.clone(),
+        ..Endpoint::new(SocketAddr::from(([127, 0, 0, 1], port)))
     };
     EndpointSet {
         name: "other".into(),
@@ -75,6 +74,7 @@ fn endpoints() -> EndpointSet {
                 endpoint(4, EndpointHealth::Unknown),
             ],
         }],
+        ..EndpointSet::default()
     }
 }
 
@@ -112,7 +112,9 @@ fn routes() -> RouteTable {
         retry: Some(retry),
         rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
         host_rewrite: Some("other".into()),
-        mirrors: vec![Mirror { cluster: "m".into(), fraction: percent(5) }],
+        append_x_forwarded_host: true,
+        cluster_not_found_status: 404,
+        mirrors: vec![Mirror::new("m", percent(5))],
         hash_policies: vec![
             HashPolicy {
                 source: HashSource::Cookie(HashCookie {
@@ -137,6 +139,8 @@ fn routes() -> RouteTable {
             QueryMatch { name: "p".into(), kind: QueryMatchKind::Present(true) },
             QueryMatch { name: "q".into(), kind: QueryMatchKind::Value(StringMatch::exact("1")) },
         ],
+        cookies: vec![CookieMatch { name: "c".into(), value: StringMatch::exact("1"), invert: true }],
+        tls: TlsMatch { presented: Some(true), validated: Some(false) },
         grpc: true,
         fraction: Some(Fraction::from_parts_per_million(5).unwrap()),
     };
@@ -164,6 +168,7 @@ fn routes() -> RouteTable {
         virtual_hosts: vec![VirtualHost {
             name: "host".into(),
             domains: vec!["a".into(), "*.b".into()],
+            require_tls: RequireTls::ExternalOnly,
             attempt_count: AttemptCount { in_request: true, in_response: true, timeout_retry: true },
             routes: vec![
                 route("one", matches, RouteAction::Forward(Box::new(forward))),
@@ -279,9 +284,12 @@ fn equal_values_have_equal_versions_and_flavors_differ() {
 #[test]
 fn what_is_not_supported_is_refused_with_its_field() {
     use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
+    let proto = Proto { filters: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
+    let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
+    assert_eq!(error.to_string(), "filters: is not supported");
     let proto = Proto { health_checks: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
     let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
-    assert_eq!(error.to_string(), "health_checks: is not supported");
+    assert_eq!(error.to_string(), "health_checks[0].timeout: is missing");
     assert_eq!(refusal_of_hashing(), "common_lb_config.consistent_hashing_lb_config.hash_balance_factor");
     assert_eq!(refused(BalancerPolicy::Maglev { table_size: 100 }), "maglev_lb_config.table_size");
     let upside_down = BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1 };
@@ -442,7 +450,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
         "request_headers_to_add.header.key"
     );
     let forward = |rewrite, host: Option<&str>| {
-        let host_rewrite = host.map(str::to_owned);
+        let host_rewrite = host.map(Into::into);
         RouteAction::Forward(Box::new(Forward { rewrite, host_rewrite, ..Forward::to("c") }))
     };
     let rewritten =
@@ -463,7 +471,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
 
 fn header(name: &str, value: &str) -> HeaderOps {
     let append = HeaderAppend::OverwriteOrAdd;
-    HeaderOps { remove: vec![], add: vec![HeaderValue { name: name.into(), value: value.into(), append }] }
+    HeaderOps { remove: vec![], add: vec![HeaderValue::new(name, value, append)] }
 }
 
 mod filters;

@@ -4,16 +4,24 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
-use super::{fraction, name, string_match};
+use super::{fraction, name, rbac, string_match};
 
 pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
-    let config = prop_oneof![Just(HttpFilterConfig::Cors)];
+    let config = prop_oneof![
+        compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
+        Just(HttpFilterConfig::Cors),
+        http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
+    ];
     let filter = (name(), any::<bool>(), config);
     vec(filter.prop_map(|(name, disabled, config)| HttpFilter { name, disabled, config }), 0..3)
 }
 
 pub(super) fn overrides() -> impl Strategy<Value = FilterOverrides> {
-    let config = prop_oneof![cors_policy().prop_map(RouteFilterConfig::Cors)];
+    let config = prop_oneof![
+        route_compressor().prop_map(RouteFilterConfig::Compressor),
+        cors_policy().prop_map(RouteFilterConfig::Cors),
+        of(http_rbac()).prop_map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
+    ];
     let one = prop_oneof![
         Just(FilterOverride::Disabled),
         Just(FilterOverride::Enabled),
@@ -39,4 +47,64 @@ fn cors_policy() -> impl Strategy<Value = CorsPolicy> {
             shadow_enabled,
         },
     )
+}
+
+fn http_rbac() -> impl Strategy<Value = HttpRbac> {
+    (of(rbac(true)), "[a-z]{0,3}", of(rbac(true)), "[a-z]{0,3}", any::<bool>()).prop_map(
+        |(rules, rules_stat_prefix, shadow_rules, shadow_rules_stat_prefix, track_per_rule_stats)| HttpRbac {
+            rules,
+            rules_stat_prefix,
+            shadow_rules,
+            shadow_rules_stat_prefix,
+            track_per_rule_stats,
+        },
+    )
+}
+
+fn compressor() -> impl Strategy<Value = Compressor> {
+    let encoding = prop_oneof![
+        (0..=11_u8, 10..=24_u8).prop_map(|(quality, window_bits)| CompressorEncoding::Brotli { quality, window_bits }),
+        (1..=9_u8, 9..=15_u8).prop_map(|(level, window_bits)| CompressorEncoding::Gzip { level, window_bits }),
+        (1..=22_u8, any::<bool>()).prop_map(|(level, checksum)| CompressorEncoding::Zstd { level, checksum }),
+    ];
+    let library = (name(), encoding).prop_map(|(name, encoding)| CompressorLibrary { name, encoding });
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let older = (compressed_direction(), flags).prop_map(|(responses, flags)| {
+        let options = ResponseCompression {
+            disable_on_etag: flags.0,
+            weaken_etag: flags.3 && flags.1,
+            remove_accept_encoding: flags.2,
+            uncompressible_statuses: if flags.3 { vec![206] } else { Vec::new() },
+        };
+        let needs_newer = flags.3 || matches!(responses.content_types, ContentTypes::Match(_));
+        (responses, options, needs_newer)
+    });
+    (library, of(compressed_direction()), older, any::<bool>(), any::<bool>()).prop_map(
+        |(library, requests, (responses, response_options, needs_newer), prefix, choose_first)| Compressor {
+            library,
+            requests,
+            responses,
+            response_options,
+            has_response_stat_prefix: prefix || needs_newer,
+            choose_first,
+        },
+    )
+}
+
+fn compressed_direction() -> impl Strategy<Value = CompressedDirection> {
+    let content_types = prop_oneof![
+        vec("[a-z]{1,4}/[a-z]{1,4}", 0..3).prop_map(ContentTypes::List),
+        vec(string_match(), 1..3).prop_map(ContentTypes::Match),
+    ];
+    (any::<bool>(), 1..999_u32, content_types).prop_map(|(enabled, min_content_length, content_types)| {
+        CompressedDirection { enabled, min_content_length, content_types }
+    })
+}
+
+fn route_compressor() -> impl Strategy<Value = RouteCompressor> {
+    prop_oneof![
+        Just(RouteCompressor::Disabled),
+        Just(RouteCompressor::Inherited),
+        of(any::<bool>()).prop_map(|remove_accept_encoding| RouteCompressor::Enabled { remove_accept_encoding }),
+    ]
 }

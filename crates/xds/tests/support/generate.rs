@@ -69,7 +69,10 @@ fn header_ops() -> impl Strategy<Value = HeaderOps> {
         HeaderAppend::OverwriteOrAdd,
     ]);
     let header = ("x-[a-z]{1,6}", "[a-z0-9 ]{0,6}", append);
-    let header = header.prop_map(|(name, value, append)| HeaderValue { name, value, append });
+    let header = header.prop_map(|(name, value, append)| HeaderValue {
+        keep_empty: value.is_empty(),
+        ..HeaderValue::new(name, value, append)
+    });
     (vec("x-[a-z]{1,6}", 0..2), vec(header, 0..2)).prop_map(|(remove, add)| HeaderOps { remove, add })
 }
 
@@ -105,12 +108,30 @@ fn query_match() -> impl Strategy<Value = QueryMatch> {
 }
 
 fn route_match() -> impl Strategy<Value = RouteMatch> {
-    (path_match(), vec(header_match(), 0..3), vec(query_match(), 0..2), any::<bool>(), of(fraction()))
-        .prop_map(|(path, headers, query, grpc, fraction)| RouteMatch { path, headers, query, grpc, fraction })
+    let cookie =
+        (name(), string_match(), any::<bool>()).prop_map(|(name, value, invert)| CookieMatch { name, value, invert });
+    let tls =
+        (of(any::<bool>()), of(any::<bool>())).prop_map(|(presented, validated)| TlsMatch { presented, validated });
+    let parts = (vec(header_match(), 0..3), vec(query_match(), 0..2), vec(cookie, 0..2));
+    (path_match(), parts, tls, any::<bool>(), of(fraction()))
+        .prop_map(|(path, (headers, query, cookies), tls, grpc, fraction)| RouteMatch {
+            path,
+            headers,
+            query,
+            cookies,
+            tls,
+            grpc,
+            fraction,
+        })
+        .boxed()
 }
 
 fn redirect() -> impl Strategy<Value = Redirect> {
-    let path = prop_oneof!["/[a-z]{1,4}".prop_map(RedirectPath::Full), "/[a-z]{1,4}".prop_map(RedirectPath::Prefix),];
+    let path = prop_oneof![
+        "/[a-z]{1,4}".prop_map(RedirectPath::Full),
+        "/[a-z]{1,4}".prop_map(RedirectPath::Prefix),
+        Just(RedirectPath::Regex { pattern: "^/(.*)$".to_owned(), substitution: "/x/\\1".to_owned() }),
+    ];
     let scheme = select(vec!["http", "https"]).prop_map(str::to_owned);
     let status = select(vec![301_u16, 302, 303, 307, 308]);
     (of(scheme), of(name()), of(1..u16::MAX), of(path), status, any::<bool>()).prop_map(
@@ -124,26 +145,28 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
     let timeouts = (of(span()), of(span()));
     let headers = (vec(header_match(), 0..2), vec(header_match(), 0..2));
     let flags = (any::<bool>(), any::<bool>());
-    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags).prop_map(
-        |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
-            let back_off_base = Duration::from_millis(base);
-            let (avoid_previous_hosts, unsafe_too) = flags;
-            RetryPolicy {
-                on,
-                retriable_status_codes,
-                attempts,
-                per_try_timeout: timeouts.0,
-                per_try_idle_timeout: timeouts.1,
-                retriable_headers: headers.0,
-                retriable_request_headers: headers.1,
-                rate_limited_back_off,
-                back_off_base,
-                back_off_max: back_off_base * times,
-                avoid_previous_hosts,
-                retry_non_idempotent: unsafe_too,
-            }
-        },
-    )
+    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags)
+        .prop_map(
+            |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
+                let back_off_base = Duration::from_millis(base);
+                let (avoid_previous_hosts, unsafe_too) = flags;
+                RetryPolicy {
+                    on,
+                    retriable_status_codes,
+                    attempts,
+                    per_try_timeout: timeouts.0,
+                    per_try_idle_timeout: timeouts.1,
+                    retriable_headers: headers.0,
+                    retriable_request_headers: headers.1,
+                    rate_limited_back_off,
+                    back_off_base,
+                    back_off_max: back_off_base * times,
+                    avoid_previous_hosts,
+                    retry_non_idempotent: unsafe_too,
+                }
+            },
+        )
+        .boxed()
 }
 
 fn rate_limited_back_off() -> impl Strategy<Value = RateLimitedBackOff> {
@@ -167,22 +190,23 @@ fn stream_duration() -> impl Strategy<Value = StreamDuration> {
 
 fn timeouts() -> impl Strategy<Value = Forward> {
     let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
-    (of(span()), limit(), limit(), of(stream_duration()), of(grpc)).prop_map(
-        |(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc))
+        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
             timeout,
             idle_timeout,
             flush_timeout,
             stream_duration,
             grpc_timeout,
             ..Forward::to("")
-        },
-    )
+        })
+        .boxed()
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
     let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides()).prop_map(
         |(name, weight, request_headers, response_headers, filters)| WeightedCluster {
             name,
+            name_header: None,
             weight,
             request_headers,
             response_headers,
@@ -212,19 +236,33 @@ fn forward() -> impl Strategy<Value = Forward> {
         "/[a-z]{1,4}".prop_map(Rewrite::Prefix),
         Just(Rewrite::Regex { pattern: "^/(.*)$".to_owned(), substitution: "/x/\\1".to_owned() }),
     ];
-    let mirror = (cluster_name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
+    let mirror = (cluster_name(), fraction(), any::<bool>(), of(name()), any::<bool>()).prop_map(
+        |(cluster, fraction, keeps_host, host_rewrite, by_header)| {
+            let (cluster, cluster_header) =
+                if by_header { (String::new(), Some("x-copy".to_owned())) } else { (cluster, None) };
+            Mirror { cluster, cluster_header, fraction, keeps_host, host_rewrite }
+        },
+    );
+    let host = prop_oneof![
+        name().prop_map(HostRewrite::Literal),
+        Just(HostRewrite::Header("x-host".to_owned())),
+        Just(HostRewrite::PathRegex { pattern: "^/(.*)$".to_owned(), substitution: "\\1.test".to_owned() }),
+    ];
+    let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash).prop_map(
-        |(clusters, timeouts, retry, rewrite, host_rewrite, mirrors, hash_policies)| Forward {
+    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash)
+        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies)| Forward {
             clusters,
             retry,
             rewrite,
-            host_rewrite,
+            host_rewrite: host.0,
+            append_x_forwarded_host: host.1,
+            cluster_not_found_status: host.2,
             mirrors,
             hash_policies,
             ..timeouts
-        },
-    )
+        })
+        .boxed()
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -234,33 +272,43 @@ fn route() -> impl Strategy<Value = Route> {
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
-    (name(), route_match(), action, of(0..u64::MAX), headers, overrides()).prop_map(
-        |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
-            request_buffer_limit_bytes,
-            request_headers,
-            response_headers,
-            filters,
-            ..Route::new(name, matches, action)
-        },
-    )
+    (name(), route_match(), action, of(0..u64::MAX), headers, overrides())
+        .prop_map(
+            |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
+                request_buffer_limit_bytes,
+                request_headers,
+                response_headers,
+                filters,
+                ..Route::new(name, matches, action)
+            },
+        )
+        .boxed()
 }
 
 pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
     let attempt_count = [any::<bool>(), any::<bool>(), any::<bool>()]
         .prop_map(|[in_request, in_response, timeout_retry]| AttemptCount { in_request, in_response, timeout_retry });
-    let host = (vec(route(), 0..4), attempt_count, header_ops(), header_ops(), overrides());
+    let require_tls = select(vec![RequireTls::All, RequireTls::ExternalOnly, RequireTls::None]);
+    let host = (vec(route(), 0..4), (attempt_count, require_tls), header_ops(), header_ops(), overrides());
     let headers = (header_ops(), header_ops(), vec("x-[a-z]{1,6}", 0..2), overrides());
     let flags = (any::<bool>(), select(vec![HeaderOrder::TableFirst, HeaderOrder::TableLast]));
     (name(), vec(host, 0..4), headers, flags).prop_map(|(name, hosts, headers, flags)| {
-        let host = |(at, (routes, attempt_count, request_headers, response_headers, filters))| VirtualHost {
-            name: format!("host-{at}"),
-            domains: vec![format!("a{at}.test"), format!("a{at}.test:80"), format!("*.b{at}.test"), format!("c{at}.*")],
-            routes,
-            attempt_count,
-            request_headers,
-            response_headers,
-            filters,
-        };
+        let host =
+            |(at, (routes, (attempt_count, require_tls), request_headers, response_headers, filters))| VirtualHost {
+                name: format!("host-{at}"),
+                domains: vec![
+                    format!("a{at}.test"),
+                    format!("a{at}.test:80"),
+                    format!("*.b{at}.test"),
+                    format!("c{at}.*"),
+                ],
+                routes,
+                attempt_count,
+                require_tls,
+                request_headers,
+                response_headers,
+                filters,
+            };
         RouteTable {
             name,
             virtual_hosts: hosts.into_iter().enumerate().map(host).collect(),
@@ -491,13 +539,16 @@ fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
     )
 }
 
-fn permission() -> impl Strategy<Value = Permission> {
+fn permission(has_request: bool) -> impl Strategy<Value = Permission> {
     let leaf = prop_oneof![
         Just(Permission::Any),
         cidr_range().prop_map(Permission::DestinationIp),
         any::<u16>().prop_map(Permission::DestinationPort),
         (0..9_u32, 9..=65_536_u32).prop_map(|(start, end)| Permission::DestinationPortRange { start, end }),
-        header_match().prop_map(Permission::Header),
+        header_match().prop_map(move |header| match has_request {
+            true => Permission::Header(header),
+            false => Permission::Any,
+        }),
         sourced_metadata().prop_map(Permission::Metadata),
         string_match().prop_map(Permission::RequestedServerName),
         string_match().prop_map(Permission::UrlPath),
@@ -511,14 +562,17 @@ fn permission() -> impl Strategy<Value = Permission> {
     })
 }
 
-fn principal() -> impl Strategy<Value = Principal> {
+fn principal(has_request: bool) -> impl Strategy<Value = Principal> {
     let leaf = prop_oneof![
         Just(Principal::Any),
         of(string_match()).prop_map(Principal::Authenticated),
         cidr_range().prop_map(Principal::DirectRemoteIp),
         cidr_range().prop_map(Principal::RemoteIp),
         cidr_range().prop_map(Principal::SourceIp),
-        header_match().prop_map(Principal::Header),
+        header_match().prop_map(move |header| match has_request {
+            true => Principal::Header(header),
+            false => Principal::Any,
+        }),
         sourced_metadata().prop_map(Principal::Metadata),
         string_match().prop_map(Principal::UrlPath),
     ];
@@ -531,9 +585,9 @@ fn principal() -> impl Strategy<Value = Principal> {
     })
 }
 
-fn rbac() -> impl Strategy<Value = Rbac> {
+pub(crate) fn rbac(has_request: bool) -> impl Strategy<Value = Rbac> {
     let action = select(vec![RbacAction::Allow, RbacAction::Deny, RbacAction::Log]);
-    let policy = (vec(permission(), 1..3), vec(principal(), 1..3))
+    let policy = (vec(permission(has_request), 1..3), vec(principal(has_request), 1..3))
         .prop_map(|(permissions, principals)| RbacPolicy { permissions, principals });
     (action, btree_map(name(), policy, 0..3)).prop_map(|(action, policies)| Rbac { action, policies })
 }
@@ -554,7 +608,7 @@ fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
         ConnectionFilter::RateLimit(ConnectionRateLimit { stat_prefix, token_bucket, share_key })
     });
     let enforcement = select(vec![RbacEnforcement::Continuous, RbacEnforcement::OneTime]);
-    let rbac = (name(), of(rbac()), of(rbac()), "[a-z]{0,3}", enforcement, of(span())).prop_map(
+    let rbac = (name(), of(rbac(false)), of(rbac(false)), "[a-z]{0,3}", enforcement, of(span())).prop_map(
         |(stat_prefix, rules, shadow_rules, shadow_rules_stat_prefix, enforcement, delay_deny)| {
             ConnectionFilter::Rbac(Box::new(ConnectionRbac {
                 stat_prefix,
@@ -641,6 +695,7 @@ fn address() -> impl Strategy<Value = SocketAddr> {
 
 fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let health = select(vec![
+        EndpointHealth::Degraded,
         EndpointHealth::Draining,
         EndpointHealth::Healthy,
         EndpointHealth::Unhealthy,
@@ -651,12 +706,20 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
             WorkloadLabels { workload, namespace, service, version, cluster }
         });
     let labels = prop_oneof![Just(WorkloadLabels::default()), labels];
-    let endpoint = (address(), 1..1000_u32, health, labels).prop_map(|(address, weight, health, workload)| Endpoint {
-        address,
-        weight,
-        health,
-        workload,
-    });
+    let hostname = || prop_oneof![Just(String::new()), name()];
+    let ip = || of(address().prop_map(|address| address.ip()));
+    let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
+        .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
+    let endpoint = (address(), hostname(), 1..1000_u32, health, check, labels).prop_map(
+        |(address, hostname, weight, health, check, workload)| Endpoint {
+            address,
+            hostname,
+            weight,
+            health,
+            check,
+            workload,
+        },
+    );
     let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
     let locality = locality.prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
     let part = (locality, 1..1000_u32, vec(endpoint, 0..4));
@@ -667,8 +730,101 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     })
 }
 
+fn endpoint_policy() -> impl Strategy<Value = EndpointPolicy> {
+    (vec(fraction(), 0..3), 100..300_u32, any::<bool>()).prop_map(
+        |(drop_overloads, overprovisioning_percent, weighted_priority_health)| EndpointPolicy {
+            drop_overloads,
+            overprovisioning_percent,
+            weighted_priority_health,
+        },
+    )
+}
+
 pub(crate) fn endpoint_set() -> impl Strategy<Value = EndpointSet> {
-    (cluster_name(), localities()).prop_map(|(name, localities)| EndpointSet { name, localities })
+    (cluster_name(), localities(), endpoint_policy()).prop_map(|(name, localities, policy)| EndpointSet {
+        name,
+        localities,
+        policy,
+    })
+}
+
+fn status_ranges() -> impl Strategy<Value = Vec<StatusRange>> {
+    let range = (100..500_u16, 1..100_u16).prop_map(|(start, length)| StatusRange { start, end: start + length });
+    vec(range, 0..3)
+}
+
+fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec(vec(any::<u8>(), 1..4), 0..3)
+}
+
+fn health_probe() -> impl Strategy<Value = HealthProbe> {
+    let http = (
+        ("[a-z]{0,4}", "/[a-z]{0,4}", header_ops(), of(string_match())),
+        (vec(any::<u8>(), 0..4), payloads(), 0..5000_u64),
+        (status_ranges(), status_ranges(), any::<bool>()),
+    );
+    let http = http.prop_map(|(request, bodies, (expected_statuses, retriable_statuses, is_http2))| {
+        let (host, path, request_headers, service_name) = request;
+        let (send, receive, response_buffer_bytes) = bodies;
+        HealthProbe::Http(Box::new(HttpProbe {
+            host,
+            method: if send.is_empty() { "GET" } else { "POST" }.to_owned(),
+            codec: if is_http2 { HttpProbeCodec::Http2 } else { HttpProbeCodec::Http1 },
+            request_headers,
+            send,
+            receive,
+            response_buffer_bytes,
+            expected_statuses,
+            retriable_statuses,
+            service_name,
+            ..HttpProbe::new(path)
+        }))
+    });
+    let only_added = header_ops().prop_map(|ops| HeaderOps { remove: Vec::new(), ..ops });
+    prop_oneof![
+        ("[a-z]{0,4}", "[a-z]{0,4}", only_added).prop_map(|(service_name, authority, metadata)| {
+            HealthProbe::Grpc(GrpcProbe { service_name, authority, metadata })
+        }),
+        http,
+        (vec(any::<u8>(), 0..4), payloads()).prop_map(|(send, receive)| HealthProbe::Tcp(TcpProbe { send, receive })),
+    ]
+}
+
+fn health_check() -> impl Strategy<Value = HealthCheck> {
+    let spans = (of(span()), of(span()), of(span()), of(span()), of(span()), of(span()));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let numbers = (0..50_u32, 1..9_u32, 1..9_u32, "(/[a-z]{1,4})?");
+    (health_probe(), (span(), span(), span()), spans, flags, numbers, alpn()).prop_map(
+        |(probe, (timeout, interval, no_traffic_interval), spans, flags, numbers, alpn)| HealthCheck {
+            initial_jitter: spans.0,
+            interval_jitter: spans.1,
+            no_traffic_interval,
+            no_traffic_healthy_interval: spans.2,
+            unhealthy_interval: spans.3,
+            unhealthy_edge_interval: spans.4,
+            healthy_edge_interval: spans.5,
+            reuse_connection: flags.0,
+            always_log_failures: flags.1,
+            always_log_successes: flags.2,
+            interval_jitter_percent: numbers.0,
+            unhealthy_threshold: numbers.1,
+            healthy_threshold: numbers.2,
+            event_log_path: numbers.3,
+            alpn,
+            ..HealthCheck::new(probe, timeout, interval)
+        },
+    )
+}
+
+fn balancing() -> impl Strategy<Value = Balancing> {
+    let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
+    (of(percent()), localities, any::<[bool; 3]>()).prop_map(|(panic_threshold, localities, flags)| Balancing {
+        panic_threshold,
+        localities,
+        ignore_new_until_checked: flags[0],
+        ignore_health_on_removal: flags[1],
+        close_connections_on_failure: flags[2],
+    })
 }
 
 fn balancer() -> impl Strategy<Value = BalancerPolicy> {
@@ -704,7 +860,7 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
     let detector = || of(1..100_u32);
     let detectors = (detector(), detector(), detector());
     let times = (span(), span(), 1..20_u32);
-    (detectors, times, percent(), percent()).prop_map(|(detectors, times, max_ejection, min_health)| OutlierDetection {
+    (detectors, times, percent()).prop_map(|(detectors, times, max_ejection)| OutlierDetection {
         consecutive_5xx: detectors.0,
         consecutive_gateway_errors: detectors.1,
         consecutive_local_origin_failures: detectors.2,
@@ -712,7 +868,6 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
         base_ejection_time: times.1,
         max_ejection_time: times.1 * times.2,
         max_ejection,
-        min_health,
     })
 }
 
@@ -735,12 +890,28 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
 pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
-    (cluster_name(), of(localities()), parts, service).prop_map(|(name, inline, parts, service)| {
+    let health = (balancing(), of(health_check()));
+    (cluster_name(), of(localities()), parts, service, health).prop_map(|(name, inline, parts, service, health)| {
+        let (balancing, health_check) = health;
         let discovery = match inline {
             None => Discovery::Eds { service_name: name.clone() },
-            Some(localities) => Discovery::Static(Arc::new(EndpointSet { name: name.clone(), localities })),
+            Some(localities) => {
+                Discovery::Static(Arc::new(EndpointSet { name: name.clone(), localities, ..EndpointSet::default() }))
+            }
         };
         let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
-        Cluster { name, discovery, connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http, service }
+        Cluster {
+            name,
+            discovery,
+            connect_timeout,
+            balancer,
+            balancing,
+            health_check: health_check.map(Box::new),
+            circuit_breakers,
+            outlier_detection,
+            tls,
+            http,
+            service,
+        }
     })
 }

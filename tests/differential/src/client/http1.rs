@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use super::{Message, body_value, grouped};
+use super::{Message, body_value, grouped, plain};
 use crate::file::Request;
 use crate::stream::{End, Headers, Stream, header};
 
@@ -101,7 +101,7 @@ async fn receive(
     let mut answer = json!({
         "status": status,
         "headers": grouped(&headers),
-        "body": body_value(&body),
+        "body": body_value(&plain(header(&headers, "content-encoding"), &body)),
         "is_cut": cut.is_some(),
         "trailers": grouped(&trailers),
         "informational": infos,

@@ -8,7 +8,7 @@ use h2::{Reason, RecvStream};
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
-use super::{Message, body_value, grouped};
+use super::{Message, body_value, grouped, plain};
 use crate::file::Request;
 use crate::share::{Replay, map, pairs, send_all};
 use crate::stream::{Headers, Stream};
@@ -77,10 +77,11 @@ impl Client {
         }
         let (parts, body) = response.await?.into_parts();
         let (body, trailers, cut) = read(body).await;
+        let encoding = parts.headers.get("content-encoding").and_then(|value| value.to_str().ok());
         Ok(json!({
             "status": parts.status.as_u16(),
             "headers": grouped(&pairs(&parts.headers)),
-            "body": body_value(&body),
+            "body": body_value(&plain(encoding, &body)),
             "is_cut": cut.is_some(),
             "trailers": grouped(&trailers),
             "informational": infos,
