@@ -29,7 +29,7 @@ fn pick(policy: BalancerPolicy, count: u32) {
     for _ in 0..count {
         if let Some(choice) = balancer.pick(now, &mut random, &[]) {
             now += Duration::from_micros(100);
-            black_box(balancer.report(&choice, Signal::Success, Some(Duration::from_micros(500)), now));
+            black_box(balancer.report(&choice, Signal::Success, Some(Duration::from_micros(500)), now, 0));
         }
     }
 }
