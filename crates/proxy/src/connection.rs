@@ -11,7 +11,10 @@ use crate::drain::DrainSignal;
 pub(crate) struct Connection {
     /// The address the client connected to.
     pub(crate) local: SocketAddr,
+    /// Where the client is: as a PROXY header says, or where the connection comes from.
     pub(crate) remote: SocketAddr,
+    /// Where the connection itself comes from.
+    pub(crate) direct_remote: SocketAddr,
     pub(crate) direction: Direction,
     /// Name of the listener.
     pub(crate) listener: Rc<str>,

@@ -13,6 +13,8 @@ use crate::stats::WorkloadId;
 /// Filled while it happens; read once, at the end, by `WorkerStats` and `AccessLogger`. Heads are passed beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
+    /// Where the client is by what forwarded the request, when that is believed.
+    pub(crate) remote: Option<std::net::SocketAddr>,
     pub(crate) protocol: Protocol,
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
@@ -80,6 +82,7 @@ impl Protocol {
 impl Exchange {
     pub(crate) fn new(protocol: Protocol, started: Instant, started_at: SystemTime) -> Self {
         Self {
+            remote: None,
             protocol,
             started,
             started_at,

@@ -17,6 +17,7 @@ mod http1;
 pub(crate) mod http2;
 #[cfg(feature = "measuring")]
 pub(crate) mod measuring;
+mod path;
 mod peer;
 mod replay;
 #[cfg(test)]

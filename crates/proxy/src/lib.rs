@@ -27,6 +27,7 @@ mod listener;
 #[cfg(feature = "measuring")]
 pub mod measuring;
 mod proxy;
+pub mod proxy_protocol;
 mod shared;
 mod stats;
 mod stream;

@@ -12,6 +12,7 @@ fn connection() -> Connection {
     Connection {
         local: ([127, 1, 1, 0], 9080).into(),
         remote: ([127, 0, 0, 1], 4000).into(),
+        direct_remote: ([127, 0, 0, 1], 1).into(),
         direction: Direction::Outbound,
         listener: "test".into(),
         peer: None,

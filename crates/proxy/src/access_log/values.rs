@@ -38,18 +38,16 @@ impl Values for LineValues<'_> {
             Field::BytesReceived => number(exchange.bytes_received, out),
             Field::BytesSent => number(exchange.bytes_sent, out),
             Field::ConnectionTerminationDetails => text(&exchange.termination_details, out),
-            Field::DownstreamDirectRemoteAddress | Field::DownstreamRemoteAddress => {
-                address(Some(connection.remote), out)
-            }
-            Field::DownstreamDirectRemoteAddressWithoutPort | Field::DownstreamRemoteAddressWithoutPort => {
-                ip(connection.remote.ip(), out);
-            }
+            Field::DownstreamDirectRemoteAddress => address(Some(connection.direct_remote), out),
+            Field::DownstreamDirectRemoteAddressWithoutPort => ip(connection.direct_remote.ip(), out),
+            Field::DownstreamRemoteAddress => address(Some(exchange.remote.unwrap_or(connection.remote)), out),
+            Field::DownstreamRemoteAddressWithoutPort => ip(exchange.remote.unwrap_or(connection.remote).ip(), out),
             Field::DownstreamLocalAddress => address(Some(connection.local), out),
             Field::DownstreamLocalAddressWithoutPort => ip(connection.local.ip(), out),
             Field::DownstreamLocalPort => number(connection.local.port().into(), out),
             Field::DownstreamLocalUriSan => display(connection.local_identity.as_ref(), out),
             Field::DownstreamPeerUriSan => display(connection.peer.as_ref(), out),
-            Field::DownstreamRemotePort => number(connection.remote.port().into(), out),
+            Field::DownstreamRemotePort => number(exchange.remote.unwrap_or(connection.remote).port().into(), out),
             Field::Duration => number(milliseconds(exchange.duration), out),
             Field::GrpcStatus => text(exchange.grpc_status.map(grpc_name).unwrap_or_default(), out),
             Field::GrpcStatusNumber => number_if(exchange.grpc_status.map(u64::from), out),

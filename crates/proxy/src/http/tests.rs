@@ -72,6 +72,7 @@ async fn proxy(
             stream.set_nodelay(true).expect("a socket");
             let connection = Connection {
                 local: address,
+                direct_remote: ([127, 0, 0, 1], 1).into(),
                 remote,
                 direction: Direction::Outbound,
                 listener: "l".into(),

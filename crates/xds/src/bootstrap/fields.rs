@@ -113,13 +113,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
     ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
-    ("envoy.config.core.v3.HttpProtocolOptions", "idle_timeout max_headers_count max_requests_per_connection", ""),
+    (
+        "envoy.config.core.v3.HttpProtocolOptions",
+        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "",
+    ),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
     ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
-    ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
+    ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
     ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
@@ -139,19 +143,25 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
+    ("envoy.config.listener.v3.AdditionalAddress", "address", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
     ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
     (
         "envoy.config.listener.v3.FilterChainMatch",
-        "application_protocols destination_port server_names transport_protocol",
+        "application_protocols destination_port direct_source_prefix_ranges prefix_ranges server_names \
+         source_ports source_prefix_ranges source_type transport_protocol",
         "",
     ),
     (
         "envoy.config.listener.v3.Listener",
-        "address continue_on_listener_filters_timeout default_filter_chain enable_reuse_port filter_chains \
-         listener_filters listener_filters_timeout name traffic_direction",
-        "transparent use_original_dst",
+        "additional_addresses address bind_to_port connection_balance_config continue_on_listener_filters_timeout \
+         default_filter_chain enable_reuse_port filter_chains listener_filters listener_filters_timeout \
+         max_connections_to_accept_per_socket_event metadata name per_connection_buffer_limit_bytes stat_prefix \
+         tcp_backlog_size traffic_direction use_original_dst",
+        "freebind transparent",
     ),
+    ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
+    ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
     (
         "envoy.config.rbac.v3.Permission",
@@ -279,6 +289,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "chunk_size compression_level enable_checksum strategy",
         "",
     ),
+    ("envoy.extensions.filters.common.fault.v3.FaultDelay", "fixed_delay header_delay percentage", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay", "", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit", "fixed_limit header_limit percentage", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit", "limit_kbps", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit", "", ""),
+    ("envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes", ""),
+    ("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", "buffer disabled", ""),
     (
         "envoy.extensions.filters.http.compressor.v3.Compressor",
         "choose_first compressor_library content_length content_type disable_on_etag_header \
@@ -308,6 +325,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "envoy.extensions.filters.http.fault.v3.FaultAbort",
+        "grpc_status header_abort http_status percentage response_body",
+        "",
+    ),
+    ("envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort", "", ""),
+    (
+        "envoy.extensions.filters.http.fault.v3.HTTPFault",
+        "abort abort_grpc_status_runtime abort_http_status_runtime abort_percent_runtime delay delay_duration_runtime \
+         delay_percent_runtime disable_downstream_cluster_stats downstream_nodes headers max_active_faults \
+         max_active_faults_runtime response_rate_limit response_rate_limit_percent_runtime upstream_cluster",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+        "cache_time cluster_min_healthy_percentages headers pass_through_mode",
+        "",
+    ),
+    (
         "envoy.extensions.filters.http.rbac.v3.RBAC",
         "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
         "",
@@ -320,6 +355,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "start_child_span",
     ),
     (
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        "allow_requests_without_proxy_protocol disallowed_versions",
+        "",
+    ),
+    (
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
         "delay max_connections runtime_enabled stat_prefix",
         "",
@@ -328,8 +368,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs",
-        "normalize_path use_remote_address",
+         stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
+         path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
+         skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
+         xff_num_trusted_hops",
+        "",
     ),
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails",

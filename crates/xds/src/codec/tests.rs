@@ -231,6 +231,7 @@ fn listener() -> Listener {
         inspect_http: true,
         filter_chains: vec![chain("http", &["h2", "http/1.1"], NetworkFilter::Http(Box::new(manager)))],
         default_filter_chain: Some(chain("tcp", &[], NetworkFilter::Tcp(tcp))),
+        options: ListenerOptions::default(),
         api: false,
     }
 }

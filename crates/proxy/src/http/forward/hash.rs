@@ -140,6 +140,7 @@ mod tests {
         Connection {
             local: "127.0.0.1:80".parse().expect("an address"),
             remote: remote.parse().expect("an address"),
+            direct_remote: ([127, 0, 0, 1], 1).into(),
             direction: leno_ir::Direction::Outbound,
             listener: Rc::from("listener"),
             peer: None,

@@ -356,6 +356,7 @@ impl Forwarder<'_, '_> {
             self.deadlines.stop();
             self.downstream.become_tunnel();
         }
+        self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
         self.downstream.respond(self.response, filtered);
