@@ -152,10 +152,10 @@ pub(crate) fn access_log(node: &Node) -> Vec<AccessLog> {
         None | Some("") => AccessLogFormat::Standard,
         Some("json") => {
             let keys: BTreeMap<_, _> =
-                JSON_LOG.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect();
+                JSON_LOG.iter().map(|(key, word)| ((*key).to_owned(), leno_ir::JsonFormat::from(*word))).collect();
             AccessLogFormat::Json(keys)
         }
         Some(text) => AccessLogFormat::Text(text.to_owned()),
     };
-    vec![AccessLog { sink, format }]
+    vec![AccessLog::new(sink, format)]
 }

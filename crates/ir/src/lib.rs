@@ -26,7 +26,9 @@ mod router;
 mod tls;
 mod token_bucket;
 
-pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
+pub use access_log::{
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
+};
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,

@@ -9,6 +9,8 @@ use crate::drain::DrainSignal;
 /// What is known of a downstream connection; shared by its exchanges.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// Counts up from 1 in this process.
+    pub(crate) id: u64,
     /// The address the client connected to.
     pub(crate) local: SocketAddr,
     /// Where the client is: as a PROXY header says, or where the connection comes from.

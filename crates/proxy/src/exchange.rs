@@ -52,6 +52,8 @@ pub(crate) struct Exchange {
     pub(crate) cluster: Option<Arc<Cluster>>,
     /// The endpoint of the last try.
     pub(crate) upstream: Option<SocketAddr>,
+    /// What it speaks.
+    pub(crate) upstream_protocol: Option<Protocol>,
     /// Who runs there: `WorkerStats::workload(&pick.endpoint().workload)`.
     pub(crate) workload: WorkloadId,
     /// Our side of the connection to it.
@@ -106,6 +108,7 @@ impl Exchange {
             route_name: None,
             cluster: None,
             upstream: None,
+            upstream_protocol: None,
             workload: WorkloadId::UNKNOWN,
             upstream_local: None,
         }

@@ -32,6 +32,7 @@ use bytes::BytesMut;
 use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
 use tokio::io::AsyncReadExt;
 
+pub(crate) use self::failure::grpc_status_of;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};

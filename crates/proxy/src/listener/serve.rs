@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -168,6 +169,7 @@ impl Accepted {
         let is_tls = tls.is_some();
         let tls = tls.unwrap_or_default();
         Connection {
+            id: next_connection_id(),
             local: self.local,
             remote: self.remote,
             direct_remote: self.direct_remote,
@@ -287,4 +289,9 @@ impl Upstream {
             Self::NotDialled => std::future::pending().await,
         }
     }
+}
+
+fn next_connection_id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

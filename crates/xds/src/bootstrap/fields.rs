@@ -45,7 +45,23 @@ const NOT_HERE: &[(&str, &str, &str)] = &[
 
 /// Message, fields that are supported, fields that are as long as they are off. Sorted by message.
 const FIELDS: &[(&str, &str, &str)] = &[
-    ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
+    ("envoy.config.accesslog.v3.AccessLog", "filter name typed_config", ""),
+    (
+        "envoy.config.accesslog.v3.AccessLogFilter",
+        "and_filter duration_filter grpc_status_filter header_filter not_health_check_filter or_filter \
+         response_flag_filter runtime_filter status_code_filter",
+        "",
+    ),
+    ("envoy.config.accesslog.v3.AndFilter", "filters", ""),
+    ("envoy.config.accesslog.v3.ComparisonFilter", "op value", ""),
+    ("envoy.config.accesslog.v3.DurationFilter", "comparison", ""),
+    ("envoy.config.accesslog.v3.GrpcStatusFilter", "exclude statuses", ""),
+    ("envoy.config.accesslog.v3.HeaderFilter", "header", ""),
+    ("envoy.config.accesslog.v3.NotHealthCheckFilter", "", ""),
+    ("envoy.config.accesslog.v3.OrFilter", "filters", ""),
+    ("envoy.config.accesslog.v3.ResponseFlagFilter", "flags", ""),
+    ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
+    ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
@@ -123,8 +139,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
     ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
+    ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
-    ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
+    (
+        "envoy.config.core.v3.SubstitutionFormatString",
+        "json_format omit_empty_values text_format text_format_source",
+        "",
+    ),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
@@ -266,6 +287,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "format json_format log_format path typed_json_format",
         "",
     ),
+    ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
     (
         "envoy.extensions.clusters.dns.v3.DnsCluster",

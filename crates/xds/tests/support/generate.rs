@@ -332,12 +332,51 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
 pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
     let operators = || select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%", "%ROUTE_NAME%"]).prop_map(str::to_owned);
     let format = prop_oneof![
-        btree_map(name(), operators(), 1..3).prop_map(AccessLogFormat::Json),
+        btree_map(name(), json_format(), 1..3).prop_map(AccessLogFormat::Json),
         Just(AccessLogFormat::Standard),
         operators().prop_map(AccessLogFormat::Text),
     ];
-    let sink = prop_oneof![Just(AccessLogSink::File(PathBuf::from("/dev/null"))), Just(AccessLogSink::Stdout)];
-    (sink, format).prop_map(|(sink, format)| AccessLog { sink, format })
+    let sink = prop_oneof![
+        Just(AccessLogSink::File(PathBuf::from("/dev/null"))),
+        Just(AccessLogSink::Stderr),
+        Just(AccessLogSink::Stdout),
+    ];
+    let log = |(sink, format, omit_empty, filter)| AccessLog { sink, format, omit_empty, filter };
+    (sink, format, any::<bool>(), of(access_log_filter())).prop_map(log)
+}
+
+fn json_format() -> impl Strategy<Value = JsonFormat> {
+    let leaf = prop_oneof![
+        select(vec!["true", "false", "null", "7", "-1.5"]).prop_map(|text| JsonFormat::Literal(text.to_owned())),
+        select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%"]).prop_map(JsonFormat::from),
+    ];
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(JsonFormat::List),
+            btree_map(name(), inner, 0..3).prop_map(JsonFormat::Object),
+        ]
+    })
+}
+
+fn access_log_filter() -> impl Strategy<Value = AccessLogFilter> {
+    let op = || select(vec![ComparisonOp::AtLeast, ComparisonOp::AtMost, ComparisonOp::Equal, ComparisonOp::NotEqual]);
+    let comparison = move || (op(), any::<u32>()).prop_map(|(op, value)| Comparison { op, value });
+    let grpc = (vec(0..17_u32, 0..3), any::<bool>());
+    let leaf = prop_oneof![
+        comparison().prop_map(AccessLogFilter::Duration),
+        comparison().prop_map(AccessLogFilter::StatusCode),
+        grpc.prop_map(|(codes, exclude)| AccessLogFilter::GrpcStatus { codes, exclude }),
+        header_match().prop_map(AccessLogFilter::Header),
+        Just(AccessLogFilter::NotHealthCheck),
+        subsequence(vec!["UH".to_owned(), "NR".to_owned()], 0..=2).prop_map(AccessLogFilter::ResponseFlag),
+        fraction().prop_map(AccessLogFilter::Share),
+    ];
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 2..4).prop_map(AccessLogFilter::All),
+            vec(inner, 2..4).prop_map(AccessLogFilter::Any),
+        ]
+    })
 }
 
 fn alpn() -> impl Strategy<Value = Vec<String>> {

@@ -138,6 +138,7 @@ mod tests {
 
     fn connection(remote: &str) -> Connection {
         Connection {
+            id: 1,
             local: "127.0.0.1:80".parse().expect("an address"),
             remote: remote.parse().expect("an address"),
             direct_remote: ([127, 0, 0, 1], 1).into(),

@@ -41,7 +41,7 @@ impl Forwarder<'_, '_> {
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
         match &failure {
-            Failure::Connect(error) => self.exchange.upstream_failure = Some(error.to_string()),
+            Failure::Connect(error) => self.exchange.upstream_failure = Some(error.transport_failure()),
             Failure::Peer(PeerError::Protocol(details)) => self.exchange.upstream_failure = Some((*details).to_owned()),
             _ => {}
         }
