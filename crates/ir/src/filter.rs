@@ -7,6 +7,7 @@
 
 mod compressor;
 mod cors;
+mod rate_limit;
 mod rbac;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use self::compressor::{
     RouteCompressor,
 };
 pub use self::cors::CorsPolicy;
+pub use self::rate_limit::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
 pub use self::rbac::HttpRbac;
 
 /// One step between the codec and the router.
@@ -37,6 +39,7 @@ pub enum HttpFilterConfig {
     Compressor(Box<Compressor>),
     /// Everything it does is said by routes.
     Cors,
+    RateLimit(Box<RateLimit>),
     Rbac(Box<HttpRbac>),
 }
 
@@ -60,6 +63,7 @@ pub enum FilterOverride {
 pub enum RouteFilterConfig {
     Compressor(RouteCompressor),
     Cors(CorsPolicy),
+    RateLimit(RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<HttpRbac>>),
 }

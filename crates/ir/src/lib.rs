@@ -36,7 +36,8 @@ pub use data_source::{DataSource, Hidden};
 pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
 pub use filter::{
     CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, CorsPolicy, FilterOverride,
-    FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, ResponseCompression, RouteCompressor, RouteFilterConfig,
+    FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, RateLimit, RateLimitedRequests, ResponseCompression,
+    RouteCompressor, RouteFilterConfig, RouteRateLimit, VirtualHostRules,
 };
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
@@ -49,8 +50,8 @@ pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPoli
 pub use route::{
     AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
     HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
-    RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route,
-    RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
+    RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn,
+    RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use tls::{

@@ -2,6 +2,7 @@ mod forward;
 mod hash;
 mod headers;
 mod matches;
+mod rate_limit;
 mod reply;
 mod retry;
 mod timeouts;
@@ -12,6 +13,7 @@ pub use forward::{Forward, Mirror, Rewrite, WeightedCluster};
 pub use hash::{HashCookie, HashPolicy, HashSource};
 pub use headers::{HeaderAppend, HeaderOps, HeaderValue};
 pub use matches::{HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch};
+pub use rate_limit::{RateLimitAction, RateLimitRule};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};
@@ -76,6 +78,9 @@ pub struct VirtualHost {
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+    /// Those of a route count instead, unless something else is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimitRule>,
 }
 
 /// Where the number of the try is told, from 1, as `x-envoy-attempt-count`.

@@ -27,6 +27,7 @@ mod compressor;
 mod context;
 mod cors;
 mod overrides;
+mod rate_limit;
 mod rbac;
 mod run;
 
@@ -43,6 +44,7 @@ use self::compressor::{ActiveCompressor, Compressor};
 pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
+use self::rate_limit::{ActiveRateLimit, Answer, RateLimit};
 use self::rbac::Rbac;
 pub(crate) use self::run::{FilterRun, RequestParts};
 use crate::exchange::Exchange;
@@ -113,6 +115,7 @@ impl Place<'_> {
 enum Filter {
     Compressor(Rc<Compressor>),
     Cors(Rc<Cors>),
+    RateLimit(Rc<RateLimit>),
     Rbac(Rc<Rbac>),
 }
 
@@ -121,6 +124,7 @@ impl Filter {
         match config {
             HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
             HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+            HttpFilterConfig::RateLimit(filter) => Self::RateLimit(Rc::new(RateLimit::new(filter, place))),
             HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
         }
     }
@@ -129,6 +133,7 @@ impl Filter {
         match self {
             Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
             Self::Cors(cors) => ActiveFilter::Cors(ActiveCors::new(cors.clone())),
+            Self::RateLimit(filter) => ActiveFilter::RateLimit(ActiveRateLimit::new(filter.clone())),
             Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
         }
     }
@@ -139,6 +144,7 @@ impl Filter {
 pub(crate) enum ActiveFilter {
     Compressor(ActiveCompressor),
     Cors(ActiveCors),
+    RateLimit(ActiveRateLimit),
     Rbac(Rc<Rbac>),
 }
 
@@ -148,14 +154,16 @@ impl ActiveFilter {
         match self {
             Self::Compressor(filter) => filter.on_request(cx),
             Self::Cors(cors) => cors.on_request(cx),
+            Self::RateLimit(filter) => filter.on_request(cx),
             Self::Rbac(rbac) => rbac.on_request(cx),
         }
     }
 
     /// What [`ActiveFilter::on_request`] asked for has come.
-    fn on_resume(&mut self, resume: Resume, _cx: &mut RequestContext<'_>) -> Step {
+    fn on_resume(&mut self, resume: Resume, cx: &mut RequestContext<'_>) -> Step {
         match (self, resume) {
-            (Self::Compressor(_) | Self::Cors(_) | Self::Rbac(_), _) => Step::Continue,
+            (Self::RateLimit(filter), Resume::RateLimit(answer)) => filter.on_answer(answer, cx),
+            _ => Step::Continue,
         }
     }
 
@@ -163,7 +171,7 @@ impl ActiveFilter {
     fn on_request_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
             Self::Compressor(filter) => filter.on_request_frame(frame, out),
-            Self::Cors(_) | Self::Rbac(_) => out.push_back(frame),
+            Self::Cors(_) | Self::RateLimit(_) | Self::Rbac(_) => out.push_back(frame),
         }
     }
 
@@ -172,6 +180,7 @@ impl ActiveFilter {
         match self {
             Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
+            Self::RateLimit(filter) => filter.on_response(cx),
             Self::Rbac(_) => {}
         }
     }
@@ -180,14 +189,14 @@ impl ActiveFilter {
     fn on_response_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
             Self::Compressor(filter) => filter.on_response_frame(frame, out),
-            Self::Cors(_) | Self::Rbac(_) => out.push_back(frame),
+            Self::Cors(_) | Self::RateLimit(_) | Self::Rbac(_) => out.push_back(frame),
         }
     }
 
     /// The exchange is over, whatever became of it.
     fn on_end(&mut self, _exchange: &Exchange) {
         match self {
-            Self::Compressor(_) | Self::Cors(_) | Self::Rbac(_) => {}
+            Self::Compressor(_) | Self::Cors(_) | Self::RateLimit(_) | Self::Rbac(_) => {}
         }
     }
 }
@@ -213,6 +222,8 @@ pub(crate) enum Resume {
     Body,
     /// The time has passed.
     Delay,
+    /// The rate limit service has answered, or has not.
+    RateLimit(Answer),
 }
 
 /// A response of a filter's own.

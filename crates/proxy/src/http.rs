@@ -10,6 +10,7 @@ pub(crate) mod codec;
 mod downstream;
 mod failure;
 mod forward;
+mod grpc;
 mod head;
 mod headers;
 mod http1;
@@ -29,7 +30,9 @@ use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
 use tokio::io::AsyncReadExt;
 
 use self::forward::Context;
+pub(crate) use self::forward::apply as apply_header_ops;
 pub(crate) use self::forward::hash_of_ip;
+pub(crate) use self::grpc::{CallError, call};
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
 pub(crate) use self::headers::Headers;
 use crate::access_log::AccessLogger;

@@ -16,7 +16,7 @@ mod rewrite;
 mod weighted;
 
 pub use compiled::{CompiledRoutes, Matched, RoutePosition};
-pub use matcher::{absent_header_matches, header_matches};
+pub use matcher::{absent_header_matches, header_matches, header_value};
 pub use request::{HeaderView, RequestView, path_without_query};
 pub use weighted::pick_cluster;
 

@@ -70,7 +70,7 @@ fn value_matches(matches: &HeaderMatch, value: Option<Cow<'_, str>>) -> bool {
 }
 
 /// Several lines of one name are joined with ",", as Envoy does before it matches.
-fn header_value<'a>(name: &'a str, headers: &'a impl HeaderView) -> Option<Cow<'a, str>> {
+pub fn header_value<'a>(name: &'a str, headers: &'a impl HeaderView) -> Option<Cow<'a, str>> {
     if name.starts_with(':') || name == "host" {
         return headers.pseudo_header(name).map(Cow::Borrowed);
     }

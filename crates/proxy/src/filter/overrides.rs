@@ -52,6 +52,7 @@ enum Said {
 pub(crate) enum RouteFilter {
     Compressor(leno_ir::RouteCompressor),
     Cors(leno_ir::CorsPolicy),
+    RateLimit(leno_ir::RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<leno_ir::HttpRbac>>),
 }
@@ -83,6 +84,7 @@ impl RouteFilter {
         match config {
             RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
+            RouteFilterConfig::RateLimit(route) => Self::RateLimit(route.clone()),
             RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
     }

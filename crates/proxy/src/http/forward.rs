@@ -260,7 +260,7 @@ fn levels<'t>(
 }
 
 /// First removals, then additions.
-fn apply(ops: &HeaderOps, headers: &mut super::headers::Headers) {
+pub(crate) fn apply(ops: &HeaderOps, headers: &mut super::headers::Headers) {
     use leno_ir::HeaderAppend;
     for name in &ops.remove {
         headers.remove(name);

@@ -5,6 +5,7 @@
 
 mod compressor;
 mod cors;
+mod rate_limit;
 mod rbac;
 
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ fn encode_config(config: &HttpFilterConfig) -> Any {
     match config {
         HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
         HttpFilterConfig::Cors => cors::encode(),
+        HttpFilterConfig::RateLimit(filter) => rate_limit::encode(filter),
         HttpFilterConfig::Rbac(filter) => rbac::encode(filter),
     }
 }
@@ -50,6 +52,7 @@ fn encode_route_config(config: &RouteFilterConfig) -> Any {
     match config {
         RouteFilterConfig::Compressor(route) => compressor::encode_route(*route),
         RouteFilterConfig::Cors(policy) => cors::encode_policy(policy),
+        RouteFilterConfig::RateLimit(route) => rate_limit::encode_route(route),
         RouteFilterConfig::Rbac(filter) => rbac::encode_route(filter.as_deref()),
     }
 }
@@ -59,6 +62,7 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
     Some(match type_name(config) {
         compressor::TYPE => compressor::decode(config).map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
         cors::TYPE => Ok(HttpFilterConfig::Cors),
+        rate_limit::TYPE => rate_limit::decode(config).map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))),
         rbac::TYPE => rbac::decode(config).map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
         _ => return None,
     })
@@ -69,6 +73,7 @@ fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
     Some(match type_name(config) {
         compressor::ROUTE_TYPE => compressor::decode_route(config).map(RouteFilterConfig::Compressor),
         cors::POLICY_TYPE => cors::decode_policy(config).map(RouteFilterConfig::Cors),
+        rate_limit::ROUTE_TYPE => rate_limit::decode_route(config).map(RouteFilterConfig::RateLimit),
         rbac::ROUTE_TYPE => rbac::decode_route(config).map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
         _ => return None,
     })

@@ -1,5 +1,6 @@
 mod forward;
 pub(super) mod matches;
+pub(super) mod rate_limit;
 mod reply;
 mod retry;
 mod rewrite;
@@ -37,6 +38,7 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
     ProtoVirtualHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
+        rate_limits: rate_limit::encode(&host.rate_limits),
         routes: host.routes.iter().map(|route| encode_route(route, flavor)).collect(),
         include_request_attempt_count: host.attempt_count.in_request,
         include_attempt_count_in_response: host.attempt_count.in_response,
@@ -134,6 +136,7 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
         response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&host.typed_per_filter_config)?,
+        rate_limits: rate_limit::decode(&host.rate_limits)?,
     })
 }
 

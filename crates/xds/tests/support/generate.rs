@@ -206,6 +206,29 @@ fn hash_policy() -> impl Strategy<Value = HashPolicy> {
     (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
 }
 
+fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
+    let action = prop_oneof![
+        Just(RateLimitAction::DestinationCluster),
+        Just(RateLimitAction::RemoteAddress),
+        ("[a-z]{0,3}", name()).prop_map(|(key, value)| RateLimitAction::GenericKey { key, value }),
+        ("[a-z]{0,3}", name(), any::<bool>(), vec(header_match(), 1..3)).prop_map(
+            |(key, value, expect_match, headers)| RateLimitAction::HeaderValueMatch {
+                key,
+                value,
+                expect_match,
+                headers
+            }
+        ),
+        (name(), name(), any::<bool>()).prop_map(|(header, key, skip_if_absent)| RateLimitAction::RequestHeader {
+            header,
+            key,
+            skip_if_absent
+        }),
+    ];
+    let rule = (0..=10_u32, vec(action, 1..3)).prop_map(|(stage, actions)| RateLimitRule { stage, actions });
+    prop_oneof![3 => Just(Vec::new()), 1 => vec(rule, 1..3)].boxed()
+}
+
 fn forward() -> impl Strategy<Value = Forward> {
     let rewrite = prop_oneof![
         "/[a-z]{1,4}".prop_map(Rewrite::Path),
@@ -214,8 +237,11 @@ fn forward() -> impl Strategy<Value = Forward> {
     ];
     let mirror = (cluster_name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash).prop_map(
-        |(clusters, timeouts, retry, rewrite, host_rewrite, mirrors, hash_policies)| Forward {
+    let limits = (rate_limits(), any::<bool>());
+    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash, limits).prop_map(
+        |(clusters, timeouts, retry, rewrite, host_rewrite, mirrors, hash_policies, limits)| Forward {
+            rate_limits: limits.0,
+            include_host_rate_limits: limits.1,
             clusters,
             retry,
             rewrite,
@@ -230,7 +256,7 @@ fn forward() -> impl Strategy<Value = Forward> {
 fn route() -> impl Strategy<Value = Route> {
     let action = prop_oneof![
         (200..600_u16, "[a-z]{0,8}").prop_map(|(status, body)| RouteAction::Direct(DirectResponse { status, body })),
-        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
+        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))).boxed(),
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
@@ -260,6 +286,7 @@ pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
             request_headers,
             response_headers,
             filters,
+            rate_limits: Vec::new(),
         };
         RouteTable {
             name,
@@ -541,7 +568,7 @@ pub(crate) fn rbac(has_request: bool) -> impl Strategy<Value = Rbac> {
     let action = select(vec![RbacAction::Allow, RbacAction::Deny, RbacAction::Log]);
     let policy = (vec(permission(has_request), 1..3), vec(principal(has_request), 1..3))
         .prop_map(|(permissions, principals)| RbacPolicy { permissions, principals });
-    (action, btree_map(name(), policy, 0..3)).prop_map(|(action, policies)| Rbac { action, policies })
+    (action, btree_map(name(), policy, 0..3)).prop_map(|(action, policies)| Rbac { action, policies }).boxed()
 }
 
 fn token_bucket() -> impl Strategy<Value = TokenBucket> {
@@ -572,7 +599,7 @@ fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
             }))
         },
     );
-    prop_oneof![limit, rate_limit, rbac]
+    prop_oneof![limit.boxed(), rate_limit.boxed(), rbac.boxed()]
 }
 
 fn filter_chain() -> impl Strategy<Value = FilterChain> {
