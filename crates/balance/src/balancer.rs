@@ -4,13 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{BalancerPolicy, EndpointHealth, OutlierDetection};
+use leno_ir::{BalancerPolicy, EndpointHealth, EndpointPolicy, OutlierDetection};
 use leno_names::Fraction;
 
 use crate::consistent::HashTables;
+use crate::level::Availability;
 use crate::load::Load;
 use crate::outlier::{self, Signal};
-use crate::plan::{Candidate, Group, Plan};
+use crate::plan::{Candidate, Group, Plan, PlanSettings};
 
 /// How a cluster balances.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,11 +20,20 @@ pub struct BalancerSettings {
     pub outlier_detection: Option<OutlierDetection>,
     /// With a smaller share of available members all of a priority are used. Default 50 %, as Envoy.
     pub panic_threshold: Fraction,
+    /// See `ir::EndpointPolicy`.
+    pub overprovisioning_percent: u32,
+    pub weighted_priority_health: bool,
 }
 
 impl BalancerSettings {
     pub fn new(policy: BalancerPolicy, outlier_detection: Option<OutlierDetection>) -> Self {
-        Self { policy, outlier_detection, panic_threshold: Fraction::from_percent(50).unwrap_or(Fraction::ZERO) }
+        Self {
+            policy,
+            outlier_detection,
+            panic_threshold: Fraction::from_percent(50).unwrap_or(Fraction::ZERO),
+            overprovisioning_percent: EndpointPolicy::OVERPROVISIONING_PERCENT,
+            weighted_priority_health: false,
+        }
     }
 
     /// The time assumed of a member never measured, and the time after which a measurement counts 1/e.
@@ -42,6 +52,8 @@ pub struct Member<K> {
     /// At least 1; 0 counts as 1.
     pub weight: u32,
     pub health: EndpointHealth,
+    /// As if it were not there, but for panic: a new member that must not count as unhealthy yet.
+    pub is_excluded: bool,
     /// 0 is used first.
     pub priority: u32,
     /// Any number; members with the same one are together.
@@ -58,6 +70,7 @@ impl<K> Member<K> {
             key,
             weight: 1,
             health: EndpointHealth::Unknown,
+            is_excluded: false,
             priority: 0,
             locality: 0,
             locality_weight: 0,
@@ -204,10 +217,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             .get_or_insert_with(|| Box::new(HashTables::new(policy, members.iter().map(|(member, _)| member))));
         let level = self.plan.level(hash)?;
         let table = tables.of(level.priority)?;
-        let is_usable = |at: usize| {
-            let candidate = &candidates[at];
-            if level.is_panic { !candidate.is_draining } else { candidate.is_available }
-        };
+        let is_usable = |at: usize| level.takes(&candidates[at]);
         let is_avoided = |at: usize| avoid.contains(&members[at].0.key);
         let first = table.at(hash)?;
         if is_usable(first) && !is_avoided(first) {
@@ -254,9 +264,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             return false;
         }
         let total = self.members.len();
-        let healthy = self.candidates.iter().filter(|candidate| candidate.is_available).count();
         let is_member = self.members.iter().any(|(_, load)| Rc::ptr_eq(load, &choice.load));
-        if !is_member || !outlier::may_eject(config, healthy, self.ejected, total) {
+        if !is_member || !outlier::may_eject(config, self.ejected, total) {
             return false;
         }
         outlier::eject(&choice.load, config, now);
@@ -319,12 +328,29 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             priority: member.priority,
             locality: member.locality,
             locality_weight: member.locality_weight,
-            is_available: member.health.takes_traffic() && load.ejected_until.get().is_none(),
+            availability: availability(member.health, load),
+            is_excluded: member.is_excluded,
             is_draining: member.health == EndpointHealth::Draining,
         };
         self.candidates = self.members.iter().map(candidate).collect();
         self.ejected = self.members.iter().filter(|(_, load)| load.ejected_until.get().is_some()).count();
-        self.plan = Plan::new(&self.candidates, self.settings.panic_threshold, self.seed);
+        let settings = PlanSettings {
+            panic_percent: self.settings.panic_threshold.as_f64() * 100.0,
+            overprovisioning_percent: self.settings.overprovisioning_percent,
+            weighs_health: self.settings.weighted_priority_health,
+        };
+        self.plan = Plan::new(&self.candidates, &settings, self.seed);
+    }
+}
+
+fn availability(health: EndpointHealth, load: &Load) -> Availability {
+    if load.ejected_until.get().is_some() {
+        return Availability::No;
+    }
+    match health {
+        EndpointHealth::Degraded => Availability::Degraded,
+        EndpointHealth::Draining | EndpointHealth::Unhealthy => Availability::No,
+        EndpointHealth::Healthy | EndpointHealth::Unknown => Availability::Healthy,
     }
 }
 

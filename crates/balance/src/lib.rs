@@ -10,12 +10,15 @@
 
 mod balancer;
 mod consistent;
+mod health;
+mod level;
 mod load;
 mod outlier;
 mod plan;
 mod token_bucket;
 
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus};
+pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use outlier::Signal;
 pub use token_bucket::TokenBucket;
 

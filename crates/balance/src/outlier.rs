@@ -48,11 +48,8 @@ pub(crate) fn count(load: &Load, signal: Signal, config: &OutlierDetection) -> b
 }
 
 /// Whether one more of `total` members may be out, `ejected` being out already.
-pub(crate) fn may_eject(config: &OutlierDetection, healthy: usize, ejected: usize, total: usize) -> bool {
-    let total = total as u64;
-    let share_allows = ejected == 0 || (ejected as u64) < config.max_ejection.of(total);
-    let health_allows = healthy as u64 * 1_000_000 >= u64::from(config.min_health.parts_per_million()) * total;
-    share_allows && health_allows
+pub(crate) fn may_eject(config: &OutlierDetection, ejected: usize, total: usize) -> bool {
+    ejected == 0 || (ejected as u64) < config.max_ejection.of(total as u64)
 }
 
 /// Leaves a member out: the base time times the number of ejections, at most the maximum.

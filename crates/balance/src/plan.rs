@@ -1,7 +1,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use leno_names::Fraction;
+use crate::level::{self, Availability, Health};
 
 /// A member as the plan sees it.
 #[derive(Clone, Copy, Debug)]
@@ -10,17 +10,28 @@ pub(crate) struct Candidate {
     pub(crate) priority: u32,
     pub(crate) locality: u32,
     pub(crate) locality_weight: u32,
-    /// Takes traffic and is not ejected.
-    pub(crate) is_available: bool,
+    pub(crate) availability: Availability,
     /// Last resort only, even in panic.
     pub(crate) is_draining: bool,
+    /// Not counted at all.
+    pub(crate) is_excluded: bool,
+}
+
+/// What decides the shares of priorities.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlanSettings {
+    /// 0 to 100; with a smaller share of available members all of a priority are used.
+    pub(crate) panic_percent: f64,
+    pub(crate) overprovisioning_percent: u32,
+    /// Whether health counts weights instead of members.
+    pub(crate) weighs_health: bool,
 }
 
 /// Members by priority and locality, with each one's share of the traffic. Rebuilt when membership or health changes.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     groups: Vec<Group>,
-    /// Sums of the groups' shares.
+    /// Sums of the groups' shares, in percent.
     shares: Vec<f64>,
     levels: Vec<Level>,
 }
@@ -29,9 +40,19 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Level {
     pub(crate) priority: u32,
-    pub(crate) is_panic: bool,
-    /// Sum of the loads up to this one; 1 for the last.
-    until: f64,
+    /// `None`: in panic everybody does.
+    pub(crate) wanted: Option<Availability>,
+    /// Sum of the loads up to this one, in percent; 100 for the last.
+    until: u32,
+}
+
+impl Level {
+    pub(crate) fn takes(&self, candidate: &Candidate) -> bool {
+        match self.wanted {
+            None => !candidate.is_draining,
+            Some(wanted) => candidate.availability == wanted,
+        }
+    }
 }
 
 /// Members among which the policy chooses freely.
@@ -46,40 +67,41 @@ pub(crate) struct Group {
     queue: BinaryHeap<Turn>,
 }
 
-/// Health above which a priority takes all traffic: with 1.4 that is 72 % (Envoy `overprovisioning_factor`).
-const OVERPROVISIONING: f64 = 1.4;
-
 impl Plan {
     /// `seed` lets workers start their rounds at different members.
-    pub(crate) fn new(candidates: &[Candidate], panic_threshold: Fraction, seed: u64) -> Self {
+    pub(crate) fn new(candidates: &[Candidate], settings: &PlanSettings, seed: u64) -> Self {
         let mut priorities: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (at, candidate) in candidates.iter().enumerate() {
             priorities.entry(candidate.priority).or_default().push(at);
         }
-        let healths: Vec<f64> = priorities.values().map(|members| health(candidates, members)).collect();
-        let total: f64 = healths.iter().map(|health| (health * OVERPROVISIONING).min(1.0)).sum();
-        let mut left = 1.0_f64;
+        let healths: Vec<Health> =
+            priorities.values().map(|members| Health::of(candidates, members, settings)).collect();
+        let loads = level::loads(&healths, settings);
         let mut plan = Self::default();
-        for ((at, (priority, members)), health) in priorities.iter().enumerate().zip(&healths) {
-            // With less than full health in all priorities together their loads are scaled up (Envoy "priority levels").
-            let load =
-                if total > 0.0 { (health * OVERPROVISIONING).min(1.0) / total.min(1.0) } else { f64::from(at == 0) };
-            let load = load.min(left);
-            left -= load;
-            let is_panic = total < 1.0 && *health < panic_threshold.as_f64();
-            let groups = plan.groups.len();
-            plan.add_priority(candidates, members, load, is_panic, seed);
-            if plan.groups.len() > groups {
-                plan.levels.push(Level { priority: *priority, is_panic, until: 1.0 - left });
+        let mut until = 0;
+        for (wanted, load) in [(Availability::Healthy, &loads.healthy), (Availability::Degraded, &loads.degraded)] {
+            for (((priority, members), percent), is_panic) in priorities.iter().zip(load).zip(&loads.is_panic) {
+                if *percent == 0 {
+                    continue;
+                }
+                until += percent;
+                let wanted = (!is_panic).then_some(wanted);
+                plan.add_priority(candidates, members, *percent, wanted, (settings, seed));
+                plan.levels.push(Level { priority: *priority, wanted, until });
             }
         }
         plan
     }
 
-    fn add_priority(&mut self, candidates: &[Candidate], members: &[usize], load: f64, is_panic: bool, seed: u64) {
-        if load <= f64::EPSILON {
-            return;
-        }
+    /// In panic localities do not matter either (Envoy `hostSourceToUse`).
+    fn add_priority(
+        &mut self,
+        candidates: &[Candidate],
+        members: &[usize],
+        percent: u32,
+        wanted: Option<Availability>,
+        (settings, seed): (&PlanSettings, u64),
+    ) {
         let mut localities: BTreeMap<u32, (u32, Vec<usize>)> = BTreeMap::new();
         for at in members {
             let candidate = candidates[*at];
@@ -87,24 +109,23 @@ impl Plan {
             entry.1.push(*at);
         }
         let is_weighted = localities.values().any(|(weight, _)| *weight > 0) && localities.len() > 1;
-        let groups: Vec<(f64, Vec<usize>)> = if is_weighted {
-            let share = |(weight, members): (u32, Vec<usize>)| {
-                let health = if is_panic { 1.0 } else { (health(candidates, &members) * OVERPROVISIONING).min(1.0) };
-                (f64::from(weight) * health, members)
-            };
-            localities.into_values().map(share).collect()
-        } else {
-            vec![(1.0, members.to_vec())]
-        };
-        let total: f64 = groups.iter().map(|(share, _)| share).sum();
+        let mut groups = Vec::new();
+        if let Some(wanted) = wanted.filter(|_| is_weighted) {
+            for (weight, members) in localities.into_values() {
+                let share = f64::from(weight) * available_share(candidates, &members, wanted, settings);
+                groups.push((share, members));
+            }
+        }
         // When no locality with a weight has anybody left, those without one are better than no answer (Envoy).
-        let groups = if total > 0.0 { groups } else { vec![(1.0, members.to_vec())] };
-        let total = if total > 0.0 { total } else { 1.0 };
+        if groups.iter().all(|(share, _)| *share <= 0.0) {
+            groups = vec![(1.0, members.to_vec())];
+        }
+        let total: f64 = groups.iter().map(|(share, _)| share).sum();
         for (share, members) in groups {
-            let usable = usable(candidates, &members, is_panic);
-            if share > 0.0 && !usable.is_empty() {
+            let usable = usable(candidates, &members, wanted);
+            if share > 0.0 {
                 let before = self.shares.last().copied().unwrap_or(0.0);
-                self.shares.push(before + load * share / total);
+                self.shares.push(before + f64::from(percent) * share / total);
                 self.groups.push(Group::new(candidates, usable, seed));
             }
         }
@@ -123,7 +144,7 @@ impl Plan {
 
     /// The priority for a hash, by whole percents as in Envoy.
     pub(crate) fn level(&self, hash: u64) -> Option<Level> {
-        let at = (hash % 100) as f64 / 100.0;
+        let at = u32::try_from(hash % 100).unwrap_or(0);
         self.levels.iter().find(|level| at < level.until).or(self.levels.last()).copied()
     }
 
@@ -143,19 +164,21 @@ fn unit(random: u64) -> f64 {
     (random >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Share of the members that are available.
-fn health(candidates: &[Candidate], members: &[usize]) -> f64 {
-    let available = members.iter().filter(|at| candidates[**at].is_available).count();
-    available as f64 / members.len().max(1) as f64
+/// The share of a locality's weight that its members can carry.
+fn available_share(candidates: &[Candidate], members: &[usize], wanted: Availability, settings: &PlanSettings) -> f64 {
+    let counted = members.iter().filter(|at| !candidates[**at].is_excluded).count();
+    let available = members.iter().filter(|at| candidates[**at].availability == wanted).count();
+    let factor = f64::from(settings.overprovisioning_percent) / 100.0;
+    (factor * available as f64 / counted.max(1) as f64).min(1.0)
 }
 
 /// In panic everybody counts, as the health data is more likely wrong than nearly all members down.
-fn usable(candidates: &[Candidate], members: &[usize], is_panic: bool) -> Vec<usize> {
+fn usable(candidates: &[Candidate], members: &[usize], wanted: Option<Availability>) -> Vec<usize> {
     let all = |keep: &dyn Fn(&Candidate) -> bool| -> Vec<usize> {
         members.iter().copied().filter(|at| keep(&candidates[*at])).collect()
     };
-    if !is_panic {
-        return all(&|candidate| candidate.is_available);
+    if let Some(wanted) = wanted {
+        return all(&|candidate| candidate.availability == wanted);
     }
     let staying = all(&|candidate| !candidate.is_draining);
     if staying.is_empty() { members.to_vec() } else { staying }

@@ -14,7 +14,11 @@ pub(crate) fn compile(service: &Service) -> Vec<EndpointSet> {
         for (subset, labels) in std::iter::once((None, &none)).chain(subsets) {
             let chosen = service.workloads.iter().filter(|workload| workload.matches(labels));
             let name = service.cluster_name(port.number, subset);
-            sets.push(EndpointSet { name, localities: localities(service, port, chosen.map(AsRef::as_ref)) });
+            sets.push(EndpointSet {
+                name,
+                localities: localities(service, port, chosen.map(AsRef::as_ref)),
+                ..EndpointSet::default()
+            });
         }
     }
     sets
@@ -41,7 +45,6 @@ fn localities<'a>(
 
 fn endpoint(service: &Service, workload: &Workload, port: u16) -> Endpoint {
     Endpoint {
-        address: SocketAddr::new(workload.address, port),
         weight: workload.weight,
         health: match workload.health {
             Health::Draining => EndpointHealth::Draining,
@@ -55,5 +58,6 @@ fn endpoint(service: &Service, workload: &Workload, port: u16) -> Endpoint {
             version: workload.labels.get("version").cloned().unwrap_or_default(),
             cluster: String::new(),
         },
+        ..Endpoint::new(SocketAddr::new(workload.address, port))
     }
 }

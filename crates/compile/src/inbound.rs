@@ -2,9 +2,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use leno_ir::{
-    Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain, FilterChainMatch,
-    Forward, ForwardClientCert, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter, Node,
-    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadLabels, WorkloadPort,
+    Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointSet, FilterChain, FilterChainMatch, Forward,
+    ForwardClientCert, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter, Node, PeerValidation, Route,
+    RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
 };
 use leno_model::Protocol;
 
@@ -84,14 +84,9 @@ fn tcp_filter(node: &Node, port: &WorkloadPort) -> NetworkFilter {
 }
 
 fn cluster(port: &WorkloadPort) -> Cluster {
-    let endpoint = Endpoint {
-        address: port.app_address,
-        weight: 1,
-        health: EndpointHealth::Unknown,
-        workload: WorkloadLabels::default(),
-    };
+    let endpoint = Endpoint::new(port.app_address);
     let locality = LocalityEndpoints { weight: 1, endpoints: vec![endpoint], ..LocalityEndpoints::default() };
-    let set = EndpointSet { name: name(port), localities: vec![locality] };
+    let set = EndpointSet { name: name(port), localities: vec![locality], ..EndpointSet::default() };
     let mut cluster = Cluster::new(name(port), Discovery::Static(Arc::new(set)));
     cluster.balancer = leno_ir::BalancerPolicy::RoundRobin;
     // Also when the client's sidecar was told to speak HTTP/2 with us (`h2UpgradePolicy`).

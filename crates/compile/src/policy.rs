@@ -79,6 +79,8 @@ impl<'a> Layer<'a> {
         }
         if let Some(outlier) = self.outlier {
             cluster.outlier_detection = Some(outlier_detection(outlier));
+            cluster.balancing.panic_threshold =
+                outlier.min_health_percent.filter(|least| *least > 0).map(|least| percent(Some(least)));
         }
         match self.tls.and_then(|tls| tls.mode) {
             None => {}
@@ -192,7 +194,6 @@ fn outlier_detection(written: &api::OutlierDetection) -> OutlierDetection {
         base_ejection_time: written.base_ejection_time.map_or(default.base_ejection_time, |time| time.0),
         max_ejection_time: default.max_ejection_time,
         max_ejection: written.max_ejection_percent.map_or(default.max_ejection, |most| percent(Some(most))),
-        min_health: percent(written.min_health_percent),
     }
 }
 

@@ -6,6 +6,12 @@ use serde::Serialize;
 
 use crate::{EndpointSet, UpstreamTls};
 
+mod balancing;
+mod health_check;
+
+pub use balancing::{Balancing, LocalityBalancing};
+pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
+
 /// A set of endpoints that are interchangeable for a route, and how to talk to them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cluster {
@@ -15,6 +21,12 @@ pub struct Cluster {
     /// Default 10 s, as Istio.
     pub connect_timeout: Duration,
     pub balancer: BalancerPolicy,
+    /// What holds whatever the policy.
+    #[serde(skip_serializing_if = "Balancing::is_default")]
+    pub balancing: Balancing,
+    /// `None`: endpoints are not asked how they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<Box<HealthCheck>>,
     pub circuit_breakers: CircuitBreakers,
     pub outlier_detection: Option<OutlierDetection>,
     pub tls: Option<UpstreamTls>,
@@ -30,6 +42,8 @@ impl Cluster {
             discovery,
             connect_timeout: Duration::from_secs(10),
             balancer: BalancerPolicy::default(),
+            balancing: Balancing::default(),
+            health_check: None,
             circuit_breakers: CircuitBreakers::default(),
             outlier_detection: None,
             tls: None,
@@ -166,8 +180,6 @@ pub struct OutlierDetection {
     pub max_ejection_time: Duration,
     /// At most this share of the endpoints is out, but always one may be. 10 %.
     pub max_ejection: Fraction,
-    /// With a smaller share of healthy endpoints nothing is ejected. 0 %: off.
-    pub min_health: Fraction,
 }
 
 impl Default for OutlierDetection {
@@ -180,7 +192,6 @@ impl Default for OutlierDetection {
             base_ejection_time: Duration::from_secs(30),
             max_ejection_time: Duration::from_secs(300),
             max_ejection: Fraction::from_percent(10).unwrap_or(Fraction::ZERO),
-            min_health: Fraction::ZERO,
         }
     }
 }

@@ -1,6 +1,6 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use leno_names::Locality;
+use leno_names::{Fraction, Locality};
 use serde::{Deserialize, Serialize};
 
 /// The endpoints of one cluster (Envoy `ClusterLoadAssignment`).
@@ -9,6 +9,8 @@ pub struct EndpointSet {
     /// EDS service name.
     pub name: String,
     pub localities: Vec<LocalityEndpoints>,
+    #[serde(skip_serializing_if = "EndpointPolicy::is_default")]
+    pub policy: EndpointPolicy,
 }
 
 impl EndpointSet {
@@ -17,12 +19,42 @@ impl EndpointSet {
     }
 }
 
+/// How the endpoints of a set are used (Envoy `ClusterLoadAssignment.Policy`).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct EndpointPolicy {
+    /// Shares of the requests that are refused before an endpoint is looked for, one after the other (503, flag DO).
+    pub drop_overloads: Vec<Fraction>,
+    /// A priority or locality takes its whole share while its healthy endpoints times this are at least all of them.
+    /// Default 140.
+    pub overprovisioning_percent: u32,
+    /// Whether the health of a priority counts weights instead of endpoints.
+    pub weighted_priority_health: bool,
+}
+
+impl EndpointPolicy {
+    pub const OVERPROVISIONING_PERCENT: u32 = 140;
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for EndpointPolicy {
+    fn default() -> Self {
+        Self {
+            drop_overloads: Vec::new(),
+            overprovisioning_percent: Self::OVERPROVISIONING_PERCENT,
+            weighted_priority_health: false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LocalityEndpoints {
     pub locality: Locality,
     /// 0 is used first.
     pub priority: u32,
-    /// Relative to the other localities of the priority.
+    /// Relative to the other localities of the priority; 0: a last resort.
     pub weight: u32,
     pub endpoints: Vec<Endpoint>,
 }
@@ -30,15 +62,54 @@ pub struct LocalityEndpoints {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Endpoint {
     pub address: SocketAddr,
+    /// Its name, for health checks and rewrites of the host; empty where there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
     /// Relative, at least 1.
     pub weight: u32,
     pub health: EndpointHealth,
+    #[serde(skip_serializing_if = "EndpointCheck::is_default")]
+    pub check: EndpointCheck,
     pub workload: WorkloadLabels,
+}
+
+impl Endpoint {
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            hostname: String::new(),
+            weight: 1,
+            health: EndpointHealth::Unknown,
+            check: EndpointCheck::default(),
+            workload: WorkloadLabels::default(),
+        }
+    }
+}
+
+/// Where and how the active health checks of a cluster ask this endpoint (Envoy `HealthCheckConfig`).
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct EndpointCheck {
+    /// Instead of the endpoint's own address.
+    pub address: Option<IpAddr>,
+    /// Instead of the endpoint's own port.
+    pub port: Option<u16>,
+    /// The host asked for, instead of the check's; empty: the check's.
+    pub hostname: String,
+    /// It is not asked, and counts as healthy.
+    pub disabled: bool,
+}
+
+impl EndpointCheck {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointHealth {
+    /// Takes what healthy endpoints cannot.
+    Degraded,
     /// Finishes what it has, gets nothing new.
     Draining,
     Healthy,

@@ -28,12 +28,16 @@ mod token_bucket;
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
 pub use cidr::CidrRange;
 pub use cluster::{
-    BalancerPolicy, CircuitBreakers, Cluster, Discovery, OutlierDetection, RetryBudget, UpstreamHttp, UpstreamProtocol,
+    BalancerPolicy, Balancing, CircuitBreakers, Cluster, Discovery, GrpcProbe, HealthCheck, HealthProbe, HttpProbe,
+    HttpProbeCodec, LocalityBalancing, OutlierDetection, RetryBudget, StatusRange, TcpProbe, UpstreamHttp,
+    UpstreamProtocol,
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use data_source::{DataSource, Hidden};
-pub use endpoint::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+pub use endpoint::{
+    Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
+};
 pub use filter::{
     CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, CorsPolicy, FilterOverride,
     FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, RateLimit, RateLimitedRequests, ResponseCompression,

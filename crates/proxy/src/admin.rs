@@ -29,6 +29,8 @@ use leno_runtime::Readiness;
 use leno_telemetry::Registry;
 use tokio::net::TcpListener;
 
+use crate::dynamics::CheckedHealth;
+
 /// Connections served at once. Chosen: scrapers, a few people, and somebody who forgets to close.
 const MAX_CONNECTIONS: usize = 256;
 /// For the head of a request, also while the connection is idle.
@@ -89,7 +91,10 @@ pub(crate) struct ClusterStatus {
 #[derive(Clone, Debug)]
 pub(crate) struct EndpointStatus {
     pub(crate) address: SocketAddr,
+    /// As discovery has it.
     pub(crate) health: EndpointHealth,
+    /// As active checks have it; `None`: it is not asked.
+    pub(crate) checked: Option<CheckedHealth>,
     pub(crate) is_ejected: bool,
     pub(crate) active_requests: u64,
     /// As the balancer expects it.

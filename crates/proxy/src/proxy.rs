@@ -31,6 +31,7 @@ use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
 use crate::shared::SharedStates;
 use crate::stats::{Stats, StatsSettings};
+use crate::supervisor::Supervisor;
 use crate::tls::TlsContexts;
 use crate::worker::{Command, Plan, WorkerSeed};
 
@@ -76,6 +77,8 @@ struct Inner {
     workers: Vec<WorkerHandle>,
     /// Held while a configuration is being activated, so that each is complete before the next begins.
     state: tokio::sync::Mutex<State>,
+    /// Locked before `state`, and longer.
+    supervisor: tokio::sync::Mutex<Supervisor>,
     config: ArcSwap<Config>,
     names: Option<Names>,
     ready: Mutex<Option<ReadyGuard>>,
@@ -146,11 +149,14 @@ impl Proxy {
         let workers = (0..count).map(|index| start_worker(seed(index))).collect::<Result<Vec<_>, _>>()?;
         let names = config.dns.map(|dns| start_dns(dns, &tasks)).transpose().map_err(StartError::Dns)?;
         let admin = config.admin.map(bind_admin).transpose()?;
+        let supervisor = Supervisor::new(identity.clone(), tls_contexts.clone(), tasks.clone());
+        supervisor.tell(workers.iter().map(|worker: &WorkerHandle| worker.commands.downgrade()).collect());
         let plan = Arc::new(Plan::new(shared_states));
         let state = State { plan, ..State::default() };
         let inner = Inner {
             workers,
             state: tokio::sync::Mutex::new(state),
+            supervisor: tokio::sync::Mutex::new(supervisor),
             config: ArcSwap::default(),
             names,
             ready: Mutex::new(Some(ready)),
@@ -219,15 +225,18 @@ impl ProxyHandle {
     /// A listener that cannot be bound is rejected, its last good version stays; everything else is activated.
     pub async fn apply(&self, config: Arc<Config>) -> Vec<Rejection> {
         let inner = &self.inner;
+        let mut supervisor = inner.supervisor.lock().await;
+        // Only who holds the supervisor changes what runs.
+        let running = inner.state.lock().await.plan.config.clone();
+        let (config, mut rejections) = clusters::usable(config, &running, &inner.tls_contexts);
+        let dynamics = supervisor.follow(&config).await;
         let mut state = inner.state.lock().await;
         if state.is_draining {
             return Vec::new();
         }
-        let running = state.plan.config.clone();
-        let (config, mut rejections) = clusters::usable(config, &running, &inner.tls_contexts);
         let bound = state.sockets.bind(&config, &running, inner.workers.len(), &inner.tls_contexts);
         rejections.extend(bound.rejections);
-        let plan = Arc::new(state.plan.next(Arc::new(bound.config)));
+        let plan = Arc::new(state.plan.next(Arc::new(bound.config), dynamics));
         state.plan = plan.clone();
         if let Some(names) = &inner.names {
             names.table.store(Arc::new(NameTable::new(&plan.config, &names.namespace)));

@@ -22,15 +22,16 @@ fn put(config: &mut Config, name: &str, weight: u32) {
     let discovery = Discovery::Eds { service_name: name.to_owned() };
     config.clusters.insert(name.to_owned(), Arc::new(Cluster::new(name, discovery)));
     let endpoint = leno_ir::Endpoint {
-        address: ([127, 0, 0, 1], 80).into(),
         weight,
         health: leno_ir::EndpointHealth::Healthy,
         workload: leno_ir::WorkloadLabels::default(),
+        ..leno_ir::Endpoint::new(([127, 0, 0, 1], 80).into())
     };
     let locality = LocalityEndpoints { weight: 1, endpoints: vec![endpoint], ..LocalityEndpoints::default() };
-    config
-        .endpoints
-        .insert(name.to_owned(), Arc::new(EndpointSet { name: name.to_owned(), localities: vec![locality] }));
+    config.endpoints.insert(
+        name.to_owned(),
+        Arc::new(EndpointSet { name: name.to_owned(), localities: vec![locality], ..EndpointSet::default() }),
+    );
 }
 
 fn config() -> Config {

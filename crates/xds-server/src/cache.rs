@@ -81,7 +81,10 @@ mod tests {
     use super::*;
 
     fn encode(value: &u8, _flavor: Flavor) -> Resource {
-        codec::encode_endpoints(&EndpointSet { name: value.to_string(), localities: Vec::new() }, Flavor::Leno)
+        codec::encode_endpoints(
+            &EndpointSet { name: value.to_string(), localities: Vec::new(), ..EndpointSet::default() },
+            Flavor::Leno,
+        )
     }
 
     #[test]

@@ -23,13 +23,13 @@ fn cluster(name: &str) -> Arc<Cluster> {
 
 fn endpoints(name: &str, port: u16) -> Arc<EndpointSet> {
     let endpoint = Endpoint {
-        address: ([127, 0, 0, 1], port).into(),
         weight: 1,
         health: EndpointHealth::Healthy,
         workload: WorkloadLabels::default(),
+        ..Endpoint::new(([127, 0, 0, 1], port).into())
     };
     let locality = LocalityEndpoints { weight: 1, endpoints: vec![endpoint], ..LocalityEndpoints::default() };
-    Arc::new(EndpointSet { name: name.to_owned(), localities: vec![locality] })
+    Arc::new(EndpointSet { name: name.to_owned(), localities: vec![locality], ..EndpointSet::default() })
 }
 
 fn config() -> Config {

@@ -1,28 +1,28 @@
 //! A static Envoy bootstrap as a configuration: what `leno proxy --bootstrap` serves without a control plane.
 //!
-//! Opens no sockets, and no files: who can look is asked about every part that was read. Everything the bootstrap asks for and Leno does not have is refused.
+//! Opens no sockets, and no files: who can look is asked about every part that was read. Everything the bootstrap asks for
+//! and Leno does not have is refused.
 //!
-//! Shape       text -> [`tree`] (values with lines) -> [`reader`] (protobuf; names and types) -> `codec` -> `ir::Config`
+//! Shape       text -> [`tree`] (values with lines) -> [`reader`] (wire format; names and types) -> `codec` -> `ir::Config`
 //! Errors      all of them, each with line and field; nothing is served of a bootstrap that has one
-//! Cost        6 ms once for the descriptors of Envoy's API, 0.2 ms for a small file, 0.3 ms for a cluster of ten endpoints, of
-//!             which half is YAML (measured: `read_bootstrap` in a release build)
+//! Cost        the descriptors of Envoy's API once; then nine tenths are the reading of YAML, which is why JSON takes another way
 //! Source      Envoy bootstrap.proto v3, 1.40; proto3 JSON mapping
 
 mod fields;
 mod reader;
 mod secrets;
 mod tree;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, RouteAction, RouteSource, RouteTable};
-use prost::Message;
-use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 
 use self::reader::Reader;
 use self::tree::Tree;
+use self::wire::Wire;
 use crate::codec::{self, DecodeError};
 use crate::secret::StaticSecret;
 
@@ -77,20 +77,33 @@ pub fn read_bootstrap_checked(
     text: &str,
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
+    // Of JSON only what has something wrong in it is read for its lines.
+    if let Some(tree) = Tree::from_json(text)
+        && let Ok(bootstrap) = read_tree(&tree, check)
+    {
+        return Ok(bootstrap);
+    }
     let tree: Tree = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map_or(1, |location| usize::try_from(location.line()).unwrap_or(usize::MAX));
         let text = error.without_snippet().to_string();
         let reason = format!("not readable as YAML: {}", text.lines().next().unwrap_or_default());
         vec![BootstrapProblem { line, field: String::new(), reason }]
     })?;
+    read_tree(&tree, check)
+}
+
+fn read_tree(
+    tree: &Tree,
+    check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
+) -> Result<Bootstrap, Vec<BootstrapProblem>> {
     let descriptor = reader::pool().get_message_by_name(BOOTSTRAP).expect("it is a root of the descriptors");
     let mut reader = Reader::default();
-    let message = reader.read_message(&descriptor, &tree, "");
+    let message = reader.read(&descriptor, tree);
     let problems = reader.problems.into_iter().map(|(line, field, reason)| BootstrapProblem { line, field, reason });
     let clusters = tree.at(CLUSTERS).map(Tree::items).unwrap_or_default();
     let clusters = clusters.iter().filter_map(|cluster| cluster.at("name")?.text()).collect();
     let mut build = Build {
-        tree: &tree,
+        tree,
         check,
         clusters,
         secrets: BTreeMap::new(),
@@ -114,22 +127,19 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn read(&mut self, message: &DynamicMessage) {
+    fn read(&mut self, message: &Wire) {
         let check = self.check;
-        if let Some(node) = part(message, "node") {
-            self.bootstrap.node_id = text(&node, "id");
-            self.bootstrap.node_cluster = text(&node, "cluster");
+        if let Some(node) = message.part("node") {
+            self.bootstrap.node_id = node.text("id");
+            self.bootstrap.node_cluster = node.text("cluster");
         }
-        if let Some(admin) = part(message, "admin") {
+        if let Some(admin) = message.part("admin") {
             self.bootstrap.admin = self.decode(&admin, "admin", codec::decode_admin).flatten();
         }
-        let resources = message.get_field_by_name("static_resources");
-        let resources = resources.as_deref().filter(|_| message.has_field_by_name("static_resources"));
-        let Some(resources) = resources.and_then(Value::as_message) else {
+        let Some(resources) = message.part("static_resources") else {
             return self.report("static_resources", "is missing: there would be nothing to serve");
         };
-        let secrets = resources.get_field_by_name("secrets");
-        for (index, secret) in messages(secrets.as_deref()).enumerate() {
+        for (index, secret) in resources.parts("secrets").iter().enumerate() {
             let path = format!("{SECRETS}[{index}]");
             if let Some((name, secret)) = self.decode(secret, &path, codec::decode_secret)
                 && self.secrets.insert(name.clone(), secret).is_some()
@@ -137,8 +147,7 @@ impl Build<'_> {
                 self.report(&format!("{path}.name"), format!("another secret is called {name}"));
             }
         }
-        let clusters = resources.get_field_by_name("clusters");
-        for (index, cluster) in messages(clusters.as_deref()).enumerate() {
+        for (index, cluster) in resources.parts("clusters").iter().enumerate() {
             let path = format!("{CLUSTERS}[{index}]");
             if let Some(mut cluster) = self.decode(cluster, &path, codec::decode_cluster) {
                 let found = secrets::resolve_cluster(&mut cluster, &self.secrets);
@@ -147,8 +156,7 @@ impl Build<'_> {
             }
         }
         let mut listeners = Vec::new();
-        let all = resources.get_field_by_name("listeners");
-        for (index, listener) in messages(all.as_deref()).enumerate() {
+        for (index, listener) in resources.parts("listeners").iter().enumerate() {
             let path = format!("{LISTENERS}[{index}]");
             if let Some(mut listener) = self.decode(listener, &path, codec::decode_listener) {
                 let found = secrets::resolve_listener(&mut listener, &self.secrets);
@@ -163,16 +171,11 @@ impl Build<'_> {
     }
 
     /// Nothing when it was reported already what is wrong with it.
-    fn decode<T>(
-        &mut self,
-        message: &DynamicMessage,
-        path: &str,
-        decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
-    ) -> Option<T> {
+    fn decode<T>(&mut self, message: &Wire, path: &str, decode: impl Fn(&[u8]) -> Result<T, DecodeError>) -> Option<T> {
         if self.problems.iter().any(|problem| is_within(&problem.field, path)) {
             return None;
         }
-        match decode(&message.encode_to_vec()) {
+        match decode(message.bytes()) {
             Ok(value) => Some(value),
             Err(error) => {
                 let field = if error.field.is_empty() { path.to_owned() } else { format!("{path}.{}", error.field) };
@@ -264,22 +267,6 @@ impl Build<'_> {
 
 fn is_within(field: &str, path: &str) -> bool {
     field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-}
-
-fn part(message: &DynamicMessage, field: &str) -> Option<DynamicMessage> {
-    let field = message.descriptor().get_field_by_name(field)?;
-    if !message.has_field(&field) {
-        return None;
-    }
-    message.get_field(&field).as_message().cloned()
-}
-
-fn messages(list: Option<&Value>) -> impl Iterator<Item = &DynamicMessage> {
-    list.and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_message)
-}
-
-fn text(message: &DynamicMessage, field: &str) -> String {
-    message.get_field_by_name(field).and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
 }
 
 #[cfg(test)]

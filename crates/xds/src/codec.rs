@@ -16,6 +16,7 @@ mod endpoints;
 mod error;
 mod filter;
 mod hash;
+mod health_check;
 mod http;
 mod listener;
 mod matching;

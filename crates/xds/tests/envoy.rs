@@ -70,7 +70,12 @@ fn inline(filter: &NetworkFilter) -> bool {
 }
 
 fn plain_cluster(name: &str) -> Cluster {
-    Cluster::new(name, Discovery::Static(EndpointSet { name: name.to_owned(), localities: Vec::new() }.into()))
+    Cluster::new(
+        name,
+        Discovery::Static(
+            EndpointSet { name: name.to_owned(), localities: Vec::new(), ..EndpointSet::default() }.into(),
+        ),
+    )
 }
 
 fn sample<S: Strategy>(runner: &mut TestRunner, strategy: S) -> S::Value {

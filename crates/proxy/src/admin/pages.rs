@@ -6,7 +6,8 @@ use leno_identity::CertificateSummary;
 use leno_ir::{Config, EndpointHealth};
 use serde_json::{Value, json};
 
-use super::{CertificatesInUse, ClusterStatus};
+use super::{CertificatesInUse, ClusterStatus, EndpointStatus};
+use crate::dynamics::CheckedHealth;
 
 pub(super) const HELP: &str = "\
 GET  /ready              whether the proxy serves\n\
@@ -62,7 +63,7 @@ pub(super) fn clusters(clusters: &[ClusterStatus]) -> String {
     for cluster in clusters {
         for endpoint in &cluster.endpoints {
             let start = format!("{}::{}::", cluster.name, endpoint.address);
-            let flags = health_flags(endpoint.health, endpoint.is_ejected);
+            let flags = health_flags(endpoint);
             let ewma_ms = endpoint.latency.as_secs_f64() * 1000.0;
             // Writing to a String cannot fail.
             let _ = writeln!(out, "{start}health_flags::{flags}");
@@ -74,18 +75,23 @@ pub(super) fn clusters(clusters: &[ClusterStatus]) -> String {
     out
 }
 
-/// Envoy's words.
-fn health_flags(health: EndpointHealth, is_ejected: bool) -> String {
-    let mut flags = Vec::new();
-    if is_ejected {
-        flags.push("/failed_outlier_check");
-    }
-    match health {
-        EndpointHealth::Unhealthy => flags.push("/failed_eds_health"),
-        EndpointHealth::Draining => flags.push("/eds_status_draining"),
-        EndpointHealth::Healthy | EndpointHealth::Unknown => {}
-    }
-    if flags.is_empty() { "healthy".to_owned() } else { flags.concat() }
+/// Envoy's words, in its order.
+fn health_flags(endpoint: &EndpointStatus) -> String {
+    let checked = |of: fn(&CheckedHealth) -> bool| endpoint.checked.as_ref().is_some_and(of);
+    let flags = [
+        (checked(|checked| checked.is_failed), "/failed_active_hc"),
+        (endpoint.is_ejected, "/failed_outlier_check"),
+        (matches!(endpoint.health, EndpointHealth::Unhealthy), "/failed_eds_health"),
+        (checked(|checked| checked.is_degraded), "/degraded_active_hc"),
+        (matches!(endpoint.health, EndpointHealth::Degraded), "/degraded_eds_health"),
+        (checked(|checked| checked.is_leaving), "/pending_dynamic_removal"),
+        (checked(|checked| checked.is_pending), "/pending_active_hc"),
+        (checked(|checked| checked.is_excluded), "/excluded_via_immediate_hc_fail"),
+        (checked(|checked| checked.has_timed_out), "/active_hc_timeout"),
+        (matches!(endpoint.health, EndpointHealth::Draining), "/eds_status_draining"),
+    ];
+    let flags: String = flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag)).collect();
+    if flags.is_empty() { "healthy".to_owned() } else { flags }
 }
 
 /// `name::address`, as Envoy's.

@@ -45,6 +45,7 @@ async fn the_dump_is_json_with_the_clusters() {
 #[tokio::test]
 async fn clusters_are_listed_as_envoy_does() {
     let endpoint = EndpointStatus {
+        checked: None,
         address: ([10, 0, 0, 1], 80).into(),
         health: EndpointHealth::Unhealthy,
         is_ejected: true,

@@ -34,10 +34,10 @@ async fn proxy(
     edit: impl FnOnce(&mut HttpConnectionManager, &mut Forward),
 ) -> Rig {
     let endpoint = |address: &SocketAddr| Endpoint {
-        address: *address,
         weight: 1,
         health: Default::default(),
         workload: Default::default(),
+        ..Endpoint::new(*address)
     };
     let endpoints = upstreams.iter().map(endpoint).collect();
     let set = EndpointSet {

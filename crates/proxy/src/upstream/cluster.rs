@@ -11,15 +11,25 @@ use super::limits::Limits;
 use super::members::Members;
 use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
+use crate::dynamics::Dynamics;
 use crate::stats::{ClusterStats, Limit, WorkerStats, WorkloadId};
 use crate::tls::ClusterTls;
 use crate::worker::Worker;
+
+/// What all workers share of a cluster.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) limits: Arc<Limits>,
+    /// `None`: nothing of it is found out while it runs.
+    pub(crate) dynamics: Option<Arc<Dynamics>>,
+}
 
 /// A cluster on one worker.
 #[derive(Debug)]
 pub(crate) struct UpstreamCluster {
     pub(crate) config: Arc<Cluster>,
     limits: Arc<Limits>,
+    dynamics: Option<Arc<Dynamics>>,
     stats: ClusterStats,
     /// The time of the worker's last tick.
     clock: Rc<Cell<Instant>>,
@@ -59,15 +69,21 @@ impl Outcome {
 }
 
 impl UpstreamCluster {
-    pub(crate) fn new(config: Arc<Cluster>, limits: Arc<Limits>, set: Arc<EndpointSet>, worker: &Worker) -> Self {
-        let members = Members::new(set);
-        let mut balancer = Balancer::new(settings(&config), worker.random());
-        balancer.update(members.for_balancer(), worker.now());
+    pub(crate) fn new(config: Arc<Cluster>, shared: Shared, set: Arc<EndpointSet>, worker: &Worker) -> Self {
+        let Shared { limits, dynamics } = shared;
+        let set = found(dynamics.as_ref()).unwrap_or(set);
+        let mut balancer = Balancer::new(settings(&config, &set), worker.random());
+        let mut members = Members::new(set);
+        if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
+            members.set_health(dynamics.health());
+        }
+        balancer.update(members.for_balancer(&config.balancing), worker.now());
         Self {
             stats: worker.stats.cluster(&config.name),
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits,
+            dynamics,
             clock: worker.clock(),
             members: RefCell::new(members),
             balancer: Rc::new(RefCell::new(balancer)),
@@ -76,19 +92,32 @@ impl UpstreamCluster {
 
     /// The same cluster under another configuration. Endpoints that stay keep their measurements, and their connections
     /// unless TLS has changed.
-    pub(crate) fn successor(&self, config: Arc<Cluster>, set: Arc<EndpointSet>, worker: &Worker) -> Self {
+    pub(crate) fn successor(
+        &self,
+        config: Arc<Cluster>,
+        shared: Shared,
+        set: Arc<EndpointSet>,
+        worker: &Worker,
+    ) -> Self {
+        let Shared { limits, dynamics } = shared;
+        let set = found(dynamics.as_ref()).unwrap_or(set);
         let mut members = self.members.borrow().clone();
         if self.config.tls != config.tls {
             members.renew();
         }
-        members.update(set);
         let mut balancer = self.balancer.borrow_mut();
-        balancer.reconfigure(settings(&config));
-        balancer.update(members.for_balancer(), worker.now());
+        balancer.reconfigure(settings(&config, &set));
+        members.update(set);
+        match dynamics.as_ref().filter(|_| config.health_check.is_some()) {
+            Some(dynamics) => members.set_health(dynamics.health()),
+            None => members.forget_health(),
+        }
+        balancer.update(members.for_balancer(&config.balancing), worker.now());
         Self {
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
-            limits: self.limits.clone(),
+            limits,
+            dynamics,
             stats: self.stats.clone(),
             clock: self.clock.clone(),
             members: RefCell::new(members),
@@ -98,10 +127,45 @@ impl UpstreamCluster {
 
     /// Takes another set of endpoints in place.
     pub(crate) fn update(&self, set: Arc<EndpointSet>, worker: &Worker) {
+        self.take(found(self.dynamics.as_ref()).unwrap_or(set), worker);
+    }
+
+    /// Takes what was found out since.
+    pub(crate) fn refresh(&self, worker: &Worker) {
+        if let Some(set) = found(self.dynamics.as_ref()) {
+            self.take(set, worker);
+        }
+    }
+
+    fn take(&self, set: Arc<EndpointSet>, worker: &Worker) {
         let mut members = self.members.borrow_mut();
-        if !members.are_of(&set) {
+        let checked = self.dynamics.as_ref().filter(|_| self.config.health_check.is_some());
+        let health = checked.map(|dynamics| dynamics.health());
+        let has_new_health = health.as_ref().is_some_and(|health| !members.has_health(health));
+        let has_new_endpoints = !members.are_of(&set);
+        if !has_new_endpoints && !has_new_health {
+            return;
+        }
+        let mut balancer = self.balancer.borrow_mut();
+        if has_new_endpoints {
+            balancer.reconfigure(settings(&self.config, &set));
             members.update(set);
-            self.balancer.borrow_mut().update(members.for_balancer(), worker.now());
+        }
+        if let Some(health) = health {
+            members.set_health(health);
+        }
+        balancer.update(members.for_balancer(&self.config.balancing), worker.now());
+    }
+
+    /// Whether an answer that asks for it takes its endpoint out (`x-envoy-immediate-health-check-fail`).
+    pub(crate) fn is_checked(&self) -> bool {
+        self.config.health_check.is_some()
+    }
+
+    /// The endpoint has said that it fails.
+    pub(crate) fn report_failed(&self, pick: &Pick) {
+        if let Some(dynamics) = &self.dynamics {
+            dynamics.report_failed(pick.state.address);
         }
     }
 
@@ -166,7 +230,8 @@ impl UpstreamCluster {
             let state = members.get(status.key)?;
             Some(EndpointStatus {
                 address: state.address,
-                health: status.health,
+                health: state.source().endpoint().health,
+                checked: state.checked.get(),
                 is_ejected: status.ejected_until.is_some(),
                 active_requests: u64::from(status.active),
                 latency: status.latency,
@@ -184,6 +249,13 @@ impl UpstreamCluster {
     /// The time of the last tick.
     pub(super) fn coarse_now(&self) -> Instant {
         self.clock.get()
+    }
+
+    /// Connections tell health checks that the cluster is in use.
+    pub(super) fn note_traffic(&self) {
+        if let Some(dynamics) = &self.dynamics {
+            dynamics.note_traffic();
+        }
     }
 
     pub(super) fn limits(&self) -> &Arc<Limits> {
@@ -213,8 +285,18 @@ impl UpstreamCluster {
     }
 }
 
-fn settings(config: &Cluster) -> BalancerSettings {
-    BalancerSettings::new(config.balancer.clone(), config.outlier_detection.clone())
+fn found(dynamics: Option<&Arc<Dynamics>>) -> Option<Arc<EndpointSet>> {
+    dynamics?.endpoints()
+}
+
+fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {
+    let default = BalancerSettings::new(config.balancer.clone(), config.outlier_detection.clone());
+    BalancerSettings {
+        panic_threshold: config.balancing.panic_threshold.unwrap_or(default.panic_threshold),
+        overprovisioning_percent: set.policy.overprovisioning_percent,
+        weighted_priority_health: set.policy.weighted_priority_health,
+        ..default
+    }
 }
 
 /// An endpoint chosen for one try; counts as under way there until finished or dropped.

@@ -50,6 +50,7 @@ pub(crate) struct Occupancy {
 
 impl UpstreamCluster {
     pub(super) fn occupy(&self, permit: ConnectionPermit) -> Occupancy {
+        self.note_traffic();
         Occupancy { _permit: permit, _counted: self.stats().connection_opened() }
     }
 

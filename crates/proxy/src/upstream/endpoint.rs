@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leno_balance::Member;
-use leno_ir::EndpointSet;
+use leno_ir::{Balancing, EndpointHealth, EndpointSet, LocalityBalancing};
 use tokio::sync::Notify;
 
 use super::http1::Http1Connection;
 use super::http2::Http2Pool;
+use crate::dynamics::CheckedHealth;
 use crate::stats::{WorkerStats, WorkloadId};
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
@@ -32,6 +33,8 @@ pub(super) struct EndpointState {
     pub(super) id: EndpointId,
     pub(super) address: SocketAddr,
     source: RefCell<Rc<EndpointSource>>,
+    /// What active checks say of it; `None`: it is not asked.
+    pub(super) checked: Cell<Option<CheckedHealth>>,
     /// Idle HTTP/1 connections; the last one in is the first one out, so that the rest can age.
     idle: RefCell<Vec<Http1Connection>>,
     /// HTTP/1 connections that exist, idle or not.
@@ -59,20 +62,6 @@ impl EndpointSource {
         Self { set, locality, index, workload: OnceCell::new() }
     }
 
-    /// The endpoint as the balancer takes it.
-    pub(super) fn member(&self, id: EndpointId) -> Member<EndpointId> {
-        let (locality, endpoint) = (&self.set.localities[self.locality], self.endpoint());
-        Member {
-            key: id,
-            weight: endpoint.weight,
-            health: endpoint.health,
-            priority: locality.priority,
-            locality: u32::try_from(self.locality).unwrap_or(u32::MAX),
-            locality_weight: locality.weight,
-            address: endpoint.address,
-        }
-    }
-
     /// Who runs there, as the statistics of this worker number it.
     pub(super) fn workload(&self, stats: &WorkerStats) -> WorkloadId {
         *self.workload.get_or_init(|| stats.workload(&self.endpoint().workload))
@@ -93,12 +82,51 @@ impl EndpointState {
             id,
             address: source.endpoint().address,
             source: RefCell::new(Rc::new(source)),
+            checked: Cell::new(None),
             idle: RefCell::default(),
             open: Rc::default(),
             http2: Http2Pool::default(),
             waiting: Cell::new(0),
             released: Notify::new(),
             retired: Cell::new(false),
+        }
+    }
+
+    /// The endpoint as the balancer takes it.
+    pub(super) fn member(&self, balancing: &Balancing) -> Member<EndpointId> {
+        let source = self.source.borrow();
+        let (locality, endpoint) = (&source.set.localities[source.locality], source.endpoint());
+        let checked = self.checked.get();
+        Member {
+            key: self.id,
+            weight: endpoint.weight,
+            health: match (endpoint.health, checked) {
+                (health @ (EndpointHealth::Draining | EndpointHealth::Unhealthy), _) => health,
+                (_, Some(checked)) if checked.is_failed => EndpointHealth::Unhealthy,
+                (_, Some(checked)) if checked.is_degraded => EndpointHealth::Degraded,
+                (health, _) => health,
+            },
+            is_excluded: checked.is_some_and(|checked| {
+                checked.is_excluded || (checked.is_pending && balancing.ignore_new_until_checked)
+            }),
+            priority: locality.priority,
+            locality: u32::try_from(source.locality).unwrap_or(u32::MAX),
+            locality_weight: match balancing.localities {
+                LocalityBalancing::Ignored => 0,
+                LocalityBalancing::Weighted => locality.weight,
+            },
+            address: endpoint.address,
+        }
+    }
+
+    /// What active checks say from now on. Connections that are not in use end with the endpoint's health.
+    pub(super) fn set_checked(&self, checked: CheckedHealth) {
+        let checked = Some(checked).filter(|_| !self.source.borrow().endpoint().check.disabled);
+        let has_failed = |checked: Option<CheckedHealth>| checked.is_some_and(|checked| checked.is_failed);
+        let before = self.checked.replace(checked);
+        if has_failed(checked) && !has_failed(before) {
+            self.idle.borrow_mut().clear();
+            self.http2.clear();
         }
     }
 

@@ -4,10 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use leno_balance::Member;
-use leno_ir::EndpointSet;
+use leno_ir::{Balancing, EndpointSet};
 
 use super::EndpointId;
 use super::endpoint::{EndpointSource, EndpointState};
+use crate::dynamics::{CheckedHealth, HealthMap};
 
 /// The endpoints of a cluster on one worker, found by ID in one step.
 ///
@@ -15,13 +16,15 @@ use super::endpoint::{EndpointSource, EndpointState};
 #[derive(Clone, Debug)]
 pub(super) struct Members {
     set: Arc<EndpointSet>,
+    /// What active checks say; `None`: nobody is asked.
+    health: Option<Arc<HealthMap>>,
     slots: Vec<Option<Rc<EndpointState>>>,
     next_serial: u32,
 }
 
 impl Members {
     pub(super) fn new(set: Arc<EndpointSet>) -> Self {
-        let mut members = Self { set: Arc::default(), slots: Vec::new(), next_serial: 0 };
+        let mut members = Self { set: Arc::default(), health: None, slots: Vec::new(), next_serial: 0 };
         members.update(set);
         members
     }
@@ -38,8 +41,25 @@ impl Members {
         self.slots.iter().flatten().for_each(|state| act(state));
     }
 
-    pub(super) fn for_balancer(&self) -> impl Iterator<Item = Member<EndpointId>> {
-        self.slots.iter().flatten().map(|state| state.source().member(state.id))
+    pub(super) fn for_balancer(&self, balancing: &Balancing) -> impl Iterator<Item = Member<EndpointId>> {
+        self.slots.iter().flatten().map(|state| state.member(balancing))
+    }
+
+    pub(super) fn has_health(&self, health: &Arc<HealthMap>) -> bool {
+        self.health.as_ref().is_some_and(|known| Arc::ptr_eq(known, health))
+    }
+
+    /// Takes what checks say of all endpoints; one without an entry was not checked yet.
+    pub(super) fn set_health(&mut self, health: Arc<HealthMap>) {
+        for state in self.slots.iter().flatten() {
+            state.set_checked(health.get(&state.address).copied().unwrap_or(CheckedHealth::PENDING));
+        }
+        self.health = Some(health);
+    }
+
+    pub(super) fn forget_health(&mut self) {
+        self.health = None;
+        self.each(|state| state.checked.set(None));
     }
 
     /// Takes the endpoints of `set`; those that are not in it are retired.
@@ -98,14 +118,14 @@ mod tests {
 
     fn set(ports: &[u16]) -> Arc<EndpointSet> {
         let endpoint = |port: &u16| Endpoint {
-            address: ([127, 0, 0, 1], *port).into(),
             weight: 1,
             health: EndpointHealth::Healthy,
             workload: WorkloadLabels::default(),
+            ..Endpoint::new(([127, 0, 0, 1], *port).into())
         };
         let endpoints = ports.iter().map(endpoint).collect();
         let locality = LocalityEndpoints { endpoints, ..LocalityEndpoints::default() };
-        Arc::new(EndpointSet { name: "s".into(), localities: vec![locality] })
+        Arc::new(EndpointSet { name: "s".into(), localities: vec![locality], ..EndpointSet::default() })
     }
 
     fn ids(members: &Members) -> HashMap<u16, EndpointId> {

@@ -33,14 +33,14 @@ impl Worker {
         let mut clusters = FxHashMap::with_capacity_and_hasher(plan.config.clusters.len(), FxBuildHasher);
         for (name, config) in &plan.config.clusters {
             let endpoints = plan.endpoints(config);
-            let limits = plan.limits.get(name).cloned().unwrap_or_default();
+            let shared = plan.shared(name);
             let cluster = match old.remove(name) {
                 Some(cluster) if Arc::ptr_eq(&cluster.config, config) || cluster.config == *config => {
                     cluster.update(endpoints, self);
                     cluster
                 }
-                Some(cluster) => Rc::new(cluster.successor(config.clone(), endpoints, self)),
-                None => Rc::new(UpstreamCluster::new(config.clone(), limits, endpoints, self)),
+                Some(cluster) => Rc::new(cluster.successor(config.clone(), shared, endpoints, self)),
+                None => Rc::new(UpstreamCluster::new(config.clone(), shared, endpoints, self)),
             };
             clusters.insert(name.clone(), cluster);
         }
@@ -95,6 +95,14 @@ impl Worker {
             self.connections.join().await;
         };
         tokio::time::timeout(deadline, finishing).await.is_ok()
+    }
+
+    /// Takes what was found out of clusters.
+    pub(super) fn refresh(&self) {
+        let clusters: Vec<_> = self.clusters.borrow().values().cloned().collect();
+        for cluster in clusters {
+            cluster.refresh(self);
+        }
     }
 
     /// What happens once a second.

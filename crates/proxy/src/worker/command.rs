@@ -21,6 +21,8 @@ pub(crate) enum Command {
         deadline: Duration,
         done: oneshot::Sender<bool>,
     },
+    /// Look at what was found out of clusters ([`crate::dynamics`]).
+    Refresh,
     /// How the endpoints are doing here.
     Status {
         done: oneshot::Sender<Vec<ClusterStatus>>,

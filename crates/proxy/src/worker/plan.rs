@@ -4,9 +4,10 @@ use std::sync::Arc;
 use leno_ir::{Cluster, Config, Discovery, EndpointSet};
 use rustc_hash::FxHashMap;
 
+use crate::dynamics::Dynamics;
 use crate::filter::RouteRules;
 use crate::shared::SharedStates;
-use crate::upstream::Limits;
+use crate::upstream::{Limits, Shared};
 
 /// A configuration, prepared once for all workers.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) routes: FxHashMap<String, Arc<RouteRules>>,
     /// By cluster name; the same as long as the cluster stays.
     pub(crate) limits: HashMap<String, Arc<Limits>>,
+    /// Of the clusters that have any.
+    pub(crate) dynamics: HashMap<String, Arc<Dynamics>>,
     /// The same in every plan.
     shared_states: SharedStates,
 }
@@ -27,7 +30,7 @@ impl Plan {
     }
 
     /// Keeps what did not change of `self`.
-    pub(crate) fn next(&self, config: Arc<Config>) -> Self {
+    pub(crate) fn next(&self, config: Arc<Config>, dynamics: HashMap<String, Arc<Dynamics>>) -> Self {
         let route_table = |(name, table): (&String, &Arc<leno_ir::RouteTable>)| {
             let kept = self
                 .config
@@ -44,7 +47,15 @@ impl Plan {
             .keys()
             .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
             .collect();
-        Self { config, routes, limits, shared_states: self.shared_states.clone() }
+        Self { config, routes, limits, dynamics, shared_states: self.shared_states.clone() }
+    }
+
+    /// What workers share of a cluster.
+    pub(crate) fn shared(&self, cluster: &str) -> Shared {
+        Shared {
+            limits: self.limits.get(cluster).cloned().unwrap_or_default(),
+            dynamics: self.dynamics.get(cluster).cloned(),
+        }
     }
 
     /// The endpoints of a cluster; none while they have not arrived.

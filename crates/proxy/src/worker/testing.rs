@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +28,9 @@ impl Worker {
             random: 1,
         };
         let worker = Rc::new(Self::new(seed));
-        let plan = Arc::new(Plan::default().next(Arc::new(config)));
+        let plan = Arc::new(Plan::default().next(Arc::new(config), HashMap::new()));
         for (name, config) in &plan.config.clusters {
-            let limits = plan.limits.get(name).cloned().unwrap_or_default();
-            let cluster = UpstreamCluster::new(config.clone(), limits, plan.endpoints(config), &worker);
+            let cluster = UpstreamCluster::new(config.clone(), plan.shared(name), plan.endpoints(config), &worker);
             worker.clusters.borrow_mut().insert(name.clone(), Rc::new(cluster));
         }
         *worker.plan.borrow_mut() = plan;

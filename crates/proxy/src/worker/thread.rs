@@ -42,6 +42,7 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
                 let _ = done.send(worker.drain(deadline).await);
                 break;
             }
+            Command::Refresh => worker.refresh(),
             Command::Status { done } => {
                 let _ = done.send(worker.status());
             }

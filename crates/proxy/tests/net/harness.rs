@@ -177,13 +177,13 @@ pub(crate) fn config(
 
 pub(crate) fn cluster<const N: usize>(name: &str, addresses: [SocketAddr; N]) -> Cluster {
     let endpoints = addresses.into_iter().map(|address| Endpoint {
-        address,
         weight: 1,
         health: EndpointHealth::Healthy,
         workload: WorkloadLabels::default(),
+        ..Endpoint::new(address)
     });
     let locality = LocalityEndpoints { weight: 1, endpoints: endpoints.collect(), ..LocalityEndpoints::default() };
-    let set = EndpointSet { name: name.to_owned(), localities: vec![locality] };
+    let set = EndpointSet { name: name.to_owned(), localities: vec![locality], ..EndpointSet::default() };
     Cluster::new(name, Discovery::Static(Arc::new(set)))
 }
 

@@ -58,11 +58,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers common_lb_config connect_timeout http2_protocol_options lb_policy least_request_lb_config \
-         load_assignment load_balancing_policy metadata name outlier_detection transport_socket type typed_extension_protocol_options",
+        "circuit_breakers close_connections_on_host_health_failure common_lb_config connect_timeout health_checks \
+         http2_protocol_options ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment \
+         load_balancing_policy metadata name outlier_detection transport_socket type \
+         typed_extension_protocol_options",
         "",
     ),
-    ("envoy.config.cluster.v3.Cluster.CommonLbConfig", "healthy_panic_threshold locality_weighted_lb_config", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.CommonLbConfig",
+        "healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config update_merge_window",
+        "",
+    ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
@@ -81,6 +87,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.GrpcService.EnvoyGrpc", "cluster_name", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
+    (
+        "envoy.config.core.v3.HealthCheck",
+        "always_log_health_check_failures always_log_health_check_success event_log_path event_logger grpc_health_check \
+         healthy_edge_interval healthy_threshold http_health_check initial_jitter interval interval_jitter \
+         interval_jitter_percent no_traffic_healthy_interval no_traffic_interval reuse_connection tcp_health_check \
+         timeout tls_options unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
+        "",
+    ),
+    ("envoy.config.core.v3.HealthCheck.GrpcHealthCheck", "authority initial_metadata service_name", ""),
+    (
+        "envoy.config.core.v3.HealthCheck.HttpHealthCheck",
+        "codec_client_type expected_statuses host method path receive request_headers_to_add \
+         request_headers_to_remove response_buffer_size retriable_statuses send service_name_matcher",
+        "",
+    ),
+    ("envoy.config.core.v3.HealthCheck.Payload", "binary text", ""),
+    ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
+    ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
     ("envoy.config.core.v3.HttpProtocolOptions", "idle_timeout max_headers_count max_requests_per_connection", ""),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
@@ -93,8 +117,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
-    ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints", ""),
-    ("envoy.config.endpoint.v3.Endpoint", "address", ""),
+    ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints policy", ""),
+    (
+        "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy",
+        "drop_overloads overprovisioning_factor weighted_priority_health",
+        "",
+    ),
+    ("envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload", "category drop_percentage", ""),
+    ("envoy.config.endpoint.v3.Endpoint", "address health_check_config hostname", ""),
+    (
+        "envoy.config.endpoint.v3.Endpoint.HealthCheckConfig",
+        "address disable_active_health_check hostname port_value",
+        "",
+    ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
@@ -330,6 +365,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
+    ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
     (
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",

@@ -1,19 +1,26 @@
 //! A tree of YAML or JSON as the message it describes, with the place of everything that is wrong.
 //!
+//! Shape       1 [`Reader`] -> n [`Plan`] (a message type) -> n [`FieldPlan`], made when first met
 //! Errors      unknown names, wrong types, and fields that would have no effect here: all of them are reported
-//! Source      proto3 JSON mapping; prost-reflect reads the values, but knows no places, so the walk is ours
+//! Cost        values go straight to the wire format; places are put into words only when something is reported
+//! Source      proto3 JSON mapping; prost-reflect reads the unusual values, but knows no places, so the walk is ours
 
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use leno_proto::BOOTSTRAP_DESCRIPTORS;
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value as Proto,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value as Proto,
 };
 use serde_json::Value as Json;
 
 use super::fields::{Support, support};
 use super::tree::{Tree, Value};
+use super::wire::Wire;
 
 const ANY: &str = "google.protobuf.Any";
 const TYPE: &str = "@type";
@@ -30,125 +37,223 @@ pub(super) fn pool() -> &'static DescriptorPool {
 pub(super) struct Reader {
     /// Line, field, reason.
     pub(super) problems: Vec<(usize, String, String)>,
+    plans: HashMap<String, Plan>,
+}
+
+/// The fields of a message type by the names they were written with; `None`: there is no such field.
+type Plan = HashMap<String, Option<Rc<FieldPlan>>>;
+
+#[derive(Debug)]
+struct FieldPlan {
+    field: FieldDescriptor,
+    support: Support,
+    /// The type of the messages in it whose values have places of their own.
+    inner: Option<MessageDescriptor>,
+    /// Only one field of a oneof may be there.
+    oneof: Option<String>,
+}
+
+/// The way from the top of the file to a value.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Field(&'a Self, &'a str),
+    Index(&'a Self, usize),
+    Key(&'a Self, &'a str),
+    Top,
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(Path::Top, name) => f.write_str(name),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+            Self::Key(parent, key) => write!(f, "{parent}[{key}]"),
+            Self::Top => Ok(()),
+        }
+    }
 }
 
 impl Reader {
     /// The message as far as it can be read.
-    pub(super) fn read_message(&mut self, descriptor: &MessageDescriptor, tree: &Tree, path: &str) -> DynamicMessage {
-        let mut message = DynamicMessage::new(descriptor.clone());
+    pub(super) fn read(&mut self, descriptor: &MessageDescriptor, tree: &Tree) -> Wire {
+        let mut bytes = Vec::new();
+        self.write_message(descriptor, tree, Path::Top, &mut bytes);
+        Wire::new(descriptor.clone(), bytes)
+    }
+
+    fn write_message(&mut self, descriptor: &MessageDescriptor, tree: &Tree, path: Path<'_>, out: &mut Vec<u8>) {
         if matches!(tree.value, Value::Null) {
-            return message;
+            return;
         }
-        let Some(entries) = tree.entries() else {
-            self.report(tree.line, path, "must be an object");
-            return message;
-        };
+        let Some(entries) = tree.entries() else { return self.report(tree.line, path, "must be an object") };
+        let mut written: Vec<Rc<FieldPlan>> = Vec::with_capacity(entries.len());
         for entry in entries.iter().filter(|entry| entry.key != TYPE) {
-            let Some(field) = field(descriptor, &entry.key) else {
+            let Some(plan) = self.plan(descriptor, &entry.key) else {
                 let reason = unknown(descriptor, &entry.key);
-                self.report(entry.line, &join(path, &entry.key), reason);
+                self.report(entry.line, Path::Field(&path, &entry.key), reason);
                 continue;
             };
             if matches!(entry.tree.value, Value::Null) {
                 continue;
             }
-            let path = join(path, field.name());
-            if message.has_field(&field) {
-                self.report(entry.line, &path, "is there twice");
+            let path = Path::Field(&path, plan.field.name());
+            if written.iter().any(|other| other.field == plan.field) {
+                self.report(entry.line, path, "is there twice");
                 continue;
             }
-            if let Some(other) = set_in_oneof(&message, &field) {
-                self.report(entry.line, &path, format!("cannot be set together with {other}"));
+            let other = written.iter().find(|other| plan.oneof.is_some() && other.oneof == plan.oneof);
+            if let Some(other) = other {
+                self.report(entry.line, path, format!("cannot be set together with {}", other.field.name()));
                 continue;
             }
-            if let Some(value) = self.read_supported(&field, &entry.tree, &path, entry.line) {
-                message.set_field(&field, value);
+            if self.write_supported(&plan, &entry.tree, path, entry.line, out) {
+                written.push(plan);
             }
         }
-        message
     }
 
-    /// `None` when it was reported.
-    fn read_supported(&mut self, field: &FieldDescriptor, tree: &Tree, path: &str, line: usize) -> Option<Proto> {
-        let (reason, may_be_off) = match support(field.parent_message().full_name(), field.name()) {
-            Support::Full => return self.read_field(field, tree, path, line),
+    fn plan(&mut self, descriptor: &MessageDescriptor, key: &str) -> Option<Rc<FieldPlan>> {
+        if let Some(plan) = self.plans.get(descriptor.full_name()).and_then(|plan| plan.get(key)) {
+            return plan.clone();
+        }
+        let plan = field(descriptor, key).map(|field| {
+            Rc::new(FieldPlan {
+                support: support(descriptor.full_name(), field.name()),
+                inner: inner_message(&field),
+                oneof: field.containing_oneof().map(|oneof| oneof.name().to_owned()),
+                field,
+            })
+        });
+        let of_message = self.plans.entry(descriptor.full_name().to_owned()).or_default();
+        of_message.insert(key.to_owned(), plan.clone());
+        plan
+    }
+
+    /// `false` when it was reported.
+    fn write_supported(
+        &mut self,
+        plan: &FieldPlan,
+        tree: &Tree,
+        path: Path<'_>,
+        line: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let (reason, may_be_off) = match plan.support {
+            Support::Full => return self.write_field(plan, tree, path, line, out),
             Support::No => ("is not supported", false),
             Support::NotHere(reason) => (reason, false),
             Support::OffOnly => ("is not supported", true),
         };
         // What was written but says nothing.
+        let field = &plan.field;
         let is_off = match leaf(field, &tree.to_json()) {
-            Ok(value) if may_be_off => is_zero(&value),
-            Ok(value) => !field.supports_presence() && value.is_default_for_field(field),
+            Ok(message) if may_be_off => is_zero(&message.get_field(field)),
+            Ok(message) => !field.supports_presence() && message.get_field(field).is_default_for_field(field),
             Err(_) => false,
         };
         if !is_off {
             self.report(line, path, reason);
         }
-        None
+        false
     }
 
-    fn read_field(&mut self, field: &FieldDescriptor, tree: &Tree, path: &str, line: usize) -> Option<Proto> {
-        let Some(message) = inner_message(field) else { return self.read_leaf(field, tree, path, line) };
+    fn write_field(&mut self, plan: &FieldPlan, tree: &Tree, path: Path<'_>, line: usize, out: &mut Vec<u8>) -> bool {
+        let FieldPlan { field, .. } = plan;
+        let Some(message) = &plan.inner else { return self.write_leaf(field, tree, path, line, out) };
         if field.is_map() {
             let Some(entries) = tree.entries() else {
                 self.report(line, path, "must be an object");
-                return None;
+                return false;
             };
-            let read = entries.iter().map(|entry| {
-                let value = self.read_inner(&message, &entry.tree, &format!("{path}[{}]", entry.key));
-                (MapKey::String(entry.key.clone()), Proto::Message(value))
-            });
-            return Some(Proto::Map(read.collect()));
+            for entry in entries {
+                // A map's entry is a message of key and value.
+                nested(field.number(), out, |out| {
+                    write_bytes(1, entry.key.as_bytes(), out);
+                    let path = Path::Key(&path, &entry.key);
+                    nested(2, out, |out| self.write_inner(message, &entry.tree, path, out));
+                });
+            }
+            return true;
         }
         if !field.is_list() {
-            return Some(Proto::Message(self.read_inner(&message, tree, path)));
+            nested(field.number(), out, |out| self.write_inner(message, tree, path, out));
+            return true;
         }
         let Value::List(items) = &tree.value else {
             self.report(line, path, "must be a list");
-            return None;
+            return false;
         };
-        let items = items.iter().enumerate();
-        let read =
-            items.map(|(index, item)| Proto::Message(self.read_inner(&message, item, &format!("{path}[{index}]"))));
-        Some(Proto::List(read.collect()))
+        for (index, item) in items.iter().enumerate() {
+            let path = Path::Index(&path, index);
+            nested(field.number(), out, |out| self.write_inner(message, item, path, out));
+        }
+        true
     }
 
-    fn read_inner(&mut self, descriptor: &MessageDescriptor, tree: &Tree, path: &str) -> DynamicMessage {
+    fn write_inner(&mut self, descriptor: &MessageDescriptor, tree: &Tree, path: Path<'_>, out: &mut Vec<u8>) {
         if descriptor.full_name() == ANY {
-            self.read_any(descriptor, tree, path)
+            self.write_any(tree, path, out);
         } else {
-            self.read_message(descriptor, tree, path)
+            self.write_message(descriptor, tree, path, out);
         }
     }
 
     /// A message of a type that Leno does not have stays closed: whoever it is for says what is missing.
-    fn read_any(&mut self, descriptor: &MessageDescriptor, tree: &Tree, path: &str) -> DynamicMessage {
-        let mut any = DynamicMessage::new(descriptor.clone());
+    fn write_any(&mut self, tree: &Tree, path: Path<'_>, out: &mut Vec<u8>) {
         let entries = tree.entries().unwrap_or_default();
         let Some(type_url) = entries.iter().find(|entry| entry.key == TYPE).and_then(|entry| entry.tree.text()) else {
-            self.report(tree.line, path, "has no @type");
-            return any;
+            return self.report(tree.line, path, "has no @type");
         };
         let name = type_url.rsplit('/').next().unwrap_or_default();
-        any.set_field_by_name("type_url", Proto::String(type_url.to_owned()));
+        write_bytes(1, type_url.as_bytes(), out);
         if let Some(descriptor) = pool().get_message_by_name(name) {
-            let message = self.read_message(&descriptor, tree, path);
-            any.set_field_by_name("value", Proto::Bytes(message.encode_to_vec().into()));
+            nested(2, out, |out| self.write_message(&descriptor, tree, path, out));
         }
-        any
     }
 
-    fn read_leaf(&mut self, field: &FieldDescriptor, tree: &Tree, path: &str, line: usize) -> Option<Proto> {
-        if let Some(value) = plain(field, tree) {
-            return Some(value);
+    fn write_leaf(
+        &mut self,
+        field: &FieldDescriptor,
+        tree: &Tree,
+        path: Path<'_>,
+        line: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if write_plain(field, tree, out) {
+            return true;
         }
-        leaf(field, &tree.to_json()).map_err(|reason| self.report(line, path, reason)).ok()
+        match leaf(field, &tree.to_json()) {
+            Ok(message) => {
+                out.extend_from_slice(&message.encode_to_vec());
+                true
+            }
+            Err(reason) => {
+                self.report(line, path, reason);
+                false
+            }
+        }
     }
 
-    fn report(&mut self, line: usize, field: &str, reason: impl Into<String>) {
-        self.problems.push((line, field.to_owned(), reason.into()));
+    fn report(&mut self, line: usize, field: Path<'_>, reason: impl Into<String>) {
+        self.problems.push((line, field.to_string(), reason.into()));
     }
+}
+
+/// Writes a length-delimited field whose content `write` appends.
+fn nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    encode_key(number, WireType::LengthDelimited, out);
+    let start = out.len();
+    write(out);
+    let mut length = Vec::with_capacity(5);
+    encode_varint((out.len() - start) as u64, &mut length);
+    out.splice(start..start, length);
+}
+
+fn write_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
 }
 
 /// By the name in the API, or by its JSON name.
@@ -169,11 +274,6 @@ fn unknown(descriptor: &MessageDescriptor, key: &str) -> String {
     )
 }
 
-fn set_in_oneof(message: &DynamicMessage, field: &FieldDescriptor) -> Option<String> {
-    let oneof = field.containing_oneof()?;
-    oneof.fields().find(|other| message.has_field(other)).map(|other| other.name().to_owned())
-}
-
 /// The type of the messages in a field whose values have places of their own. Well-known types are values like numbers,
 /// but for `Any`.
 fn inner_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
@@ -183,22 +283,38 @@ fn inner_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     (!message.full_name().starts_with("google.protobuf.") || message.full_name() == ANY).then_some(message)
 }
 
-/// What most values are, read without a detour. `None`: neither right nor wrong, [`leaf`] knows.
-fn plain(field: &FieldDescriptor, tree: &Tree) -> Option<Proto> {
-    let Value::Scalar(value) = &tree.value else { return None };
-    match field.kind() {
-        _ if field.is_list() || field.is_map() => None,
-        Kind::Bool => value.as_bool().map(Proto::Bool),
-        Kind::Enum(item) => item.get_value_by_name(value.as_str()?).map(|value| Proto::EnumNumber(value.number())),
-        Kind::String => value.as_str().map(|text| Proto::String(text.to_owned())),
-        Kind::Uint32 => value.as_u64().and_then(|number| number.try_into().ok()).map(Proto::U32),
-        _ => None,
+/// What most values are, written without a detour. `false`: neither right nor wrong, [`leaf`] knows.
+fn write_plain(field: &FieldDescriptor, tree: &Tree, out: &mut Vec<u8>) -> bool {
+    let Value::Scalar(value) = &tree.value else { return false };
+    if field.is_list() || field.is_map() {
+        return false;
     }
+    let number = match field.kind() {
+        Kind::Bool => value.as_bool().map(u64::from),
+        Kind::Enum(item) => value
+            .as_str()
+            .and_then(|name| item.get_value_by_name(name))
+            .and_then(|value| u64::try_from(value.number()).ok()),
+        Kind::String => {
+            if let Some(text) = value.as_str() {
+                write_bytes(field.number(), text.as_bytes(), out);
+            }
+            return value.is_string();
+        }
+        Kind::Uint32 => value.as_u64().filter(|number| u32::try_from(*number).is_ok()),
+        _ => None,
+    };
+    if let Some(number) = number {
+        encode_key(field.number(), WireType::Varint, out);
+        encode_varint(number, out);
+    }
+    number.is_some()
 }
 
-fn leaf(field: &FieldDescriptor, json: &Json) -> Result<Proto, String> {
+/// A message with this field alone.
+fn leaf(field: &FieldDescriptor, json: &Json) -> Result<DynamicMessage, String> {
     let object = Json::Object([(field.name().to_owned(), json.clone())].into_iter().collect());
-    let message = DynamicMessage::deserialize(field.parent_message().clone(), object).map_err(|error| {
+    DynamicMessage::deserialize(field.parent_message().clone(), object).map_err(|error| {
         let reason = error.to_string();
         match field.kind() {
             Kind::Enum(item) => {
@@ -207,8 +323,7 @@ fn leaf(field: &FieldDescriptor, json: &Json) -> Result<Proto, String> {
             }
             _ => reason,
         }
-    })?;
-    Ok(message.get_field(field).into_owned())
+    })
 }
 
 /// False, 0, nothing; also in a wrapper or a duration.
@@ -222,8 +337,4 @@ fn is_zero(value: &Proto) -> bool {
         Proto::U64(number) => *number == 0,
         _ => false,
     }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

@@ -106,8 +106,12 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
         ["28: static_resources.clusters[0].type: EDS needs a control plane, and a static bootstrap has none"]
     );
     assert_eq!(
-        changed("type: STATIC", "health_checks: [{}]"),
-        ["28: static_resources.clusters[0].health_checks: is not supported"]
+        changed("type: STATIC", "health_checks: [{ timeout: 1s }]"),
+        ["28: static_resources.clusters[0].health_checks[0].interval: is missing"]
+    );
+    assert_eq!(
+        changed("type: STATIC", "filters: [{ name: a }]"),
+        ["28: static_resources.clusters[0].filters: is not supported"]
     );
     assert_eq!(
         changed("node:", "dynamic_resources: { ads_config: {} }\nnode:"),
@@ -249,4 +253,17 @@ fn whoever_looks_at_files_has_a_say() {
     };
     let found = read_bootstrap_checked(TLS, &check).expect_err("it is refused");
     assert_eq!((found[0].line, found[0].reason.as_str()), (12, "is no good"));
+}
+
+#[test]
+fn json_means_the_same_and_its_faults_have_lines() {
+    let yaml: serde_json::Value = serde_saphyr::from_str(HTTP).expect("it is YAML");
+    let json = serde_json::to_string_pretty(&yaml).expect("it is JSON");
+    assert_eq!(read_bootstrap(&json), read_bootstrap(HTTP));
+    let faulty = json.replacen("\"stat_prefix\"", "\"stat_suffix\"", 1);
+    let line = 1 + faulty.lines().position(|line| line.contains("stat_suffix")).expect("it is there");
+    let said = problems(&faulty);
+    assert!(matches!(said.as_slice(), [only] if only.starts_with(&format!("{line}: static_resources"))), "{said:?}");
+    let twice = json.replacen("\"id\": \"one\"", "\"id\": \"one\", \"id\": \"two\"", 1);
+    assert_eq!(problems(&twice).len(), 1);
 }

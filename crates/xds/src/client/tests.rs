@@ -17,7 +17,7 @@ fn put(config: &mut Config, name: &str, version: u32) {
     let discovery = Discovery::Eds { service_name: name.to_owned() };
     config.clusters.insert(name.to_owned(), Arc::new(Cluster::new(name, discovery)));
     let locality = LocalityEndpoints { weight: version + 1, ..LocalityEndpoints::default() };
-    let endpoints = EndpointSet { name: name.to_owned(), localities: vec![locality] };
+    let endpoints = EndpointSet { name: name.to_owned(), localities: vec![locality], ..EndpointSet::default() };
     config.endpoints.insert(name.to_owned(), Arc::new(endpoints));
     let domains = vec![format!("v{version}.{name}")];
     let virtual_host = VirtualHost { name: name.to_owned(), domains, ..VirtualHost::default() };
@@ -172,7 +172,7 @@ fn one_changed_endpoint_set_crosses_alone() {
     let before = pair.resources;
     let mut changed = served;
     let weight = LocalityEndpoints { weight: 77, ..LocalityEndpoints::default() };
-    let endpoints = Arc::new(EndpointSet { name: "b".to_owned(), localities: vec![weight] });
+    let endpoints = Arc::new(EndpointSet { name: "b".to_owned(), localities: vec![weight], ..EndpointSet::default() });
     pair.server.set(ResourceKind::Endpoints, Arc::new(codec::encode_endpoints(&endpoints, Flavor::Leno)));
     changed.endpoints.insert("b".to_owned(), endpoints);
     pair.settle();

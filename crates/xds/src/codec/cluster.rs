@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use leno_ir::{BalancerPolicy, Cluster, Discovery, Flavor, UpstreamHttp, UpstreamProtocol};
+use leno_ir::{
+    BalancerPolicy, Balancing, Cluster, Discovery, Flavor, LocalityBalancing, UpstreamHttp, UpstreamProtocol,
+};
 use leno_names::{Fraction, ServiceKey};
 use leno_proto::envoy::config::cluster::v3::{
     Cluster as Proto, LoadBalancingPolicy,
@@ -31,7 +33,7 @@ use super::common::{
     structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{endpoints, hash, policy, tls};
+use super::{endpoints, hash, health_check, policy, tls};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
@@ -69,16 +71,30 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
     }
     let detection = cluster.outlier_detection.as_ref();
     proto.outlier_detection = detection.map(policy::encode_outlier);
-    // Envoy's defaults would use unhealthy endpoints once half are, and would not look at the weights of localities.
-    let min_health = detection.map_or(Fraction::ZERO, |detection| detection.min_health);
-    proto.common_lb_config = Some(CommonLbConfig {
-        healthy_panic_threshold: Some(Percent { value: min_health.as_f64() * 100.0 }),
-        locality_config_specifier: Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {})),
-        ..CommonLbConfig::default()
-    });
+    encode_balancing(&mut proto, &cluster.balancing, flavor);
+    proto.health_checks = cluster.health_check.iter().map(|check| health_check::encode(check)).collect();
     proto.typed_extension_protocol_options =
         HashMap::from([(OPTIONS.to_owned(), any(OPTIONS, &encode_http(&cluster.http)))]);
     proto
+}
+
+fn encode_balancing(proto: &mut Proto, balancing: &Balancing, flavor: Flavor) {
+    // Envoy's default would use unhealthy endpoints once half are.
+    let default = (flavor == Flavor::Envoy).then_some(Fraction::ZERO);
+    let threshold = balancing.panic_threshold.or(default);
+    proto.common_lb_config = Some(CommonLbConfig {
+        healthy_panic_threshold: threshold.map(|share| Percent { value: share.as_f64() * 100.0 }),
+        ignore_new_hosts_until_first_hc: balancing.ignore_new_until_checked,
+        locality_config_specifier: match balancing.localities {
+            LocalityBalancing::Ignored => None,
+            LocalityBalancing::Weighted => {
+                Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {}))
+            }
+        },
+        ..CommonLbConfig::default()
+    });
+    proto.ignore_health_on_host_removal = balancing.ignore_health_on_removal;
+    proto.close_connections_on_host_health_failure = balancing.close_connections_on_failure;
 }
 
 fn encode_balancer(proto: &mut Proto, balancer: &BalancerPolicy, flavor: Flavor) {
@@ -161,29 +177,17 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = decode_discovery(proto)?;
-    refuse!(proto, transport_socket_matches, lb_subset_config, health_checks, filters, upstream_bind_config);
+    refuse!(proto, transport_socket_matches, lb_subset_config, filters, upstream_bind_config);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
-    if let Some(hashing) =
-        proto.common_lb_config.as_ref().and_then(|common| common.consistent_hashing_lb_config.as_ref())
-    {
-        refuse_hashing(hashing).at("common_lb_config.consistent_hashing_lb_config")?;
-    }
-    let min_health = proto
-        .common_lb_config
-        .as_ref()
-        .and_then(|common| common.healthy_panic_threshold.as_ref())
-        .and_then(|percent| Fraction::from_percent_f64(percent.value).ok())
-        .unwrap_or(Fraction::ZERO);
     Ok(Cluster {
         name: proto.name.clone(),
         discovery,
         connect_timeout: read_duration(proto.connect_timeout.as_ref()).unwrap_or(policy::CONNECT_TIMEOUT),
         balancer: decode_balancer(proto)?,
+        balancing: decode_balancing(proto)?,
+        health_check: health_check::decode_one(&proto.health_checks)?,
         circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
-        outlier_detection: proto
-            .outlier_detection
-            .as_ref()
-            .map(|detection| policy::decode_outlier(detection, min_health)),
+        outlier_detection: proto.outlier_detection.as_ref().map(policy::decode_outlier),
         tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten(),
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
@@ -193,6 +197,35 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
 fn refuse_hashing(hashing: &ConsistentHashingLbConfig) -> Result<()> {
     refuse!(hashing, use_hostname_for_hashing, hash_balance_factor);
     Ok(())
+}
+
+fn decode_balancing(proto: &Proto) -> Result<Balancing> {
+    let none = CommonLbConfig::default();
+    let common = proto.common_lb_config.as_ref().unwrap_or(&none);
+    let decode = || {
+        if let Some(hashing) = &common.consistent_hashing_lb_config {
+            refuse_hashing(hashing).at("consistent_hashing_lb_config")?;
+        }
+        Ok(Balancing {
+            panic_threshold: common
+                .healthy_panic_threshold
+                .as_ref()
+                .map(|percent| Fraction::from_percent_f64(percent.value))
+                .transpose()
+                .map_err(|error| DecodeError::new("healthy_panic_threshold", error.to_string()))?,
+            localities: match &common.locality_config_specifier {
+                None => LocalityBalancing::Ignored,
+                Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_)) => LocalityBalancing::Weighted,
+                Some(LocalityConfigSpecifier::ZoneAwareLbConfig(_)) => {
+                    return Err(DecodeError::unsupported("zone_aware_lb_config"));
+                }
+            },
+            ignore_new_until_checked: common.ignore_new_hosts_until_first_hc,
+            ignore_health_on_removal: proto.ignore_health_on_host_removal,
+            close_connections_on_failure: proto.close_connections_on_host_health_failure,
+        })
+    };
+    decode().at("common_lb_config")
 }
 
 fn decode_discovery(proto: &Proto) -> Result<Discovery> {

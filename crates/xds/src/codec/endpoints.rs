@@ -1,13 +1,19 @@
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
-use leno_ir::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
-use leno_names::Locality;
+use leno_ir::{
+    Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
+};
+use leno_names::{Fraction, Locality};
 use leno_proto::envoy::config::core::v3::{HealthStatus, Locality as ProtoLocality, Metadata};
 use leno_proto::envoy::config::endpoint::v3::{
-    ClusterLoadAssignment, Endpoint as ProtoEndpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+    ClusterLoadAssignment, Endpoint as ProtoEndpoint, LbEndpoint, LocalityLbEndpoints,
+    cluster_load_assignment::{Policy, policy::DropOverload},
+    endpoint::HealthCheckConfig,
+    lb_endpoint::HostIdentifier,
 };
 
-use super::common::{address, as_text, read_address, string, structure, u32_value};
+use super::common::{address, as_text, fraction, read_address, read_fraction, string, structure, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
 
 /// Istio's metadata: filter `istio`, key `workload`.
@@ -18,7 +24,21 @@ pub(super) fn encode(set: &EndpointSet) -> ClusterLoadAssignment {
     ClusterLoadAssignment {
         cluster_name: set.name.clone(),
         endpoints: set.localities.iter().map(encode_locality).collect(),
+        policy: (set.policy != EndpointPolicy::default()).then(|| encode_policy(&set.policy)),
         ..ClusterLoadAssignment::default()
+    }
+}
+
+fn encode_policy(policy: &EndpointPolicy) -> Policy {
+    let drop = |(number, share): (usize, &Fraction)| DropOverload {
+        category: format!("drop-{number}"),
+        drop_percentage: Some(fraction(*share)),
+    };
+    Policy {
+        drop_overloads: policy.drop_overloads.iter().enumerate().map(drop).collect(),
+        overprovisioning_factor: u32_value(policy.overprovisioning_percent),
+        weighted_priority_health: policy.weighted_priority_health,
+        ..Policy::default()
     }
 }
 
@@ -27,17 +47,29 @@ fn encode_locality(locality: &LocalityEndpoints) -> LocalityLbEndpoints {
         locality: Some(proto_locality(&locality.locality)),
         priority: locality.priority,
         // gRPC leaves out localities without a weight.
-        load_balancing_weight: u32_value(locality.weight.max(1)),
+        load_balancing_weight: (locality.weight > 0).then_some(locality.weight).and_then(u32_value),
         lb_endpoints: locality.endpoints.iter().map(encode_endpoint).collect(),
         ..LocalityLbEndpoints::default()
     }
 }
 
 fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
-    let host = ProtoEndpoint { address: address(endpoint.address), ..ProtoEndpoint::default() };
+    let check = &endpoint.check;
+    let host = ProtoEndpoint {
+        address: address(endpoint.address),
+        hostname: endpoint.hostname.clone(),
+        health_check_config: (*check != EndpointCheck::default()).then(|| HealthCheckConfig {
+            port_value: check.port.unwrap_or_default().into(),
+            hostname: check.hostname.clone(),
+            address: check.address.map(|ip| SocketAddr::new(ip, check.port.unwrap_or_default())).and_then(address),
+            disable_active_health_check: check.disabled,
+        }),
+        ..ProtoEndpoint::default()
+    };
     LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(host)),
         health_status: match endpoint.health {
+            EndpointHealth::Degraded => HealthStatus::Degraded,
             EndpointHealth::Draining => HealthStatus::Draining,
             EndpointHealth::Healthy => HealthStatus::Healthy,
             EndpointHealth::Unhealthy => HealthStatus::Unhealthy,
@@ -72,12 +104,28 @@ pub(super) fn read_locality(locality: Option<&ProtoLocality>) -> Locality {
 }
 
 pub(super) fn decode(set: &ClusterLoadAssignment) -> Result<EndpointSet> {
-    refuse!(set.policy.clone().unwrap_or_default(), drop_overloads);
     let mut localities = Vec::with_capacity(set.endpoints.len());
     for (index, locality) in set.endpoints.iter().enumerate() {
         localities.push(decode_locality(locality).at_index("endpoints", index)?);
     }
-    Ok(EndpointSet { name: set.cluster_name.clone(), localities })
+    let policy = set.policy.as_ref().map(decode_policy).transpose().at("policy")?.unwrap_or_default();
+    Ok(EndpointSet { name: set.cluster_name.clone(), localities, policy })
+}
+
+fn decode_policy(policy: &Policy) -> Result<EndpointPolicy> {
+    refuse!(policy, endpoint_stale_after);
+    let drop = |(index, drop): (usize, &DropOverload)| {
+        read_fraction(&drop.drop_percentage.unwrap_or_default()).at_index("drop_overloads", index)
+    };
+    let overprovisioning = policy.overprovisioning_factor.as_ref().map(|factor| factor.value);
+    if overprovisioning == Some(0) {
+        return Err(DecodeError::new("overprovisioning_factor", "must be above 0"));
+    }
+    Ok(EndpointPolicy {
+        drop_overloads: policy.drop_overloads.iter().enumerate().map(drop).collect::<Result<_>>()?,
+        overprovisioning_percent: overprovisioning.unwrap_or(EndpointPolicy::OVERPROVISIONING_PERCENT),
+        weighted_priority_health: policy.weighted_priority_health,
+    })
 }
 
 fn decode_locality(locality: &LocalityLbEndpoints) -> Result<LocalityEndpoints> {
@@ -88,7 +136,7 @@ fn decode_locality(locality: &LocalityLbEndpoints) -> Result<LocalityEndpoints> 
     Ok(LocalityEndpoints {
         locality: read_locality(locality.locality.as_ref()),
         priority: locality.priority,
-        weight: locality.load_balancing_weight.as_ref().map_or(1, |weight| weight.value),
+        weight: locality.load_balancing_weight.as_ref().map_or(0, |weight| weight.value),
         endpoints,
     })
 }
@@ -100,14 +148,34 @@ fn decode_endpoint(endpoint: &LbEndpoint) -> Result<Endpoint> {
     refuse!(host, additional_addresses);
     Ok(Endpoint {
         address: read_address(host.address.as_ref()).at("endpoint")?,
+        hostname: host.hostname.clone(),
         weight: endpoint.load_balancing_weight.as_ref().map_or(1, |weight| weight.value).max(1),
         health: match endpoint.health_status() {
             HealthStatus::Draining => EndpointHealth::Draining,
             HealthStatus::Healthy => EndpointHealth::Healthy,
             HealthStatus::Timeout | HealthStatus::Unhealthy => EndpointHealth::Unhealthy,
-            HealthStatus::Degraded | HealthStatus::Unknown => EndpointHealth::Unknown,
+            HealthStatus::Degraded => EndpointHealth::Degraded,
+            HealthStatus::Unknown => EndpointHealth::Unknown,
         },
+        check: host.health_check_config.as_ref().map(decode_check).transpose().at("endpoint")?.unwrap_or_default(),
         workload: read_labels(endpoint.metadata.as_ref()),
+    })
+}
+
+fn decode_check(config: &HealthCheckConfig) -> Result<EndpointCheck> {
+    let port = |port: u32| match u16::try_from(port) {
+        Ok(0) => Ok(None),
+        Ok(port) => Ok(Some(port)),
+        Err(_) => Err(DecodeError::new("health_check_config.port_value", format!("{port} is no port"))),
+    };
+    let address = config.address.as_ref().map(|address| read_address(Some(address))).transpose();
+    let address = address.at("health_check_config")?;
+    Ok(EndpointCheck {
+        address: address.map(|address| address.ip()),
+        // An address of its own brings its port, which a port of its own overrides.
+        port: port(config.port_value)?.or(address.map(|address| address.port()).filter(|port| *port > 0)),
+        hostname: config.hostname.clone(),
+        disabled: config.disable_active_health_check,
     })
 }
 

@@ -38,7 +38,7 @@ fn percent(fraction: Fraction) -> u32 {
     fraction.parts_per_million() / 10_000
 }
 
-pub(super) fn decode_outlier(detection: &ProtoOutlierDetection, min_health: Fraction) -> OutlierDetection {
+pub(super) fn decode_outlier(detection: &ProtoOutlierDetection) -> OutlierDetection {
     let default = OutlierDetection::default();
     let value = |value: Option<&UInt32Value>, default: u32| value.map_or(default, |value| value.value);
     let detector = |threshold: Option<&UInt32Value>, enforcing: Option<&UInt32Value>, default: u32| {
@@ -68,7 +68,6 @@ pub(super) fn decode_outlier(detection: &ProtoOutlierDetection, min_health: Frac
         max_ejection_time: max.max(base),
         max_ejection: Fraction::from_percent(value(detection.max_ejection_percent.as_ref(), 10).min(100))
             .unwrap_or(Fraction::ONE),
-        min_health,
     }
 }
 

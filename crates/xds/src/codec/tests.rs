@@ -32,7 +32,6 @@ fn cluster() -> Cluster {
         outlier_detection: Some(OutlierDetection {
             consecutive_gateway_errors: Some(3),
             consecutive_5xx: None,
-            min_health: percent(20),
             ..OutlierDetection::default()
         }),
         tls: Some(UpstreamTls {
@@ -57,10 +56,10 @@ fn cluster() -> Cluster {
 fn endpoints() -> EndpointSet {
     let workload = WorkloadLabels { workload: "r-1".into(), version: "v1".into(), ..WorkloadLabels::default() };
     let endpoint = |port: u16, health| Endpoint {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
         weight: 3,
         health,
         workload: workload.clone(),
+        ..Endpoint::new(SocketAddr::from(([127, 0, 0, 1], port)))
     };
     EndpointSet {
         name: "other".into(),
@@ -75,6 +74,7 @@ fn endpoints() -> EndpointSet {
                 endpoint(4, EndpointHealth::Unknown),
             ],
         }],
+        ..EndpointSet::default()
     }
 }
 
@@ -282,9 +282,12 @@ fn equal_values_have_equal_versions_and_flavors_differ() {
 #[test]
 fn what_is_not_supported_is_refused_with_its_field() {
     use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
+    let proto = Proto { filters: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
+    let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
+    assert_eq!(error.to_string(), "filters: is not supported");
     let proto = Proto { health_checks: vec![Default::default()], ..super::cluster::encode(&cluster(), Flavor::Leno) };
     let error = decode_cluster(&proto.encode_to_vec()).unwrap_err();
-    assert_eq!(error.to_string(), "health_checks: is not supported");
+    assert_eq!(error.to_string(), "health_checks[0].timeout: is missing");
     assert_eq!(refusal_of_hashing(), "common_lb_config.consistent_hashing_lb_config.hash_balance_factor");
     assert_eq!(refused(BalancerPolicy::Maglev { table_size: 100 }), "maglev_lb_config.table_size");
     let upside_down = BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1 };

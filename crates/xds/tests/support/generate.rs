@@ -674,6 +674,7 @@ fn address() -> impl Strategy<Value = SocketAddr> {
 
 fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let health = select(vec![
+        EndpointHealth::Degraded,
         EndpointHealth::Draining,
         EndpointHealth::Healthy,
         EndpointHealth::Unhealthy,
@@ -684,12 +685,20 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
             WorkloadLabels { workload, namespace, service, version, cluster }
         });
     let labels = prop_oneof![Just(WorkloadLabels::default()), labels];
-    let endpoint = (address(), 1..1000_u32, health, labels).prop_map(|(address, weight, health, workload)| Endpoint {
-        address,
-        weight,
-        health,
-        workload,
-    });
+    let hostname = || prop_oneof![Just(String::new()), name()];
+    let ip = || of(address().prop_map(|address| address.ip()));
+    let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
+        .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
+    let endpoint = (address(), hostname(), 1..1000_u32, health, check, labels).prop_map(
+        |(address, hostname, weight, health, check, workload)| Endpoint {
+            address,
+            hostname,
+            weight,
+            health,
+            check,
+            workload,
+        },
+    );
     let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
     let locality = locality.prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
     let part = (locality, 1..1000_u32, vec(endpoint, 0..4));
@@ -700,8 +709,101 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     })
 }
 
+fn endpoint_policy() -> impl Strategy<Value = EndpointPolicy> {
+    (vec(fraction(), 0..3), 100..300_u32, any::<bool>()).prop_map(
+        |(drop_overloads, overprovisioning_percent, weighted_priority_health)| EndpointPolicy {
+            drop_overloads,
+            overprovisioning_percent,
+            weighted_priority_health,
+        },
+    )
+}
+
 pub(crate) fn endpoint_set() -> impl Strategy<Value = EndpointSet> {
-    (cluster_name(), localities()).prop_map(|(name, localities)| EndpointSet { name, localities })
+    (cluster_name(), localities(), endpoint_policy()).prop_map(|(name, localities, policy)| EndpointSet {
+        name,
+        localities,
+        policy,
+    })
+}
+
+fn status_ranges() -> impl Strategy<Value = Vec<StatusRange>> {
+    let range = (100..500_u16, 1..100_u16).prop_map(|(start, length)| StatusRange { start, end: start + length });
+    vec(range, 0..3)
+}
+
+fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec(vec(any::<u8>(), 1..4), 0..3)
+}
+
+fn health_probe() -> impl Strategy<Value = HealthProbe> {
+    let http = (
+        ("[a-z]{0,4}", "/[a-z]{0,4}", header_ops(), of(string_match())),
+        (vec(any::<u8>(), 0..4), payloads(), 0..5000_u64),
+        (status_ranges(), status_ranges(), any::<bool>()),
+    );
+    let http = http.prop_map(|(request, bodies, (expected_statuses, retriable_statuses, is_http2))| {
+        let (host, path, request_headers, service_name) = request;
+        let (send, receive, response_buffer_bytes) = bodies;
+        HealthProbe::Http(Box::new(HttpProbe {
+            host,
+            method: if send.is_empty() { "GET" } else { "POST" }.to_owned(),
+            codec: if is_http2 { HttpProbeCodec::Http2 } else { HttpProbeCodec::Http1 },
+            request_headers,
+            send,
+            receive,
+            response_buffer_bytes,
+            expected_statuses,
+            retriable_statuses,
+            service_name,
+            ..HttpProbe::new(path)
+        }))
+    });
+    let only_added = header_ops().prop_map(|ops| HeaderOps { remove: Vec::new(), ..ops });
+    prop_oneof![
+        ("[a-z]{0,4}", "[a-z]{0,4}", only_added).prop_map(|(service_name, authority, metadata)| {
+            HealthProbe::Grpc(GrpcProbe { service_name, authority, metadata })
+        }),
+        http,
+        (vec(any::<u8>(), 0..4), payloads()).prop_map(|(send, receive)| HealthProbe::Tcp(TcpProbe { send, receive })),
+    ]
+}
+
+fn health_check() -> impl Strategy<Value = HealthCheck> {
+    let spans = (of(span()), of(span()), of(span()), of(span()), of(span()), of(span()));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let numbers = (0..50_u32, 1..9_u32, 1..9_u32, "(/[a-z]{1,4})?");
+    (health_probe(), (span(), span(), span()), spans, flags, numbers, alpn()).prop_map(
+        |(probe, (timeout, interval, no_traffic_interval), spans, flags, numbers, alpn)| HealthCheck {
+            initial_jitter: spans.0,
+            interval_jitter: spans.1,
+            no_traffic_interval,
+            no_traffic_healthy_interval: spans.2,
+            unhealthy_interval: spans.3,
+            unhealthy_edge_interval: spans.4,
+            healthy_edge_interval: spans.5,
+            reuse_connection: flags.0,
+            always_log_failures: flags.1,
+            always_log_successes: flags.2,
+            interval_jitter_percent: numbers.0,
+            unhealthy_threshold: numbers.1,
+            healthy_threshold: numbers.2,
+            event_log_path: numbers.3,
+            alpn,
+            ..HealthCheck::new(probe, timeout, interval)
+        },
+    )
+}
+
+fn balancing() -> impl Strategy<Value = Balancing> {
+    let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
+    (of(percent()), localities, any::<[bool; 3]>()).prop_map(|(panic_threshold, localities, flags)| Balancing {
+        panic_threshold,
+        localities,
+        ignore_new_until_checked: flags[0],
+        ignore_health_on_removal: flags[1],
+        close_connections_on_failure: flags[2],
+    })
 }
 
 fn balancer() -> impl Strategy<Value = BalancerPolicy> {
@@ -737,7 +839,7 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
     let detector = || of(1..100_u32);
     let detectors = (detector(), detector(), detector());
     let times = (span(), span(), 1..20_u32);
-    (detectors, times, percent(), percent()).prop_map(|(detectors, times, max_ejection, min_health)| OutlierDetection {
+    (detectors, times, percent()).prop_map(|(detectors, times, max_ejection)| OutlierDetection {
         consecutive_5xx: detectors.0,
         consecutive_gateway_errors: detectors.1,
         consecutive_local_origin_failures: detectors.2,
@@ -745,7 +847,6 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
         base_ejection_time: times.1,
         max_ejection_time: times.1 * times.2,
         max_ejection,
-        min_health,
     })
 }
 
@@ -768,12 +869,28 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
 pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
-    (cluster_name(), of(localities()), parts, service).prop_map(|(name, inline, parts, service)| {
+    let health = (balancing(), of(health_check()));
+    (cluster_name(), of(localities()), parts, service, health).prop_map(|(name, inline, parts, service, health)| {
+        let (balancing, health_check) = health;
         let discovery = match inline {
             None => Discovery::Eds { service_name: name.clone() },
-            Some(localities) => Discovery::Static(Arc::new(EndpointSet { name: name.clone(), localities })),
+            Some(localities) => {
+                Discovery::Static(Arc::new(EndpointSet { name: name.clone(), localities, ..EndpointSet::default() }))
+            }
         };
         let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
-        Cluster { name, discovery, connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http, service }
+        Cluster {
+            name,
+            discovery,
+            connect_timeout,
+            balancer,
+            balancing,
+            health_check: health_check.map(Box::new),
+            circuit_breakers,
+            outlier_detection,
+            tls,
+            http,
+            service,
+        }
     })
 }

@@ -73,17 +73,13 @@ mod tests {
             listener("in", "10.0.0.1:15006", Direction::Inbound),
             listener("out", "127.70.1.0:8080", Direction::Outbound),
         ]);
-        let endpoint = |address: &str| Endpoint {
-            address: address.parse().unwrap(),
-            weight: 1,
-            health: EndpointHealth::Healthy,
-            workload: leno_ir::WorkloadLabels::default(),
-        };
+        let endpoint =
+            |address: &str| Endpoint { health: EndpointHealth::Healthy, ..Endpoint::new(address.parse().unwrap()) };
         let locality = LocalityEndpoints {
             endpoints: vec![endpoint("127.70.0.1:8080"), endpoint("127.71.0.1:1")],
             ..Default::default()
         };
-        let endpoints = EndpointSet { name: String::new(), localities: vec![locality] };
+        let endpoints = EndpointSet { name: String::new(), localities: vec![locality], ..EndpointSet::default() };
         let cluster = Cluster::new("inbound|8080||", Discovery::Static(Arc::new(endpoints)));
         config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
 

@@ -23,6 +23,8 @@ const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
 const REPLAY_BYTES: usize = 1024 * 1024;
 /// The same when only a stale connection would be replaced. Chosen: nobody asked for it, so it must stay cheap.
 const REPLACE_STALE_BYTES: usize = 64 * 1024;
+/// With it an endpoint takes itself out until its health checks pass again.
+const IMMEDIATE_FAILURE: &str = "x-envoy-immediate-health-check-fail";
 
 /// Where the tries of one exchange stand.
 struct Tries<'f> {
@@ -245,7 +247,12 @@ impl Forwarder<'_, '_> {
             return Ok(Answer { peer, pick, framing: Framing::UntilClose, sent });
         }
         match self.exchange_heads(&mut peer, &mut tries.replay).await {
-            Ok(framing) => Ok(Answer { peer, pick, framing, sent }),
+            Ok(framing) => {
+                if tries.cluster.is_checked() && self.response.headers.contains(IMMEDIATE_FAILURE) {
+                    tries.cluster.report_failed(&pick);
+                }
+                Ok(Answer { peer, pick, framing, sent })
+            }
             Err(failure) => {
                 let was_stale = peer.may_be_stale() && matches!(failure, Failure::Peer(PeerError::Closed));
                 peer.cancel(failure.reset_code());
