@@ -164,7 +164,7 @@ impl Compiling<'_> {
         }
         let RouteAction::Forward(forward) = &mut action.kind else { return };
         if let Some(rewrite) = &filter.url_rewrite {
-            forward.host_rewrite = rewrite.hostname.clone();
+            forward.host_rewrite = rewrite.hostname.clone().map(Into::into);
             action.path = rewrite.path.clone();
         }
         if let Some(mirror) = &filter.request_mirror {
@@ -175,7 +175,7 @@ impl Compiling<'_> {
             let share = share.or_else(|| mirror.percent.and_then(Fraction::from_percent)).unwrap_or(Fraction::ONE);
             let at = format!("{}.filters[{index}].requestMirror.backendRef", self.at);
             let cluster = self.backend(&mirror.backend_ref, &at);
-            forward.mirrors.extend(cluster.map(|cluster| Mirror { cluster, fraction: share }));
+            forward.mirrors.extend(cluster.map(|cluster| Mirror::new(cluster, share)));
         }
     }
 

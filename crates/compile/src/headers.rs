@@ -21,12 +21,17 @@ fn is_authority(name: &str) -> bool {
 /// Adds the operations of a Gateway API filter.
 pub(crate) fn gateway(modifier: &HeaderModifier, into: &mut HeaderOps) {
     into.remove.extend(lower(&modifier.remove));
-    into.add.extend(modifier.set.iter().map(|pair| value(&pair.name, &pair.value, HeaderAppend::OverwriteOrAdd)));
-    into.add.extend(modifier.add.iter().map(|pair| value(&pair.name, &pair.value, HeaderAppend::AppendOrAdd)));
+    into.add.extend(modifier.set.iter().map(|pair| literal(&pair.name, &pair.value, HeaderAppend::OverwriteOrAdd)));
+    into.add.extend(modifier.add.iter().map(|pair| literal(&pair.name, &pair.value, HeaderAppend::AppendOrAdd)));
+}
+
+/// Gateway API has no operators: a percent sign is one.
+fn literal(name: &str, text: &str, append: HeaderAppend) -> HeaderValue {
+    value(name, &text.replace('%', "%%"), append)
 }
 
 fn value(name: &str, value: &str, append: HeaderAppend) -> HeaderValue {
-    HeaderValue { name: name.to_ascii_lowercase(), value: value.to_owned(), append }
+    HeaderValue::new(name.to_ascii_lowercase(), value, append)
 }
 
 fn lower(names: &[String]) -> Vec<String> {

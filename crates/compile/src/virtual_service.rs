@@ -102,7 +102,8 @@ impl Compiling<'_> {
                 .rewrite
                 .as_ref()
                 .and_then(|rewrite| rewrite.authority.clone())
-                .or_else(|| headers::authority(&route.headers.request)),
+                .or_else(|| headers::authority(&route.headers.request))
+                .map(Into::into),
             mirrors: self.mirrors(route, &at),
             // Hash policies are those of the destinations, which come last.
             ..Forward::to("")
@@ -140,14 +141,11 @@ impl Compiling<'_> {
         if let Some(destination) = &route.mirror {
             let old = route.mirror_percent.map(|percent| Percent { value: f64::from(percent) });
             let share = route.mirror_percentage.as_ref().or(old.as_ref());
-            mirrors.push(Mirror {
-                cluster: self.cluster(destination, &format!("{at}.mirror")),
-                fraction: fraction(share),
-            });
+            mirrors.push(Mirror::new(self.cluster(destination, &format!("{at}.mirror")), fraction(share)));
         }
         for (number, mirror) in route.mirrors.iter().enumerate() {
             let cluster = self.cluster(&mirror.destination, &format!("{at}.mirrors[{number}].destination"));
-            mirrors.push(Mirror { cluster, fraction: fraction(mirror.percentage.as_ref()) });
+            mirrors.push(Mirror::new(cluster, fraction(mirror.percentage.as_ref())));
         }
         mirrors
     }

@@ -52,10 +52,11 @@ pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
-    AttemptCount, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend, HeaderMatch,
-    HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, Mirror, PathMatch, QueryMatch, QueryMatchKind,
-    RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath, ResetFormat, ResetHeader, RetryOn,
-    RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StreamDuration, VirtualHost, WeightedCluster,
+    AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,
+    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HostRewrite, Mirror, PathMatch, QueryMatch,
+    QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath, RequireTls,
+    ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable,
+    StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use tls::{

@@ -9,10 +9,12 @@ mod timeouts;
 
 use serde::Serialize;
 
-pub use forward::{Forward, Mirror, Rewrite, WeightedCluster};
+pub use forward::{Forward, HostRewrite, Mirror, Rewrite, WeightedCluster};
 pub use hash::{HashCookie, HashPolicy, HashSource};
 pub use headers::{HeaderAppend, HeaderOps, HeaderValue};
-pub use matches::{HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch};
+pub use matches::{
+    CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch,
+};
 pub use rate_limit::{RateLimitAction, RateLimitRule};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
@@ -72,6 +74,8 @@ pub struct VirtualHost {
     /// With or without port, compared with `:authority` as sent.
     pub domains: Vec<String>,
     pub routes: Vec<Route>,
+    #[serde(skip_serializing_if = "RequireTls::is_none")]
+    pub require_tls: RequireTls,
     #[serde(skip_serializing_if = "AttemptCount::is_off")]
     pub attempt_count: AttemptCount,
     pub request_headers: HeaderOps,
@@ -81,6 +85,23 @@ pub struct VirtualHost {
     /// Those of a route count instead, unless something else is said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimitRule>,
+}
+
+/// Whose requests without TLS are redirected to `https`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequireTls {
+    All,
+    /// Those of clients that are not trusted.
+    ExternalOnly,
+    #[default]
+    None,
+}
+
+impl RequireTls {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// Where the number of the try is told, from 1, as `x-envoy-attempt-count`.

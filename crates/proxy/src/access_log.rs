@@ -20,7 +20,7 @@ use crate::exchange::{Exchange, HeaderLookup};
 
 pub(crate) use writer::AccessLogs;
 
-use values::LineValues;
+pub(crate) use values::LineValues;
 use writer::Sink;
 
 /// Bytes gathered before they are handed to the writer. Chosen: some 50 lines, so that a message is rare.

@@ -1,7 +1,8 @@
 //! What can be said of a listener or a cluster before it runs, beyond what its fields say: files, certificates.
 
-use leno_ir::{Cluster, FilterChain, Listener};
+use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteSource};
 
+use crate::http::HeaderFormats;
 use crate::tls::TlsContexts;
 
 /// A field that cannot be served as it says.
@@ -12,7 +13,7 @@ pub struct FieldProblem {
     pub reason: String,
 }
 
-/// What is wrong with the certificates of a listener.
+/// What is wrong with the certificates and the header values of a listener.
 pub fn check_listener(listener: &Listener) -> Vec<FieldProblem> {
     listener_problems(listener, &TlsContexts::default())
 }
@@ -34,7 +35,14 @@ pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> 
             reason,
         })
     };
-    chains.chain(default).flat_map(problems).collect()
+    let formats = chains.clone().chain(default.clone()).filter_map(|(path, chain)| {
+        let NetworkFilter::Http(http) = &chain.filter else { return None };
+        let RouteSource::Inline(table) = &http.routes else { return None };
+        let reason = HeaderFormats::check(table).err()?.to_string();
+        Some(FieldProblem { field: format!("{path}.filters[0].typed_config.route_config"), reason })
+    });
+    let formats: Vec<_> = formats.collect();
+    chains.chain(default).flat_map(problems).chain(formats).collect()
 }
 
 pub(crate) fn cluster_problems(cluster: &Cluster, contexts: &TlsContexts) -> Vec<FieldProblem> {

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use leno_ir::{Redirect, Route, RouteAction, RouteTable, VirtualHost};
+use leno_ir::{
+    HostRewrite, Redirect, RedirectPath, RequireTls, Rewrite, Route, RouteAction, RouteMatch, RouteTable, VirtualHost,
+};
 
 use crate::domains::DomainIndex;
 use crate::location::{redirect_location, split_port};
@@ -15,13 +17,20 @@ pub struct CompiledRoutes {
     domains: DomainIndex,
     /// As in `table.virtual_hosts`, and there as in `routes`.
     prepared: Vec<Vec<Prepared>>,
+    to_tls: Box<(Route, Prepared)>,
 }
 
 #[derive(Debug)]
 struct Prepared {
     name: Arc<str>,
+    /// Of the path.
     rewrite: Option<CompiledRewrite>,
+    /// From the path to the host.
+    host: Option<CompiledRewrite>,
 }
+
+/// The position of what answers requests that came without TLS; no table is that long.
+const TO_TLS: usize = usize::MAX;
 
 /// Where a route stands in its table: of the virtual hosts, then of its routes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,8 +45,7 @@ pub struct Matched<'a> {
     pub virtual_host: &'a VirtualHost,
     pub route: &'a Route,
     pub position: RoutePosition,
-    name: &'a Arc<str>,
-    rewrite: Option<&'a CompiledRewrite>,
+    prepared: &'a Prepared,
 }
 
 impl CompiledRoutes {
@@ -46,7 +54,7 @@ impl CompiledRoutes {
         let domains =
             DomainIndex::new(hosts.flat_map(|(at, host)| host.domains.iter().map(move |domain| (at, domain.as_str()))));
         let prepared = table.virtual_hosts.iter().map(|host| host.routes.iter().map(Prepared::new).collect()).collect();
-        Self { table, domains, prepared }
+        Self { table, domains, prepared, to_tls: Box::new(to_tls()) }
     }
 
     pub fn table(&self) -> &Arc<RouteTable> {
@@ -61,11 +69,14 @@ impl CompiledRoutes {
         let authority = if self.table.ignore_port_in_host_matching { split_port(authority).0 } else { authority };
         let at = self.domains.find(authority)?;
         let virtual_host = self.table.virtual_hosts.get(at)?;
+        if virtual_host.require_tls != RequireTls::None && must_use_tls(virtual_host.require_tls, request) {
+            return self.at(RoutePosition { virtual_host: at, route: TO_TLS });
+        }
         let prepared = self.prepared.get(at)?;
         let mut routes = virtual_host.routes.iter().zip(prepared).enumerate();
         let (route_at, (route, prepared)) = routes.find(|(_, (route, _))| is_match(&route.matches, request, random))?;
         let position = RoutePosition { virtual_host: at, route: route_at };
-        Some(Matched { virtual_host, route, position, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
+        Some(Matched { virtual_host, route, position, prepared })
     }
 }
 
@@ -73,35 +84,78 @@ impl CompiledRoutes {
     /// The route at a position that [`CompiledRoutes::route`] of this table gave.
     pub fn at(&self, position: RoutePosition) -> Option<Matched<'_>> {
         let virtual_host = self.table.virtual_hosts.get(position.virtual_host)?;
+        if position.route == TO_TLS {
+            let (route, prepared) = &*self.to_tls;
+            return Some(Matched { virtual_host, route, position, prepared });
+        }
         let route = virtual_host.routes.get(position.route)?;
         let prepared = self.prepared.get(position.virtual_host)?.get(position.route)?;
-        Some(Matched { virtual_host, route, position, name: &prepared.name, rewrite: prepared.rewrite.as_ref() })
+        Some(Matched { virtual_host, route, position, prepared })
     }
+}
+
+fn must_use_tls(required: RequireTls, request: &impl RequestView) -> bool {
+    let is_internal = || request.header("x-envoy-internal") == Some(b"true");
+    request.scheme() != "https" && (required == RequireTls::All || !is_internal())
+}
+
+fn to_tls() -> (Route, Prepared) {
+    let redirect = Redirect {
+        scheme: Some("https".to_owned()),
+        host: None,
+        port: None,
+        path: None,
+        status: 301,
+        strip_query: false,
+    };
+    let route = Route::new("", RouteMatch::any(), RouteAction::Redirect(redirect));
+    let prepared = Prepared::new(&route);
+    (route, prepared)
 }
 
 impl Prepared {
     fn new(route: &Route) -> Self {
-        let rewrite = match &route.action {
-            RouteAction::Forward(forward) => forward.rewrite.as_ref().and_then(CompiledRewrite::new),
-            RouteAction::Direct(_) | RouteAction::Redirect(_) => None,
+        let (mut rewrite, mut host) = (None, None);
+        let regex = |pattern: &str, substitution: &str| {
+            let (pattern, substitution) = (pattern.to_owned(), substitution.to_owned());
+            CompiledRewrite::new(&Rewrite::Regex { pattern, substitution })
         };
-        Self { name: route.name.as_str().into(), rewrite }
+        match &route.action {
+            RouteAction::Forward(forward) => {
+                rewrite = forward.rewrite.as_ref().and_then(CompiledRewrite::new);
+                if let Some(HostRewrite::PathRegex { pattern, substitution }) = &forward.host_rewrite {
+                    host = regex(pattern, substitution);
+                }
+            }
+            RouteAction::Redirect(Redirect { path: Some(RedirectPath::Regex { pattern, substitution }), .. }) => {
+                rewrite = regex(pattern, substitution);
+            }
+            RouteAction::Direct(_) | RouteAction::Redirect(_) => {}
+        }
+        Self { name: route.name.as_str().into(), rewrite, host }
     }
 }
 
 impl Matched<'_> {
     /// `route.name`, to be kept beyond the table's life; `None` when it is empty.
     pub fn route_name(&self) -> Option<Arc<str>> {
-        (!self.name.is_empty()).then(|| self.name.clone())
+        (!self.prepared.name.is_empty()).then(|| self.prepared.name.clone())
     }
 
     /// The path to send upstream; `None`: as it came. Query and fragment are kept.
     pub fn rewritten_path(&self, path_and_query: &str) -> Option<String> {
-        self.rewrite.map(|rewrite| rewrite.apply(&self.route.matches.path, path_and_query))
+        let rewrite = self.prepared.rewrite.as_ref()?;
+        Some(rewrite.apply(&self.route.matches.path, path_and_query))
+    }
+
+    /// The host that the route's expression makes of the path.
+    pub fn host_from_path(&self, path_and_query: &str) -> Option<String> {
+        let path = crate::path_without_query(path_and_query);
+        Some(self.prepared.host.as_ref()?.apply_to_path(&self.route.matches.path, path))
     }
 
     /// The `location` of a redirect that this route answers with.
     pub fn redirect_location(&self, redirect: &Redirect, request: &impl RequestView) -> String {
-        redirect_location(redirect, &self.route.matches.path, request)
+        redirect_location(redirect, &self.route.matches.path, self.prepared.rewrite.as_ref(), request)
     }
 }

@@ -3,7 +3,7 @@
 //! Shape       1 `CompiledRoutes` -> n virtual hosts (found by `:authority`) -> n routes (first match wins)
 //! Invariants  the same request and random number give the same answer; the index answers as a scan in order would
 //! Cost        finding the host: one hash look-up per kind and length of domain in the table; then the routes of that host
-//!             in order. No allocation unless the authority has capitals, a header has several lines, or a path is rewritten
+//!             in order. No allocation unless the authority has capitals, or a path is rewritten
 //! Source      Envoy route_components.proto v1.31; like Envoy, the authority is compared as sent, with its port
 #![forbid(unsafe_code)]
 
@@ -16,7 +16,7 @@ mod rewrite;
 mod weighted;
 
 pub use compiled::{CompiledRoutes, Matched, RoutePosition};
-pub use matcher::{absent_header_matches, header_matches, header_value};
+pub use matcher::{absent_header_matches, header_matches};
 pub use request::{HeaderView, RequestView, path_without_query};
 pub use weighted::pick_cluster;
 

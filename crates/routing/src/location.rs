@@ -3,10 +3,15 @@ use std::fmt::Write;
 use leno_ir::{PathMatch, Redirect, RedirectPath};
 
 use crate::request::{RequestView, split_path};
-use crate::rewrite::replace_prefix;
+use crate::rewrite::{CompiledRewrite, replace_prefix};
 
 /// The value of `location`. A default port left over from the old scheme is dropped, as is one that fits the new scheme.
-pub(crate) fn redirect_location(redirect: &Redirect, matches: &PathMatch, request: &impl RequestView) -> String {
+pub(crate) fn redirect_location(
+    redirect: &Redirect,
+    matches: &PathMatch,
+    rewrite: Option<&CompiledRewrite>,
+    request: &impl RequestView,
+) -> String {
     let scheme = redirect.scheme.as_deref().unwrap_or_else(|| request.scheme());
     let (host, port) = split_port(request.authority());
     let port = match (redirect.port, port) {
@@ -33,6 +38,10 @@ pub(crate) fn redirect_location(redirect: &Redirect, matches: &PathMatch, reques
         }
         Some(RedirectPath::Prefix(prefix)) => {
             location.push_str(&replace_prefix(matches, path, prefix));
+            true
+        }
+        Some(RedirectPath::Regex { .. }) => {
+            location.push_str(&rewrite.map_or_else(|| path.to_owned(), |rewrite| rewrite.apply_to_path(matches, path)));
             true
         }
     };

@@ -1,6 +1,4 @@
-use std::borrow::Cow;
-
-use leno_ir::{HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch};
+use leno_ir::{CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch};
 
 use crate::request::{HeaderView, RequestView, split_path};
 
@@ -11,6 +9,8 @@ pub(crate) fn is_match(matches: &RouteMatch, request: &impl RequestView, random:
         && (!matches.grpc || is_grpc(request))
         && matches.headers.iter().all(|header| header_matches(header, request))
         && (matches.query.is_empty() || matches.query.iter().all(|query| query_matches(query, rest)))
+        && matches.cookies.iter().all(|cookie| cookie_matches(cookie, request))
+        && (matches.tls.is_any() || tls_matches(&matches.tls, request))
         && matches.fraction.is_none_or(|fraction| random % 1_000_000 < u64::from(fraction.parts_per_million()))
 }
 
@@ -41,48 +41,64 @@ fn is_grpc(request: &impl RequestView) -> bool {
     value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// Whether a message has the header as described.
+/// Whether a message has the header as described: of several lines of its name any may fit.
 pub fn header_matches(matches: &HeaderMatch, headers: &impl HeaderView) -> bool {
-    value_matches(matches, header_value(&matches.name, headers))
+    let name = matches.name.as_str();
+    if name.starts_with(':') || name == "host" {
+        return values_match(matches, headers.pseudo_header(name).map(str::as_bytes).into_iter());
+    }
+    values_match(matches, headers.header_values(name))
 }
 
 /// As [`header_matches`], where there is no request and so no header.
 pub fn absent_header_matches(matches: &HeaderMatch) -> bool {
-    value_matches(matches, None)
+    values_match(matches, std::iter::empty())
 }
 
-fn value_matches(matches: &HeaderMatch, value: Option<Cow<'_, str>>) -> bool {
-    let value = match (&matches.kind, value) {
-        (HeaderMatchKind::Present(present), value) => return (value.is_some() == *present) != matches.invert,
-        (_, Some(value)) => value,
-        (_, None) if matches.treat_missing_as_empty => Cow::Borrowed(""),
+fn values_match<'a>(matches: &HeaderMatch, mut values: impl Iterator<Item = &'a [u8]>) -> bool {
+    let first = values.next();
+    let first = match (&matches.kind, first) {
+        (HeaderMatchKind::Present(present), first) => {
+            return ((first.is_some() || matches.treat_missing_as_empty) == *present) != matches.invert;
+        }
+        (_, Some(first)) => first,
+        (_, None) if matches.treat_missing_as_empty => b"",
         // An absent header matches no value, inverted or not (Envoy `HeaderMatcher.treat_missing_header_as_empty`).
         (_, None) => return false,
     };
-    let holds = match &matches.kind {
-        HeaderMatchKind::Present(_) => true,
-        HeaderMatchKind::Range { start, end } => {
-            value.parse::<i64>().is_ok_and(|number| (*start..*end).contains(&number))
+    let holds = |value: &[u8]| {
+        let value = String::from_utf8_lossy(value);
+        match &matches.kind {
+            HeaderMatchKind::Present(_) => true,
+            HeaderMatchKind::Range { start, end } => {
+                value.parse::<i64>().is_ok_and(|number| (*start..*end).contains(&number))
+            }
+            HeaderMatchKind::Value(matcher) => matcher.is_match(&value),
         }
-        HeaderMatchKind::Value(matcher) => matcher.is_match(&value),
     };
+    (holds(first) || values.any(holds)) != matches.invert
+}
+
+/// Cookies that are absent match only inverted.
+fn cookie_matches(matches: &CookieMatch, request: &impl RequestView) -> bool {
+    let holds =
+        cookie(request, &matches.name).is_some_and(|value| matches.value.is_match(&String::from_utf8_lossy(value)));
     holds != matches.invert
 }
 
-/// Several lines of one name are joined with ",", as Envoy does before it matches.
-pub fn header_value<'a>(name: &'a str, headers: &'a impl HeaderView) -> Option<Cow<'a, str>> {
-    if name.starts_with(':') || name == "host" {
-        return headers.pseudo_header(name).map(Cow::Borrowed);
-    }
-    let mut values = headers.header_values(name);
-    let first = values.next()?;
-    let Some(second) = values.next() else { return Some(String::from_utf8_lossy(first)) };
-    let mut joined = first.to_vec();
-    for value in std::iter::once(second).chain(values) {
-        joined.push(b',');
-        joined.extend_from_slice(value);
-    }
-    Some(Cow::Owned(String::from_utf8_lossy(&joined).into_owned()))
+/// The value of the first cookie of that name, without quotes (RFC 6265 §5.4).
+fn cookie<'a>(request: &'a impl RequestView, name: &str) -> Option<&'a [u8]> {
+    let pairs = request.header_values("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
+        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value))
+    })
+}
+
+fn tls_matches(matches: &TlsMatch, request: &impl RequestView) -> bool {
+    let (presented, validated) = request.client_certificate();
+    matches.presented.is_none_or(|wanted| wanted == presented)
+        && matches.validated.is_none_or(|wanted| wanted == validated)
 }
 
 /// `rest` begins with `?` when there is a query. The first parameter of a name counts; nothing is percent-decoded.

@@ -23,6 +23,11 @@ pub trait RequestView: HeaderView {
 
     /// `http` or `https`.
     fn scheme(&self) -> &str;
+
+    /// Whether the client presented a certificate, and whether it was verified.
+    fn client_certificate(&self) -> (bool, bool) {
+        (false, false)
+    }
 }
 
 /// What path matches and rewrites look at: everything before `?` or `#`.

@@ -30,10 +30,14 @@ impl CompiledRewrite {
     /// The new path with the old query.
     pub(crate) fn apply(&self, matches: &PathMatch, path_and_query: &str) -> String {
         let (path, rest) = split_path(path_and_query);
+        join(&[&self.apply_to_path(matches, path), rest])
+    }
+
+    pub(crate) fn apply_to_path(&self, matches: &PathMatch, path: &str) -> String {
         match self {
-            Self::Path(new) => join(&[new, rest]),
-            Self::Prefix(new) => join(&[&replace_prefix(matches, path, new), rest]),
-            Self::Regex { pattern, substitution } => join(&[&pattern.replace_all(path, substitution.as_str()), rest]),
+            Self::Path(new) => new.clone(),
+            Self::Prefix(new) => replace_prefix(matches, path, new),
+            Self::Regex { pattern, substitution } => pattern.replace_all(path, substitution.as_str()).into_owned(),
         }
     }
 }

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use leno_ir::{
-    Forward, HeaderMatch, HeaderMatchKind, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect, RedirectPath,
-    Rewrite, Route, RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost, WeightedCluster,
+    CookieMatch, Forward, HeaderMatch, HeaderMatchKind, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect,
+    RedirectPath, RequireTls, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StringMatch, VirtualHost,
+    WeightedCluster,
 };
 use leno_names::Fraction;
 use proptest::prelude::*;
@@ -127,10 +128,36 @@ fn paths_are_compared_without_the_query() {
 }
 
 #[test]
+fn cookies_match_by_name_and_value() {
+    let cookie = |invert| RouteMatch {
+        cookies: vec![CookieMatch { name: "c".to_owned(), value: StringMatch::exact("v"), invert }],
+        ..RouteMatch::any()
+    };
+    let with = |value: &str| Request { headers: vec![("cookie".to_owned(), value.to_owned())], ..get("h", "/") };
+    assert!(matching(cookie(false), &with("b=1; c=v")) && matching(cookie(false), &with("c=\"v\"")));
+    assert!(!matching(cookie(false), &with("cc=v")) && !matching(cookie(true), &with("c=v")));
+    assert!(matching(cookie(true), &with("c=w")) && matching(cookie(true), &get("h", "/")));
+}
+
+#[test]
+fn a_host_that_requires_tls_sends_requests_there() {
+    let mut guarded = host(&["h"], vec![to("x", RouteMatch::any())]);
+    guarded.require_tls = RequireTls::All;
+    let table = table(vec![guarded]);
+    let request = get("h", "/a?b");
+    let matched = table.route(&request, 0).expect("a redirect");
+    let RouteAction::Redirect(redirect) = &matched.route.action else { panic!("{:?}", matched.route) };
+    assert_eq!(matched.redirect_location(redirect, &request), "https://h/a?b");
+    assert!(table.at(matched.position).is_some_and(|again| again.route == matched.route));
+}
+
+#[test]
 fn headers_match_by_presence_value_and_range() {
     let exact = |text: &str| HeaderMatchKind::Value(StringMatch::exact(text));
     assert!(matching(header(exact("a"), false, false), &with_header(&["a"])));
-    assert!(matching(header(exact("a,b"), false, false), &with_header(&["a", "b"])));
+    assert!(matching(header(exact("b"), false, false), &with_header(&["a", "b"])), "any line may fit");
+    assert!(!matching(header(exact("a,b"), false, false), &with_header(&["a", "b"])), "lines are not joined");
+    assert!(!matching(header(exact("b"), true, false), &with_header(&["a", "b"])), "none may fit");
     assert!(!matching(header(exact("a"), true, false), &with_header(&["a"])));
     assert!(!matching(header(exact("a"), true, false), &with_header(&[])));
     assert!(matching(header(exact("a"), true, true), &with_header(&[])));

@@ -180,6 +180,32 @@ impl Program {
         fields.iter().map(pair).collect::<Result<_, _>>().map(|fields| Self { shape: Shape::Json(fields) })
     }
 
+    /// The value of a header: what is not known is left out instead of being "-".
+    ///
+    /// # Errors
+    /// Names the operator that is not understood.
+    pub fn value(format: &str) -> Result<Self, FormatError> {
+        Self::text(format)
+    }
+
+    /// Appends what [`Program::value`] describes.
+    pub fn write_value(&self, values: &impl Values, out: &mut Vec<u8>) {
+        let Shape::Text(pieces) = &self.shape else { return };
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Operator(operator) => {
+                    let start = out.len();
+                    write_operator(operator, values, out);
+                    // As in Envoy, no flags at all are a value of their own.
+                    if out.len() == start && operator.source == Source::Field(Field::ResponseFlags) {
+                        out.push(b'-');
+                    }
+                }
+            }
+        }
+    }
+
     /// Appends one line to `out`.
     pub fn write_line(&self, values: &impl Values, out: &mut Vec<u8>) {
         match &self.shape {

@@ -240,7 +240,9 @@ impl Build<'_> {
                 let path = format!("{path}.virtual_hosts[{host_index}].routes[{index}].route");
                 let mirrors = forward.mirrors.iter().map(|mirror| &mirror.cluster);
                 let clusters = forward.clusters.iter().map(|cluster| &cluster.name);
-                clusters.chain(mirrors).for_each(|name| self.check_cluster(name, &path));
+                // Those that a header names are known only by then.
+                let names = clusters.chain(mirrors).filter(|name| !name.is_empty());
+                names.for_each(|name| self.check_cluster(name, &path));
             }
         }
     }

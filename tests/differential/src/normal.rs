@@ -4,12 +4,22 @@ use serde_json::Value;
 
 /// Headers of which only the presence is compared: times, and names that proxies give themselves.
 const VALUE_OF: [&str; 3] = ["date", "x-envoy-upstream-service-time", "x-request-id"];
+/// What is left of a time-out, in milliseconds: less on later tries by the time that the ones before took.
+const TIME_LEFT: &str = "x-envoy-expected-rq-timeout-ms";
 /// Headers that only the harness uses.
 const HARNESS: [&str; 2] = ["x-case-id", "x-do"];
 
 /// Addresses and directories that differ between the sides, with what stands for them.
 #[derive(Debug, Default)]
 pub(crate) struct Names(Vec<(String, String)>);
+
+/// To whole seconds, from one second on.
+fn round_up(value: &mut Value) {
+    let millis = value.as_str().and_then(|text| text.parse::<u64>().ok());
+    if let Some(millis) = millis.filter(|millis| *millis >= 1000) {
+        *value = Value::from(millis.next_multiple_of(1000).to_string());
+    }
+}
 
 impl Names {
     pub(crate) fn add(&mut self, text: impl Into<String>, name: impl Into<String>) {
@@ -33,6 +43,8 @@ impl Names {
                         if value.is_string() {
                             *value = Value::from("(any)");
                         }
+                    } else if name.eq_ignore_ascii_case(TIME_LEFT) {
+                        round_up(value);
                     } else if name == "server" && matches!(value.as_str(), Some("envoy" | "leno")) {
                         *value = Value::from("(the proxy)");
                     } else {

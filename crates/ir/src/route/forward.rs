@@ -25,8 +25,13 @@ pub struct Forward {
     pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
     pub rewrite: Option<Rewrite>,
-    /// Replaces `:authority`.
-    pub host_rewrite: Option<String>,
+    pub host_rewrite: Option<HostRewrite>,
+    /// A host that is replaced is added to `x-forwarded-host`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub append_x_forwarded_host: bool,
+    /// When there is no cluster of the name. 503 unless said otherwise.
+    #[serde(skip_serializing_if = "is_503")]
+    pub cluster_not_found_status: u16,
     pub mirrors: Vec<Mirror>,
     /// What of a request its hash is made of, in order; read only for clusters that balance by hash.
     pub hash_policies: Vec<HashPolicy>,
@@ -49,6 +54,8 @@ impl Forward {
             retry: None,
             rewrite: None,
             host_rewrite: None,
+            append_x_forwarded_host: false,
+            cluster_not_found_status: 503,
             mirrors: Vec::new(),
             hash_policies: Vec::new(),
             rate_limits: Vec::new(),
@@ -59,7 +66,11 @@ impl Forward {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WeightedCluster {
+    /// Empty when `name_header` is set.
     pub name: String,
+    /// The request header whose value is the name. Lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_header: Option<String>,
     pub weight: u32,
     pub request_headers: HeaderOps,
     pub response_headers: HeaderOps,
@@ -71,6 +82,7 @@ impl WeightedCluster {
     pub fn new(name: impl Into<String>, weight: u32) -> Self {
         Self {
             name: name.into(),
+            name_header: None,
             weight,
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
@@ -79,10 +91,48 @@ impl WeightedCluster {
     }
 }
 
+/// What replaces `:authority`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostRewrite {
+    /// The value of this request header, when there is one. Lower case.
+    Header(String),
+    /// The path without query, rewritten; `\1` in `substitution` is the first group. Not anchored.
+    PathRegex { pattern: String, substitution: String },
+    #[serde(untagged)]
+    Literal(String),
+}
+
+impl<T: Into<String>> From<T> for HostRewrite {
+    fn from(literal: T) -> Self {
+        Self::Literal(literal.into())
+    }
+}
+
+fn is_503(status: &u16) -> bool {
+    *status == 503
+}
+
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Mirror {
+    /// Empty when `cluster_header` is set.
     pub cluster: String,
+    /// The request header whose value is the name of the cluster. Lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_header: Option<String>,
     pub fraction: Fraction,
+    /// Leaves out the `-shadow` that marks the host of a copy.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_host: bool,
+    /// Replaces the host of the copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_rewrite: Option<String>,
+}
+
+impl Mirror {
+    pub fn new(cluster: impl Into<String>, fraction: Fraction) -> Self {
+        Self { cluster: cluster.into(), cluster_header: None, fraction, keeps_host: false, host_rewrite: None }
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

@@ -18,8 +18,23 @@ impl HeaderOps {
 pub struct HeaderValue {
     /// Lower case.
     pub name: String,
+    /// With Envoy's command operators (`%PROTOCOL%`); `%%` is a percent sign.
     pub value: String,
     pub append: HeaderAppend,
+    /// Also when the value turns out to be empty; otherwise nothing happens then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_empty: bool,
+}
+
+impl HeaderValue {
+    pub fn new(name: impl Into<String>, value: impl Into<String>, append: HeaderAppend) -> Self {
+        Self { name: name.into(), value: value.into(), append, keep_empty: false }
+    }
+
+    /// Whether the value must be worked out for each message.
+    pub fn is_format(&self) -> bool {
+        self.value.contains('%')
+    }
 }
 
 /// What to do when the header is there already (Envoy `HeaderAppendAction`).

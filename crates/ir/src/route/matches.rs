@@ -10,6 +10,10 @@ pub struct RouteMatch {
     /// Pseudo-headers `:method`, `:authority`, `:scheme` included.
     pub headers: Vec<HeaderMatch>,
     pub query: Vec<QueryMatch>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cookies: Vec<CookieMatch>,
+    #[serde(skip_serializing_if = "TlsMatch::is_any")]
+    pub tls: TlsMatch,
     /// Only requests with `content-type: application/grpc…`.
     pub grpc: bool,
     /// Only this share of the requests that match otherwise.
@@ -22,6 +26,8 @@ impl RouteMatch {
             path: PathMatch::Prefix { text: "/".to_owned(), ignore_case: false },
             headers: Vec::new(),
             query: Vec::new(),
+            cookies: Vec::new(),
+            tls: TlsMatch::default(),
             grpc: false,
             fraction: None,
         }
@@ -48,6 +54,7 @@ pub enum PathMatch {
     Regex(Pattern),
 }
 
+/// Of several lines of one name any may match.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct HeaderMatch {
     /// Lower case.
@@ -64,8 +71,10 @@ pub enum HeaderMatchKind {
     /// `true`: must be there; `false`: must not.
     Present(bool),
     /// The value as a decimal integer, `start <= value < end`.
-    Range { start: i64, end: i64 },
-    /// Several lines of one name are joined with ",".
+    Range {
+        start: i64,
+        end: i64,
+    },
     Value(StringMatch),
 }
 
@@ -80,4 +89,25 @@ pub struct QueryMatch {
 pub enum QueryMatchKind {
     Present(bool),
     Value(StringMatch),
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct CookieMatch {
+    pub name: String,
+    pub value: StringMatch,
+    /// A cookie that is absent matches then, too.
+    pub invert: bool,
+}
+
+/// What the client's certificate must be like; `None`: either way.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct TlsMatch {
+    pub presented: Option<bool>,
+    pub validated: Option<bool>,
+}
+
+impl TlsMatch {
+    pub fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
 }

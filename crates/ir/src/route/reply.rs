@@ -24,4 +24,6 @@ pub enum RedirectPath {
     Full(String),
     /// Replaces what the route's prefix matched.
     Prefix(String),
+    /// `\1` in `substitution` is the first group. Not anchored.
+    Regex { pattern: String, substitution: String },
 }

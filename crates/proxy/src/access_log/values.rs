@@ -8,11 +8,11 @@ use crate::connection::Connection;
 use crate::exchange::{Exchange, HeaderLookup};
 
 /// What the operators of one line read from.
-pub(super) struct LineValues<'a> {
-    pub(super) exchange: &'a Exchange,
-    pub(super) connection: &'a Connection,
-    pub(super) request: &'a dyn HeaderLookup,
-    pub(super) response: &'a dyn HeaderLookup,
+pub(crate) struct LineValues<'a> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) connection: &'a Connection,
+    pub(crate) request: &'a dyn HeaderLookup,
+    pub(crate) response: &'a dyn HeaderLookup,
 }
 
 impl Values for LineValues<'_> {

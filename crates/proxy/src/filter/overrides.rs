@@ -1,17 +1,18 @@
 use std::sync::Arc;
 
 use leno_ir::{
-    FilterOverride, FilterOverrides, HeaderOps, Route, RouteAction, RouteFilterConfig, RouteTable, VirtualHost,
-    WeightedCluster,
+    FilterOverride, FilterOverrides, Route, RouteAction, RouteFilterConfig, RouteTable, VirtualHost, WeightedCluster,
 };
 use leno_routing::{CompiledRoutes, Matched, RequestView, RoutePosition};
 
+use crate::http::{HeaderFormats, Levels};
 use crate::shared::SharedStates;
 
 /// A route table as workers use it: indexed, with what it says about filters.
 #[derive(Debug)]
 pub(crate) struct RouteRules {
     pub(crate) routes: CompiledRoutes,
+    pub(crate) formats: HeaderFormats,
     /// `None`: nothing.
     levels: Option<Box<TableLevel>>,
 }
@@ -94,7 +95,8 @@ impl RouteRules {
     /// `place` names the table among all of the configuration.
     pub(crate) fn new(table: Arc<RouteTable>, place: &str, states: &SharedStates) -> Self {
         let levels = says_something(&table).then(|| Box::new(TableLevel::new(&table, place, states)));
-        Self { routes: CompiledRoutes::new(table), levels }
+        let formats = HeaderFormats::new(&table);
+        Self { routes: CompiledRoutes::new(table), formats, levels }
     }
 
     /// `None`: no route takes the request.
@@ -108,6 +110,30 @@ impl RouteRules {
             RouteAction::Direct(_) | RouteAction::Redirect(_) => None,
         };
         Some(Picked { position: matched.position, cluster })
+    }
+
+    /// What happens to the headers of requests that are forwarded.
+    pub(crate) fn request_headers<'t>(&'t self, matched: Matched<'t>, cluster: &'t WeightedCluster) -> Levels<'t> {
+        let table = self.routes.table();
+        let levels = [
+            &cluster.request_headers,
+            &matched.route.request_headers,
+            &matched.virtual_host.request_headers,
+            &table.request_headers,
+        ];
+        Levels::new(levels, table.header_order, &self.formats)
+    }
+
+    /// Without a cluster: of what the route answers itself.
+    pub(crate) fn response_headers<'t>(
+        &'t self,
+        matched: Matched<'t>,
+        cluster: Option<&'t WeightedCluster>,
+    ) -> Levels<'t> {
+        let table = self.routes.table();
+        let outer = [&matched.route.response_headers, &matched.virtual_host.response_headers, &table.response_headers];
+        let levels = cluster.map(|cluster| &cluster.response_headers).into_iter().chain(outer);
+        Levels::new(levels, table.header_order, &self.formats)
     }
 
     pub(crate) fn route_ref(self: &Arc<Self>, picked: Picked) -> RouteRef {
@@ -199,9 +225,8 @@ impl RouteRef {
     }
 
     /// What it does to the headers of responses, in order; nothing when it does not forward.
-    pub(crate) fn response_headers(&self) -> Option<[&HeaderOps; 3]> {
-        let (matched, cluster) = (self.matched()?, self.cluster()?);
-        Some([&cluster.response_headers, &matched.route.response_headers, &matched.virtual_host.response_headers])
+    pub(crate) fn response_headers(&self) -> Option<Levels<'_>> {
+        Some(self.rules.response_headers(self.matched()?, Some(self.cluster()?)))
     }
 
     /// Whether the filter of this name is on; `None` when the table does not say.

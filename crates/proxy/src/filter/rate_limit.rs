@@ -16,13 +16,14 @@ use leno_ir::{
     RateLimit as Config, RateLimitAction, RateLimitRule, RateLimitedRequests, RouteAction, RouteRateLimit,
     VirtualHostRules,
 };
+use leno_routing::HeaderView as _;
 use prost::Message as _;
 
 use self::message::{Descriptor, DescriptorStatus, Entry, Limit, RateLimitRequest, RateLimitResponse};
 use super::overrides::RouteFilter;
 use super::{GrpcReply, LocalReply, Place, RequestContext, ResponseContext, Resume, RouteRef, Step};
 use crate::flags::ResponseFlags;
-use crate::http::{CallError, Headers, apply_header_ops, call};
+use crate::http::{CallError, Headers, RequestHead, apply_literally, call};
 use crate::stats::{Counter, WorkerStats};
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
@@ -166,7 +167,7 @@ impl ActiveRateLimit {
             headers.append(name.as_bytes(), &value);
         }
         if self.is_over_limit {
-            apply_header_ops(&self.filter.config.response_headers, headers);
+            apply_literally(&self.filter.config.response_headers, headers);
         }
     }
 }
@@ -211,17 +212,23 @@ fn descriptor(rule: &RateLimitRule, cluster: &str, cx: &RequestContext<'_>) -> O
                 (or(key, "header_match"), value.clone())
             }
             RateLimitAction::RemoteAddress => ("remote_address".to_owned(), cx.connection.remote.ip().to_string()),
-            RateLimitAction::RequestHeader { header, key, skip_if_absent } => {
-                match leno_routing::header_value(header, cx.request) {
-                    Some(value) => (key.clone(), value.into_owned()),
-                    None if *skip_if_absent => continue,
-                    None => return None,
-                }
-            }
+            RateLimitAction::RequestHeader { header, key, skip_if_absent } => match first_value(header, cx.request) {
+                Some(value) => (key.clone(), value),
+                None if *skip_if_absent => continue,
+                None => return None,
+            },
         };
         entries.push(Entry { key, value });
     }
     (!entries.is_empty()).then_some(Descriptor { entries })
+}
+
+/// Of several lines the first, as Envoy.
+fn first_value(name: &str, request: &RequestHead) -> Option<String> {
+    if name.starts_with(':') || name == "host" {
+        return request.pseudo_header(name).map(str::to_owned);
+    }
+    request.headers.get(name).map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
 /// Of the limit that is the closest to being reached.

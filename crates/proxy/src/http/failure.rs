@@ -18,7 +18,9 @@ pub(super) enum Failure {
     Idle {
         request_was_complete: bool,
     },
-    NoCluster,
+    NoCluster {
+        status: u16,
+    },
     NoHealthyUpstream,
     NoRoute,
     Overflow,
@@ -56,9 +58,9 @@ impl Failure {
             | Self::Timeout => 504,
             Self::WrongHeader { .. } => 400,
             Self::NoRoute => 404,
-            Self::Refused { status, .. } => *status,
+            Self::NoCluster { status } | Self::Refused { status, .. } => *status,
             Self::Peer(PeerError::Protocol(_)) => 502,
-            Self::Connect(_) | Self::NoCluster | Self::NoHealthyUpstream | Self::Overflow | Self::Peer(_) => 503,
+            Self::Connect(_) | Self::NoHealthyUpstream | Self::Overflow | Self::Peer(_) => 503,
         }
     }
 
@@ -69,7 +71,7 @@ impl Failure {
             Self::DownstreamGone => ResponseFlags::DOWNSTREAM_TERMINATION,
             Self::DownstreamMalformed(_) => ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
             Self::Idle { .. } => ResponseFlags::STREAM_IDLE_TIMEOUT,
-            Self::NoCluster => ResponseFlags::NO_CLUSTER,
+            Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
             Self::NoHealthyUpstream => ResponseFlags::NO_HEALTHY_UPSTREAM,
             Self::NoRoute => ResponseFlags::NO_ROUTE,
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => ResponseFlags::UPSTREAM_TIMEOUT,
@@ -96,7 +98,7 @@ impl Failure {
             Self::DownstreamGone => "downstream_remote_disconnect",
             Self::DownstreamMalformed(malformed) => malformed.details(),
             Self::Idle { .. } => "stream_idle_timeout",
-            Self::NoCluster => "cluster_not_found",
+            Self::NoCluster { .. } => "cluster_not_found",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NoRoute => "route_not_found",
             Self::PerTryIdle => "upstream_per_try_idle_timeout",

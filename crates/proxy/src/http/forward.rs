@@ -6,6 +6,7 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod edit;
 mod filters;
 mod hash;
 mod local_reply;
@@ -22,15 +23,10 @@ pub(crate) use hash::hash_of_ip;
 use std::rc::Rc;
 use std::time::Instant;
 
-use leno_ir::{
-    AttemptCount, Forward, HeaderOps, HeaderOrder, HttpConnectionManager, Redirect, Route, RouteAction, RouteTable,
-    VirtualHost, WeightedCluster,
-};
-use leno_routing::{Matched, RequestView as _};
-use smallvec::SmallVec;
+use leno_ir::{AttemptCount, HttpConnectionManager, Redirect, RouteAction};
 
 use self::filters::Filtered;
-use self::local_reply::Reply;
+use self::local_reply::{NOTHING, Reply};
 use self::timeouts::Deadlines;
 use super::downstream::Downstream;
 use super::failure::Failure;
@@ -117,14 +113,14 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     pub(super) async fn run(&mut self) {
         let _active = self.context.worker.stats.active_request(self.context.connection.direction);
         if let Err(failure) = self.route_and_serve().await {
-            self.fail(failure, &[]).await;
+            self.fail(failure, NOTHING).await;
         }
         self.record();
     }
 
     /// For what is not even a request.
     pub(super) async fn refuse(&mut self, failure: Failure) {
-        self.fail(failure, &[]).await;
+        self.fail(failure, NOTHING).await;
         self.record();
     }
 
@@ -141,11 +137,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             };
         }
         let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
-        let table = rules.routes.table();
         let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
-        let (host, route): (&VirtualHost, &Route) = (matched.virtual_host, matched.route);
         self.exchange.route_name = matched.route_name();
-        match &route.action {
+        match &matched.route.action {
             RouteAction::Direct(direct) => {
                 self.exchange.details = "direct_response".into();
                 let body = bytes::Bytes::copy_from_slice(direct.body.as_bytes());
@@ -155,25 +149,24 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                     let same = Redirect { scheme, host, port, path, status: direct.status, strip_query: false };
                     matched.redirect_location(&same, &*self.request)
                 });
-                let ops = [&route.response_headers, &host.response_headers];
-                let ops = levels(ops, &table.response_headers, table.header_order);
+                let ops = rules.response_headers(matched, None);
                 let location = location.as_deref();
                 self.reply(Reply { location, ops: &ops, ..Reply::new(direct.status, body) }).await
             }
             RouteAction::Redirect(redirect) => {
                 self.exchange.details = "direct_response".into();
                 let location = matched.redirect_location(redirect, &*self.request);
-                let ops = [&route.response_headers, &host.response_headers];
-                let ops = levels(ops, &table.response_headers, table.header_order);
+                let ops = rules.response_headers(matched, None);
                 let location = Some(location.as_str());
                 self.reply(Reply { location, ops: &ops, ..Reply::new(redirect.status, bytes::Bytes::new()) }).await
             }
             RouteAction::Forward(forward) => {
-                let chosen = picked.cluster.and_then(|at| forward.clusters.get(at)).ok_or(Failure::NoCluster)?;
-                let ops = [&chosen.response_headers, &route.response_headers, &host.response_headers];
-                let ops = levels(ops, &table.response_headers, table.header_order);
-                self.attempt_count = host.attempt_count;
-                if let Err(failure) = self.serve(table, &matched, forward, chosen, &ops).await {
+                let status = forward.cluster_not_found_status;
+                let chosen = picked.cluster.and_then(|at| forward.clusters.get(at));
+                let chosen = chosen.ok_or(Failure::NoCluster { status })?;
+                let ops = rules.response_headers(matched, Some(chosen));
+                self.attempt_count = matched.virtual_host.attempt_count;
+                if let Err(failure) = self.serve(&rules, matched, forward, chosen, &ops).await {
                     self.fail(failure, &ops).await;
                 }
                 Ok(())
@@ -186,40 +179,6 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             Routes::Inline(table) => Some(table.clone()),
             Routes::Rds(name) => self.context.worker.route_table(name),
         }
-    }
-
-    /// In Envoy's order: the client's wishes, the headers, the rewrites, the tries.
-    async fn serve(
-        &mut self,
-        table: &RouteTable,
-        matched: &Matched<'_>,
-        forward: &Forward,
-        chosen: &WeightedCluster,
-        response_ops: &[&HeaderOps],
-    ) -> Result<(), Failure> {
-        let (host, route) = (matched.virtual_host, matched.route);
-        let cluster = self.context.worker.cluster(&chosen.name).ok_or(Failure::NoCluster)?;
-        self.exchange.cluster = Some(cluster.config.clone());
-        self.check_wishes()?;
-        self.start_deadlines(forward);
-        if self.attempt_count.in_request {
-            self.request.headers.set("x-envoy-attempt-count", b"1");
-        }
-        let path = matched.rewritten_path(self.request.path());
-        let ops = [&chosen.request_headers, &route.request_headers, &host.request_headers];
-        for ops in levels(ops, &table.request_headers, table.header_order) {
-            apply(ops, &mut self.request.headers);
-        }
-        if let Some(authority) = &forward.host_rewrite {
-            self.request.authority = bytes::Bytes::copy_from_slice(authority.as_bytes());
-        }
-        if let Some(path) = path.filter(|_| !self.is_tunnel) {
-            if !self.context.config().router.suppress_envoy_headers {
-                self.request.headers.set("x-envoy-original-path", &self.request.path);
-            }
-            self.request.path = path.into();
-        }
-        self.forward(cluster, forward, route.request_buffer_limit_bytes, response_ops).await
     }
 
     /// Marks progress, for the idle time-out.
@@ -242,38 +201,5 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
         worker.stats.record(self.exchange, connection);
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
-    }
-}
-
-/// The operations of all levels that have any, in the order in which they happen. `inner` begins with the innermost.
-fn levels<'t>(
-    inner: impl IntoIterator<Item = &'t HeaderOps>,
-    of_table: &'t HeaderOps,
-    order: HeaderOrder,
-) -> SmallVec<[&'t HeaderOps; 4]> {
-    let all = inner.into_iter().chain([of_table]);
-    let mut levels: SmallVec<[&HeaderOps; 4]> = all.filter(|ops| !ops.is_empty()).collect();
-    if order == HeaderOrder::TableFirst {
-        levels.reverse();
-    }
-    levels
-}
-
-/// First removals, then additions.
-pub(crate) fn apply(ops: &HeaderOps, headers: &mut super::headers::Headers) {
-    use leno_ir::HeaderAppend;
-    for name in &ops.remove {
-        headers.remove(name);
-    }
-    for header in &ops.add {
-        let (name, value) = (header.name.as_str(), header.value.as_bytes());
-        match header.append {
-            HeaderAppend::AppendOrAdd => headers.append(name.as_bytes(), value),
-            HeaderAppend::AddIfAbsent if headers.contains(name) => {}
-            HeaderAppend::OverwriteIfExists if !headers.contains(name) => {}
-            HeaderAppend::AddIfAbsent | HeaderAppend::OverwriteIfExists | HeaderAppend::OverwriteOrAdd => {
-                headers.set(name, value);
-            }
-        }
     }
 }

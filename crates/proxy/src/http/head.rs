@@ -19,6 +19,8 @@ pub(crate) struct RequestHead {
     pub(crate) headers: Headers,
     /// The protocol of an `Upgrade` that the client asks for.
     pub(crate) upgrade: Option<Bytes>,
+    /// The client presented a certificate, and it was verified.
+    pub(crate) has_certificate: bool,
 }
 
 impl Default for RequestHead {
@@ -31,6 +33,7 @@ impl Default for RequestHead {
             version: Version::Http11,
             headers: Headers::default(),
             upgrade: None,
+            has_certificate: false,
         }
     }
 }
@@ -117,6 +120,10 @@ impl RequestView for RequestHead {
             _ if self.is_https => "https",
             _ => "http",
         }
+    }
+
+    fn client_certificate(&self) -> (bool, bool) {
+        (self.has_certificate, self.has_certificate)
     }
 }
 

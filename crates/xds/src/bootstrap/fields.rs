@@ -165,6 +165,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.rbac.v3.Principal.Set", "ids", ""),
     ("envoy.config.rbac.v3.RBAC", "action policies", ""),
     ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
+    ("envoy.config.route.v3.CookieMatcher", "invert_match name string_match", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
     ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
@@ -191,7 +192,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
     (
         "envoy.config.route.v3.RedirectAction",
-        "host_redirect https_redirect path_redirect port_redirect prefix_rewrite response_code scheme_redirect \
+        "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
          strip_query",
         "",
     ),
@@ -214,8 +215,10 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "cluster flush_timeout grpc_timeout_offset host_rewrite_literal idle_timeout max_grpc_timeout \
-         include_vh_rate_limits max_stream_duration prefix_rewrite rate_limits regex_rewrite request_mirror_policies \
+        "append_x_forwarded_host cluster cluster_header cluster_not_found_response_code flush_timeout \
+         grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
+         include_vh_rate_limits \
+         max_grpc_timeout max_stream_duration prefix_rewrite rate_limits regex_rewrite request_mirror_policies \
          retry_policy timeout weighted_clusters",
         "auto_host_rewrite",
     ),
@@ -224,31 +227,37 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
         "",
     ),
-    ("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster runtime_fraction", ""),
+    (
+        "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
+        "cluster cluster_header disable_shadow_host_suffix_append host_rewrite_literal runtime_fraction trace_sampled",
+        "",
+    ),
     (
         "envoy.config.route.v3.RouteConfiguration",
         "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
-         request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
-         typed_per_filter_config validate_clusters virtual_hosts",
+         request_headers_to_add request_headers_to_remove request_mirror_policies response_headers_to_add \
+         response_headers_to_remove typed_per_filter_config validate_clusters virtual_hosts",
         "",
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex",
+        "case_sensitive cookies grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+         tls_context",
         "",
     ),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
+    ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
     (
         "envoy.config.route.v3.VirtualHost",
         "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
          per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
-         response_headers_to_add response_headers_to_remove retry_policy routes typed_per_filter_config",
+         response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters", ""),
+    ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),

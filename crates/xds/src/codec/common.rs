@@ -141,7 +141,7 @@ pub(super) fn headers_to_add(ops: &HeaderOps) -> Vec<HeaderValueOption> {
                 ..Default::default()
             }),
             append_action: action(header.append).into(),
-            keep_empty_value: true,
+            keep_empty_value: header.keep_empty,
             ..HeaderValueOption::default()
         })
         .collect()
@@ -185,7 +185,11 @@ fn read_header_value(option: &HeaderValueOption) -> Option<Result<HeaderValue>> 
         let reason = format!("{value:?} has a control character, which a header value cannot have");
         return Some(Err(DecodeError::new("header.value", reason)));
     }
-    Some(read_header_name(&header.key).map(|name| HeaderValue { name, value, append }))
+    let keep_empty = option.keep_empty_value;
+    if value.is_empty() && !keep_empty {
+        return None;
+    }
+    Some(read_header_name(&header.key).map(|name| HeaderValue { name, value, append, keep_empty }))
 }
 
 /// RFC 9110 §5.6.2. As in Envoy, pseudo-headers are not to be changed; nor, for us, what says where a message ends.

@@ -1,12 +1,15 @@
+mod clusters;
 mod forward;
 pub(super) mod matches;
+mod mirror;
 pub(super) mod rate_limit;
 mod reply;
 mod retry;
 mod rewrite;
 mod timeouts;
 
-use leno_ir::{AttemptCount, Flavor, HeaderOrder, Route, RouteAction, RouteTable, VirtualHost};
+use leno_ir::{AttemptCount, Flavor, HeaderOrder, Mirror, RequireTls, Route, RouteAction, RouteTable, VirtualHost};
+use leno_proto::envoy::config::route::v3::virtual_host::TlsRequirementType;
 use leno_proto::envoy::config::route::v3::{
     DirectResponseAction, Route as ProtoRoute, RouteConfiguration, VirtualHost as ProtoVirtualHost, route,
 };
@@ -40,6 +43,12 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
         domains: host.domains.clone(),
         rate_limits: rate_limit::encode(&host.rate_limits),
         routes: host.routes.iter().map(|route| encode_route(route, flavor)).collect(),
+        require_tls: match host.require_tls {
+            RequireTls::All => TlsRequirementType::All,
+            RequireTls::ExternalOnly => TlsRequirementType::ExternalOnly,
+            RequireTls::None => TlsRequirementType::None,
+        }
+        .into(),
         include_request_attempt_count: host.attempt_count.in_request,
         include_attempt_count_in_response: host.attempt_count.in_response,
         include_is_timeout_retry_header: host.attempt_count.timeout_retry,
@@ -80,12 +89,14 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
 }
 
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
-    refuse!(table, vhds, request_mirror_policies, vhost_header, cluster_specifier_plugins);
+    refuse!(table, vhds, vhost_header, cluster_specifier_plugins);
     refuse!(table, ignore_path_parameters_in_path_matching);
     let mut virtual_hosts = Vec::with_capacity(table.virtual_hosts.len());
     for (index, host) in table.virtual_hosts.iter().enumerate() {
         virtual_hosts.push(decode_host(host).at_index("virtual_hosts", index)?);
     }
+    let mirrors = mirror::decode_all(&table.request_mirror_policies)?;
+    virtual_hosts.iter_mut().for_each(|host: &mut VirtualHost| inherit_mirrors(&mut host.routes, &mirrors));
     let filters = filter::decode_overrides(&table.typed_per_filter_config)?;
     Ok(RouteTable {
         name: table.name.clone(),
@@ -107,7 +118,7 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
 
 #[allow(deprecated, reason = "other control planes still write the older field")]
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
-    refuse!(host, matcher, require_tls, hedge_policy, request_mirror_policies);
+    refuse!(host, matcher, hedge_policy);
     refuse!(host, retry_policy_typed_config);
     let mut routes = Vec::with_capacity(host.routes.len());
     for (index, route) in host.routes.iter().enumerate() {
@@ -122,10 +133,16 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
         route.request_buffer_limit_bytes = route.request_buffer_limit_bytes.or(inherited);
         routes.push(route);
     }
+    inherit_mirrors(&mut routes, &mirror::decode_all(&host.request_mirror_policies)?);
     Ok(VirtualHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
         routes,
+        require_tls: match host.require_tls() {
+            TlsRequirementType::None => RequireTls::None,
+            TlsRequirementType::ExternalOnly => RequireTls::ExternalOnly,
+            TlsRequirementType::All => RequireTls::All,
+        },
         attempt_count: AttemptCount {
             in_request: host.include_request_attempt_count,
             in_response: host.include_attempt_count_in_response,
@@ -138,6 +155,17 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
         filters: filter::decode_overrides(&host.typed_per_filter_config)?,
         rate_limits: rate_limit::decode(&host.rate_limits)?,
     })
+}
+
+/// Of the level above, by routes that have none of their own.
+fn inherit_mirrors(routes: &mut [Route], mirrors: &[Mirror]) {
+    for route in routes {
+        if let RouteAction::Forward(forward) = &mut route.action
+            && forward.mirrors.is_empty()
+        {
+            forward.mirrors = mirrors.to_vec();
+        }
+    }
 }
 
 /// The newer field wins over the older.

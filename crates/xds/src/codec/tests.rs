@@ -12,7 +12,7 @@ fn percent(percent: u32) -> Fraction {
 }
 
 fn ops() -> HeaderOps {
-    let header = |name: &str, append| HeaderValue { name: name.into(), value: "v".into(), append };
+    let header = |name: &str, append| HeaderValue::new(name, "v", append);
     HeaderOps {
         remove: vec!["x-gone".into()],
         add: vec![
@@ -112,7 +112,9 @@ fn routes() -> RouteTable {
         retry: Some(retry),
         rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
         host_rewrite: Some("other".into()),
-        mirrors: vec![Mirror { cluster: "m".into(), fraction: percent(5) }],
+        append_x_forwarded_host: true,
+        cluster_not_found_status: 404,
+        mirrors: vec![Mirror::new("m", percent(5))],
         hash_policies: vec![
             HashPolicy {
                 source: HashSource::Cookie(HashCookie {
@@ -139,6 +141,8 @@ fn routes() -> RouteTable {
             QueryMatch { name: "p".into(), kind: QueryMatchKind::Present(true) },
             QueryMatch { name: "q".into(), kind: QueryMatchKind::Value(StringMatch::exact("1")) },
         ],
+        cookies: vec![CookieMatch { name: "c".into(), value: StringMatch::exact("1"), invert: true }],
+        tls: TlsMatch { presented: Some(true), validated: Some(false) },
         grpc: true,
         fraction: Some(Fraction::from_parts_per_million(5).unwrap()),
     };
@@ -166,6 +170,7 @@ fn routes() -> RouteTable {
         virtual_hosts: vec![VirtualHost {
             name: "host".into(),
             domains: vec!["a".into(), "*.b".into()],
+            require_tls: RequireTls::ExternalOnly,
             attempt_count: AttemptCount { in_request: true, in_response: true, timeout_retry: true },
             routes: vec![
                 route("one", matches, RouteAction::Forward(Box::new(forward))),
@@ -448,7 +453,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
         "request_headers_to_add.header.key"
     );
     let forward = |rewrite, host: Option<&str>| {
-        let host_rewrite = host.map(str::to_owned);
+        let host_rewrite = host.map(Into::into);
         RouteAction::Forward(Box::new(Forward { rewrite, host_rewrite, ..Forward::to("c") }))
     };
     let rewritten =
@@ -469,7 +474,7 @@ fn what_would_break_the_head_of_a_message_is_refused_with_its_field() {
 
 fn header(name: &str, value: &str) -> HeaderOps {
     let append = HeaderAppend::OverwriteOrAdd;
-    HeaderOps { remove: vec![], add: vec![HeaderValue { name: name.into(), value: value.into(), append }] }
+    HeaderOps { remove: vec![], add: vec![HeaderValue::new(name, value, append)] }
 }
 
 mod filters;

@@ -118,7 +118,11 @@ fn rate_limit() -> impl Strategy<Value = RateLimit> {
         RateLimitedRequests::Internal,
     ]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    let headers = header_ops().prop_map(|ops| HeaderOps { remove: Vec::new(), ..ops });
+    let headers = header_ops().prop_map(|mut ops| {
+        ops.remove.clear();
+        ops.add.retain(|header| !header.is_format());
+        ops
+    });
     let names = (name(), name(), "[a-z]{0,3}");
     (names, 0..=10_u32, requests, of(span()), flags, 400..600_u16, 200..600_u16, headers).prop_map(
         |(names, stage, requests, timeout, flags, rate_limited_status, status_on_error, response_headers)| RateLimit {

@@ -69,7 +69,10 @@ fn header_ops() -> impl Strategy<Value = HeaderOps> {
         HeaderAppend::OverwriteOrAdd,
     ]);
     let header = ("x-[a-z]{1,6}", "[a-z0-9 ]{0,6}", append);
-    let header = header.prop_map(|(name, value, append)| HeaderValue { name, value, append });
+    let header = header.prop_map(|(name, value, append)| HeaderValue {
+        keep_empty: value.is_empty(),
+        ..HeaderValue::new(name, value, append)
+    });
     (vec("x-[a-z]{1,6}", 0..2), vec(header, 0..2)).prop_map(|(remove, add)| HeaderOps { remove, add })
 }
 
@@ -105,12 +108,30 @@ fn query_match() -> impl Strategy<Value = QueryMatch> {
 }
 
 fn route_match() -> impl Strategy<Value = RouteMatch> {
-    (path_match(), vec(header_match(), 0..3), vec(query_match(), 0..2), any::<bool>(), of(fraction()))
-        .prop_map(|(path, headers, query, grpc, fraction)| RouteMatch { path, headers, query, grpc, fraction })
+    let cookie =
+        (name(), string_match(), any::<bool>()).prop_map(|(name, value, invert)| CookieMatch { name, value, invert });
+    let tls =
+        (of(any::<bool>()), of(any::<bool>())).prop_map(|(presented, validated)| TlsMatch { presented, validated });
+    let parts = (vec(header_match(), 0..3), vec(query_match(), 0..2), vec(cookie, 0..2));
+    (path_match(), parts, tls, any::<bool>(), of(fraction()))
+        .prop_map(|(path, (headers, query, cookies), tls, grpc, fraction)| RouteMatch {
+            path,
+            headers,
+            query,
+            cookies,
+            tls,
+            grpc,
+            fraction,
+        })
+        .boxed()
 }
 
 fn redirect() -> impl Strategy<Value = Redirect> {
-    let path = prop_oneof!["/[a-z]{1,4}".prop_map(RedirectPath::Full), "/[a-z]{1,4}".prop_map(RedirectPath::Prefix),];
+    let path = prop_oneof![
+        "/[a-z]{1,4}".prop_map(RedirectPath::Full),
+        "/[a-z]{1,4}".prop_map(RedirectPath::Prefix),
+        Just(RedirectPath::Regex { pattern: "^/(.*)$".to_owned(), substitution: "/x/\\1".to_owned() }),
+    ];
     let scheme = select(vec!["http", "https"]).prop_map(str::to_owned);
     let status = select(vec![301_u16, 302, 303, 307, 308]);
     (of(scheme), of(name()), of(1..u16::MAX), of(path), status, any::<bool>()).prop_map(
@@ -124,26 +145,28 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
     let timeouts = (of(span()), of(span()));
     let headers = (vec(header_match(), 0..2), vec(header_match(), 0..2));
     let flags = (any::<bool>(), any::<bool>());
-    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags).prop_map(
-        |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
-            let back_off_base = Duration::from_millis(base);
-            let (avoid_previous_hosts, unsafe_too) = flags;
-            RetryPolicy {
-                on,
-                retriable_status_codes,
-                attempts,
-                per_try_timeout: timeouts.0,
-                per_try_idle_timeout: timeouts.1,
-                retriable_headers: headers.0,
-                retriable_request_headers: headers.1,
-                rate_limited_back_off,
-                back_off_base,
-                back_off_max: back_off_base * times,
-                avoid_previous_hosts,
-                retry_non_idempotent: unsafe_too,
-            }
-        },
-    )
+    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags)
+        .prop_map(
+            |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
+                let back_off_base = Duration::from_millis(base);
+                let (avoid_previous_hosts, unsafe_too) = flags;
+                RetryPolicy {
+                    on,
+                    retriable_status_codes,
+                    attempts,
+                    per_try_timeout: timeouts.0,
+                    per_try_idle_timeout: timeouts.1,
+                    retriable_headers: headers.0,
+                    retriable_request_headers: headers.1,
+                    rate_limited_back_off,
+                    back_off_base,
+                    back_off_max: back_off_base * times,
+                    avoid_previous_hosts,
+                    retry_non_idempotent: unsafe_too,
+                }
+            },
+        )
+        .boxed()
 }
 
 fn rate_limited_back_off() -> impl Strategy<Value = RateLimitedBackOff> {
@@ -167,22 +190,23 @@ fn stream_duration() -> impl Strategy<Value = StreamDuration> {
 
 fn timeouts() -> impl Strategy<Value = Forward> {
     let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
-    (of(span()), limit(), limit(), of(stream_duration()), of(grpc)).prop_map(
-        |(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc))
+        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
             timeout,
             idle_timeout,
             flush_timeout,
             stream_duration,
             grpc_timeout,
             ..Forward::to("")
-        },
-    )
+        })
+        .boxed()
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
     let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides()).prop_map(
         |(name, weight, request_headers, response_headers, filters)| WeightedCluster {
             name,
+            name_header: None,
             weight,
             request_headers,
             response_headers,
@@ -235,22 +259,36 @@ fn forward() -> impl Strategy<Value = Forward> {
         "/[a-z]{1,4}".prop_map(Rewrite::Prefix),
         Just(Rewrite::Regex { pattern: "^/(.*)$".to_owned(), substitution: "/x/\\1".to_owned() }),
     ];
-    let mirror = (cluster_name(), fraction()).prop_map(|(cluster, fraction)| Mirror { cluster, fraction });
+    let mirror = (cluster_name(), fraction(), any::<bool>(), of(name()), any::<bool>()).prop_map(
+        |(cluster, fraction, keeps_host, host_rewrite, by_header)| {
+            let (cluster, cluster_header) =
+                if by_header { (String::new(), Some("x-copy".to_owned())) } else { (cluster, None) };
+            Mirror { cluster, cluster_header, fraction, keeps_host, host_rewrite }
+        },
+    );
+    let host = prop_oneof![
+        name().prop_map(HostRewrite::Literal),
+        Just(HostRewrite::Header("x-host".to_owned())),
+        Just(HostRewrite::PathRegex { pattern: "^/(.*)$".to_owned(), substitution: "\\1.test".to_owned() }),
+    ];
+    let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
     let limits = (rate_limits(), any::<bool>());
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), of(name()), vec(mirror, 0..2), hash, limits).prop_map(
-        |(clusters, timeouts, retry, rewrite, host_rewrite, mirrors, hash_policies, limits)| Forward {
+    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash, limits)
+        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies, limits)| Forward {
             rate_limits: limits.0,
             include_host_rate_limits: limits.1,
             clusters,
             retry,
             rewrite,
-            host_rewrite,
+            host_rewrite: host.0,
+            append_x_forwarded_host: host.1,
+            cluster_not_found_status: host.2,
             mirrors,
             hash_policies,
             ..timeouts
-        },
-    )
+        })
+        .boxed()
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -260,34 +298,44 @@ fn route() -> impl Strategy<Value = Route> {
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
-    (name(), route_match(), action, of(0..u64::MAX), headers, overrides()).prop_map(
-        |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
-            request_buffer_limit_bytes,
-            request_headers,
-            response_headers,
-            filters,
-            ..Route::new(name, matches, action)
-        },
-    )
+    (name(), route_match(), action, of(0..u64::MAX), headers, overrides())
+        .prop_map(
+            |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
+                request_buffer_limit_bytes,
+                request_headers,
+                response_headers,
+                filters,
+                ..Route::new(name, matches, action)
+            },
+        )
+        .boxed()
 }
 
 pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
     let attempt_count = [any::<bool>(), any::<bool>(), any::<bool>()]
         .prop_map(|[in_request, in_response, timeout_retry]| AttemptCount { in_request, in_response, timeout_retry });
-    let host = (vec(route(), 0..4), attempt_count, header_ops(), header_ops(), overrides());
+    let require_tls = select(vec![RequireTls::All, RequireTls::ExternalOnly, RequireTls::None]);
+    let host = (vec(route(), 0..4), (attempt_count, require_tls), header_ops(), header_ops(), overrides());
     let headers = (header_ops(), header_ops(), vec("x-[a-z]{1,6}", 0..2), overrides());
     let flags = (any::<bool>(), select(vec![HeaderOrder::TableFirst, HeaderOrder::TableLast]));
     (name(), vec(host, 0..4), headers, flags).prop_map(|(name, hosts, headers, flags)| {
-        let host = |(at, (routes, attempt_count, request_headers, response_headers, filters))| VirtualHost {
-            name: format!("host-{at}"),
-            domains: vec![format!("a{at}.test"), format!("a{at}.test:80"), format!("*.b{at}.test"), format!("c{at}.*")],
-            routes,
-            attempt_count,
-            request_headers,
-            response_headers,
-            filters,
-            rate_limits: Vec::new(),
-        };
+        let host =
+            |(at, (routes, (attempt_count, require_tls), request_headers, response_headers, filters))| VirtualHost {
+                name: format!("host-{at}"),
+                domains: vec![
+                    format!("a{at}.test"),
+                    format!("a{at}.test:80"),
+                    format!("*.b{at}.test"),
+                    format!("c{at}.*"),
+                ],
+                routes,
+                attempt_count,
+                require_tls,
+                request_headers,
+                response_headers,
+                filters,
+                rate_limits: Vec::new(),
+            };
         RouteTable {
             name,
             virtual_hosts: hosts.into_iter().enumerate().map(host).collect(),

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use leno_ir::HeaderOps;
 
 use super::Forwarder;
 use super::local_reply::Reply;
@@ -86,10 +85,9 @@ impl Forwarder<'_, '_> {
         self.exchange.flags.insert(reply.flags);
         self.exchange.details = reply.details;
         let route = self.run.as_ref().and_then(|run| run.route.clone()).filter(|_| reply.has_route_headers);
-        let ops: Option<[&HeaderOps; 3]> = route.as_ref().and_then(|route| route.response_headers());
-        let ops = ops.as_ref().map_or(&[][..], |ops| &ops[..]);
+        let ops = route.as_ref().and_then(|route| route.response_headers()).unwrap_or_default();
         let headers = &reply.headers;
-        self.reply(Reply { headers, grpc: reply.grpc, ops, ..Reply::new(reply.status, reply.body) }).await
+        self.reply(Reply { headers, grpc: reply.grpc, ops: &ops, ..Reply::new(reply.status, reply.body) }).await
     }
 
     /// Reads the whole body; `false` when it is longer than that.

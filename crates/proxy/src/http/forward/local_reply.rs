@@ -4,14 +4,17 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::Method;
-use leno_ir::HeaderOps;
 
-use super::{Forwarder, apply};
+use super::Forwarder;
 use crate::filter::GrpcReply;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, grpc_status_of};
 use crate::http::head::{Frame, Framing};
+use crate::http::header_ops::Levels;
 use crate::http::peer::PeerError;
+
+/// No operations.
+pub(super) const NOTHING: &Levels<'static> = &Levels::NONE;
 
 /// A response of our own.
 pub(super) struct Reply<'a> {
@@ -19,7 +22,7 @@ pub(super) struct Reply<'a> {
     pub(super) body: Bytes,
     pub(super) location: Option<&'a str>,
     /// Of the route, in order.
-    pub(super) ops: &'a [&'a HeaderOps],
+    pub(super) ops: &'a Levels<'a>,
     /// Set after those.
     pub(super) headers: &'a [(Cow<'static, str>, Bytes)],
     pub(super) grpc: GrpcReply,
@@ -27,14 +30,14 @@ pub(super) struct Reply<'a> {
 
 impl Reply<'_> {
     pub(super) fn new(status: u16, body: Bytes) -> Self {
-        Self { status, body, location: None, ops: &[], headers: &[], grpc: GrpcReply::Mapped }
+        Self { status, body, location: None, ops: NOTHING, headers: &[], grpc: GrpcReply::Mapped }
     }
 }
 
 impl Forwarder<'_, '_> {
     /// The one place where failures become responses, or cut ones. `ops` are those of the route's responses; they hold for
     /// what the router says, but not for what its surroundings say (Envoy).
-    pub(super) async fn fail(&mut self, failure: Failure, ops: &[&HeaderOps]) {
+    pub(super) async fn fail(&mut self, failure: Failure, ops: &Levels<'_>) {
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
         match &failure {
@@ -67,7 +70,7 @@ impl Forwarder<'_, '_> {
                 | Failure::StreamDuration { .. }
         );
         self.exchange.grpc_status = failure.grpc_status();
-        let ops = if of_router { ops } else { &[] };
+        let ops = if of_router { ops } else { NOTHING };
         if !of_router {
             self.attempt_count.in_response = false;
         }
@@ -111,10 +114,8 @@ impl Forwarder<'_, '_> {
             headers.append(b"x-envoy-overloaded", b"true");
         }
         self.tell_attempts();
+        self.edit_response(ops);
         let headers = &mut self.response.headers;
-        for ops in ops {
-            apply(ops, headers);
-        }
         for (name, value) in extra {
             headers.set(name, value);
         }

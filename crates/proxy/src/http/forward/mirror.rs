@@ -25,12 +25,20 @@ impl Forwarder<'_, '_> {
         let is_http2 = self.downstream.is_http2();
         for mirror in &forward.mirrors {
             let worker = self.context.worker.clone();
-            let Some(cluster) = worker.cluster(&mirror.cluster) else { continue };
+            let name = match &mirror.cluster_header {
+                None => Some(mirror.cluster.as_str()),
+                Some(header) => self.request.headers.get_str(header),
+            };
+            let Some(cluster) = name.and_then(|name| worker.cluster(name)) else { continue };
             if worker.random() % 1_000_000 >= u64::from(mirror.fraction.parts_per_million()) {
                 continue;
             }
             let mut head = self.request.clone();
-            head.authority = shadow_authority(&head.authority);
+            match &mirror.host_rewrite {
+                Some(host) => head.authority = Bytes::copy_from_slice(host.as_bytes()),
+                None if mirror.keeps_host => {}
+                None => head.authority = shadow_authority(&head.authority),
+            }
             head.upgrade = None;
             head.headers.remove("expect");
             let body = replay.body();

@@ -8,6 +8,7 @@ impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
     pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
         self.sanitize(table);
+        self.request.has_certificate = self.context.connection.mtls;
         let config = self.context.config();
         self.exchange.is_grpc =
             self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));

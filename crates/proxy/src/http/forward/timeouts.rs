@@ -193,13 +193,8 @@ fn stream_limit(limits: Option<&StreamDuration>, headers: &mut Headers, is_grpc:
             Some(limit.saturating_sub(limits.grpc_header_offset.unwrap_or_default()))
         }
     };
-    if is_grpc {
-        match limit {
-            Some(limit) => tell_grpc(headers, limit),
-            None => {
-                headers.remove(GRPC_TIMEOUT);
-            }
-        }
+    if let Some(limit) = limit.filter(|_| is_grpc) {
+        tell_grpc(headers, limit);
     }
     limit
 }

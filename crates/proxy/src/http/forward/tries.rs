@@ -2,18 +2,19 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{Forward, HeaderOps, RetryPolicy, UpstreamProtocol};
+use leno_ir::{Forward, RetryPolicy, UpstreamProtocol};
 use smallvec::SmallVec;
 
+use super::Forwarder;
 use super::hash::RequestHash;
 use super::retry::{
     asked_wait, at_least, back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure,
     wants_retry_after_response,
 };
-use super::{Forwarder, apply};
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, http_status_of};
 use crate::http::head::{Framing, ResponseHead};
+use crate::http::header_ops::Levels;
 use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
 use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, UpstreamCluster};
@@ -70,7 +71,7 @@ impl Forwarder<'_, '_> {
         cluster: Rc<UpstreamCluster>,
         forward: &Forward,
         buffer_limit_bytes: Option<u64>,
-        response_ops: &[&HeaderOps],
+        response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
         let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
@@ -135,8 +136,11 @@ impl Forwarder<'_, '_> {
                     let can_replay = tries.replay.is_possible() && !self.is_tunnel;
                     if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
                         tries.has_replaced_stale = true;
-                        // Nobody has seen that try.
-                        self.exchange.attempts -= 1;
+                        let is_wanted = |policy: &RetryPolicy| wants_retry_after_failure(policy, &failure);
+                        if !tries.policy.as_deref().is_some_and(is_wanted) {
+                            // Nobody asked for another, so it does not count.
+                            self.exchange.attempts -= 1;
+                        }
                         tries.replay.restart();
                         continue;
                     }
@@ -303,7 +307,7 @@ impl Forwarder<'_, '_> {
         Outcome::Response { status, latency }
     }
 
-    async fn relay_answer(&mut self, answer: Answer, replay: &mut Replay, ops: &[&HeaderOps]) -> Result<(), Failure> {
+    async fn relay_answer(&mut self, answer: Answer, replay: &mut Replay, ops: &Levels<'_>) -> Result<(), Failure> {
         let Answer { mut peer, pick, framing, sent } = answer;
         let outcome = self.note_head(sent);
         if self.response.status == 101 {
@@ -322,9 +326,7 @@ impl Forwarder<'_, '_> {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             self.response.headers.set("x-envoy-upstream-service-time", itoa::Buffer::new().format(millis).as_bytes());
         }
-        for ops in ops {
-            apply(ops, &mut self.response.headers);
-        }
+        self.edit_response(ops);
         replay.stop();
         // As in Envoy, from here on a try ends only when it makes no progress.
         self.deadlines.per_try = None;

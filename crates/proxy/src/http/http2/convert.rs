@@ -89,6 +89,7 @@ pub(in crate::http) fn request_from(request: &http::request::Parts, most: u32) -
         version: Version::Http2,
         headers,
         upgrade: None,
+        has_certificate: false,
     })
 }
 

@@ -1,5 +1,5 @@
-use leno_ir::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
-use leno_proto::envoy::config::core::v3::{ApiVersion, GrpcService, grpc_service};
+use leno_ir::{HeaderOps, RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
+use leno_proto::envoy::config::core::v3::{ApiVersion, GrpcService, HeaderValueOption, grpc_service};
 use leno_proto::envoy::config::ratelimit::v3::RateLimitServiceConfig;
 use leno_proto::envoy::extensions::filters::http::ratelimit::v3::{
     RateLimit as Proto, RateLimitPerRoute, rate_limit::XRateLimitHeadersRfcVersion,
@@ -92,10 +92,18 @@ pub(super) fn decode(config: &Any) -> Result<RateLimit> {
             code => code,
         },
         status_on_error: status(&proto.status_on_error, 500, "status_on_error.code")?,
-        response_headers: read_header_ops(&proto.response_headers_to_add, &[]).at("response_headers_to_add")?,
+        response_headers: decode_headers(&proto.response_headers_to_add).at("response_headers_to_add")?,
         stat_prefix: proto.stat_prefix,
         domain: proto.domain,
     })
+}
+
+fn decode_headers(headers: &[HeaderValueOption]) -> Result<HeaderOps> {
+    let ops = read_header_ops(headers, &[])?;
+    match ops.add.iter().find(|header| header.is_format()) {
+        None => Ok(ops),
+        Some(header) => Err(DecodeError::new(header.name.clone(), "has operators, which are not supported here")),
+    }
 }
 
 fn decode_service(service: Option<&RateLimitServiceConfig>) -> Result<String> {

@@ -1,12 +1,15 @@
-use leno_ir::{Flavor, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, StringMatch};
+use leno_ir::{
+    CookieMatch, Flavor, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, StringMatch,
+    TlsMatch,
+};
 use leno_proto::envoy::config::route::v3::{
-    HeaderMatcher, QueryParameterMatcher, RouteMatch as Proto, header_matcher::HeaderMatchSpecifier,
+    CookieMatcher, HeaderMatcher, QueryParameterMatcher, RouteMatch as Proto, header_matcher::HeaderMatchSpecifier,
     query_parameter_matcher::QueryParameterMatchSpecifier, route_match,
 };
 use leno_proto::envoy::r#type::v3::Int64Range;
 
 use super::rewrite::literal;
-use crate::codec::common::{read_fraction, runtime_fraction};
+use crate::codec::common::{bool_value, read_fraction, runtime_fraction};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::matching;
 
@@ -30,13 +33,18 @@ pub(super) fn encode(matches: &RouteMatch, flavor: Flavor) -> Proto {
         query_parameters: matches.query.iter().map(encode_query).collect(),
         grpc: matches.grpc.then(route_match::GrpcRouteMatchOptions::default),
         runtime_fraction: matches.fraction.map(runtime_fraction),
+        cookies: matches.cookies.iter().map(encode_cookie).collect(),
+        tls_context: (!matches.tls.is_any()).then(|| route_match::TlsContextMatchOptions {
+            presented: matches.tls.presented.and_then(bool_value),
+            validated: matches.tls.validated.and_then(bool_value),
+        }),
         ..Proto::default()
     }
 }
 
 pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
     use route_match::PathSpecifier;
-    refuse!(matches, cookies, dynamic_metadata, filter_state, tls_context);
+    refuse!(matches, dynamic_metadata, filter_state);
     let ignore_case = matches.case_sensitive.as_ref().is_some_and(|sensitive| !sensitive.value);
     let path = match &matches.path_specifier {
         Some(PathSpecifier::Path(text)) => PathMatch::Exact { text: text.clone(), ignore_case },
@@ -56,12 +64,22 @@ pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
     for (index, parameter) in matches.query_parameters.iter().enumerate() {
         query.push(decode_query(parameter).at_index("query_parameters", index)?);
     }
+    let mut cookies = Vec::with_capacity(matches.cookies.len());
+    for (index, cookie) in matches.cookies.iter().enumerate() {
+        cookies.push(decode_cookie(cookie).at_index("cookies", index)?);
+    }
+    let tls = matches.tls_context.unwrap_or_default();
     let share = matches.runtime_fraction.as_ref().and_then(|share| share.default_value.as_ref());
     Ok(RouteMatch {
         path,
         headers,
         query,
         grpc: matches.grpc.is_some(),
+        cookies,
+        tls: TlsMatch {
+            presented: tls.presented.map(|wanted| wanted.value),
+            validated: tls.validated.map(|wanted| wanted.value),
+        },
         fraction: share.map(read_fraction).transpose().at("runtime_fraction")?,
     })
 }
@@ -136,4 +154,18 @@ fn decode_query(parameter: &QueryParameterMatcher) -> Result<QueryMatch> {
         }
     };
     Ok(QueryMatch { name: parameter.name.clone(), kind })
+}
+
+fn encode_cookie(cookie: &CookieMatch) -> CookieMatcher {
+    CookieMatcher {
+        name: cookie.name.clone(),
+        string_match: Some(matching::encode(&cookie.value)),
+        invert_match: cookie.invert,
+    }
+}
+
+fn decode_cookie(cookie: &CookieMatcher) -> Result<CookieMatch> {
+    let matcher = cookie.string_match.as_ref().ok_or_else(|| DecodeError::new("string_match", "is missing"))?;
+    let value = matching::decode(matcher).at("string_match")?;
+    Ok(CookieMatch { name: cookie.name.clone(), value, invert: cookie.invert_match })
 }

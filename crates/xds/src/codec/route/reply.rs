@@ -2,9 +2,9 @@ use leno_ir::{DirectResponse, Flavor, PathMatch, Redirect, RedirectPath};
 use leno_proto::envoy::config::core::v3::{DataSource, data_source::Specifier as DataSpecifier};
 use leno_proto::envoy::config::route::v3::{DirectResponseAction, RedirectAction, redirect_action};
 
-use super::rewrite::prefix_substitution;
+use super::rewrite::{self, prefix_substitution};
 use crate::codec::common::read_visible;
-use crate::codec::error::{DecodeError, Result};
+use crate::codec::error::{At, DecodeError, Result};
 
 pub(super) fn encode_direct(direct: &DirectResponse) -> DirectResponseAction {
     let body =
@@ -37,6 +37,9 @@ pub(super) fn encode_redirect(redirect: &Redirect, matched: &PathMatch, flavor: 
                 Some(rewrite) => PathRewriteSpecifier::RegexRewrite(rewrite),
                 None => PathRewriteSpecifier::PrefixRewrite(prefix.clone()),
             },
+            RedirectPath::Regex { pattern, substitution } => {
+                PathRewriteSpecifier::RegexRewrite(rewrite::substitution(pattern, substitution))
+            }
         }),
     }
 }
@@ -74,12 +77,11 @@ pub(super) fn decode_redirect(redirect: &RedirectAction) -> Result<Redirect> {
             Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => {
                 Some(RedirectPath::Prefix(read_visible(prefix, "prefix_rewrite")?))
             }
-            Some(_) => {
-                return Err(DecodeError::new(
-                    "path_rewrite_specifier",
-                    "only path_redirect and prefix_rewrite are supported",
-                ));
+            Some(PathRewriteSpecifier::RegexRewrite(rewrite)) => {
+                let (pattern, substitution) = rewrite::decode_regex(rewrite).at("regex_rewrite")?;
+                Some(RedirectPath::Regex { pattern, substitution })
             }
+            Some(PathRewriteSpecifier::PathRewrite(_)) => return Err(DecodeError::unsupported("path_rewrite")),
         },
         status: match redirect.response_code() {
             Code::MovedPermanently => 301,

@@ -3,7 +3,7 @@ use leno_proto::envoy::config::route::v3::RouteAction as ProtoRouteAction;
 use leno_proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 
 use crate::codec::common::read_visible;
-use crate::codec::error::{DecodeError, Result};
+use crate::codec::error::{At, DecodeError, Result};
 use crate::codec::matching;
 
 /// Replaces a whole path; the query is not part of what it sees.
@@ -42,13 +42,19 @@ pub(super) fn decode(action: &ProtoRouteAction) -> Result<Option<Rewrite>> {
         return Ok(Some(Rewrite::Prefix(read_visible(&action.prefix_rewrite, "prefix_rewrite")?)));
     }
     let Some(rewrite) = &action.regex_rewrite else { return Ok(None) };
-    let pattern = rewrite.pattern.clone().unwrap_or_default().regex;
-    read_visible(&rewrite.substitution, "regex_rewrite.substitution")?;
-    let whole = pattern == WHOLE_PATH && !rewrite.substitution.replace("\\\\", "").contains('\\');
+    let (pattern, substitution) = decode_regex(rewrite).at("regex_rewrite")?;
+    let whole = pattern == WHOLE_PATH && !substitution.replace("\\\\", "").contains('\\');
     Ok(Some(if whole {
-        Rewrite::Path(rewrite.substitution.replace("\\\\", "\\"))
+        Rewrite::Path(substitution.replace("\\\\", "\\"))
     } else {
-        Pattern::new(&pattern).map_err(|error| DecodeError::new("regex_rewrite", error.to_string()))?;
-        Rewrite::Regex { pattern, substitution: rewrite.substitution.clone() }
+        Rewrite::Regex { pattern, substitution }
     }))
+}
+
+/// Pattern and substitution.
+pub(super) fn decode_regex(rewrite: &RegexMatchAndSubstitute) -> Result<(String, String)> {
+    let pattern = rewrite.pattern.clone().unwrap_or_default().regex;
+    read_visible(&rewrite.substitution, "substitution")?;
+    Pattern::new(&pattern).map_err(|error| DecodeError::new("", error.to_string()))?;
+    Ok((pattern, rewrite.substitution.clone()))
 }

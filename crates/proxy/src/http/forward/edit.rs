@@ -1,0 +1,105 @@
+use bytes::Bytes;
+use leno_ir::{Forward, HostRewrite, WeightedCluster};
+use leno_routing::{Matched, RequestView as _};
+
+use super::Forwarder;
+use crate::access_log::LineValues;
+use crate::exchange::HeaderLookup as _;
+use crate::filter::RouteRules;
+use crate::http::failure::Failure;
+use crate::http::header_ops::Levels;
+
+const FORWARDED_HOST: &str = "x-forwarded-host";
+
+impl Forwarder<'_, '_> {
+    /// In Envoy's order: the client's wishes, the headers, the rewrites, the tries.
+    pub(super) async fn serve(
+        &mut self,
+        rules: &RouteRules,
+        matched: Matched<'_>,
+        forward: &Forward,
+        chosen: &WeightedCluster,
+        response_ops: &Levels<'_>,
+    ) -> Result<(), Failure> {
+        let cluster = match &chosen.name_header {
+            None => self.context.worker.cluster(&chosen.name),
+            Some(header) => {
+                let name = self.request.header(header).and_then(|name| std::str::from_utf8(name).ok());
+                name.and_then(|name| self.context.worker.cluster(name))
+            }
+        };
+        let cluster = cluster.ok_or(Failure::NoCluster { status: forward.cluster_not_found_status })?;
+        self.exchange.cluster = Some(cluster.config.clone());
+        self.check_wishes()?;
+        self.start_deadlines(forward);
+        if self.attempt_count.in_request {
+            self.request.headers.set("x-envoy-attempt-count", b"1");
+        }
+        self.edit_request(&rules.request_headers(matched, chosen));
+        // Both look at the path as it came.
+        let path = matched.rewritten_path(self.request.path()).filter(|_| !self.is_tunnel);
+        self.rewrite_host(forward, matched);
+        if let Some(path) = path {
+            if !self.context.config().router.suppress_envoy_headers {
+                self.request.headers.set("x-envoy-original-path", &self.request.path);
+            }
+            self.request.path = path.into();
+        }
+        self.forward(cluster, forward, matched.route.request_buffer_limit_bytes, response_ops).await
+    }
+
+    fn edit_request(&mut self, ops: &Levels<'_>) {
+        if ops.is_empty() {
+            return;
+        }
+        let (exchange, connection, response) = (&*self.exchange, &*self.context.connection, &*self.response);
+        ops.apply(
+            &mut *self.request,
+            |request| &mut request.headers,
+            |request, program, out| {
+                program.write_value(&LineValues { exchange, connection, request, response }, out);
+            },
+        );
+    }
+
+    pub(super) fn edit_response(&mut self, ops: &Levels<'_>) {
+        if ops.is_empty() {
+            return;
+        }
+        let (exchange, connection, request) = (&*self.exchange, &*self.context.connection, &*self.request);
+        ops.apply(
+            &mut *self.response,
+            |response| &mut response.headers,
+            |response, program, out| {
+                program.write_value(&LineValues { exchange, connection, request, response }, out);
+            },
+        );
+    }
+
+    fn rewrite_host(&mut self, forward: &Forward, matched: Matched<'_>) {
+        let host = match &forward.host_rewrite {
+            None => return,
+            Some(HostRewrite::Header(name)) => match self.request.header(name) {
+                Some(value) if !value.is_empty() => Bytes::copy_from_slice(value),
+                _ => return,
+            },
+            Some(HostRewrite::Literal(host)) => Bytes::copy_from_slice(host.as_bytes()),
+            Some(HostRewrite::PathRegex { .. }) => match matched.host_from_path(self.request.path()) {
+                Some(host) => host.into(),
+                None => return,
+            },
+        };
+        let old = std::mem::replace(&mut self.request.authority, host);
+        let headers = &mut self.request.headers;
+        if forward.append_x_forwarded_host {
+            let value = match headers.get(FORWARDED_HOST) {
+                Some(before) => [before, b",", &old].concat(),
+                None => old.to_vec(),
+            };
+            headers.set(FORWARDED_HOST, &value);
+        }
+        if !self.context.manager.config.router.suppress_envoy_headers {
+            headers.set("x-envoy-original-host", &old);
+        }
+    }
+}
