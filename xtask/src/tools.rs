@@ -11,11 +11,13 @@ use anyhow::Context;
 use crate::command::{root, run, target};
 
 /// Programs from Debian: package and the program it brings.
-const DEBIAN: [(&str, &str); 8] = [
+const DEBIAN: [(&str, &str); 10] = [
     ("curl", "curl"),
     ("haproxy", "haproxy"),
     ("iproute2", "ip"),
     ("nghttp2-client", "h2load"),
+    ("nginx-light", "nginx"),
+    ("nodejs", "node"),
     ("openssl", "openssl"),
     ("python3-venv", "python3"),
     ("valgrind", "valgrind"),

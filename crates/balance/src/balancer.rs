@@ -252,7 +252,14 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
     }
 
     /// Notes what came of a try. `true` when its member is ejected now.
-    pub fn report(&mut self, choice: &Choice<K>, signal: Signal, latency: Option<Duration>, now: Instant) -> bool {
+    pub fn report(
+        &mut self,
+        choice: &Choice<K>,
+        signal: Signal,
+        latency: Option<Duration>,
+        now: Instant,
+        random: u64,
+    ) -> bool {
         let (default_rtt, decay) = self.settings.measuring();
         match latency {
             _ if signal.is_failure() => choice.load.observe_failure(default_rtt, decay, now),
@@ -260,35 +267,63 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             None => {}
         }
         let Some(config) = &self.settings.outlier_detection else { return false };
-        if !outlier::count(&choice.load, signal, config) || choice.load.ejected_until.get().is_some() {
-            return false;
-        }
+        let Some(detector) = outlier::count(&choice.load.counters, signal, config) else { return false };
         let total = self.members.len();
         let is_member = self.members.iter().any(|(_, load)| Rc::ptr_eq(load, &choice.load));
-        if !is_member || !outlier::may_eject(config, self.ejected, total) {
+        if choice.load.ejected_until.get().is_some()
+            || !is_member
+            || !outlier::may_eject(config, self.ejected, total)
+            || !outlier::is_enforced(detector.enforced, random)
+        {
             return false;
         }
-        outlier::eject(&choice.load, config, now);
+        outlier::eject(&choice.load, config, now, random);
         self.rebuild();
         true
     }
 
-    /// Lets members back in whose time is over; does nothing more often than every `interval`. Returns how many came back.
-    pub fn sweep(&mut self, now: Instant) -> usize {
-        let Some(config) = &self.settings.outlier_detection else { return 0 };
+    /// Lets members back in whose time is over, and leaves out those whose rates are out of line; does nothing more often
+    /// than every `interval`. Whether any member came or went.
+    pub fn sweep(&mut self, now: Instant, random: &mut impl FnMut() -> u64) -> bool {
+        let Some(config) = &self.settings.outlier_detection else { return false };
         match self.next_sweep {
-            Some(next) if now < next => return 0,
+            Some(next) if now < next => return false,
             None => {
                 self.next_sweep = now.checked_add(config.interval);
-                return 0;
+                return false;
             }
             Some(_) => self.next_sweep = now.checked_add(config.interval),
         }
         let returned = self.members.iter().filter(|(_, load)| outlier::sweep(load, now)).count();
-        if returned > 0 {
+        let mut ejected = self.ejected - returned;
+        let loads: Vec<&Load> = self.members.iter().map(|(_, load)| load.as_ref()).collect();
+        let mut has_ejected = false;
+        for (at, enforced) in outlier::judge(&loads, config) {
+            let load = loads[at];
+            let may = load.ejected_until.get().is_none() && outlier::may_eject(config, ejected, loads.len());
+            if may && outlier::is_enforced(enforced, random()) {
+                outlier::eject(load, config, now, random());
+                ejected += 1;
+                has_ejected = true;
+            }
+        }
+        if returned > 0 || has_ejected {
             self.rebuild();
         }
-        returned
+        returned > 0 || has_ejected
+    }
+
+    /// Ends the ejections of members. Whether there were any.
+    pub fn readmit(&mut self, keys: &[K]) -> bool {
+        let ejected = self
+            .members
+            .iter()
+            .filter(|(member, load)| keys.contains(&member.key) && load.ejected_until.replace(None).is_some());
+        let has_any = ejected.count() > 0;
+        if has_any {
+            self.rebuild();
+        }
+        has_any
     }
 
     /// Members that are left out now.

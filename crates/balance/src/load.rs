@@ -1,6 +1,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::outlier::Counters;
+
 /// What is known of one member; shared by the choices that are under way.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -8,9 +10,7 @@ pub(crate) struct Load {
     /// Nanoseconds. Rises at once to a higher measurement, falls with time.
     estimate: Cell<f64>,
     updated: Cell<Instant>,
-    pub(crate) consecutive_5xx: Cell<u32>,
-    pub(crate) consecutive_gateway_errors: Cell<u32>,
-    pub(crate) consecutive_local_failures: Cell<u32>,
+    pub(crate) counters: Counters,
     /// When the ejection ends.
     pub(crate) ejected_until: Cell<Option<Instant>>,
     /// Ejections so far, less one per sweep spent in rotation.
@@ -28,9 +28,7 @@ impl Load {
             active: Cell::new(0),
             estimate: Cell::new(default_rtt.as_nanos() as f64),
             updated: Cell::new(now),
-            consecutive_5xx: Cell::new(0),
-            consecutive_gateway_errors: Cell::new(0),
-            consecutive_local_failures: Cell::new(0),
+            counters: Counters::default(),
             ejected_until: Cell::new(None),
             ejections: Cell::new(0),
         }

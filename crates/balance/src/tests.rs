@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use leno_ir::{BalancerPolicy, EndpointHealth, OutlierDetection};
+use leno_ir::{BalancerPolicy, Consecutive, EndpointHealth, FailurePercentage, OutlierDetection, SuccessRate};
 use leno_names::Fraction;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -25,7 +25,7 @@ impl Simulation {
         let now = Instant::now();
         let mut balancer = Balancer::new(BalancerSettings::new(policy, outlier), 0);
         balancer.update(members, now);
-        balancer.sweep(now);
+        balancer.sweep(now, &mut || 0);
         Self { balancer, now, rng: SmallRng::seed_from_u64(42) }
     }
 
@@ -40,7 +40,7 @@ impl Simulation {
             let others: Vec<u32> = (0..20).filter(|other| *other != key).collect();
             let choice = self.pick(&others).expect("a member");
             assert_eq!(choice.key(), key, "the member is in rotation");
-            ejected |= self.balancer.report(&choice, Signal::Response { status: 503 }, None, self.now);
+            ejected |= self.balancer.report(&choice, Signal::Response { status: 503 }, None, self.now, 0);
         }
         ejected
     }
@@ -53,14 +53,17 @@ impl Simulation {
             let latency = latency(choice.key());
             self.now += latency;
             counts[choice.key() as usize] += 1;
-            self.balancer.report(&choice, Signal::Response { status: 200 }, Some(latency), self.now);
+            self.balancer.report(&choice, Signal::Response { status: 200 }, Some(latency), self.now, 0);
         }
         counts.into_iter().map(|count| f64::from(count) * 100.0 / f64::from(requests)).collect()
     }
 
+    /// How many came back.
     fn advance(&mut self, time: Duration) -> usize {
         self.now += time;
-        self.balancer.sweep(self.now)
+        let before = self.balancer.ejected();
+        self.balancer.sweep(self.now, &mut || 0);
+        before.saturating_sub(self.balancer.ejected())
     }
 }
 
@@ -146,7 +149,7 @@ fn a_member_that_fails_fast_attracts_nothing() {
         simulation.now += MS;
         let signal = if choice.key() == 0 { Signal::LocalFailure } else { Signal::Response { status: 200 } };
         failing += u32::from(choice.key() == 0);
-        simulation.balancer.report(&choice, signal, Some(10 * MS), simulation.now);
+        simulation.balancer.report(&choice, signal, Some(10 * MS), simulation.now, 0);
     }
     assert!(failing < 50, "{failing}");
 }
@@ -167,7 +170,7 @@ fn tried_members_are_avoided_while_there_is_another() {
 fn an_update_keeps_what_was_measured() {
     let mut simulation = Simulation::new(ewma(), members(2));
     let held = simulation.pick(&[1]).expect("a member");
-    simulation.balancer.report(&held, Signal::Success, Some(90 * MS), simulation.now);
+    simulation.balancer.report(&held, Signal::Success, Some(90 * MS), simulation.now, 0);
     simulation.balancer.update(members(3), simulation.now);
     let status: Vec<_> = simulation.balancer.status(simulation.now).collect();
     assert_eq!((status[0].active, status[0].latency, status[2].latency), (1, 90 * MS, 30 * MS));
@@ -245,7 +248,7 @@ fn a_good_response_starts_the_count_anew() {
     let mut simulation = Simulation::with_outliers(ewma(), members(2), Some(outliers()));
     assert!(!simulation.fail(0, 4));
     let choice = simulation.pick(&[1]).expect("a member");
-    simulation.balancer.report(&choice, Signal::Response { status: 404 }, Some(MS), simulation.now);
+    simulation.balancer.report(&choice, Signal::Response { status: 404 }, Some(MS), simulation.now, 0);
     drop(choice);
     assert!(!simulation.fail(0, 4));
 }
@@ -254,15 +257,16 @@ fn a_good_response_starts_the_count_anew() {
 fn gateway_and_local_failures_have_detectors_of_their_own() {
     let config = OutlierDetection {
         consecutive_5xx: None,
-        consecutive_gateway_errors: Some(2),
-        consecutive_local_origin_failures: Some(3),
+        consecutive_gateway_errors: Some(Consecutive::new(2)),
+        consecutive_local_origin_failures: Some(Consecutive::new(3)),
+        split_local_origin: true,
         ..outliers()
     };
     let mut simulation = Simulation::with_outliers(ewma(), members(4), Some(config.clone()));
     let mut report = |key: u32, signal: Signal| {
         let others: Vec<u32> = (0..4).filter(|other| *other != key).collect();
         let choice = simulation.pick(&others).expect("a member");
-        simulation.balancer.report(&choice, signal, None, simulation.now)
+        simulation.balancer.report(&choice, signal, None, simulation.now, 0)
     };
     assert!(!report(0, Signal::Response { status: 500 }) && !report(0, Signal::Response { status: 500 }));
     assert!(!report(0, Signal::Response { status: 502 }) && report(0, Signal::Response { status: 504 }));
@@ -270,7 +274,7 @@ fn gateway_and_local_failures_have_detectors_of_their_own() {
     let mut simulation = Simulation::with_outliers(ewma(), members(1), Some(config));
     let mut report = |signal: Signal| {
         let choice = simulation.pick(&[]).expect("a member");
-        simulation.balancer.report(&choice, signal, None, simulation.now)
+        simulation.balancer.report(&choice, signal, None, simulation.now, 0)
     };
     assert!(!report(Signal::LocalFailure) && !report(Signal::LocalFailure) && report(Signal::LocalFailure));
 }
@@ -301,7 +305,7 @@ fn random_histories_keep_the_invariants() {
                 _ => {
                     if let Some(choice) = simulation.pick(&[rng.random_range(0..5)]) {
                         let signal = Signal::Response { status: if rng.random_bool(0.7) { 503 } else { 200 } };
-                        simulation.balancer.report(&choice, signal, Some(MS), simulation.now);
+                        simulation.balancer.report(&choice, signal, Some(MS), simulation.now, 0);
                         held.push(choice);
                     }
                 }
@@ -313,4 +317,47 @@ fn random_histories_keep_the_invariants() {
             assert!(active as usize <= held.len(), "seed {seed}");
         }
     }
+}
+
+/// Reports to every member its share of failures in one interval, then sweeps.
+fn an_interval(simulation: &mut Simulation, failures: &[u32]) {
+    for (key, failures) in (0..).zip(failures) {
+        let others: Vec<u32> = (0..20).filter(|other| *other != key).collect();
+        for request in 0..100 {
+            let choice = simulation.pick(&others).expect("a member");
+            let status = if request < *failures { 500 } else { 200 };
+            simulation.balancer.report(&choice, Signal::Response { status }, None, simulation.now, 0);
+        }
+    }
+    simulation.advance(11 * SECOND);
+}
+
+#[test]
+fn rates_out_of_line_are_ejected() {
+    let rate = SuccessRate {
+        minimum_hosts: 5,
+        request_volume: 100,
+        stdev_factor_thousandths: 1900,
+        enforced: Fraction::ONE,
+        local_origin_enforced: Fraction::ZERO,
+    };
+    let config = OutlierDetection { consecutive_5xx: None, success_rate: Some(rate), ..outliers() };
+    let mut simulation = Simulation::with_outliers(ewma(), members(6), Some(config.clone()));
+    an_interval(&mut simulation, &[0, 1, 0, 2, 0, 40]);
+    assert_eq!(simulation.balancer.ejected(), 1);
+    let mut few = Simulation::with_outliers(ewma(), members(4), Some(config));
+    an_interval(&mut few, &[0, 1, 0, 100]);
+    assert_eq!(few.balancer.ejected(), 0, "fewer than the least number of hosts");
+
+    let failures = FailurePercentage {
+        threshold_percent: 85,
+        minimum_hosts: 3,
+        request_volume: 100,
+        enforced: Fraction::ONE,
+        local_origin_enforced: Fraction::ZERO,
+    };
+    let config = OutlierDetection { consecutive_5xx: None, failure_percentage: Some(failures), ..outliers() };
+    let mut simulation = Simulation::with_outliers(ewma(), members(3), Some(config));
+    an_interval(&mut simulation, &[84, 85, 0]);
+    assert_eq!(simulation.balancer.ejected(), 1);
 }

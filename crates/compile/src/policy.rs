@@ -1,6 +1,6 @@
 //! Traffic policies: what a DestinationRule changes in a cluster.
 
-use leno_ir::{BalancerPolicy, Cluster, Flavor, OutlierDetection, UpstreamProtocol};
+use leno_ir::{BalancerPolicy, Cluster, Consecutive, Flavor, OutlierDetection, UpstreamProtocol};
 use leno_model::Problem;
 use leno_model::api::{
     self, ConnectionPool, ConsistentHash, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey,
@@ -172,7 +172,8 @@ fn set(slot: &mut u32, wanted: Option<u32>) {
 pub(crate) fn default_outlier_detection(flavor: Flavor) -> Option<OutlierDetection> {
     (flavor == Flavor::Leno).then(|| OutlierDetection {
         consecutive_5xx: None,
-        consecutive_local_origin_failures: Some(5),
+        consecutive_local_origin_failures: Some(Consecutive::new(5)),
+        split_local_origin: true,
         base_ejection_time: std::time::Duration::from_secs(10),
         max_ejection: percent(Some(50)),
         ..OutlierDetection::default()
@@ -182,7 +183,7 @@ pub(crate) fn default_outlier_detection(flavor: Flavor) -> Option<OutlierDetecti
 /// Istio's: 0 turns a detector off; gateway errors count only when asked for; local origin failures only when split.
 fn outlier_detection(written: &api::OutlierDetection) -> OutlierDetection {
     let default = OutlierDetection::default();
-    let positive = |wanted: Option<u32>| wanted.filter(|count| *count > 0);
+    let positive = |wanted: Option<u32>| wanted.filter(|count| *count > 0).map(Consecutive::new);
     let split = written.split_external_local_origin_errors == Some(true);
     OutlierDetection {
         consecutive_5xx: positive(Some(written.consecutive_5xx_errors.unwrap_or(5))),
@@ -190,10 +191,12 @@ fn outlier_detection(written: &api::OutlierDetection) -> OutlierDetection {
         consecutive_local_origin_failures: positive(
             split.then(|| written.consecutive_local_origin_failures.unwrap_or(5)),
         ),
+        split_local_origin: split,
         interval: written.interval.map_or(default.interval, |interval| interval.0),
         base_ejection_time: written.base_ejection_time.map_or(default.base_ejection_time, |time| time.0),
         max_ejection_time: default.max_ejection_time,
         max_ejection: written.max_ejection_percent.map_or(default.max_ejection, |most| percent(Some(most))),
+        ..default
     }
 }
 

@@ -7,10 +7,14 @@ use serde::Serialize;
 use crate::{EndpointSet, UpstreamTls};
 
 mod balancing;
+mod dns;
 mod health_check;
+mod outlier;
 
 pub use balancing::{Balancing, LocalityBalancing};
+pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
+pub use outlier::{Consecutive, FailurePercentage, OutlierDetection, SuccessRate};
 
 /// A set of endpoints that are interchangeable for a route, and how to talk to them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +60,7 @@ impl Cluster {
     pub fn endpoint_set_name(&self) -> Option<&str> {
         match &self.discovery {
             Discovery::Eds { service_name } => Some(service_name),
-            Discovery::Static(_) => None,
+            Discovery::Dns(_) | Discovery::Static(_) => None,
         }
     }
 }
@@ -64,6 +68,7 @@ impl Cluster {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Discovery {
+    Dns(Box<Dns>),
     Eds { service_name: String },
     Static(Arc<EndpointSet>),
 }
@@ -160,39 +165,6 @@ pub struct RetryBudget {
 impl Default for RetryBudget {
     fn default() -> Self {
         Self { budget: Fraction::from_percent(20).unwrap_or(Fraction::ZERO), min_retry_concurrency: 3 }
-    }
-}
-
-/// When an endpoint is left out for a while. `None` turns a detector off. Defaults: Envoy's and Istio's.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct OutlierDetection {
-    /// 5xx answers in a row, connection failures included. Default 5.
-    pub consecutive_5xx: Option<u32>,
-    /// 502, 503, 504 in a row. Off.
-    pub consecutive_gateway_errors: Option<u32>,
-    /// Connection failures, resets and time-outs in a row. Off.
-    pub consecutive_local_origin_failures: Option<u32>,
-    /// Between two sweeps that let endpoints back in. 10 s.
-    pub interval: Duration,
-    /// Times the number of ejections so far. 30 s.
-    pub base_ejection_time: Duration,
-    /// 300 s.
-    pub max_ejection_time: Duration,
-    /// At most this share of the endpoints is out, but always one may be. 10 %.
-    pub max_ejection: Fraction,
-}
-
-impl Default for OutlierDetection {
-    fn default() -> Self {
-        Self {
-            consecutive_5xx: Some(5),
-            consecutive_gateway_errors: None,
-            consecutive_local_origin_failures: None,
-            interval: Duration::from_secs(10),
-            base_ejection_time: Duration::from_secs(30),
-            max_ejection_time: Duration::from_secs(300),
-            max_ejection: Fraction::from_percent(10).unwrap_or(Fraction::ZERO),
-        }
     }
 }
 

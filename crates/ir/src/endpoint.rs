@@ -65,6 +65,9 @@ pub struct Endpoint {
     /// Its name, for health checks and rewrites of the host; empty where there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub hostname: String,
+    /// The name whose addresses this stands for, where a cluster looks names up; `address` then has only the port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<String>,
     /// Relative, at least 1.
     pub weight: u32,
     pub health: EndpointHealth,
@@ -78,6 +81,7 @@ impl Endpoint {
         Self {
             address,
             hostname: String::new(),
+            resolve: None,
             weight: 1,
             health: EndpointHealth::Unknown,
             check: EndpointCheck::default(),

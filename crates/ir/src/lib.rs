@@ -28,9 +28,9 @@ mod token_bucket;
 pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
 pub use cidr::CidrRange;
 pub use cluster::{
-    BalancerPolicy, Balancing, CircuitBreakers, Cluster, Discovery, GrpcProbe, HealthCheck, HealthProbe, HttpProbe,
-    HttpProbeCodec, LocalityBalancing, OutlierDetection, RetryBudget, StatusRange, TcpProbe, UpstreamHttp,
-    UpstreamProtocol,
+    BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
+    FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, LocalityBalancing,
+    OutlierDetection, RetryBudget, StatusRange, SuccessRate, TcpProbe, UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};

@@ -7,7 +7,7 @@
 //! Source      RFC 1035, RFC 7766 (TCP), RFC 2308 (no data); Kubernetes DNS names of services
 
 mod block;
-mod forward;
+pub(crate) mod forward;
 mod names;
 mod server;
 

@@ -26,6 +26,8 @@ pub(crate) struct CheckedHealth {
     pub(crate) is_excluded: bool,
     /// Discovery has taken it away; it stays while its checks pass.
     pub(crate) is_leaving: bool,
+    /// Checks passed so far, where they end ejections.
+    pub(crate) passed: u32,
 }
 
 impl CheckedHealth {
@@ -36,6 +38,7 @@ impl CheckedHealth {
         has_timed_out: false,
         is_excluded: false,
         is_leaving: false,
+        passed: 0,
     };
 }
 

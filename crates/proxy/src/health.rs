@@ -39,12 +39,15 @@ pub(crate) struct Checker {
     config: HealthCheck,
     hosts: HashMap<SocketAddr, Host>,
     events: Option<EventLog>,
+    /// Whether a passed check ends an ejection, which workers then must be told of.
+    readmits: bool,
 }
 
 struct Host {
     endpoint: Endpoint,
     check: HostCheck,
     is_excluded: bool,
+    passed: u32,
     abort: AbortHandle,
 }
 
@@ -67,8 +70,9 @@ impl Checker {
     ) -> Self {
         let config = cluster.health_check.as_deref().cloned().expect("only clusters with health checks get a checker");
         let events = EventLog::open(&cluster.name, &config);
+        let readmits = cluster.outlier_detection.as_ref().is_some_and(|outlier| outlier.health_check_readmits);
         let probe = Arc::new(Probe { cluster, config: config.clone(), identity, contexts, tasks });
-        Self { dynamics, probe, config, hosts: HashMap::new(), events }
+        Self { dynamics, probe, config, hosts: HashMap::new(), events, readmits }
     }
 
     /// Until the cluster is gone. `failures` are endpoints that said in an answer to ordinary traffic that they fail.
@@ -127,7 +131,7 @@ impl Checker {
     fn start(&mut self, session: Session) -> Asking {
         let endpoint = session.endpoint().clone();
         let (_, abort) = abortable(std::future::ready(()));
-        let host = Host { endpoint, check: HostCheck::default(), is_excluded: false, abort };
+        let host = Host { endpoint, check: HostCheck::default(), is_excluded: false, passed: 0, abort };
         self.hosts.insert(session.endpoint().address, host);
         let wait = self.config.initial_jitter.map_or_else(Default::default, |most| most.mul_f64(rand::random::<f64>()));
         self.ask_after(session, wait)
@@ -155,12 +159,17 @@ impl Checker {
         let transition = host.check.observe(result, &self.config);
         if matches!(result, CheckResult::Success { .. }) && !host.check.is_failed() {
             host.is_excluded = false;
+            if self.readmits {
+                host.passed = host.passed.wrapping_add(1);
+            }
         }
         let wait = host.check.wait(transition, self.dynamics.has_traffic(), &self.config, rand::random());
         if let Some(events) = &mut self.events {
             events.note(&host.endpoint, &host.check, result, transition);
         }
-        if transition == Transition::Changed {
+        if transition != Transition::Changed && self.readmits {
+            self.publish();
+        } else if transition == Transition::Changed {
             let has_failed = host.check.is_failed();
             tracing::info!(cluster = self.probe.cluster.name, endpoint = %address, has_failed, ?result, "health has changed");
             self.publish();
@@ -188,6 +197,7 @@ impl Checker {
                 has_timed_out: host.check.has_timed_out(),
                 is_excluded: host.is_excluded,
                 is_leaving: self.dynamics.is_leaving(*address),
+                passed: host.passed,
             };
             (*address, checked)
         };

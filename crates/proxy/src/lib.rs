@@ -12,6 +12,7 @@ mod check;
 mod connection;
 mod connection_filter;
 mod detect;
+mod discovery;
 mod dns;
 mod drain;
 mod dynamics;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::{AbortHandle, abortable, join_all};
 use leno_identity::Identity;
-use leno_ir::{Cluster, Config};
+use leno_ir::{Cluster, Config, Discovery};
 use leno_runtime::Tasks;
 use tokio::sync::{Notify, mpsc};
 
+use crate::discovery::Lookups;
 use crate::dynamics::Dynamics;
 use crate::health::Checker;
 use crate::tls::TlsContexts;
@@ -17,7 +18,8 @@ use crate::worker::Command;
 /// every sensible time-out of a first check, below what an operator waits for.
 const MOST_WARMING: Duration = Duration::from_secs(15);
 
-/// Keeps the tasks that find out, once for all workers, what clusters do not say: health by checks.
+/// Keeps the tasks that find out, once for all workers, what clusters do not say: addresses by
+/// names, health by checks.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     clusters: HashMap<String, Watched>,
@@ -102,6 +104,9 @@ impl Supervisor {
             );
             running.push(self.run("health-checks", checker.run(failures)));
         }
+        if let Some(lookups) = Lookups::new(cluster, dynamics.clone()) {
+            running.push(self.run("dns-lookups", lookups.run()));
+        }
         Watched { config: cluster.clone(), dynamics, _running: running }
     }
 
@@ -116,15 +121,14 @@ impl Supervisor {
 }
 
 fn needs_watching(cluster: &Cluster) -> bool {
-    cluster.health_check.is_some()
+    cluster.health_check.is_some() || matches!(cluster.discovery, Discovery::Dns(_))
 }
 
 /// The endpoints that the configuration has; `None` when others have to be asked.
 fn configured(config: &Config, cluster: &Cluster) -> Option<Arc<leno_ir::EndpointSet>> {
     match &cluster.discovery {
-        leno_ir::Discovery::Eds { service_name } => {
-            Some(config.endpoints.get(service_name).cloned().unwrap_or_default())
-        }
-        leno_ir::Discovery::Static(set) => Some(set.clone()),
+        Discovery::Eds { service_name } => Some(config.endpoints.get(service_name).cloned().unwrap_or_default()),
+        Discovery::Dns(_) => None,
+        Discovery::Static(set) => Some(set.clone()),
     }
 }

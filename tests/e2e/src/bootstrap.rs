@@ -72,7 +72,8 @@ impl Sandbox {
         self.directory.path()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Of a file of this test, which need not be there.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 

@@ -12,8 +12,6 @@ pub struct Balancing {
     pub ignore_new_until_checked: bool,
     /// An endpoint that discovery takes away goes at once, even while its health checks pass.
     pub ignore_health_on_removal: bool,
-    /// Connections to an endpoint that begins to fail its health checks are closed.
-    pub close_connections_on_failure: bool,
 }
 
 impl Balancing {
@@ -29,7 +27,6 @@ impl Default for Balancing {
             localities: LocalityBalancing::Weighted,
             ignore_new_until_checked: false,
             ignore_health_on_removal: false,
-            close_connections_on_failure: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, UdpSocket};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Asks `resolver` over UDP, from a socket (and so a random port) of its own.
-pub(super) async fn over_udp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) async fn over_udp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let any: SocketAddr =
         if resolver.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).await?;
@@ -30,7 +30,7 @@ pub(super) async fn over_udp(resolver: SocketAddr, query: &[u8]) -> io::Result<V
 }
 
 /// Asks `resolver` over TCP.
-pub(super) async fn over_tcp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) async fn over_tcp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let asking = async {
         let mut stream = TcpStream::connect(resolver).await?;
         let length = u16::try_from(query.len()).map_err(|_| io::ErrorKind::InvalidInput)?;

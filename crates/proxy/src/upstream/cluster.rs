@@ -109,7 +109,7 @@ impl UpstreamCluster {
         balancer.reconfigure(settings(&config, &set));
         members.update(set);
         match dynamics.as_ref().filter(|_| config.health_check.is_some()) {
-            Some(dynamics) => members.set_health(dynamics.health()),
+            Some(dynamics) => drop(members.set_health(dynamics.health())),
             None => members.forget_health(),
         }
         balancer.update(members.for_balancer(&config.balancing), worker.now());
@@ -151,10 +151,11 @@ impl UpstreamCluster {
             balancer.reconfigure(settings(&self.config, &set));
             members.update(set);
         }
-        if let Some(health) = health {
-            members.set_health(health);
-        }
+        let passed = health.map(|health| members.set_health(health)).unwrap_or_default();
         balancer.update(members.for_balancer(&self.config.balancing), worker.now());
+        if balancer.readmit(&passed) {
+            self.stats.set_ejected_endpoints(balancer.ejected());
+        }
     }
 
     /// Whether an answer that asks for it takes its endpoint out (`x-envoy-immediate-health-check-fail`).
@@ -209,8 +210,9 @@ impl UpstreamCluster {
 
     /// Once a second: sweeps of the outlier detector, idle connections.
     pub(crate) fn tick(&self, now: Instant) {
+        let mut random = || self.random();
         let mut balancer = self.balancer.borrow_mut();
-        if balancer.sweep(now) > 0 {
+        if balancer.sweep(now, &mut random) {
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
         let oldest = now.checked_sub(self.config.http.idle_timeout);
@@ -246,6 +248,11 @@ impl UpstreamCluster {
         &self.stats
     }
 
+    /// For ejections, which are rare.
+    fn random(&self) -> u64 {
+        rand::random()
+    }
+
     /// The time of the last tick.
     pub(super) fn coarse_now(&self) -> Instant {
         self.clock.get()
@@ -277,10 +284,10 @@ impl UpstreamCluster {
     fn report(&self, choice: &Choice<EndpointId>, endpoint: &EndpointState, outcome: Outcome, now: Instant) {
         let Some((signal, latency)) = outcome.signal() else { return };
         let mut balancer = self.balancer.borrow_mut();
-        if balancer.report(choice, signal, latency, now) {
+        if balancer.report(choice, signal, latency, now, self.random()) {
             self.stats.ejected();
             self.stats.set_ejected_endpoints(balancer.ejected());
-            tracing::warn!(cluster = self.config.name, endpoint = %endpoint.address, "endpoint ejected after failures in a row");
+            tracing::warn!(cluster = self.config.name, endpoint = %endpoint.address, "endpoint ejected as an outlier");
         }
     }
 }

@@ -120,7 +120,8 @@ impl EndpointState {
     }
 
     /// What active checks say from now on. Connections that are not in use end with the endpoint's health.
-    pub(super) fn set_checked(&self, checked: CheckedHealth) {
+    /// Whether a check has passed since.
+    pub(super) fn set_checked(&self, checked: CheckedHealth) -> bool {
         let checked = Some(checked).filter(|_| !self.source.borrow().endpoint().check.disabled);
         let has_failed = |checked: Option<CheckedHealth>| checked.is_some_and(|checked| checked.is_failed);
         let before = self.checked.replace(checked);
@@ -128,6 +129,7 @@ impl EndpointState {
             self.idle.borrow_mut().clear();
             self.http2.clear();
         }
+        checked.zip(before).is_some_and(|(now, before)| now.passed != before.passed)
     }
 
     pub(super) fn source(&self) -> Rc<EndpointSource> {

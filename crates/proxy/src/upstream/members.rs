@@ -50,11 +50,13 @@ impl Members {
     }
 
     /// Takes what checks say of all endpoints; one without an entry was not checked yet.
-    pub(super) fn set_health(&mut self, health: Arc<HealthMap>) {
-        for state in self.slots.iter().flatten() {
-            state.set_checked(health.get(&state.address).copied().unwrap_or(CheckedHealth::PENDING));
-        }
+    /// Those that have passed a check since the last time, where that matters.
+    pub(super) fn set_health(&mut self, health: Arc<HealthMap>) -> Vec<EndpointId> {
+        let of = |state: &EndpointState| health.get(&state.address).copied().unwrap_or(CheckedHealth::PENDING);
+        let passed = self.slots.iter().flatten().filter(|state| state.set_checked(of(state)));
+        let passed = passed.map(|state| state.id).collect();
         self.health = Some(health);
+        passed
     }
 
     pub(super) fn forget_health(&mut self) {

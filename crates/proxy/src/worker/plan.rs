@@ -62,6 +62,8 @@ impl Plan {
     pub(crate) fn endpoints(&self, cluster: &Cluster) -> Arc<EndpointSet> {
         match &cluster.discovery {
             Discovery::Eds { service_name } => self.config.endpoints.get(service_name).cloned().unwrap_or_default(),
+            // What its names lead to is found out while it runs.
+            Discovery::Dns(_) => Arc::default(),
             Discovery::Static(endpoints) => endpoints.clone(),
         }
     }

@@ -58,10 +58,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers close_connections_on_host_health_failure common_lb_config connect_timeout health_checks \
-         http2_protocol_options ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment \
-         load_balancing_policy metadata name outlier_detection transport_socket type \
-         typed_extension_protocol_options",
+        "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
+         ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment load_balancing_policy metadata \
+         name outlier_detection respect_dns_ttl transport_socket type typed_dns_resolver_config \
+         typed_extension_protocol_options use_tcp_for_dns_lookups",
         "",
     ),
     (
@@ -69,20 +70,28 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config update_merge_window",
         "",
     ),
+    ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
+    ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
         "envoy.config.cluster.v3.OutlierDetection",
-        "base_ejection_time consecutive_5xx consecutive_gateway_failure consecutive_local_origin_failure \
-         enforcing_consecutive_5xx enforcing_consecutive_gateway_failure enforcing_consecutive_local_origin_failure \
-         interval max_ejection_percent max_ejection_time split_external_local_origin_errors",
-        "enforcing_failure_percentage enforcing_failure_percentage_local_origin enforcing_local_origin_success_rate \
-         enforcing_success_rate",
+        "always_eject_one_host base_ejection_time consecutive_5xx consecutive_gateway_failure \
+         consecutive_local_origin_failure enforcing_consecutive_5xx enforcing_consecutive_gateway_failure \
+         enforcing_consecutive_local_origin_failure enforcing_failure_percentage \
+         enforcing_failure_percentage_local_origin enforcing_local_origin_success_rate enforcing_success_rate \
+         failure_percentage_minimum_hosts failure_percentage_request_volume failure_percentage_threshold interval \
+         max_ejection_percent max_ejection_time max_ejection_time_jitter split_external_local_origin_errors \
+         success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor \
+         successful_active_health_check_uneject_host",
+        "detect_degraded_hosts",
     ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
     ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),
     ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
+    ("envoy.config.core.v3.DnsResolutionConfig", "dns_resolver_options resolvers", ""),
+    ("envoy.config.core.v3.DnsResolverOptions", "no_default_search_domain use_tcp_for_dns_lookups", ""),
     ("envoy.config.core.v3.GrpcService", "envoy_grpc timeout", ""),
     ("envoy.config.core.v3.GrpcService.EnvoyGrpc", "cluster_name", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
@@ -268,6 +277,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
     (
+        "envoy.extensions.clusters.dns.v3.DnsCluster",
+        "all_addresses_in_single_endpoint dns_failure_refresh_rate dns_jitter dns_lookup_family \
+         dns_refresh_rate respect_dns_ttl typed_dns_resolver_config",
+        "",
+    ),
+    ("envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate", "base_interval max_interval", ""),
+    (
         "envoy.extensions.compression.brotli.compressor.v3.Brotli",
         "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
         "",
@@ -376,6 +392,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    (
+        "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        "dns_resolver_options edns0_max_payload_size max_udp_channel_duration query_timeout_seconds \
+         query_tries resolvers rotate_nameservers udp_max_queries",
+        "",
+    ),
+    ("envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig", "", ""),
     (
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
         "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \

@@ -98,8 +98,8 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
     );
     assert_eq!(changed("stat_prefix: http\n", "tracing: {}\n"), [format!("13: {manager}.tracing: is not supported")]);
     assert_eq!(
-        changed("type: STATIC", "type: STRICT_DNS"),
-        ["28: static_resources.clusters[0].type: STRICT_DNS is not supported"]
+        changed("type: STATIC", "type: ORIGINAL_DST"),
+        ["28: static_resources.clusters[0].type: ORIGINAL_DST is not supported"]
     );
     assert_eq!(
         changed("type: STATIC", "type: EDS"),
@@ -146,14 +146,14 @@ fn all_problems_are_reported_in_the_order_of_the_file() {
 fn what_says_nothing_is_no_problem() {
     let text = HTTP.replacen(
         "type: STATIC",
-        "health_checks: []\n    dns_refresh_rate: null\n    outlier_detection: { enforcing_success_rate: 0 }",
+        "health_checks: []\n    dns_refresh_rate: null\n    outlier_detection: { detect_degraded_hosts: false }",
         1,
     );
     assert!(
         read_bootstrap(&text.replacen("stat_prefix", "use_remote_address: false\n          stat_prefix", 1)).is_ok()
     );
-    let found = changed("type: STATIC", "outlier_detection: { enforcing_success_rate: 1 }");
-    assert_eq!(found, ["28: static_resources.clusters[0].outlier_detection.enforcing_success_rate: is not supported"]);
+    let found = changed("type: STATIC", "outlier_detection: { detect_degraded_hosts: true }");
+    assert_eq!(found, ["28: static_resources.clusters[0].outlier_detection.detect_degraded_hosts: is not supported"]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ use super::common::{
     structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{endpoints, hash, health_check, policy, tls};
+use super::{dns, endpoints, hash, health_check, outlier, policy, tls};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
@@ -55,6 +55,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         ..Proto::default()
     };
     let discovery = match &cluster.discovery {
+        Discovery::Dns(config) => dns::encode(&mut proto, config),
         Discovery::Eds { service_name } => {
             proto.eds_cluster_config = Some(EdsClusterConfig { eds_config: ads(), service_name: service_name.clone() });
             DiscoveryType::Eds
@@ -70,7 +71,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         return proto;
     }
     let detection = cluster.outlier_detection.as_ref();
-    proto.outlier_detection = detection.map(policy::encode_outlier);
+    proto.outlier_detection = detection.map(outlier::encode);
     encode_balancing(&mut proto, &cluster.balancing, flavor);
     proto.health_checks = cluster.health_check.iter().map(|check| health_check::encode(check)).collect();
     proto.typed_extension_protocol_options =
@@ -94,7 +95,6 @@ fn encode_balancing(proto: &mut Proto, balancing: &Balancing, flavor: Flavor) {
         ..CommonLbConfig::default()
     });
     proto.ignore_health_on_host_removal = balancing.ignore_health_on_removal;
-    proto.close_connections_on_host_health_failure = balancing.close_connections_on_failure;
 }
 
 fn encode_balancer(proto: &mut Proto, balancer: &BalancerPolicy, flavor: Flavor) {
@@ -178,6 +178,7 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = decode_discovery(proto)?;
     refuse!(proto, transport_socket_matches, lb_subset_config, filters, upstream_bind_config);
+    refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
     Ok(Cluster {
         name: proto.name.clone(),
@@ -187,7 +188,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         balancing: decode_balancing(proto)?,
         health_check: health_check::decode_one(&proto.health_checks)?,
         circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
-        outlier_detection: proto.outlier_detection.as_ref().map(policy::decode_outlier),
+        outlier_detection: proto.outlier_detection.as_ref().map(outlier::decode).transpose().at("outlier_detection")?,
         tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten(),
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
@@ -222,7 +223,6 @@ fn decode_balancing(proto: &Proto) -> Result<Balancing> {
             },
             ignore_new_until_checked: common.ignore_new_hosts_until_first_hc,
             ignore_health_on_removal: proto.ignore_health_on_host_removal,
-            close_connections_on_failure: proto.close_connections_on_host_health_failure,
         })
     };
     decode().at("common_lb_config")
@@ -231,6 +231,9 @@ fn decode_balancing(proto: &Proto) -> Result<Balancing> {
 fn decode_discovery(proto: &Proto) -> Result<Discovery> {
     let kind = match &proto.cluster_discovery_type {
         Some(ClusterDiscoveryType::Type(kind)) => DiscoveryType::try_from(*kind).unwrap_or(DiscoveryType::Static),
+        Some(ClusterDiscoveryType::ClusterType(custom)) if is_type(custom.typed_config.as_ref(), dns::DNS_CLUSTER) => {
+            return dns::decode_extension(proto, custom.typed_config.as_ref()).at("cluster_type");
+        }
         Some(ClusterDiscoveryType::ClusterType(_)) => return Err(DecodeError::unsupported("cluster_type")),
         None => DiscoveryType::Static,
     };
@@ -240,6 +243,8 @@ fn decode_discovery(proto: &Proto) -> Result<Discovery> {
             let name = if config.service_name.is_empty() { proto.name.clone() } else { config.service_name };
             Ok(Discovery::Eds { service_name: name })
         }
+        DiscoveryType::LogicalDns => dns::decode(proto, true),
+        DiscoveryType::StrictDns => dns::decode(proto, false),
         DiscoveryType::Static => {
             let set = proto.load_assignment.as_ref().map(endpoints::decode).transpose().at("load_assignment")?;
             Ok(Discovery::Static(Arc::new(set.unwrap_or_default())))

@@ -89,6 +89,29 @@ pub(super) fn address(addr: SocketAddr) -> Option<Address> {
     })
 }
 
+pub(super) fn named_address(name: &str, port: u16) -> Option<Address> {
+    Some(Address {
+        address: Some(address::Address::SocketAddress(SocketAddress {
+            address: name.to_owned(),
+            port_specifier: Some(socket_address::PortSpecifier::PortValue(port.into())),
+            ..SocketAddress::default()
+        })),
+    })
+}
+
+/// An address, or only its port and the name to look up.
+pub(super) fn read_named(value: Option<&Address>) -> Result<(SocketAddr, Option<String>)> {
+    let Some(address::Address::SocketAddress(socket)) = value.and_then(|address| address.address.as_ref()) else {
+        return read_address(value).map(|address| (address, None));
+    };
+    if socket.address.is_empty() || socket.address.parse::<std::net::IpAddr>().is_ok() {
+        return read_address(value).map(|address| (address, None));
+    }
+    let unspecified = SocketAddress { address: "0.0.0.0".to_owned(), ..socket.clone() };
+    let port = read_address(Some(&Address { address: Some(address::Address::SocketAddress(unspecified)) }))?;
+    Ok((port, Some(socket.address.clone())))
+}
+
 pub(super) fn read_address(value: Option<&Address>) -> Result<SocketAddr> {
     let Some(address::Address::SocketAddress(socket)) = value.and_then(|address| address.address.as_ref()) else {
         return Err(DecodeError::new("address", "only socket addresses are supported"));

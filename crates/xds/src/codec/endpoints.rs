@@ -5,7 +5,7 @@ use leno_ir::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
 use leno_names::{Fraction, Locality};
-use leno_proto::envoy::config::core::v3::{HealthStatus, Locality as ProtoLocality, Metadata};
+use leno_proto::envoy::config::core::v3::{Address, HealthStatus, Locality as ProtoLocality, Metadata};
 use leno_proto::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as ProtoEndpoint, LbEndpoint, LocalityLbEndpoints,
     cluster_load_assignment::{Policy, policy::DropOverload},
@@ -13,7 +13,9 @@ use leno_proto::envoy::config::endpoint::v3::{
     lb_endpoint::HostIdentifier,
 };
 
-use super::common::{address, as_text, fraction, read_address, read_fraction, string, structure, u32_value};
+use super::common::{
+    address, as_text, fraction, named_address, read_address, read_fraction, read_named, string, structure, u32_value,
+};
 use super::error::{At, DecodeError, Result, refuse};
 
 /// Istio's metadata: filter `istio`, key `workload`.
@@ -56,7 +58,10 @@ fn encode_locality(locality: &LocalityEndpoints) -> LocalityLbEndpoints {
 fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
     let check = &endpoint.check;
     let host = ProtoEndpoint {
-        address: address(endpoint.address),
+        address: match &endpoint.resolve {
+            None => address(endpoint.address),
+            Some(name) => named_address(name, endpoint.address.port()),
+        },
         hostname: endpoint.hostname.clone(),
         health_check_config: (*check != EndpointCheck::default()).then(|| HealthCheckConfig {
             port_value: check.port.unwrap_or_default().into(),
@@ -104,9 +109,25 @@ pub(super) fn read_locality(locality: Option<&ProtoLocality>) -> Locality {
 }
 
 pub(super) fn decode(set: &ClusterLoadAssignment) -> Result<EndpointSet> {
+    decode_with(set, read_plain)
+}
+
+/// The same for clusters that look names up.
+pub(super) fn decode_named(set: &ClusterLoadAssignment) -> Result<EndpointSet> {
+    decode_with(set, read_named)
+}
+
+/// Address, and the name that has to be looked up for it.
+type ReadAddress = fn(Option<&Address>) -> Result<(SocketAddr, Option<String>)>;
+
+fn read_plain(address: Option<&Address>) -> Result<(SocketAddr, Option<String>)> {
+    Ok((read_address(address)?, None))
+}
+
+fn decode_with(set: &ClusterLoadAssignment, read: ReadAddress) -> Result<EndpointSet> {
     let mut localities = Vec::with_capacity(set.endpoints.len());
     for (index, locality) in set.endpoints.iter().enumerate() {
-        localities.push(decode_locality(locality).at_index("endpoints", index)?);
+        localities.push(decode_locality(locality, read).at_index("endpoints", index)?);
     }
     let policy = set.policy.as_ref().map(decode_policy).transpose().at("policy")?.unwrap_or_default();
     Ok(EndpointSet { name: set.cluster_name.clone(), localities, policy })
@@ -128,10 +149,10 @@ fn decode_policy(policy: &Policy) -> Result<EndpointPolicy> {
     })
 }
 
-fn decode_locality(locality: &LocalityLbEndpoints) -> Result<LocalityEndpoints> {
+fn decode_locality(locality: &LocalityLbEndpoints, read: ReadAddress) -> Result<LocalityEndpoints> {
     let mut endpoints = Vec::with_capacity(locality.lb_endpoints.len());
     for (index, endpoint) in locality.lb_endpoints.iter().enumerate() {
-        endpoints.push(decode_endpoint(endpoint).at_index("lb_endpoints", index)?);
+        endpoints.push(decode_endpoint(endpoint, read).at_index("lb_endpoints", index)?);
     }
     Ok(LocalityEndpoints {
         locality: read_locality(locality.locality.as_ref()),
@@ -141,13 +162,15 @@ fn decode_locality(locality: &LocalityLbEndpoints) -> Result<LocalityEndpoints> 
     })
 }
 
-fn decode_endpoint(endpoint: &LbEndpoint) -> Result<Endpoint> {
+fn decode_endpoint(endpoint: &LbEndpoint, read: ReadAddress) -> Result<Endpoint> {
     let Some(HostIdentifier::Endpoint(host)) = &endpoint.host_identifier else {
         return Err(DecodeError::unsupported("endpoint_name"));
     };
     refuse!(host, additional_addresses);
+    let (address, resolve) = read(host.address.as_ref()).at("endpoint")?;
     Ok(Endpoint {
-        address: read_address(host.address.as_ref()).at("endpoint")?,
+        address,
+        resolve,
         hostname: host.hostname.clone(),
         weight: endpoint.load_balancing_weight.as_ref().map_or(1, |weight| weight.value).max(1),
         health: match endpoint.health_status() {

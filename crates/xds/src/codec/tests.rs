@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leno_ir::Consecutive;
 use leno_ir::*;
 use leno_names::{Fraction, Locality, ServiceKey};
 
@@ -30,7 +31,7 @@ fn cluster() -> Cluster {
         balancer: BalancerPolicy::PeakEwma { default_rtt: Duration::from_millis(30), decay: Duration::from_secs(10) },
         circuit_breakers: CircuitBreakers { max_connections: 7, ..CircuitBreakers::default() },
         outlier_detection: Some(OutlierDetection {
-            consecutive_gateway_errors: Some(3),
+            consecutive_gateway_errors: Some(Consecutive::new(3)),
             consecutive_5xx: None,
             ..OutlierDetection::default()
         }),

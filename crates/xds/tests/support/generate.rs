@@ -745,6 +745,7 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
             health,
             check,
             workload,
+            ..Endpoint::new(address)
         },
     );
     let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
@@ -845,12 +846,11 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
 
 fn balancing() -> impl Strategy<Value = Balancing> {
     let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
-    (of(percent()), localities, any::<[bool; 3]>()).prop_map(|(panic_threshold, localities, flags)| Balancing {
+    (of(percent()), localities, any::<[bool; 2]>()).prop_map(|(panic_threshold, localities, flags)| Balancing {
         panic_threshold,
         localities,
         ignore_new_until_checked: flags[0],
         ignore_health_on_removal: flags[1],
-        close_connections_on_failure: flags[2],
     })
 }
 
@@ -884,18 +884,45 @@ fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
 }
 
 fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
-    let detector = || of(1..100_u32);
-    let detectors = (detector(), detector(), detector());
-    let times = (span(), span(), 1..20_u32);
-    (detectors, times, percent()).prop_map(|(detectors, times, max_ejection)| OutlierDetection {
-        consecutive_5xx: detectors.0,
-        consecutive_gateway_errors: detectors.1,
-        consecutive_local_origin_failures: detectors.2,
-        interval: times.0,
-        base_ejection_time: times.1,
-        max_ejection_time: times.1 * times.2,
-        max_ejection,
-    })
+    let some = || (1..=100_u32).prop_map(|percent| Fraction::from_percent(percent).expect("within bounds"));
+    let detector = || of((1..100_u32, some()).prop_map(|(threshold, enforced)| Consecutive { threshold, enforced }));
+    let detectors = (detector(), detector(), detector(), any::<[bool; 3]>());
+    let rates = ((1..9_u32, 1..999_u32, 1..3000_u32), some(), percent());
+    let rate = of(rates.prop_map(|(numbers, enforced, local_origin_enforced)| SuccessRate {
+        minimum_hosts: numbers.0,
+        request_volume: numbers.1,
+        stdev_factor_thousandths: numbers.2,
+        enforced,
+        local_origin_enforced,
+    }));
+    let failures = ((1..9_u32, 1..999_u32, 1..100_u32), some(), percent());
+    let failures = of(failures.prop_map(|(numbers, enforced, local_origin_enforced)| FailurePercentage {
+        minimum_hosts: numbers.0,
+        request_volume: numbers.1,
+        threshold_percent: numbers.2,
+        enforced,
+        local_origin_enforced,
+    }));
+    let times = (span(), span(), 1..20_u32, span());
+    (detectors, rate, failures, times, percent()).prop_map(
+        |((of_5xx, of_gateway, of_local, flags), success_rate, failure_percentage, times, max_ejection)| {
+            OutlierDetection {
+                consecutive_5xx: of_5xx,
+                consecutive_gateway_errors: of_gateway,
+                consecutive_local_origin_failures: of_local.filter(|_| flags[0]),
+                split_local_origin: flags[0],
+                success_rate,
+                failure_percentage,
+                interval: times.0,
+                base_ejection_time: times.1,
+                max_ejection_time: times.1 * times.2,
+                max_ejection_time_jitter: times.3,
+                max_ejection,
+                always_eject_one: flags[1],
+                health_check_readmits: flags[2],
+            }
+        },
+    )
 }
 
 fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
@@ -914,13 +941,53 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     )
 }
 
+fn dns() -> impl Strategy<Value = Dns> {
+    let families = select(vec![
+        DnsLookupFamily::All,
+        DnsLookupFamily::Auto,
+        DnsLookupFamily::V4Only,
+        DnsLookupFamily::V4Preferred,
+        DnsLookupFamily::V6Only,
+    ]);
+    let resolver = (vec(address(), 0..3), any::<[bool; 2]>(), of(1..60_u64), of(1..9_u32));
+    let resolver = resolver.prop_map(|(servers, flags, timeout, query_tries)| DnsResolver {
+        servers,
+        use_tcp: flags[0],
+        no_search_domain: flags[1],
+        query_timeout: timeout.map(Duration::from_secs),
+        query_tries,
+    });
+    let failure = of((span(), span()));
+    let endpoint = (name(), address()).prop_map(|(name, address)| Endpoint {
+        resolve: Some(name),
+        ..Endpoint::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
+    });
+    (cluster_name(), endpoint, span(), failure, span(), any::<[bool; 2]>(), families, resolver).prop_map(
+        |(name, endpoint, refresh_rate, failure_refresh_rate, jitter, flags, lookup_family, resolver)| {
+            let locality = LocalityEndpoints { weight: 1, endpoints: vec![endpoint], ..Default::default() };
+            let set = EndpointSet { name, localities: vec![locality], ..EndpointSet::default() };
+            Dns {
+                is_logical: flags[0],
+                refresh_rate,
+                failure_refresh_rate,
+                jitter,
+                respect_ttl: flags[1],
+                lookup_family,
+                resolver,
+                ..Dns::new(Arc::new(set))
+            }
+        },
+    )
+}
+
 pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
-    let health = (balancing(), of(health_check()));
+    let health = (balancing(), of(health_check()), of(dns()));
     (cluster_name(), of(localities()), parts, service, health).prop_map(|(name, inline, parts, service, health)| {
-        let (balancing, health_check) = health;
+        let (balancing, health_check, dns) = health;
         let discovery = match inline {
+            _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
             None => Discovery::Eds { service_name: name.clone() },
             Some(localities) => {
                 Discovery::Static(Arc::new(EndpointSet { name: name.clone(), localities, ..EndpointSet::default() }))

@@ -118,7 +118,39 @@ fn strip_scheme(target: &[u8]) -> Option<(bool, &[u8])> {
     }
 }
 
-/// `host [":" port]` (RFC 3986 §3.2.2), without user information, which RFC 9110 §4.2.4 has us refuse.
-pub(in crate::http) fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte))
+/// `host [":" port]` (RFC 3986 §3.2.2), without user information, which RFC 9110 §4.2.4 has us refuse. Readers that differ on
+/// where a host ends would route what we let pass somewhere else, so the port is a number and brackets hold an address.
+/// Empty is what a client sends whose target has no authority (RFC 9112 §3.2).
+pub(in crate::http) fn is_host(authority: &[u8]) -> bool {
+    let (host, port) = match authority {
+        [] => return true,
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let (address, rest) = rest.split_at(end);
+            if address.is_empty()
+                || !address.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:%".contains(byte))
+            {
+                return false;
+            }
+            match rest {
+                [_] => return true,
+                [_, b':', port @ ..] => return is_port(port),
+                _ => return false,
+            }
+        }
+        _ => match memchr::memchr(b':', authority) {
+            Some(colon) => (&authority[..colon], &authority[colon + 1..]),
+            None => (authority, &b""[..]),
+        },
+    };
+    !host.is_empty()
+        && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte))
+        && is_port(port)
+}
+
+/// Nothing at all is a port too.
+fn is_port(digits: &[u8]) -> bool {
+    digits.len() <= 5
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits.iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
 }

@@ -288,6 +288,31 @@ fn a_request_is_the_same_wherever_it_is_cut() {
     }
 }
 
+#[test]
+fn a_host_is_one_host_and_perhaps_a_port() {
+    for good in [
+        "",
+        "a",
+        "a.test:8080",
+        "a.test:",
+        "a_b",
+        "10.0.0.1:1",
+        "[::1]",
+        "[::1]:80",
+        "[fe80::1%25eth0]:80",
+        "a%2fb",
+        "a:65535",
+    ] {
+        assert!(is_host(good.as_bytes()), "{good}");
+    }
+    for bad in [
+        ":80", "a:x", "a:80:81", "a:65536", "a:123456", "a:+1", "[::1", "[]", "[::1]x", "[::1]:x", "::1", "a]", "a[b]",
+        "a b", "a,b", "u@a",
+    ] {
+        assert!(!is_host(bad.as_bytes()), "{bad}");
+    }
+}
+
 mod properties {
     use proptest::prelude::*;
 

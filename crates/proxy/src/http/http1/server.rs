@@ -4,6 +4,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
+use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Http1Io, ReadError};
@@ -72,7 +73,11 @@ impl Server<'_> {
             let is_alive = match decoded {
                 Ok((decoded, head_bytes)) => {
                     self.io.decoder = BodyDecoder::new(decoded.framing, limits);
-                    let keep_alive = decoded.keep_alive && !self.context.connection.drain.is_draining();
+                    // Bytes behind a `CONNECT` were meant for the tunnel: when there is none, they are no request of ours to
+                    // serve, however much they look like one.
+                    let keep_alive = decoded.keep_alive
+                        && request.method != Method::CONNECT
+                        && !self.context.connection.drain.is_draining();
                     exchange.request_header_bytes = head_bytes as u64;
                     if request.version == Version::Http10 {
                         exchange.protocol = Protocol::Http10;
