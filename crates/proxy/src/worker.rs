@@ -7,6 +7,7 @@
 
 mod apply;
 mod command;
+mod crowd;
 mod plan;
 #[cfg(test)]
 mod testing;
@@ -23,6 +24,7 @@ use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
 pub(crate) use command::Command;
+use crowd::Crowd;
 pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;
 
@@ -67,6 +69,7 @@ pub(crate) struct Worker {
     connections: Tasks,
     tls: TlsSettings,
     accept_outage: AcceptOutage,
+    crowd: Cell<Crowd>,
     handshake_timeout: Duration,
 }
 
@@ -86,6 +89,7 @@ impl Worker {
             connections: Tasks::new(),
             tls: TlsSettings::new(seed.identity, seed.tls_contexts, seed.handshake_timeout),
             accept_outage: AcceptOutage::default(),
+            crowd: Cell::default(),
             handshake_timeout: seed.handshake_timeout,
         }
     }

@@ -85,6 +85,16 @@ pub fn release_code_pages() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives memory back that was freed but that the allocator keeps for later. It keeps all of it otherwise: what 2,000 clients
+/// needed stays with the process after they have gone. Takes milliseconds for a heap of 100 MiB; for a quiet moment.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes the allocator's own locks, and touches nothing that is allocated.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

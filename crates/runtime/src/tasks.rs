@@ -54,6 +54,12 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
+    /// How many tasks are under way.
+    #[expect(clippy::len_without_is_empty, reason = "a number to compare, not a collection")]
+    pub fn len(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// How many tasks have panicked so far.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)

@@ -95,6 +95,8 @@ impl WeightedCluster {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostRewrite {
+    /// The name of the endpoint that is tried, when it has one.
+    Auto,
     /// The value of this request header, when there is one. Lower case.
     Header(String),
     /// The path without query, rewritten; `\1` in `substitution` is the first group. Not anchored.

@@ -114,6 +114,7 @@ impl Worker {
         for cluster in clusters {
             cluster.tick(now);
         }
+        self.crowd.set(self.crowd.get().seen(self.connections.len(), leno_runtime::sys::trim_heap));
     }
 
     pub(super) fn status(&self) -> Vec<ClusterStatus> {

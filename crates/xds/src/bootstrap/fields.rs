@@ -224,12 +224,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "append_x_forwarded_host cluster cluster_header cluster_not_found_response_code flush_timeout \
+        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         include_vh_rate_limits \
-         max_grpc_timeout max_stream_duration prefix_rewrite rate_limits regex_rewrite request_mirror_policies \
-         retry_policy timeout weighted_clusters",
-        "auto_host_rewrite",
+         max_grpc_timeout \
+         max_stream_duration include_vh_rate_limits prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "include_vh_rate_limits",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",

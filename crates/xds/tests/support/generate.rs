@@ -61,7 +61,7 @@ pub(crate) fn string_match() -> impl Strategy<Value = StringMatch> {
     ]
 }
 
-fn header_ops() -> impl Strategy<Value = HeaderOps> {
+fn header_ops() -> BoxedStrategy<HeaderOps> {
     let append = select(vec![
         HeaderAppend::AddIfAbsent,
         HeaderAppend::AppendOrAdd,
@@ -73,7 +73,7 @@ fn header_ops() -> impl Strategy<Value = HeaderOps> {
         keep_empty: value.is_empty(),
         ..HeaderValue::new(name, value, append)
     });
-    (vec("x-[a-z]{1,6}", 0..2), vec(header, 0..2)).prop_map(|(remove, add)| HeaderOps { remove, add })
+    (vec("x-[a-z]{1,6}", 0..2), vec(header, 0..2)).prop_map(|(remove, add)| HeaderOps { remove, add }).boxed()
 }
 
 fn path_match() -> impl Strategy<Value = PathMatch> {
@@ -139,7 +139,7 @@ fn redirect() -> impl Strategy<Value = Redirect> {
     )
 }
 
-fn retry() -> impl Strategy<Value = RetryPolicy> {
+fn retry() -> BoxedStrategy<RetryPolicy> {
     let on = subsequence(RetryOn::ALL.to_vec(), 1..=4);
     let back_off = (1..100_u64, 1..20_u32, of(rate_limited_back_off()));
     let timeouts = (of(span()), of(span()));
@@ -253,7 +253,7 @@ fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
     prop_oneof![3 => Just(Vec::new()), 1 => vec(rule, 1..3)].boxed()
 }
 
-fn forward() -> impl Strategy<Value = Forward> {
+fn forward() -> BoxedStrategy<Forward> {
     let rewrite = prop_oneof![
         "/[a-z]{1,4}".prop_map(Rewrite::Path),
         "/[a-z]{1,4}".prop_map(Rewrite::Prefix),
@@ -267,6 +267,7 @@ fn forward() -> impl Strategy<Value = Forward> {
         },
     );
     let host = prop_oneof![
+        Just(HostRewrite::Auto),
         name().prop_map(HostRewrite::Literal),
         Just(HostRewrite::Header("x-host".to_owned())),
         Just(HostRewrite::PathRegex { pattern: "^/(.*)$".to_owned(), substitution: "\\1.test".to_owned() }),
@@ -291,7 +292,7 @@ fn forward() -> impl Strategy<Value = Forward> {
         .boxed()
 }
 
-fn route() -> impl Strategy<Value = Route> {
+fn route() -> BoxedStrategy<Route> {
     let action = prop_oneof![
         (200..600_u16, "[a-z]{0,8}").prop_map(|(status, body)| RouteAction::Direct(DirectResponse { status, body })),
         forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))).boxed(),
@@ -311,42 +312,45 @@ fn route() -> impl Strategy<Value = Route> {
         .boxed()
 }
 
-pub(crate) fn route_table() -> impl Strategy<Value = RouteTable> {
+pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
     let attempt_count = [any::<bool>(), any::<bool>(), any::<bool>()]
         .prop_map(|[in_request, in_response, timeout_retry]| AttemptCount { in_request, in_response, timeout_retry });
     let require_tls = select(vec![RequireTls::All, RequireTls::ExternalOnly, RequireTls::None]);
     let host = (vec(route(), 0..4), (attempt_count, require_tls), header_ops(), header_ops(), overrides());
     let headers = (header_ops(), header_ops(), vec("x-[a-z]{1,6}", 0..2), overrides());
     let flags = (any::<bool>(), select(vec![HeaderOrder::TableFirst, HeaderOrder::TableLast]));
-    (name(), vec(host, 0..4), headers, flags).prop_map(|(name, hosts, headers, flags)| {
-        let host =
-            |(at, (routes, (attempt_count, require_tls), request_headers, response_headers, filters))| VirtualHost {
-                name: format!("host-{at}"),
-                domains: vec![
-                    format!("a{at}.test"),
-                    format!("a{at}.test:80"),
-                    format!("*.b{at}.test"),
-                    format!("c{at}.*"),
-                ],
-                routes,
-                attempt_count,
-                require_tls,
-                request_headers,
-                response_headers,
-                filters,
-                rate_limits: Vec::new(),
+    (name(), vec(host, 0..4), headers, flags)
+        .prop_map(|(name, hosts, headers, flags)| {
+            let host = |(at, (routes, (attempt_count, require_tls), request_headers, response_headers, filters))| {
+                VirtualHost {
+                    name: format!("host-{at}"),
+                    domains: vec![
+                        format!("a{at}.test"),
+                        format!("a{at}.test:80"),
+                        format!("*.b{at}.test"),
+                        format!("c{at}.*"),
+                    ],
+                    routes,
+                    attempt_count,
+                    require_tls,
+                    request_headers,
+                    response_headers,
+                    filters,
+                    rate_limits: Vec::new(),
+                }
             };
-        RouteTable {
-            name,
-            virtual_hosts: hosts.into_iter().enumerate().map(host).collect(),
-            request_headers: headers.0,
-            response_headers: headers.1,
-            header_order: flags.1,
-            internal_only_headers: headers.2,
-            filters: headers.3,
-            ignore_port_in_host_matching: flags.0,
-        }
-    })
+            RouteTable {
+                name,
+                virtual_hosts: hosts.into_iter().enumerate().map(host).collect(),
+                request_headers: headers.0,
+                response_headers: headers.1,
+                header_order: flags.1,
+                internal_only_headers: headers.2,
+                filters: headers.3,
+                ignore_port_in_host_matching: flags.0,
+            }
+        })
+        .boxed()
 }
 
 pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
@@ -433,34 +437,28 @@ fn tls_parameters() -> impl Strategy<Value = TlsParameters> {
     })
 }
 
-fn downstream_tls() -> impl Strategy<Value = DownstreamTls> {
+fn downstream_tls() -> BoxedStrategy<DownstreamTls> {
     let sessions =
         (any::<bool>(), any::<bool>()).prop_map(|(stateless, stateful)| DownstreamSessions { stateless, stateful });
-    (certificate(), of(validation()), alpn(), tls_parameters(), sessions).prop_map(
-        |(certificate, validation, alpn, parameters, sessions)| DownstreamTls {
+    (certificate(), of(validation()), alpn(), tls_parameters(), sessions)
+        .prop_map(|(certificate, validation, alpn, parameters, sessions)| DownstreamTls {
             certificate,
             require_client_certificate: validation.is_some(),
             validation,
             alpn,
             parameters,
             sessions,
-        },
-    )
+        })
+        .boxed()
 }
 
-fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
+fn upstream_tls() -> BoxedStrategy<UpstreamTls> {
     let sessions = (0..9_u32, any::<bool>());
-    (of(certificate()), of(validation()), of(name()), alpn(), tls_parameters(), sessions).prop_map(
-        |(certificate, validation, sni, alpn, parameters, (max_session_keys, auto_sni_san_validation))| UpstreamTls {
-            certificate,
-            validation,
-            sni,
-            alpn,
-            parameters,
-            max_session_keys,
-            auto_sni_san_validation,
-        },
-    )
+    (of(certificate()), of(validation()), of(name()), alpn(), tls_parameters(), sessions)
+        .prop_map(|(certificate, validation, sni, alpn, parameters, (max_session_keys, auto_sni_san_validation))| {
+            UpstreamTls { certificate, validation, sni, alpn, parameters, max_session_keys, auto_sni_san_validation }
+        })
+        .boxed()
 }
 
 fn router() -> impl Strategy<Value = RouterOptions> {
@@ -474,7 +472,7 @@ fn router() -> impl Strategy<Value = RouterOptions> {
     )
 }
 
-fn http() -> impl Strategy<Value = HttpConnectionManager> {
+fn http() -> BoxedStrategy<HttpConnectionManager> {
     let routes = prop_oneof![
         route_table().prop_map(|table| RouteSource::Inline(Arc::new(table))),
         name().prop_map(RouteSource::Rds),
@@ -486,52 +484,54 @@ fn http() -> impl Strategy<Value = HttpConnectionManager> {
     let timeouts = (of(span()), of(span()), of(span()));
     let upgrades = (upgrades, router());
     let routes = (routes, filters());
-    (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts).prop_map(
-        |(
-            stat_prefix,
-            codec,
-            (routes, filters),
-            access_log,
-            forward_client_cert,
-            generate_request_id,
-            (upgrades, router),
-            limits,
-            timeouts,
-        )| {
-            HttpConnectionManager {
+    (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
+        .prop_map(
+            |(
                 stat_prefix,
                 codec,
-                routes,
-                filters,
+                (routes, filters),
                 access_log,
                 forward_client_cert,
                 generate_request_id,
-                upgrades,
-                max_request_headers_bytes: limits.0 * 1024,
-                max_request_headers_count: limits.1,
-                request_headers_timeout: timeouts.0,
-                stream_idle_timeout: timeouts.1,
-                idle_timeout: timeouts.2,
-                router,
-            }
-        },
-    )
+                (upgrades, router),
+                limits,
+                timeouts,
+            )| {
+                HttpConnectionManager {
+                    stat_prefix,
+                    codec,
+                    routes,
+                    filters,
+                    access_log,
+                    forward_client_cert,
+                    generate_request_id,
+                    upgrades,
+                    max_request_headers_bytes: limits.0 * 1024,
+                    max_request_headers_count: limits.1,
+                    request_headers_timeout: timeouts.0,
+                    stream_idle_timeout: timeouts.1,
+                    idle_timeout: timeouts.2,
+                    router,
+                }
+            },
+        )
+        .boxed()
 }
 
-fn tcp() -> impl Strategy<Value = TcpProxy> {
+fn tcp() -> BoxedStrategy<TcpProxy> {
     let clusters = vec((cluster_name(), 1..1000_u32), 1..3).prop_map(|clusters| match clusters.as_slice() {
         [(name, _)] => vec![WeightedCluster::new(name, 1)],
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
-    (name(), clusters, any::<bool>(), of(span()), vec(access_log(), 0..2)).prop_map(
-        |(stat_prefix, clusters, hash_source_ip, idle_timeout, access_log)| TcpProxy {
+    (name(), clusters, any::<bool>(), of(span()), vec(access_log(), 0..2))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, idle_timeout, access_log)| TcpProxy {
             stat_prefix,
             clusters,
             hash_source_ip,
             idle_timeout,
             access_log,
-        },
-    )
+        })
+        .boxed()
 }
 
 fn cidr_range() -> impl Strategy<Value = CidrRange> {
@@ -612,7 +612,7 @@ fn principal(has_request: bool) -> impl Strategy<Value = Principal> {
     })
 }
 
-pub(crate) fn rbac(has_request: bool) -> impl Strategy<Value = Rbac> {
+pub(crate) fn rbac(has_request: bool) -> BoxedStrategy<Rbac> {
     let action = select(vec![RbacAction::Allow, RbacAction::Deny, RbacAction::Log]);
     let policy = (vec(permission(has_request), 1..3), vec(principal(has_request), 1..3))
         .prop_map(|(permissions, principals)| RbacPolicy { permissions, principals });
@@ -627,7 +627,7 @@ fn token_bucket() -> impl Strategy<Value = TokenBucket> {
     })
 }
 
-fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
+fn connection_filter() -> BoxedStrategy<ConnectionFilter> {
     let limit = (name(), 1..99_u64, of(span())).prop_map(|(stat_prefix, max_connections, delay)| {
         ConnectionFilter::Limit(ConnectionLimit { stat_prefix, max_connections, delay })
     });
@@ -647,10 +647,10 @@ fn connection_filter() -> impl Strategy<Value = ConnectionFilter> {
             }))
         },
     );
-    prop_oneof![limit.boxed(), rate_limit.boxed(), rbac.boxed()]
+    prop_oneof![limit, rate_limit, rbac].boxed()
 }
 
-fn filter_chain() -> impl Strategy<Value = FilterChain> {
+fn filter_chain() -> BoxedStrategy<FilterChain> {
     let filter =
         prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
     let transport = select(vec![TransportProtocol::RawBuffer, TransportProtocol::Tls]);
@@ -660,20 +660,22 @@ fn filter_chain() -> impl Strategy<Value = FilterChain> {
             FilterChainMatch { destination_port: None, server_names, transport_protocol, application_protocols }
         });
     let parts = (name(), matches, of(downstream_tls()), vec(connection_filter(), 0..3), filter);
-    parts.prop_map(|(name, matches, tls, connection_filters, filter)| FilterChain {
-        name,
-        matches,
-        tls,
-        connection_filters,
-        filter,
-    })
+    parts
+        .prop_map(|(name, matches, tls, connection_filters, filter)| FilterChain {
+            name,
+            matches,
+            tls,
+            connection_filters,
+            filter,
+        })
+        .boxed()
 }
 
-pub(crate) fn listener() -> impl Strategy<Value = Listener> {
+pub(crate) fn listener() -> BoxedStrategy<Listener> {
     let direction = select(vec![Direction::Inbound, Direction::Outbound, Direction::Unspecified]);
     let inspect = (any::<bool>(), any::<bool>());
-    (name(), address(), direction, inspect, vec(filter_chain(), 1..4), of(filter_chain())).prop_map(
-        |(name, address, direction, inspect, mut filter_chains, mut default_filter_chain)| {
+    (name(), address(), direction, inspect, vec(filter_chain(), 1..4), of(filter_chain()))
+        .prop_map(|(name, address, direction, inspect, mut filter_chains, mut default_filter_chain)| {
             for (chain, port) in filter_chains.iter_mut().zip(1000..) {
                 chain.matches.destination_port = Some(port);
             }
@@ -691,28 +693,33 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
                 default_filter_chain,
                 api: false,
             }
-        },
-    )
+        })
+        .boxed()
 }
 
 /// What is read by proxyless gRPC.
-pub(crate) fn api_listener() -> impl Strategy<Value = Listener> {
-    (name(), name()).prop_map(|(name, table)| Listener {
-        filter_chains: vec![FilterChain {
-            name: String::new(),
-            matches: FilterChainMatch::default(),
-            tls: None,
-            connection_filters: Vec::new(),
-            filter: NetworkFilter::Http(Box::new(HttpConnectionManager::new(name.clone(), RouteSource::Rds(table)))),
-        }],
-        name,
-        address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-        direction: Direction::Outbound,
-        inspect_tls: false,
-        inspect_http: false,
-        default_filter_chain: None,
-        api: true,
-    })
+pub(crate) fn api_listener() -> BoxedStrategy<Listener> {
+    (name(), name())
+        .prop_map(|(name, table)| Listener {
+            filter_chains: vec![FilterChain {
+                name: String::new(),
+                matches: FilterChainMatch::default(),
+                tls: None,
+                connection_filters: Vec::new(),
+                filter: NetworkFilter::Http(Box::new(HttpConnectionManager::new(
+                    name.clone(),
+                    RouteSource::Rds(table),
+                ))),
+            }],
+            name,
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            direction: Direction::Outbound,
+            inspect_tls: false,
+            inspect_http: false,
+            default_filter_chain: None,
+            api: true,
+        })
+        .boxed()
 }
 
 fn address() -> impl Strategy<Value = SocketAddr> {
@@ -768,12 +775,10 @@ fn endpoint_policy() -> impl Strategy<Value = EndpointPolicy> {
     )
 }
 
-pub(crate) fn endpoint_set() -> impl Strategy<Value = EndpointSet> {
-    (cluster_name(), localities(), endpoint_policy()).prop_map(|(name, localities, policy)| EndpointSet {
-        name,
-        localities,
-        policy,
-    })
+pub(crate) fn endpoint_set() -> BoxedStrategy<EndpointSet> {
+    (cluster_name(), localities(), endpoint_policy())
+        .prop_map(|(name, localities, policy)| EndpointSet { name, localities, policy })
+        .boxed()
 }
 
 fn status_ranges() -> impl Strategy<Value = Vec<StatusRange>> {
@@ -785,7 +790,7 @@ fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
     vec(vec(any::<u8>(), 1..4), 0..3)
 }
 
-fn health_probe() -> impl Strategy<Value = HealthProbe> {
+fn health_probe() -> BoxedStrategy<HealthProbe> {
     let http = (
         ("[a-z]{0,4}", "/[a-z]{0,4}", header_ops(), of(string_match())),
         (vec(any::<u8>(), 0..4), payloads(), 0..5000_u64),
@@ -816,6 +821,7 @@ fn health_probe() -> impl Strategy<Value = HealthProbe> {
         http,
         (vec(any::<u8>(), 0..4), payloads()).prop_map(|(send, receive)| HealthProbe::Tcp(TcpProbe { send, receive })),
     ]
+    .boxed()
 }
 
 fn health_check() -> impl Strategy<Value = HealthCheck> {
@@ -941,7 +947,7 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     )
 }
 
-fn dns() -> impl Strategy<Value = Dns> {
+fn dns() -> BoxedStrategy<Dns> {
     let families = select(vec![
         DnsLookupFamily::All,
         DnsLookupFamily::Auto,
@@ -962,8 +968,8 @@ fn dns() -> impl Strategy<Value = Dns> {
         resolve: Some(name),
         ..Endpoint::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
     });
-    (cluster_name(), endpoint, span(), failure, span(), any::<[bool; 2]>(), families, resolver).prop_map(
-        |(name, endpoint, refresh_rate, failure_refresh_rate, jitter, flags, lookup_family, resolver)| {
+    (cluster_name(), endpoint, span(), failure, span(), any::<[bool; 2]>(), families, resolver)
+        .prop_map(|(name, endpoint, refresh_rate, failure_refresh_rate, jitter, flags, lookup_family, resolver)| {
             let locality = LocalityEndpoints { weight: 1, endpoints: vec![endpoint], ..Default::default() };
             let set = EndpointSet { name, localities: vec![locality], ..EndpointSet::default() };
             Dns {
@@ -976,36 +982,40 @@ fn dns() -> impl Strategy<Value = Dns> {
                 resolver,
                 ..Dns::new(Arc::new(set))
             }
-        },
-    )
+        })
+        .boxed()
 }
 
-pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
+pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
-    (cluster_name(), of(localities()), parts, service, health).prop_map(|(name, inline, parts, service, health)| {
-        let (balancing, health_check, dns) = health;
-        let discovery = match inline {
-            _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
-            None => Discovery::Eds { service_name: name.clone() },
-            Some(localities) => {
-                Discovery::Static(Arc::new(EndpointSet { name: name.clone(), localities, ..EndpointSet::default() }))
+    (cluster_name(), of(localities()), parts, service, health)
+        .prop_map(|(name, inline, parts, service, health)| {
+            let (balancing, health_check, dns) = health;
+            let discovery = match inline {
+                _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
+                None => Discovery::Eds { service_name: name.clone() },
+                Some(localities) => Discovery::Static(Arc::new(EndpointSet {
+                    name: name.clone(),
+                    localities,
+                    ..EndpointSet::default()
+                })),
+            };
+            let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            Cluster {
+                name,
+                discovery,
+                connect_timeout,
+                balancer,
+                balancing,
+                health_check: health_check.map(Box::new),
+                circuit_breakers,
+                outlier_detection,
+                tls,
+                http,
+                service,
             }
-        };
-        let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
-        Cluster {
-            name,
-            discovery,
-            connect_timeout,
-            balancer,
-            balancing,
-            health_check: health_check.map(Box::new),
-            circuit_breakers,
-            outlier_detection,
-            tls,
-            http,
-            service,
-        }
-    })
+        })
+        .boxed()
 }

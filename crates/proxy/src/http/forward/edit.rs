@@ -78,7 +78,8 @@ impl Forwarder<'_, '_> {
 
     fn rewrite_host(&mut self, forward: &Forward, matched: Matched<'_>) {
         let host = match &forward.host_rewrite {
-            None => return,
+            // Not known before there is an endpoint.
+            None | Some(HostRewrite::Auto) => return,
             Some(HostRewrite::Header(name)) => match self.request.header(name) {
                 Some(value) if !value.is_empty() => Bytes::copy_from_slice(value),
                 _ => return,
@@ -89,9 +90,13 @@ impl Forwarder<'_, '_> {
                 None => return,
             },
         };
+        self.replace_host(host, forward.append_x_forwarded_host);
+    }
+
+    pub(super) fn replace_host(&mut self, host: Bytes, appends: bool) {
         let old = std::mem::replace(&mut self.request.authority, host);
         let headers = &mut self.request.headers;
-        if forward.append_x_forwarded_host {
+        if appends {
             let value = match headers.get(FORWARDED_HOST) {
                 Some(before) => [before, b",", &old].concat(),
                 None => old.to_vec(),

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{Forward, RetryPolicy, UpstreamProtocol};
+use leno_ir::{Forward, HostRewrite, RetryPolicy, UpstreamProtocol};
 use smallvec::SmallVec;
 
 use super::Forwarder;
@@ -42,6 +42,9 @@ struct Tries<'f> {
     asked_wait: Option<Duration>,
     /// The last try ran out of time.
     was_late: bool,
+    /// The host is the endpoint's; `Some(true)`: and the one before goes to `x-forwarded-host`.
+    takes_host: Option<bool>,
+    has_taken_host: bool,
 }
 
 /// A response that has begun.
@@ -98,6 +101,8 @@ impl Forwarder<'_, '_> {
             permit: None,
             asked_wait: None,
             was_late: false,
+            takes_host: (forward.host_rewrite == Some(HostRewrite::Auto)).then_some(forward.append_x_forwarded_host),
+            has_taken_host: false,
         };
         let answer = self.answer(&mut tries).await?;
         tries.permit = None;
@@ -240,6 +245,9 @@ impl Forwarder<'_, '_> {
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
+        if let Some(appends) = tries.takes_host {
+            self.take_host(&pick, appends, &mut tries.has_taken_host);
+        }
         let mut peer = match self.connect(&tries.cluster, &pick).await {
             Ok(peer) => peer,
             Err(failure) => return Err(Miss { failure, pick: Some(pick), was_stale: false }),
@@ -262,6 +270,20 @@ impl Forwarder<'_, '_> {
                 peer.cancel(failure.reset_code());
                 Err(Miss { failure, pick: Some(pick), was_stale })
             }
+        }
+    }
+
+    fn take_host(&mut self, pick: &Pick, appends: bool, has_taken: &mut bool) {
+        let name = &pick.endpoint().hostname;
+        if name.is_empty() {
+            return;
+        }
+        let host = bytes::Bytes::copy_from_slice(name.as_bytes());
+        // What the client asked for was noted by the first try.
+        if std::mem::replace(has_taken, true) {
+            self.request.authority = host;
+        } else {
+            self.replace_host(host, appends);
         }
     }
 

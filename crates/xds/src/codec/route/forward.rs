@@ -3,7 +3,6 @@ use leno_proto::envoy::config::route::v3::{
     RouteAction as Proto,
     route_action::{ClusterNotFoundResponseCode, HostRewriteSpecifier},
 };
-
 use leno_proto::google::protobuf::BoolValue;
 
 use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
@@ -67,7 +66,10 @@ pub(super) fn decode(action: &Proto) -> Result<Forward> {
         include_host_rate_limits: include_host_rate_limits(action),
         retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
         rewrite: rewrite::decode(action)?,
-        host_rewrite: action.host_rewrite_specifier.as_ref().map(decode_host).transpose()?,
+        host_rewrite: match &action.host_rewrite_specifier {
+            None | Some(HostRewriteSpecifier::AutoHostRewrite(BoolValue { value: false })) => None,
+            Some(specifier) => Some(decode_host(specifier)?),
+        },
         append_x_forwarded_host: action.append_x_forwarded_host,
         cluster_not_found_status: match action.cluster_not_found_response_code() {
             ClusterNotFoundResponseCode::ServiceUnavailable => 503,
@@ -84,6 +86,7 @@ pub(super) fn decode(action: &Proto) -> Result<Forward> {
 
 fn encode_host(rewrite: &HostRewrite) -> HostRewriteSpecifier {
     match rewrite {
+        HostRewrite::Auto => HostRewriteSpecifier::AutoHostRewrite(BoolValue { value: true }),
         HostRewrite::Header(name) => HostRewriteSpecifier::HostRewriteHeader(name.clone()),
         HostRewrite::Literal(host) => HostRewriteSpecifier::HostRewriteLiteral(host.clone()),
         HostRewrite::PathRegex { pattern, substitution: by } => {
@@ -102,7 +105,7 @@ fn decode_host(specifier: &HostRewriteSpecifier) -> Result<HostRewrite> {
             let (pattern, substitution) = rewrite::decode_regex(rewrite).at("host_rewrite_path_regex")?;
             HostRewrite::PathRegex { pattern, substitution }
         }
-        HostRewriteSpecifier::AutoHostRewrite(_) => return Err(DecodeError::unsupported("auto_host_rewrite")),
+        HostRewriteSpecifier::AutoHostRewrite(_) => HostRewrite::Auto,
         HostRewriteSpecifier::HostRewrite(_) => return Err(DecodeError::unsupported("host_rewrite")),
     })
 }
