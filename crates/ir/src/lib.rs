@@ -39,9 +39,11 @@ pub use endpoint::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
 pub use filter::{
-    CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, CorsPolicy, FilterOverride,
-    FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, RateLimit, RateLimitedRequests, ResponseCompression,
-    RouteCompressor, RouteFilterConfig, RouteRateLimit, VirtualHostRules,
+    Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
+    CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
+    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, RateLimit,
+    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, ShareUnit,
+    VirtualHostRules,
 };
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,

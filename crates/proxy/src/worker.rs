@@ -44,6 +44,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) stats: WorkerStats,
     pub(crate) access_logs: AccessLogs,
     pub(crate) shared_states: SharedStates,
+    /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
+    pub(crate) local_cluster: String,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     /// Shared by the workers.
@@ -58,6 +60,7 @@ pub(crate) struct WorkerSeed {
 pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
+    local_cluster: String,
     shared_states: SharedStates,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
@@ -79,6 +82,7 @@ impl Worker {
             stats: seed.stats,
             access_logs: WorkerLogs::new(seed.access_logs),
             shared_states: seed.shared_states,
+            local_cluster: seed.local_cluster,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
@@ -124,6 +128,10 @@ impl Worker {
     }
 
     /// What filters of all workers have in common.
+    pub(crate) fn local_cluster(&self) -> &str {
+        &self.local_cluster
+    }
+
     pub(crate) fn shared_states(&self) -> &SharedStates {
         &self.shared_states
     }

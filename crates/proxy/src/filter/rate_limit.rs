@@ -116,9 +116,9 @@ impl ActiveRateLimit {
         }))
     }
 
-    pub(super) fn on_answer(&mut self, answer: Answer, cx: &mut RequestContext<'_>) -> Step {
+    pub(super) fn on_resume(&mut self, resume: Resume, cx: &mut RequestContext<'_>) -> Step {
         let config = &self.filter.config;
-        let Some(counters) = &self.counters else { return Step::Continue };
+        let (Some(counters), Resume::RateLimit(answer)) = (&self.counters, resume) else { return Step::Continue };
         let decoded = answer.map_err(|error| tracing::debug!(%error, "no answer of the rate limit service"));
         let decoded = decoded.and_then(|bytes| RateLimitResponse::decode(bytes).map_err(|_| ()));
         let Ok(response) = decoded else {

@@ -228,7 +228,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
          max_grpc_timeout \
          max_stream_duration include_vh_rate_limits prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
-        "include_vh_rate_limits",
+        "",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
@@ -297,6 +297,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "chunk_size compression_level enable_checksum strategy",
         "",
     ),
+    ("envoy.extensions.filters.common.fault.v3.FaultDelay", "fixed_delay header_delay percentage", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay", "", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit", "fixed_limit header_limit percentage", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit", "limit_kbps", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit", "", ""),
+    ("envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes", ""),
+    ("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", "buffer disabled", ""),
     (
         "envoy.extensions.filters.http.compressor.v3.Compressor",
         "choose_first compressor_library content_length content_type disable_on_etag_header \
@@ -323,6 +330,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
         "allow_credentials allow_headers allow_methods allow_origin_string_match allow_private_network_access \
          expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.fault.v3.FaultAbort",
+        "grpc_status header_abort http_status percentage response_body",
+        "",
+    ),
+    ("envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort", "", ""),
+    (
+        "envoy.extensions.filters.http.fault.v3.HTTPFault",
+        "abort abort_grpc_status_runtime abort_http_status_runtime abort_percent_runtime delay delay_duration_runtime \
+         delay_percent_runtime disable_downstream_cluster_stats downstream_nodes headers max_active_faults \
+         max_active_faults_runtime response_rate_limit response_rate_limit_percent_runtime upstream_cluster",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+        "cache_time cluster_min_healthy_percentages headers pass_through_mode",
         "",
     ),
     (

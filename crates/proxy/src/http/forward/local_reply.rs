@@ -120,7 +120,8 @@ impl Forwarder<'_, '_> {
             headers.set(name, value);
         }
         let has_length = !matches!(self.response.status, 100..=199 | 204 | 304);
-        if has_length && !(is_grpc && self.downstream.is_http2()) {
+        // HTTP/2 says with the head that there is no body.
+        if has_length && !(body.is_empty() && self.downstream.is_http2()) {
             headers.set("content-length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
         let has_body = has_length && self.request.method != Method::HEAD && !body.is_empty();
