@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod connection_filter;
 mod data_source;
+mod edge;
 mod endpoint;
 mod filter;
 mod listener;
@@ -25,7 +26,9 @@ mod router;
 mod tls;
 mod token_bucket;
 
-pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
+pub use access_log::{
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
+};
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
@@ -35,6 +38,7 @@ pub use cluster::{
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use data_source::{DataSource, Hidden};
+pub use edge::{EscapedSlashes, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 pub use endpoint::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
@@ -47,7 +51,8 @@ pub use filter::{
 };
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
-    NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
+    ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
+    TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};

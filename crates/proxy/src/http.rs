@@ -16,6 +16,9 @@ mod header_ops;
 mod headers;
 mod http1;
 pub(crate) mod http2;
+#[cfg(feature = "measuring")]
+pub(crate) mod measuring;
+mod path;
 mod peer;
 mod replay;
 #[cfg(test)]
@@ -30,6 +33,7 @@ use bytes::BytesMut;
 use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
 use tokio::io::AsyncReadExt;
 
+pub(crate) use self::failure::grpc_status_of;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
 pub(crate) use self::grpc::{CallError, call};

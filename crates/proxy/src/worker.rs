@@ -30,7 +30,7 @@ pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
 use crate::filter::RouteRules;
-use crate::listener::{AcceptOutage, Binding};
+use crate::listener::{AcceptOutage, ActiveListener, Binding};
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
 use crate::stats::WorkerStats;
@@ -65,6 +65,8 @@ pub(crate) struct Worker {
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
+    /// Listeners without a socket.
+    unbound: RefCell<Vec<Rc<ActiveListener>>>,
     random: Cell<u64>,
     /// The time of the last tick, for what needs a second's precision only.
     clock: Rc<Cell<Instant>>,
@@ -86,6 +88,7 @@ impl Worker {
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
+            unbound: RefCell::default(),
             // Zero is the one state that xorshift never leaves.
             random: Cell::new(seed.random | 1),
             clock: Rc::new(Cell::new(Instant::now())),

@@ -45,7 +45,23 @@ const NOT_HERE: &[(&str, &str, &str)] = &[
 
 /// Message, fields that are supported, fields that are as long as they are off. Sorted by message.
 const FIELDS: &[(&str, &str, &str)] = &[
-    ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
+    ("envoy.config.accesslog.v3.AccessLog", "filter name typed_config", ""),
+    (
+        "envoy.config.accesslog.v3.AccessLogFilter",
+        "and_filter duration_filter grpc_status_filter header_filter not_health_check_filter or_filter \
+         response_flag_filter runtime_filter status_code_filter",
+        "",
+    ),
+    ("envoy.config.accesslog.v3.AndFilter", "filters", ""),
+    ("envoy.config.accesslog.v3.ComparisonFilter", "op value", ""),
+    ("envoy.config.accesslog.v3.DurationFilter", "comparison", ""),
+    ("envoy.config.accesslog.v3.GrpcStatusFilter", "exclude statuses", ""),
+    ("envoy.config.accesslog.v3.HeaderFilter", "header", ""),
+    ("envoy.config.accesslog.v3.NotHealthCheckFilter", "", ""),
+    ("envoy.config.accesslog.v3.OrFilter", "filters", ""),
+    ("envoy.config.accesslog.v3.ResponseFlagFilter", "flags", ""),
+    ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
+    ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
@@ -115,14 +131,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
     ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
-    ("envoy.config.core.v3.HttpProtocolOptions", "idle_timeout max_headers_count max_requests_per_connection", ""),
+    (
+        "envoy.config.core.v3.HttpProtocolOptions",
+        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "",
+    ),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
     ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
-    ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
-    ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
+    ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
+    ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
+    (
+        "envoy.config.core.v3.SubstitutionFormatString",
+        "json_format omit_empty_values text_format text_format_source",
+        "",
+    ),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
@@ -141,19 +166,25 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
+    ("envoy.config.listener.v3.AdditionalAddress", "address", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
     ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
     (
         "envoy.config.listener.v3.FilterChainMatch",
-        "application_protocols destination_port server_names transport_protocol",
+        "application_protocols destination_port direct_source_prefix_ranges prefix_ranges server_names \
+         source_ports source_prefix_ranges source_type transport_protocol",
         "",
     ),
     (
         "envoy.config.listener.v3.Listener",
-        "address continue_on_listener_filters_timeout default_filter_chain enable_reuse_port filter_chains \
-         listener_filters listener_filters_timeout name traffic_direction",
-        "transparent use_original_dst",
+        "additional_addresses address bind_to_port connection_balance_config continue_on_listener_filters_timeout \
+         default_filter_chain enable_reuse_port filter_chains listener_filters listener_filters_timeout \
+         max_connections_to_accept_per_socket_event metadata name per_connection_buffer_limit_bytes stat_prefix \
+         tcp_backlog_size traffic_direction use_original_dst",
+        "freebind transparent",
     ),
+    ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
+    ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
     ("envoy.config.ratelimit.v3.RateLimitServiceConfig", "grpc_service transport_api_version", ""),
     (
@@ -274,6 +305,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "format json_format log_format path typed_json_format",
         "",
     ),
+    ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
     (
         "envoy.extensions.clusters.dns.v3.DnsCluster",
@@ -371,6 +403,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "start_child_span",
     ),
     (
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        "allow_requests_without_proxy_protocol disallowed_versions",
+        "",
+    ),
+    (
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
         "delay max_connections runtime_enabled stat_prefix",
         "",
@@ -379,8 +416,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs",
-        "normalize_path use_remote_address",
+         stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
+         path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
+         skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
+         xff_num_trusted_hops",
+        "",
     ),
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails",
