@@ -4,7 +4,7 @@ use std::time::Duration;
 use leno_names::{Fraction, ServiceKey};
 use serde::Serialize;
 
-use crate::{EndpointSet, UpstreamTls};
+use crate::{EndpointSet, ProxyProtocolVersion, UpstreamTls};
 
 mod balancing;
 mod dns;
@@ -34,6 +34,9 @@ pub struct Cluster {
     pub circuit_breakers: CircuitBreakers,
     pub outlier_detection: Option<OutlierDetection>,
     pub tls: Option<UpstreamTls>,
+    /// Connections begin, before TLS, with a header that says for whom they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
     pub http: UpstreamHttp,
     /// The service behind it, for telemetry; `None` for `inbound` and foreign clusters.
     pub service: Option<ServiceKey>,
@@ -51,6 +54,7 @@ impl Cluster {
             circuit_breakers: CircuitBreakers::default(),
             outlier_detection: None,
             tls: None,
+            proxy_protocol: None,
             http: UpstreamHttp::default(),
             service: None,
         }

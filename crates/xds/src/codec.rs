@@ -25,6 +25,7 @@ mod metadata;
 mod node;
 mod outlier;
 mod policy;
+mod proxy_protocol;
 mod rbac;
 mod route;
 mod router;

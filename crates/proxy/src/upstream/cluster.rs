@@ -91,7 +91,7 @@ impl UpstreamCluster {
     }
 
     /// The same cluster under another configuration. Endpoints that stay keep their measurements, and their connections
-    /// unless TLS has changed.
+    /// unless TLS or the PROXY header has changed.
     pub(crate) fn successor(
         &self,
         config: Arc<Cluster>,
@@ -102,7 +102,7 @@ impl UpstreamCluster {
         let Shared { limits, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
         let mut members = self.members.borrow().clone();
-        if self.config.tls != config.tls {
+        if self.config.tls != config.tls || self.config.proxy_protocol != config.proxy_protocol {
             members.renew();
         }
         let mut balancer = self.balancer.borrow_mut();

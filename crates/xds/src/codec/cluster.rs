@@ -33,7 +33,7 @@ use super::common::{
     structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{dns, endpoints, hash, health_check, outlier, policy, tls};
+use super::{dns, endpoints, hash, health_check, outlier, policy, proxy_protocol};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
@@ -50,7 +50,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         name: cluster.name.clone(),
         connect_timeout: duration(cluster.connect_timeout),
         circuit_breakers: Some(policy::encode_breakers(&cluster.circuit_breakers)),
-        transport_socket: cluster.tls.as_ref().map(|settings| tls::upstream(settings, flavor)),
+        transport_socket: proxy_protocol::encode(cluster, flavor),
         metadata: cluster.service.as_ref().map(metadata),
         ..Proto::default()
     };
@@ -180,6 +180,8 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     refuse!(proto, transport_socket_matches, lb_subset_config, filters, upstream_bind_config);
     refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
+    let socket = proto.transport_socket.as_ref().map(proxy_protocol::decode).transpose().at("transport_socket")?;
+    let (proxy_protocol, tls) = socket.unwrap_or_default();
     Ok(Cluster {
         name: proto.name.clone(),
         discovery,
@@ -189,7 +191,8 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         health_check: health_check::decode_one(&proto.health_checks)?,
         circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
         outlier_detection: proto.outlier_detection.as_ref().map(outlier::decode).transpose().at("outlier_detection")?,
-        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten(),
+        tls,
+        proxy_protocol,
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })

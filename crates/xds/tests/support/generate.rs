@@ -1085,8 +1085,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
-    (cluster_name(), of(localities()), parts, service, health)
-        .prop_map(|(name, inline, parts, service, health)| {
+    let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
+    (cluster_name(), of(localities()), parts, service, health, proxy_protocol)
+        .prop_map(|(name, inline, parts, service, health, proxy_protocol)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1108,6 +1109,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 circuit_breakers,
                 outlier_detection,
                 tls,
+                proxy_protocol,
                 http,
                 service,
             }

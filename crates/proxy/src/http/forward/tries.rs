@@ -291,19 +291,20 @@ impl Forwarder<'_, '_> {
 
     async fn connect(&mut self, cluster: &Rc<UpstreamCluster>, pick: &Pick) -> Result<Peer, Failure> {
         let worker = self.context.worker.clone();
+        let client = self.context.connection.addresses();
         if self.is_tunnel {
-            let stream = self.guard(cluster.tcp(&worker, pick)).await?.map_err(Failure::Connect)?;
+            let stream = self.guard(cluster.tcp(&worker, pick, client)).await?.map_err(Failure::Connect)?;
             return Ok(Peer::raw(stream));
         }
         if self.speaks_http2(cluster) {
             self.request.upgrade = None;
-            let lease = self.guard(cluster.http2(&worker, pick)).await?.map_err(Failure::Connect)?;
+            let lease = self.guard(cluster.http2(&worker, pick, client)).await?.map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
-        let lease = self.guard(cluster.http1(&worker, pick)).await?.map_err(Failure::Connect)?;
+        let lease = self.guard(cluster.http1(&worker, pick, client)).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))
