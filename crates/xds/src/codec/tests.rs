@@ -128,6 +128,8 @@ fn routes() -> RouteTable {
             },
             HashSource::SourceIp.into(),
         ],
+        rate_limits: Vec::new(),
+        include_host_rate_limits: false,
     };
     let matches = RouteMatch {
         path: PathMatch::Regex(Pattern::new("/a.*").unwrap()),
@@ -188,6 +190,7 @@ fn routes() -> RouteTable {
             request_headers: HeaderOps::default(),
             response_headers: ops(),
             filters: FilterOverrides::new(),
+            rate_limits: Vec::new(),
         }],
         filters: FilterOverrides::new(),
     }
