@@ -123,7 +123,8 @@ impl Http2Pool {
 }
 
 impl UpstreamCluster {
-    /// Room for a stream on a connection to the picked endpoint; opens another connection when all are full.
+    /// Room for a stream on a connection to the picked endpoint; opens another connection when all are full. `client` is
+    /// whose stream it is; `None`: our own.
     ///
     /// # Errors
     /// When the endpoint cannot be reached or does not speak HTTP/2, or a limit is reached.
@@ -131,9 +132,9 @@ impl UpstreamCluster {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         pick: &Pick,
-        client: ProxyAddresses,
+        client: Option<ProxyAddresses>,
     ) -> Result<Http2Lease, ConnectError> {
-        let client = self.announced(client);
+        let client = client.and_then(|client| self.announced(client));
         let endpoint = pick.state();
         let mut reused = true;
         loop {

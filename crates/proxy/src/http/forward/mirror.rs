@@ -82,7 +82,7 @@ async fn send(
     let _admitted = cluster.admit().ok()?;
     let pick = cluster.pick(&worker, worker.now(), &[])?;
     let peer = if speaks_http2 {
-        Peer::http2(cluster.http2(&worker, &pick, client).await.ok()?, &head, framing).ok()
+        Peer::http2(cluster.http2(&worker, &pick, Some(client)).await.ok()?, &head, framing).ok()
     } else {
         Some(Peer::http1(cluster.http1(&worker, &pick, client).await.ok()?, &head, framing))
     };

@@ -298,7 +298,7 @@ impl Forwarder<'_, '_> {
         }
         if self.speaks_http2(cluster) {
             self.request.upgrade = None;
-            let lease = self.guard(cluster.http2(&worker, pick, client)).await?.map_err(Failure::Connect)?;
+            let lease = self.guard(cluster.http2(&worker, pick, Some(client))).await?.map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
