@@ -231,6 +231,24 @@ fn hash_policy() -> impl Strategy<Value = HashPolicy> {
     (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
 }
 
+fn internal_redirects() -> impl Strategy<Value = InternalRedirects> {
+    let predicate = prop_oneof![
+        vec(name(), 0..3).prop_map(RedirectPredicate::AllowListedRoutes),
+        Just(RedirectPredicate::PreviousRoutes),
+        Just(RedirectPredicate::SafeCrossScheme),
+    ];
+    let statuses = vec(select(vec![301_u16, 302, 303, 307, 308]), 1..3);
+    (0..5_u32, statuses, vec(predicate, 0..3), any::<bool>(), vec("x-[a-z]{1,6}", 0..2)).prop_map(
+        |(max, statuses, predicates, allow_cross_scheme, response_headers_to_copy)| InternalRedirects {
+            max,
+            statuses,
+            predicates,
+            allow_cross_scheme,
+            response_headers_to_copy,
+        },
+    )
+}
+
 fn forward() -> BoxedStrategy<Forward> {
     let rewrite = prop_oneof![
         "/[a-z]{1,4}".prop_map(Rewrite::Path),
@@ -252,10 +270,19 @@ fn forward() -> BoxedStrategy<Forward> {
     ];
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash)
-        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies)| Forward {
+    (
+        weighted_clusters(),
+        timeouts(),
+        (of(retry()), of(internal_redirects())),
+        of(rewrite),
+        host,
+        vec(mirror, 0..2),
+        hash,
+    )
+        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies)| Forward {
             clusters,
             retry,
+            internal_redirects,
             rewrite,
             host_rewrite: host.0,
             append_x_forwarded_host: host.1,

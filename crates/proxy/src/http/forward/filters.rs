@@ -92,6 +92,14 @@ impl Forwarder<'_, '_> {
 
     /// Reads the whole body; `false` when it is longer than that.
     async fn buffer_request(&mut self, limit_bytes: u64) -> Result<bool, Failure> {
+        if let Some(followed) = &mut self.followed {
+            let kept = std::mem::take(&mut followed.frames);
+            // They fitted into a buffer before.
+            if let Some(run) = &mut self.run {
+                kept.into_iter().for_each(|frame| run.push_request(frame));
+            }
+            return Ok(true);
+        }
         if self.downstream.request_is_done() {
             return Ok(true);
         }
@@ -122,9 +130,11 @@ impl Forwarder<'_, '_> {
         Ok(true)
     }
 
-    /// Whether all of the request was taken, from the client and from filters that held it.
+    /// Whether all of the request was taken, from the client, from the route before and from filters that held it.
     pub(super) fn request_is_done(&self) -> bool {
-        self.downstream.request_is_done() && self.run.as_ref().is_none_or(|run| run.request_frames.is_empty())
+        self.downstream.request_is_done()
+            && self.followed.as_ref().is_none_or(|followed| followed.frames.is_empty())
+            && self.run.as_ref().is_none_or(|run| run.request_frames.is_empty())
     }
 
     /// The next piece of the request's body, through the filters. Not to be called after its end.
@@ -135,11 +145,16 @@ impl Forwarder<'_, '_> {
             {
                 return Poll::Ready(Ok(frame));
             }
-            if self.downstream.request_is_done() {
-                return Poll::Ready(Ok(Frame::End));
-            }
-            let frame = ready!(self.downstream.poll_request(cx))?;
-            self.note_received(&frame);
+            let kept = self.followed.as_mut().and_then(|followed| followed.frames.pop_front());
+            let frame = match kept {
+                Some(frame) => frame,
+                None if self.downstream.request_is_done() => return Poll::Ready(Ok(Frame::End)),
+                None => {
+                    let frame = ready!(self.downstream.poll_request(cx))?;
+                    self.note_received(&frame);
+                    frame
+                }
+            };
             match &mut self.run {
                 Some(run) if run.transforms_request() && !self.is_tunnel => run.push_request(frame),
                 _ => return Poll::Ready(Ok(frame)),
