@@ -138,6 +138,7 @@ impl Proxy {
         let tls_contexts = TlsContexts::default();
         let seed = |index| WorkerSeed {
             index,
+            local_cluster: config.workload.service.clone(),
             stats: stats.worker(),
             access_logs: access_logs.clone(),
             shared_states: shared_states.clone(),

@@ -30,7 +30,7 @@ pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
 use crate::filter::RouteRules;
-use crate::listener::{AcceptOutage, Binding};
+use crate::listener::{AcceptOutage, ActiveListener, Binding};
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
 use crate::stats::WorkerStats;
@@ -44,6 +44,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) stats: WorkerStats,
     pub(crate) access_logs: AccessLogs,
     pub(crate) shared_states: SharedStates,
+    /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
+    pub(crate) local_cluster: String,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     /// Shared by the workers.
@@ -58,10 +60,13 @@ pub(crate) struct WorkerSeed {
 pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
+    local_cluster: String,
     shared_states: SharedStates,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
+    /// Listeners without a socket.
+    unbound: RefCell<Vec<Rc<ActiveListener>>>,
     random: Cell<u64>,
     /// The time of the last tick, for what needs a second's precision only.
     clock: Rc<Cell<Instant>>,
@@ -79,9 +84,11 @@ impl Worker {
             stats: seed.stats,
             access_logs: WorkerLogs::new(seed.access_logs),
             shared_states: seed.shared_states,
+            local_cluster: seed.local_cluster,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
+            unbound: RefCell::default(),
             // Zero is the one state that xorshift never leaves.
             random: Cell::new(seed.random | 1),
             clock: Rc::new(Cell::new(Instant::now())),
@@ -124,6 +131,10 @@ impl Worker {
     }
 
     /// What filters of all workers have in common.
+    pub(crate) fn local_cluster(&self) -> &str {
+        &self.local_cluster
+    }
+
     pub(crate) fn shared_states(&self) -> &SharedStates {
         &self.shared_states
     }

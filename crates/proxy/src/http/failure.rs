@@ -88,7 +88,10 @@ impl Failure {
     pub(super) fn details(&self, has_started: bool) -> Cow<'static, str> {
         if let Some(reason) = self.reset_reason() {
             let when = if has_started { "after" } else { "before" };
-            let reason = reason.replace(' ', "_");
+            let mut reason = reason.replace(' ', "_");
+            if let Self::Connect(error @ ConnectError::Refused { .. }) = self {
+                reason = format!("{reason}|{}", error.transport_failure());
+            }
             return Cow::Owned(format!("upstream_reset_{when}_response_started{{{reason}}}"));
         }
         if let Self::WrongHeader { name, .. } = self {
@@ -167,7 +170,7 @@ impl Failure {
 }
 
 /// Envoy's mapping of an HTTP status to a gRPC status (its `httpToGrpcStatus`, by the gRPC specification's table).
-pub(super) const fn grpc_status_of(http: u16) -> u32 {
+pub(crate) const fn grpc_status_of(http: u16) -> u32 {
     match http {
         400 => 13,
         401 => 16,
