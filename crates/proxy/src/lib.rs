@@ -24,6 +24,8 @@ pub mod fuzzing;
 mod health;
 mod http;
 mod listener;
+#[cfg(feature = "measuring")]
+pub mod measuring;
 mod proxy;
 pub mod proxy_protocol;
 mod shared;

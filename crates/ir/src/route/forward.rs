@@ -3,7 +3,7 @@ use std::time::Duration;
 use leno_names::Fraction;
 use serde::Serialize;
 
-use super::{GrpcTimeout, HashPolicy, HeaderOps, RetryPolicy, StreamDuration};
+use super::{GrpcTimeout, HashPolicy, HeaderOps, InternalRedirects, RateLimitRule, RetryPolicy, StreamDuration};
 use crate::FilterOverrides;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +24,9 @@ pub struct Forward {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
+    /// `None`: all redirects are passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_redirects: Option<InternalRedirects>,
     pub rewrite: Option<Rewrite>,
     pub host_rewrite: Option<HostRewrite>,
     /// A host that is replaced is added to `x-forwarded-host`.
@@ -35,6 +38,11 @@ pub struct Forward {
     pub mirrors: Vec<Mirror>,
     /// What of a request its hash is made of, in order; read only for clusters that balance by hash.
     pub hash_policies: Vec<HashPolicy>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimitRule>,
+    /// Those of the virtual host count as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub include_host_rate_limits: bool,
 }
 
 impl Forward {
@@ -47,12 +55,15 @@ impl Forward {
             idle_timeout: None,
             flush_timeout: None,
             retry: None,
+            internal_redirects: None,
             rewrite: None,
             host_rewrite: None,
             append_x_forwarded_host: false,
             cluster_not_found_status: 503,
             mirrors: Vec::new(),
             hash_policies: Vec::new(),
+            rate_limits: Vec::new(),
+            include_host_rate_limits: false,
         }
     }
 }

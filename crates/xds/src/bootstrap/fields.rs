@@ -108,6 +108,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.DnsResolutionConfig", "dns_resolver_options resolvers", ""),
     ("envoy.config.core.v3.DnsResolverOptions", "no_default_search_domain use_tcp_for_dns_lookups", ""),
+    ("envoy.config.core.v3.GrpcService", "envoy_grpc timeout", ""),
+    ("envoy.config.core.v3.GrpcService.EnvoyGrpc", "cluster_name", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
     (
@@ -184,6 +186,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    ("envoy.config.ratelimit.v3.RateLimitServiceConfig", "grpc_service transport_api_version", ""),
     (
         "envoy.config.rbac.v3.Permission",
         "and_rules any destination_ip destination_port destination_port_range header metadata not_rule or_rules \
@@ -211,7 +214,27 @@ const FIELDS: &[(&str, &str, &str)] = &[
          string_match suffix_match treat_missing_header_as_empty",
         "",
     ),
+    (
+        "envoy.config.route.v3.InternalRedirectPolicy",
+        "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
+        "",
+    ),
     ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
+    ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action",
+        "destination_cluster generic_key header_value_match remote_address request_headers",
+        "",
+    ),
+    ("envoy.config.route.v3.RateLimit.Action.DestinationCluster", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.GenericKey", "descriptor_key descriptor_value", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action.HeaderValueMatch",
+        "descriptor_key descriptor_value expect_match headers",
+        "",
+    ),
+    ("envoy.config.route.v3.RateLimit.Action.RemoteAddress", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
     (
         "envoy.config.route.v3.RedirectAction",
         "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
@@ -239,9 +262,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.route.v3.RouteAction",
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         max_grpc_timeout \
-         max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
-        "include_vh_rate_limits",
+         internal_redirect_policy max_grpc_timeout \
+         max_stream_duration include_vh_rate_limits prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
@@ -271,7 +294,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.VirtualHost",
         "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
-         per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
+         per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
@@ -365,6 +388,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
+        "disable_x_envoy_ratelimited_header domain enable_x_ratelimit_headers failure_mode_deny rate_limit_service \
+         rate_limited_as_resource_exhausted rate_limited_status request_type response_headers_to_add stage \
+         stat_prefix status_on_error timeout",
+        "",
+    ),
+    ("envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute", "domain vh_rate_limits", ""),
+    (
         "envoy.extensions.filters.http.rbac.v3.RBAC",
         "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
         "",
@@ -429,6 +460,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
+    ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
+    ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
+    ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
@@ -506,6 +540,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.HttpStatus", "code", ""),
     ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),

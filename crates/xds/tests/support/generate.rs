@@ -167,7 +167,6 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
             },
         )
         .boxed()
-        .boxed()
 }
 
 fn rate_limited_back_off() -> impl Strategy<Value = RateLimitedBackOff> {
@@ -231,6 +230,47 @@ fn hash_policy() -> impl Strategy<Value = HashPolicy> {
     (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
 }
 
+fn internal_redirects() -> impl Strategy<Value = InternalRedirects> {
+    let predicate = prop_oneof![
+        vec(name(), 0..3).prop_map(RedirectPredicate::AllowListedRoutes),
+        Just(RedirectPredicate::PreviousRoutes),
+        Just(RedirectPredicate::SafeCrossScheme),
+    ];
+    let statuses = vec(select(vec![301_u16, 302, 303, 307, 308]), 1..3);
+    (0..5_u32, statuses, vec(predicate, 0..3), any::<bool>(), vec("x-[a-z]{1,6}", 0..2)).prop_map(
+        |(max, statuses, predicates, allow_cross_scheme, response_headers_to_copy)| InternalRedirects {
+            max,
+            statuses,
+            predicates,
+            allow_cross_scheme,
+            response_headers_to_copy,
+        },
+    )
+}
+
+fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
+    let action = prop_oneof![
+        Just(RateLimitAction::DestinationCluster),
+        Just(RateLimitAction::RemoteAddress),
+        ("[a-z]{0,3}", name()).prop_map(|(key, value)| RateLimitAction::GenericKey { key, value }),
+        ("[a-z]{0,3}", name(), any::<bool>(), vec(header_match(), 1..3)).prop_map(
+            |(key, value, expect_match, headers)| RateLimitAction::HeaderValueMatch {
+                key,
+                value,
+                expect_match,
+                headers
+            }
+        ),
+        (name(), name(), any::<bool>()).prop_map(|(header, key, skip_if_absent)| RateLimitAction::RequestHeader {
+            header,
+            key,
+            skip_if_absent
+        }),
+    ];
+    let rule = (0..=10_u32, vec(action, 1..3)).prop_map(|(stage, actions)| RateLimitRule { stage, actions });
+    prop_oneof![3 => Just(Vec::new()), 1 => vec(rule, 1..3)].boxed()
+}
+
 fn forward() -> BoxedStrategy<Forward> {
     let rewrite = prop_oneof![
         "/[a-z]{1,4}".prop_map(Rewrite::Path),
@@ -252,26 +292,32 @@ fn forward() -> BoxedStrategy<Forward> {
     ];
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash)
-        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies)| Forward {
-            clusters,
-            retry,
-            rewrite,
-            host_rewrite: host.0,
-            append_x_forwarded_host: host.1,
-            cluster_not_found_status: host.2,
-            mirrors,
-            hash_policies,
-            ..timeouts
+    let limits = (rate_limits(), any::<bool>());
+    let again = (of(retry()), of(internal_redirects()));
+    (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
+        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies, limits)| {
+            Forward {
+                rate_limits: limits.0,
+                include_host_rate_limits: limits.1,
+                clusters,
+                retry,
+                internal_redirects,
+                rewrite,
+                host_rewrite: host.0,
+                append_x_forwarded_host: host.1,
+                cluster_not_found_status: host.2,
+                mirrors,
+                hash_policies,
+                ..timeouts
+            }
         })
-        .boxed()
         .boxed()
 }
 
 fn route() -> BoxedStrategy<Route> {
     let action = prop_oneof![
         (200..600_u16, "[a-z]{0,8}").prop_map(|(status, body)| RouteAction::Direct(DirectResponse { status, body })),
-        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
+        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))).boxed(),
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
@@ -285,7 +331,6 @@ fn route() -> BoxedStrategy<Route> {
                 ..Route::new(name, matches, action)
             },
         )
-        .boxed()
         .boxed()
 }
 
@@ -313,6 +358,7 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
                     request_headers,
                     response_headers,
                     filters,
+                    rate_limits: Vec::new(),
                 }
             };
             RouteTable {

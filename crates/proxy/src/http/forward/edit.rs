@@ -2,10 +2,9 @@ use bytes::Bytes;
 use leno_ir::{Forward, HostRewrite, WeightedCluster};
 use leno_routing::{Matched, RequestView as _};
 
-use super::Forwarder;
+use super::{Forwarder, Route};
 use crate::access_log::LineValues;
 use crate::exchange::HeaderLookup as _;
-use crate::filter::RouteRules;
 use crate::http::failure::Failure;
 use crate::http::header_ops::Levels;
 
@@ -15,12 +14,12 @@ impl Forwarder<'_, '_> {
     /// In Envoy's order: the client's wishes, the headers, the rewrites, the tries.
     pub(super) async fn serve(
         &mut self,
-        rules: &RouteRules,
-        matched: Matched<'_>,
+        route: Route<'_>,
         forward: &Forward,
         chosen: &WeightedCluster,
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
+        let Route { rules, matched } = route;
         let cluster = match &chosen.name_header {
             None => self.context.worker.cluster(&chosen.name),
             Some(header) => {
@@ -48,7 +47,7 @@ impl Forwarder<'_, '_> {
             }
             self.request.path = path.into();
         }
-        self.forward(cluster, forward, matched.route.request_buffer_limit_bytes, response_ops).await
+        self.forward(cluster, route, forward, response_ops).await
     }
 
     fn edit_request(&mut self, ops: &Levels<'_>) {
