@@ -1144,6 +1144,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 })),
             };
             let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            // Refused where there is TLS.
+            let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
+            let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };
             Cluster {
                 name,
                 discovery,

@@ -29,6 +29,9 @@ impl Forwarder<'_, '_> {
         };
         let cluster = cluster.ok_or(Failure::NoCluster { status: forward.cluster_not_found_status })?;
         self.exchange.cluster = Some(cluster.config.clone());
+        if let Some(dropped) = cluster.drops(|| self.context.worker.random()) {
+            return Err(Failure::Dropped(dropped));
+        }
         self.check_wishes()?;
         self.start_deadlines(forward);
         if self.attempt_count.in_request {
