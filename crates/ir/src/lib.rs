@@ -32,8 +32,9 @@ pub use access_log::{
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
-    FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, LocalityBalancing,
-    OutlierDetection, RetryBudget, StatusRange, SuccessRate, TcpProbe, UpstreamHttp, UpstreamProtocol,
+    FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LocalityBalancing,
+    OutlierDetection, RetryBudget, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe,
+    UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};

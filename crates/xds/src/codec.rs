@@ -28,6 +28,7 @@ mod policy;
 mod rbac;
 mod route;
 mod router;
+mod subset;
 mod tls;
 
 use std::net::SocketAddr;

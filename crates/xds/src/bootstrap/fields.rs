@@ -76,7 +76,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.cluster.v3.Cluster",
         "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
-         ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment load_balancing_policy metadata \
+         ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy metadata \
          name outlier_detection respect_dns_ttl transport_socket type typed_dns_resolver_config \
          typed_extension_protocol_options use_tcp_for_dns_lookups",
         "",
@@ -87,6 +87,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.LbSubsetConfig",
+        "default_subset fallback_policy list_as_any subset_selectors",
+        "locality_weight_aware panic_mode_any scale_locality_weight",
+    ),
+    (
+        "envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector",
+        "fallback_policy keys",
+        "single_host_per_subset",
+    ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
@@ -263,7 +273,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
          internal_redirect_policy max_grpc_timeout \
-         max_stream_duration include_vh_rate_limits prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+         max_stream_duration include_vh_rate_limits metadata_match prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "",
     ),
     (
@@ -301,7 +311,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "cluster_header name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),
