@@ -204,8 +204,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         match &self.settings.subsets {
             None => self.subsets = None,
             Some(settings) => {
-                let is_same = |subsets: &Box<Subsets>| !has_moved && subsets.is_of(settings, &all_labels);
-                if !self.subsets.as_ref().is_some_and(is_same) {
+                let is_same = |subsets: &Subsets| !has_moved && subsets.is_of(settings, &all_labels);
+                if !self.subsets.as_deref().is_some_and(is_same) {
                     self.subsets = Some(Box::new(Subsets::new(settings, all_labels)));
                 }
             }

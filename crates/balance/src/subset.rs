@@ -111,8 +111,11 @@ fn is_label(found: &MetadataValue, wanted: &MetadataValue, list_as_any: bool) ->
     }
 }
 
+/// Values, and the places of the members that stand for them.
+type Found = (Vec<MetadataValue>, Vec<usize>);
+
 fn subsets(selector: &leno_ir::SubsetSelector, labels: &[Labels], list_as_any: bool) -> Vec<Subset> {
-    let mut members: BTreeMap<u64, Vec<(Vec<MetadataValue>, Vec<usize>)>> = BTreeMap::new();
+    let mut members: BTreeMap<u64, Vec<Found>> = BTreeMap::new();
     for (at, labels) in labels.iter().enumerate() {
         for values in combinations(selector, labels, list_as_any) {
             let alike = members.entry(fingerprint(values.iter())).or_default();
