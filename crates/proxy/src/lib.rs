@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod health;
 mod http;
 mod listener;
+mod overload;
 mod proxy;
 mod shared;
 mod stats;

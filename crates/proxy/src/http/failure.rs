@@ -24,6 +24,8 @@ pub(super) enum Failure {
     NoHealthyUpstream,
     NoRoute,
     Overflow,
+    /// Memory is short.
+    Overload,
     PerTryIdle,
     PerTryTimeout,
     Peer(PeerError),
@@ -60,7 +62,7 @@ impl Failure {
             Self::NoRoute => 404,
             Self::NoCluster { status } | Self::Refused { status, .. } => *status,
             Self::Peer(PeerError::Protocol(_)) => 502,
-            Self::Connect(_) | Self::NoHealthyUpstream | Self::Overflow | Self::Peer(_) => 503,
+            Self::Connect(_) | Self::NoHealthyUpstream | Self::Overflow | Self::Overload | Self::Peer(_) => 503,
         }
     }
 
@@ -74,6 +76,7 @@ impl Failure {
             Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
             Self::NoHealthyUpstream => ResponseFlags::NO_HEALTHY_UPSTREAM,
             Self::NoRoute => ResponseFlags::NO_ROUTE,
+            Self::Overload => ResponseFlags::OVERLOAD,
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => ResponseFlags::UPSTREAM_TIMEOUT,
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
@@ -101,6 +104,7 @@ impl Failure {
             Self::NoCluster { .. } => "cluster_not_found",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NoRoute => "route_not_found",
+            Self::Overload => "overload",
             Self::PerTryIdle => "upstream_per_try_idle_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration { .. } => "max_duration_timeout",
@@ -138,6 +142,7 @@ impl Failure {
             Self::DownstreamMalformed(_) => "Bad Request",
             Self::Idle { .. } => "stream timeout",
             Self::NoHealthyUpstream => "no healthy upstream",
+            Self::Overload => "envoy overloaded",
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
             Self::StreamDuration { .. } => "downstream duration timeout",
             _ => "",

@@ -47,7 +47,7 @@ const NOT_HERE: &[(&str, &str, &str)] = &[
 const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
@@ -153,6 +153,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "transparent use_original_dst",
     ),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    ("envoy.config.overload.v3.OverloadAction", "name triggers", ""),
+    ("envoy.config.overload.v3.OverloadManager", "actions refresh_interval resource_monitors", ""),
+    ("envoy.config.overload.v3.ResourceMonitor", "name typed_config", ""),
+    ("envoy.config.overload.v3.ScaledTrigger", "saturation_threshold scaling_threshold", ""),
+    ("envoy.config.overload.v3.ThresholdTrigger", "value", ""),
+    ("envoy.config.overload.v3.Trigger", "name scaled threshold", ""),
     (
         "envoy.config.rbac.v3.Permission",
         "and_rules any destination_ip destination_port destination_port_range header metadata not_rule or_rules \
@@ -372,6 +378,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig", "", ""),
+    (
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections",
+        "",
+    ),
+    ("envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes", ""),
     (
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
         "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \
