@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::command::{self, cargo, target};
 use crate::tools::Tools;
 
-mod bootstrap;
+pub(crate) mod bootstrap;
 mod load;
 mod network;
 mod noise;
@@ -31,6 +31,7 @@ mod scenarios;
 mod set_up;
 mod trials;
 
+pub(crate) use self::peers::free_port;
 use self::peers::{Kind, Peer};
 use self::result::{Sample, ScenarioResult};
 use self::scenario::{Scenario, Work};

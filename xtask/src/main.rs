@@ -9,8 +9,10 @@ mod bench;
 mod command;
 mod descriptors;
 mod fuzz;
+mod instructions;
 mod lint;
 mod packages;
+mod soak;
 mod test;
 mod tidy;
 mod tools;
@@ -32,8 +34,12 @@ enum Command {
     Descriptors,
     /// Run the fuzz targets of all parsers of foreign bytes.
     Fuzz(fuzz::FuzzArgs),
+    /// Count the instructions of hot paths and compare them with the baseline.
+    Instructions(instructions::InstructionsArgs),
     /// Format, lints, licences, structure, documentation.
     Lint,
+    /// Load with changing configuration for a long time; every answer is checked.
+    Soak(soak::SoakArgs),
     /// Set up what the tests need and run all of them.
     Test(test::TestArgs),
     /// Check the structure: dependency table, lint files, links, generated files.
@@ -48,7 +54,9 @@ fn main() -> ExitCode {
             .and_then(|()| fuzz::run(&fuzz::FuzzArgs::default())),
         Command::Descriptors => descriptors::run(),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Instructions(args) => instructions::run(&args),
         Command::Lint => lint::run(),
+        Command::Soak(args) => soak::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
     };

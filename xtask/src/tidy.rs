@@ -74,7 +74,7 @@ fn check_dependencies(findings: &mut Vec<String>) -> anyhow::Result<()> {
         let Some(name) = package
             .name
             .strip_prefix("leno-")
-            .filter(|name| !matches!(*name, "bench" | "differential" | "e2e" | "smuggling"))
+            .filter(|name| !matches!(*name, "bench" | "instructions" | "differential" | "e2e" | "smuggling"))
         else {
             continue;
         };

@@ -47,9 +47,7 @@ impl Tools {
     /// Installs what it can and looks for the rest.
     pub(crate) fn set_up() -> Self {
         let mut missing = Vec::new();
-        if let Err(error) = install_debian_packages() {
-            eprintln!("xtask: Debian packages were not installed: {error:#}");
-        }
+        set_up_debian();
         missing
             .extend(DEBIAN.iter().filter(|(_, program)| !on_path(program)).map(|(package, _)| (*package).to_owned()));
         let environment = target().join("test-tools/python");
@@ -96,6 +94,13 @@ pub(crate) fn on_path(program: &str) -> bool {
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .any(|directory| directory.join(program).exists())
+}
+
+/// Only what Debian has.
+pub(crate) fn set_up_debian() {
+    if let Err(error) = install_debian_packages() {
+        eprintln!("xtask: Debian packages were not installed: {error:#}");
+    }
 }
 
 fn install_debian_packages() -> anyhow::Result<()> {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Direction, Discovery, DownstreamTls, Endpoint, EndpointSet, FilterChain, FilterChainMatch, Forward,
-    ForwardClientCert, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter, Node, PeerValidation, Route,
-    RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
+    ForwardClientCert, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, Node,
+    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
 };
 use leno_model::Protocol;
 
@@ -49,6 +49,7 @@ fn listener(node: &Node, port: &WorkloadPort, address: SocketAddr) -> Listener {
         inspect_http: false,
         filter_chains,
         default_filter_chain: Some(default),
+        options: ListenerOptions::default(),
         api: false,
     }
 }

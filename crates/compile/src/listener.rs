@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use leno_ir::{
     AccessLog, AccessLogFormat, AccessLogSink, Direction, FilterChain, FilterChainMatch, Flavor, HttpConnectionManager,
-    Listener, NetworkFilter, Node, RouteSource,
+    Listener, ListenerOptions, NetworkFilter, Node, RouteSource,
 };
 use leno_model::{Protocol, Service, ServicePort, Snapshot};
 
@@ -51,6 +51,7 @@ fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort
         inspect_http: !filter_chains.is_empty(),
         filter_chains,
         default_filter_chain: Some(default),
+        options: ListenerOptions::default(),
         api: false,
         name,
     })
@@ -73,6 +74,7 @@ fn api(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort) 
             filter: NetworkFilter::Http(Box::new(http(node, &table, &table))),
         }],
         default_filter_chain: None,
+        options: ListenerOptions::default(),
         api: true,
     };
     hosts(snapshot, service, &node.namespace).into_iter().map(one).collect()
@@ -108,6 +110,7 @@ pub(crate) fn http_proxy(node: &Node, address: SocketAddr) -> Listener {
             connection_filters: Vec::new(),
             filter: NetworkFilter::Http(Box::new(manager)),
         }),
+        options: ListenerOptions::default(),
         api: false,
     }
 }
@@ -149,10 +152,10 @@ pub(crate) fn access_log(node: &Node) -> Vec<AccessLog> {
         None | Some("") => AccessLogFormat::Standard,
         Some("json") => {
             let keys: BTreeMap<_, _> =
-                JSON_LOG.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect();
+                JSON_LOG.iter().map(|(key, word)| ((*key).to_owned(), leno_ir::JsonFormat::from(*word))).collect();
             AccessLogFormat::Json(keys)
         }
         Some(text) => AccessLogFormat::Text(text.to_owned()),
     };
-    vec![AccessLog { sink, format }]
+    vec![AccessLog::new(sink, format)]
 }

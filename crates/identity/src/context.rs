@@ -18,4 +18,4 @@ pub use self::client::{ClientContext, ClientSettings, UpstreamAlpn};
 pub use self::material::{ContextError, ContextPart, KeyPairSource, PemSource};
 pub use self::parameters::{ContextParameters, ContextVersion};
 pub use self::server::{ServerContext, ServerSettings};
-pub use self::verifier::{NameRule, PeerRules, SubjectName, SubjectNameKind};
+pub use self::verifier::{NameRule, PeerRules, SubjectName, SubjectNameKind, fits_dns_name};

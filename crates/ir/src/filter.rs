@@ -5,19 +5,29 @@
 //! Invariants  an override whose filter is not there, or is of another type, does nothing (as in Envoy)
 //! Source      Envoy http_connection_manager.proto `HttpFilter`, route_components.proto `FilterConfig`
 
+mod buffer;
 mod compressor;
 mod cors;
+mod fault;
+mod health_check;
+mod rate_limit;
 mod rbac;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::buffer::{Buffer, BufferOverride};
 pub use self::compressor::{
     CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, ResponseCompression,
     RouteCompressor,
 };
 pub use self::cors::CorsPolicy;
+pub use self::fault::{
+    Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, ShareUnit,
+};
+pub use self::health_check::HttpHealthCheck;
+pub use self::rate_limit::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
 pub use self::rbac::HttpRbac;
 
 /// One step between the codec and the router.
@@ -34,9 +44,13 @@ pub struct HttpFilter {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpFilterConfig {
-    Compressor(Box<Compressor>),
+    Buffer(Buffer),
     /// Everything it does is said by routes.
     Cors,
+    Fault(Box<Fault>),
+    HealthCheck(HttpHealthCheck),
+    Compressor(Box<Compressor>),
+    RateLimit(Box<RateLimit>),
     Rbac(Box<HttpRbac>),
 }
 
@@ -58,8 +72,11 @@ pub enum FilterOverride {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteFilterConfig {
-    Compressor(RouteCompressor),
+    Buffer(BufferOverride),
     Cors(CorsPolicy),
+    Fault(Box<Fault>),
+    Compressor(RouteCompressor),
+    RateLimit(RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<HttpRbac>>),
 }

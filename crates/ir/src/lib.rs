@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod connection_filter;
 mod data_source;
+mod edge;
 mod endpoint;
 mod filter;
 mod listener;
@@ -26,7 +27,9 @@ mod router;
 mod tls;
 mod token_bucket;
 
-pub use access_log::{AccessLog, AccessLogFormat, AccessLogSink};
+pub use access_log::{
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
+};
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
@@ -36,16 +39,21 @@ pub use cluster::{
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
 pub use data_source::{DataSource, Hidden};
+pub use edge::{EscapedSlashes, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 pub use endpoint::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
 pub use filter::{
-    CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes, CorsPolicy, FilterOverride,
-    FilterOverrides, HttpFilter, HttpFilterConfig, HttpRbac, ResponseCompression, RouteCompressor, RouteFilterConfig,
+    Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
+    CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
+    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, RateLimit,
+    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, ShareUnit,
+    VirtualHostRules,
 };
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
-    NetworkFilter, RouteSource, TcpProxy, TransportProtocol,
+    ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
+    TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
@@ -55,9 +63,9 @@ pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPoli
 pub use route::{
     AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,
     HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HostRewrite, Mirror, PathMatch, QueryMatch,
-    QueryMatchKind, RateLimitedBackOff, Redirect, RedirectPath, RequireTls, ResetFormat, ResetHeader, RetryOn,
-    RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost,
-    WeightedCluster,
+    QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath, RequireTls,
+    ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable,
+    StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use tls::{

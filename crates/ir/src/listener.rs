@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{AccessLog, ConnectionFilter, DownstreamTls, HttpFilter, RouteTable, RouterOptions, WeightedCluster};
+use crate::{
+    AccessLog, CidrRange, ConnectionFilter, DownstreamTls, HttpEdge, HttpFilter, RouteTable, RouterOptions,
+    WeightedCluster,
+};
 
 /// A socket that accepts connections and what becomes of them.
 ///
-/// A connection is given to the chain whose match is the most specific (Envoy's order: destination port, server name,
-/// transport protocol, application protocol), or to `default_filter_chain`, or it is closed.
+/// A connection is given to the chain whose match is the most specific (in the order of the fields of
+/// [`FilterChainMatch`]), or to `default_filter_chain`, or it is closed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Listener {
     pub name: String,
@@ -22,8 +25,61 @@ pub struct Listener {
     pub inspect_http: bool,
     pub filter_chains: Vec<FilterChain>,
     pub default_filter_chain: Option<FilterChain>,
+    #[serde(skip_serializing_if = "ListenerOptions::is_default")]
+    pub options: ListenerOptions,
     /// An `ApiListener`: read by proxyless gRPC, not bound to a socket. Exactly one chain, which is HTTP.
     pub api: bool,
+}
+
+impl Listener {
+    /// Whether there is a socket for it.
+    pub fn is_bound(&self) -> bool {
+        !self.api && !self.options.is_unbound
+    }
+
+    /// Where it listens, the first one first.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.address).chain(self.options.additional_addresses.iter().copied())
+    }
+}
+
+/// What few listeners have. The default is none of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ListenerOptions {
+    pub additional_addresses: Vec<SocketAddr>,
+    /// IPv6 sockets take IPv4 clients as well, where the address is `::`.
+    pub ipv4_compat: bool,
+    /// Connections the kernel may queue; `None`: as many as it allows.
+    pub backlog: Option<u32>,
+    /// Not bound: gets connections whose original destination is its address.
+    pub is_unbound: bool,
+    /// Hand a connection to the listener whose address is its original destination.
+    pub use_original_dst: bool,
+    /// Ask the kernel where a redirected connection was going. Envoy's `original_dst`.
+    pub original_dst: bool,
+    /// Connections begin with a PROXY header, whose addresses count from then on.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+impl ListenerOptions {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Envoy's `proxy_protocol` listener filter.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ProxyProtocol {
+    /// Connections without a header are served, too.
+    pub allow_requests_without_proxy_protocol: bool,
+    pub disallowed_versions: Vec<ProxyProtocolVersion>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocolVersion {
+    V1,
+    V2,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
@@ -47,18 +103,37 @@ pub struct FilterChain {
     pub filter: NetworkFilter,
 }
 
-/// Empty parts match everything.
+/// Empty parts match everything. In Envoy's order: an earlier field decides before a later one is looked at.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct FilterChainMatch {
     pub destination_port: Option<u16>,
+    /// The longest prefix wins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefix_ranges: Vec<CidrRange>,
     /// Exact names or `*.suffix`.
     pub server_names: Vec<String>,
     pub transport_protocol: Option<TransportProtocol>,
     /// ALPN of an inspected ClientHello, or `http/1.0`, `http/1.1`, `h2c` as found by the HTTP inspector.
     pub application_protocols: Vec<String>,
+    /// Where the connection itself comes from, whatever a PROXY header says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub direct_source_prefix_ranges: Vec<CidrRange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_type: Option<SourceType>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source_prefix_ranges: Vec<CidrRange>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source_ports: Vec<u16>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceType {
+    External,
+    SameIpOrLoopback,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransportProtocol {
     RawBuffer,
@@ -99,6 +174,8 @@ pub struct HttpConnectionManager {
     pub idle_timeout: Option<Duration>,
     #[serde(skip_serializing_if = "RouterOptions::is_default")]
     pub router: RouterOptions,
+    #[serde(skip_serializing_if = "HttpEdge::is_default")]
+    pub edge: HttpEdge,
 }
 
 impl HttpConnectionManager {
@@ -119,6 +196,7 @@ impl HttpConnectionManager {
             stream_idle_timeout: Some(Duration::from_secs(300)),
             idle_timeout: Some(Duration::from_secs(3600)),
             router: RouterOptions::default(),
+            edge: HttpEdge::default(),
         }
     }
 }

@@ -2,6 +2,7 @@ mod forward;
 mod hash;
 mod headers;
 mod matches;
+mod rate_limit;
 mod reply;
 mod retry;
 mod timeouts;
@@ -14,6 +15,7 @@ pub use headers::{HeaderAppend, HeaderOps, HeaderValue};
 pub use matches::{
     CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch,
 };
+pub use rate_limit::{RateLimitAction, RateLimitRule};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};
@@ -80,6 +82,9 @@ pub struct VirtualHost {
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+    /// Those of a route count instead, unless something else is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimitRule>,
 }
 
 /// Whose requests without TLS are redirected to `https`.

@@ -6,14 +6,15 @@
 //! Cost        per line: formatting into a reused buffer; one message per 16 KiB or per `WorkerLogs::flush`
 //! Source      Envoy access log v1.31; Istio's default format
 
+mod filter;
 mod values;
 mod writer;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use leno_ir::{AccessLog, AccessLogFormat, AccessLogSink};
-use leno_telemetry::access_log::{FormatError, Program, STANDARD_FORMAT};
+use leno_ir::{AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, JsonFormat};
+use leno_telemetry::access_log::{FormatError, Member, Program, STANDARD_FORMAT};
 
 use crate::connection::Connection;
 use crate::exchange::{Exchange, HeaderLookup};
@@ -50,7 +51,14 @@ struct Lines {
 /// Writes the lines of one filter chain.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessLogger {
-    outputs: Vec<(Rc<Program>, Rc<Buffer>)>,
+    outputs: Vec<Output>,
+}
+
+#[derive(Clone, Debug)]
+struct Output {
+    program: Rc<Program>,
+    filter: Option<Rc<AccessLogFilter>>,
+    buffer: Rc<Buffer>,
 }
 
 /// Whether a log can be written as configured; for checks before a configuration is activated.
@@ -58,14 +66,28 @@ pub(crate) struct AccessLogger {
 /// # Errors
 /// Names the operator that is not understood.
 pub(crate) fn check(log: &AccessLog) -> Result<(), FormatError> {
-    program(&log.format).map(|_| ())
+    program(log).map(|_| ())
 }
 
-fn program(format: &AccessLogFormat) -> Result<Program, FormatError> {
-    match format {
-        AccessLogFormat::Json(fields) => Program::json(fields),
+fn program(log: &AccessLog) -> Result<Program, FormatError> {
+    let program = match &log.format {
+        AccessLogFormat::Json(fields) => {
+            Program::json(fields.iter().map(|(key, format)| (key.as_str(), member(format))))
+        }
         AccessLogFormat::Standard => Program::text(STANDARD_FORMAT),
         AccessLogFormat::Text(format) => Program::text(format),
+    };
+    Ok(program?.omitting_empty(log.omit_empty))
+}
+
+fn member(format: &JsonFormat) -> Member {
+    match format {
+        JsonFormat::List(members) => Member::List(members.iter().map(member).collect()),
+        JsonFormat::Literal(text) => Member::Literal(text.clone()),
+        JsonFormat::Object(fields) => {
+            Member::Object(fields.iter().map(|(key, format)| (key.clone(), member(format))).collect())
+        }
+        JsonFormat::Text(text) => Member::Text(text.clone()),
     }
 }
 
@@ -111,8 +133,12 @@ impl Buffer {
 impl AccessLogger {
     /// A log whose format is not understood is left out, with an error in the process log; `check` tells beforehand.
     pub(crate) fn new(configs: &[AccessLog], logs: &WorkerLogs) -> Self {
-        let output = |log: &AccessLog| match program(&log.format) {
-            Ok(program) => Some((Rc::new(program), logs.buffer(&log.sink))),
+        let output = |log: &AccessLog| match program(log) {
+            Ok(program) => Some(Output {
+                program: Rc::new(program),
+                filter: log.filter.clone().map(Rc::new),
+                buffer: logs.buffer(&log.sink),
+            }),
             Err(error) => {
                 tracing::error!(%error, "access log is not written");
                 None
@@ -128,7 +154,12 @@ impl AccessLogger {
         request: &dyn HeaderLookup,
         response: &dyn HeaderLookup,
     ) {
-        for (program, buffer) in &self.outputs {
+        for Output { program, filter, buffer } in &self.outputs {
+            if let Some(filter) = filter
+                && !filter::holds(filter, exchange, request, &mut rand::random)
+            {
+                continue;
+            }
             let values = LineValues { exchange, connection, request, response };
             let mut lines = buffer.lines.borrow_mut();
             program.write_line(&values, &mut lines.bytes);

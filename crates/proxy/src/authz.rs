@@ -27,7 +27,7 @@ impl View for ConnectionView<'_> {
     }
 
     fn direct_remote_ip(&self) -> IpAddr {
-        self.0.remote.ip()
+        self.0.direct_remote.ip()
     }
 
     fn source_ip(&self) -> IpAddr {

@@ -9,9 +9,14 @@ use crate::drain::DrainSignal;
 /// What is known of a downstream connection; shared by its exchanges.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// Counts up from 1 in this process.
+    pub(crate) id: u64,
     /// The address the client connected to.
     pub(crate) local: SocketAddr,
+    /// Where the client is: as a PROXY header says, or where the connection comes from.
     pub(crate) remote: SocketAddr,
+    /// Where the connection itself comes from.
+    pub(crate) direct_remote: SocketAddr,
     pub(crate) direction: Direction,
     /// Name of the listener.
     pub(crate) listener: Rc<str>,

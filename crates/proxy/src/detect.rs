@@ -9,7 +9,7 @@ mod sniffer;
 
 use rustls::server::Acceptor;
 
-pub(crate) use sniffer::Sniffer;
+pub(crate) use sniffer::{Sniffer, peek_more};
 
 /// Most bytes looked at. A ClientHello with post-quantum key shares has 2 KiB, a request line may be long.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;

@@ -13,6 +13,8 @@ use crate::stats::WorkloadId;
 /// Filled while it happens; read once, at the end, by `WorkerStats` and `AccessLogger`. Heads are passed beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
+    /// Where the client is by what forwarded the request, when that is believed.
+    pub(crate) remote: Option<std::net::SocketAddr>,
     pub(crate) protocol: Protocol,
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
@@ -50,6 +52,8 @@ pub(crate) struct Exchange {
     pub(crate) cluster: Option<Arc<Cluster>>,
     /// The endpoint of the last try.
     pub(crate) upstream: Option<SocketAddr>,
+    /// What it speaks.
+    pub(crate) upstream_protocol: Option<Protocol>,
     /// Who runs there: `WorkerStats::workload(&pick.endpoint().workload)`.
     pub(crate) workload: WorkloadId,
     /// Our side of the connection to it.
@@ -80,6 +84,7 @@ impl Protocol {
 impl Exchange {
     pub(crate) fn new(protocol: Protocol, started: Instant, started_at: SystemTime) -> Self {
         Self {
+            remote: None,
             protocol,
             started,
             started_at,
@@ -103,6 +108,7 @@ impl Exchange {
             route_name: None,
             cluster: None,
             upstream: None,
+            upstream_protocol: None,
             workload: WorkloadId::UNKNOWN,
             upstream_local: None,
         }

@@ -23,10 +23,15 @@
 //! frame hooks see every frame, may hold back and change them, and must let one through that ends the body. A response filter
 //! that changes the length removes `content-length` and sets `cx.framing`.
 
+mod buffer;
 mod compressor;
 mod context;
 mod cors;
+mod fault;
+mod health_check;
 mod overrides;
+mod pace;
+mod rate_limit;
 mod rbac;
 mod run;
 
@@ -39,16 +44,21 @@ use std::rc::Rc;
 use bytes::Bytes;
 use leno_ir::{HttpConnectionManager, HttpFilter, HttpFilterConfig};
 
+use self::buffer::ActiveBuffer;
+pub(crate) use self::buffer::data_bytes;
 use self::compressor::{ActiveCompressor, Compressor};
 pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
+use self::fault::{ActiveFault, FaultFilter};
+use self::health_check::{ActiveHealthCheck, HealthCheckFilter};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
+use self::rate_limit::{ActiveRateLimit, Answer, RateLimit};
 use self::rbac::Rbac;
 pub(crate) use self::run::{FilterRun, RequestParts};
 use crate::exchange::Exchange;
 use crate::flags::ResponseFlags;
 use crate::http::Frame;
-use crate::stats::Counter;
+use crate::stats::{Counter, Gauge};
 use crate::worker::Worker;
 
 /// The filters of one connection manager, without the router.
@@ -94,7 +104,6 @@ impl Filters {
 #[derive(Clone, Copy, Debug)]
 struct Place<'a> {
     /// Among all of the configuration; the key of what workers share.
-    #[allow(dead_code, reason = "the first filter that shares comes next")]
     name: &'a str,
     /// Of the connection manager.
     stat_prefix: &'a str,
@@ -106,29 +115,46 @@ impl Place<'_> {
     fn counter(self, name: &str) -> Counter {
         self.worker.stats.filter_counter(format!("http.{}.{name}", self.stat_prefix))
     }
+
+    /// As [`Place::counter`], for what goes up and down.
+    fn gauge(self, name: &str) -> Gauge {
+        self.worker.stats.filter_gauge(format!("http.{}.{name}", self.stat_prefix))
+    }
 }
 
 /// One filter as configured.
 #[derive(Debug)]
 enum Filter {
-    Compressor(Rc<Compressor>),
+    Buffer(Rc<leno_ir::Buffer>),
     Cors(Rc<Cors>),
+    Fault(Rc<FaultFilter>),
+    HealthCheck(Rc<HealthCheckFilter>),
+    Compressor(Rc<Compressor>),
+    RateLimit(Rc<RateLimit>),
     Rbac(Rc<Rbac>),
 }
 
 impl Filter {
     fn compile(config: &HttpFilterConfig, place: Place<'_>) -> Self {
         match config {
+            HttpFilterConfig::Buffer(buffer) => Self::Buffer(Rc::new(*buffer)),
+            HttpFilterConfig::Fault(fault) => Self::Fault(Rc::new(FaultFilter::new(fault, place))),
+            HttpFilterConfig::HealthCheck(check) => Self::HealthCheck(Rc::new(HealthCheckFilter::new(check, place))),
             HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
             HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+            HttpFilterConfig::RateLimit(filter) => Self::RateLimit(Rc::new(RateLimit::new(filter, place))),
             HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
         }
     }
 
     fn activate(&self) -> ActiveFilter {
         match self {
-            Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
+            Self::Buffer(buffer) => ActiveFilter::Buffer(ActiveBuffer::new(buffer.clone())),
             Self::Cors(cors) => ActiveFilter::Cors(ActiveCors::new(cors.clone())),
+            Self::Fault(fault) => ActiveFilter::Fault(ActiveFault::new(fault.clone())),
+            Self::HealthCheck(check) => ActiveFilter::HealthCheck(ActiveHealthCheck::new(check.clone())),
+            Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
+            Self::RateLimit(filter) => ActiveFilter::RateLimit(ActiveRateLimit::new(filter.clone())),
             Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
         }
     }
@@ -137,8 +163,12 @@ impl Filter {
 /// One filter at work on one exchange.
 #[derive(Debug)]
 pub(crate) enum ActiveFilter {
-    Compressor(ActiveCompressor),
+    Buffer(ActiveBuffer),
     Cors(ActiveCors),
+    Fault(ActiveFault),
+    HealthCheck(ActiveHealthCheck),
+    Compressor(ActiveCompressor),
+    RateLimit(ActiveRateLimit),
     Rbac(Rc<Rbac>),
 }
 
@@ -146,16 +176,24 @@ impl ActiveFilter {
     /// The head of the request is there; nothing was sent upstream.
     fn on_request(&mut self, cx: &mut RequestContext<'_>) -> Step {
         match self {
-            Self::Compressor(filter) => filter.on_request(cx),
+            Self::Buffer(buffer) => buffer.on_request(cx),
             Self::Cors(cors) => cors.on_request(cx),
+            Self::Fault(fault) => fault.on_request(cx),
+            Self::HealthCheck(check) => check.on_request(cx),
+            Self::Compressor(filter) => filter.on_request(cx),
+            Self::RateLimit(filter) => filter.on_request(cx),
             Self::Rbac(rbac) => rbac.on_request(cx),
         }
     }
 
     /// What [`ActiveFilter::on_request`] asked for has come.
-    fn on_resume(&mut self, resume: Resume, _cx: &mut RequestContext<'_>) -> Step {
-        match (self, resume) {
-            (Self::Compressor(_) | Self::Cors(_) | Self::Rbac(_), _) => Step::Continue,
+    fn on_resume(&mut self, resume: Resume, cx: &mut RequestContext<'_>) -> Step {
+        match self {
+            Self::RateLimit(filter) => filter.on_resume(resume, cx),
+            Self::Buffer(buffer) => buffer.on_resume(resume, cx),
+            Self::Fault(fault) => fault.on_resume(cx),
+            Self::HealthCheck(check) => check.on_resume(cx),
+            _ => Step::Continue,
         }
     }
 
@@ -163,7 +201,7 @@ impl ActiveFilter {
     fn on_request_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
             Self::Compressor(filter) => filter.on_request_frame(frame, out),
-            Self::Cors(_) | Self::Rbac(_) => out.push_back(frame),
+            _ => out.push_back(frame),
         }
     }
 
@@ -172,7 +210,9 @@ impl ActiveFilter {
         match self {
             Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
-            Self::Rbac(_) => {}
+            Self::HealthCheck(check) => check.on_response(cx),
+            Self::RateLimit(filter) => filter.on_response(cx),
+            _ => {}
         }
     }
 
@@ -180,25 +220,26 @@ impl ActiveFilter {
     fn on_response_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
             Self::Compressor(filter) => filter.on_response_frame(frame, out),
-            Self::Cors(_) | Self::Rbac(_) => out.push_back(frame),
+            _ => out.push_back(frame),
         }
     }
 
     /// The exchange is over, whatever became of it.
     fn on_end(&mut self, _exchange: &Exchange) {
-        match self {
-            Self::Compressor(_) | Self::Cors(_) | Self::Rbac(_) => {}
+        if let Self::Fault(fault) = self {
+            fault.on_end();
         }
     }
 }
 
 /// What comes after a filter has seen a request.
-#[allow(dead_code, reason = "the first filter that waits or buffers comes next")]
 pub(crate) enum Step {
     /// The next filter.
     Continue,
     /// The whole body is read first; 413 when it is longer. Then [`ActiveFilter::on_resume`] with [`Resume::Body`].
     Buffer { limit_bytes: u64 },
+    /// The body is read and thrown away first. Then [`ActiveFilter::on_resume`] with [`Resume::Body`].
+    Discard,
     /// The request ends here.
     Reply(Box<LocalReply>),
     /// [`ActiveFilter::on_resume`] with what the future gives.
@@ -206,13 +247,14 @@ pub(crate) enum Step {
 }
 
 /// What a filter waited for.
-#[allow(dead_code, reason = "the first filter that waits or buffers comes next")]
 #[derive(Debug)]
 pub(crate) enum Resume {
-    /// The body is in memory, and will follow.
-    Body,
+    /// The body is in memory, and will follow, or is gone.
+    Body { bytes: u64 },
     /// The time has passed.
     Delay,
+    /// The rate limit service has answered, or has not.
+    RateLimit(Answer),
 }
 
 /// A response of a filter's own.
@@ -237,7 +279,6 @@ pub(crate) enum GrpcReply {
     /// The status that stands for the HTTP status.
     #[default]
     Mapped,
-    #[allow(dead_code, reason = "the first filter with a gRPC status of its own comes next")]
     Status(u32),
 }
 

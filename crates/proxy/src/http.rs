@@ -10,11 +10,15 @@ pub(crate) mod codec;
 mod downstream;
 mod failure;
 mod forward;
+mod grpc;
 mod head;
 mod header_ops;
 mod headers;
 mod http1;
 pub(crate) mod http2;
+#[cfg(feature = "measuring")]
+pub(crate) mod measuring;
+mod path;
 mod peer;
 mod replay;
 #[cfg(test)]
@@ -29,10 +33,12 @@ use bytes::BytesMut;
 use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
 use tokio::io::AsyncReadExt;
 
+pub(crate) use self::failure::grpc_status_of;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
+pub(crate) use self::grpc::{CallError, call};
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
-pub(crate) use self::header_ops::{HeaderFormats, Levels};
+pub(crate) use self::header_ops::{HeaderFormats, Levels, apply_literally};
 pub(crate) use self::headers::Headers;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};

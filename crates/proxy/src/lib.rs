@@ -24,8 +24,11 @@ pub mod fuzzing;
 mod health;
 mod http;
 mod listener;
+#[cfg(feature = "measuring")]
+pub mod measuring;
 mod overload;
 mod proxy;
+pub mod proxy_protocol;
 mod shared;
 mod stats;
 mod stream;

@@ -7,13 +7,14 @@
 //! Source      Envoy listener_components.proto v1.31, FilterChainMatch
 
 mod accept;
+mod addresses;
 mod chain;
 mod serve;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_ir::Listener;
+use leno_ir::{FilterChainMatch, Listener, TransportProtocol};
 
 pub(crate) use accept::{AcceptOutage, Binding};
 
@@ -29,6 +30,10 @@ pub(crate) struct ActiveListener {
     name: Rc<str>,
     chains: Vec<Rc<Chain>>,
     default_chain: Option<Rc<Chain>>,
+    /// There is one chain, and it matches everything.
+    only_chain_takes_all: bool,
+    /// A chain asks for what only a look at the ClientHello tells. Envoy, too, looks without being told to.
+    needs_inspection: bool,
     /// Started when this version is replaced or removed, or the worker drains.
     pub(crate) drain: Rc<DrainSignal>,
     /// Whether the last client whose protocol was found out spoke first; then its successor gets a moment to do the same.
@@ -46,15 +51,29 @@ impl ActiveListener {
         Self {
             name: config.name.as_str().into(),
             chains: chains.map(|(at, config)| chain(&format!("filter_chains[{at}]"), config)).collect(),
+            only_chain_takes_all: matches!(config.filter_chains.as_slice(), [only] if only.matches == FilterChainMatch::default()),
             default_chain: default_chain.map(|config| chain("default_filter_chain", config)),
+            needs_inspection: config.filter_chains.iter().any(|chain| needs_inspection(&chain.matches)),
             drain: Rc::default(),
             clients_speak_first: std::cell::Cell::new(false),
             config,
         }
     }
 
+    pub(crate) fn has_config(&self, config: &Arc<Listener>) -> bool {
+        Arc::ptr_eq(&self.config, config) || self.config == *config
+    }
+
     /// What must be known of the first bytes to choose a chain.
     fn question(&self) -> Question {
-        Question { tls: self.config.inspect_tls, http: self.config.inspect_http }
+        Question { tls: self.config.inspect_tls || self.needs_inspection, http: self.config.inspect_http }
+    }
+}
+
+fn needs_inspection(matches: &FilterChainMatch) -> bool {
+    match matches.transport_protocol {
+        Some(TransportProtocol::Tls) => true,
+        Some(TransportProtocol::RawBuffer) => false,
+        None => !matches.server_names.is_empty() || !matches.application_protocols.is_empty(),
     }
 }

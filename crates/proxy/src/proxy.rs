@@ -140,6 +140,7 @@ impl Proxy {
         let overload = config.overload.take().map(|config| Overload::register(config, &registry));
         let seed = |index| WorkerSeed {
             index,
+            local_cluster: config.workload.service.clone(),
             stats: stats.worker(),
             access_logs: access_logs.clone(),
             shared_states: shared_states.clone(),

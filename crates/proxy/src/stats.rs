@@ -30,7 +30,7 @@ use crate::exchange::Exchange;
 pub(crate) use cluster::{ClusterCells, ClusterStats, ConnectionGuard, Limit};
 pub(crate) use labels::WorkloadId;
 pub(crate) use named::{Counter, Gauge, GaugeGuard};
-pub(crate) use own::{ActiveGuard, HandshakeResult, TlsSide};
+pub(crate) use own::{ActiveGuard, HandshakeResult, ProxyHeaderResult, TlsSide};
 
 use cells::{Cell64, Level};
 use collector::StatsCollector;
@@ -198,6 +198,10 @@ impl WorkerStats {
 
     pub(crate) fn tls_handshake(&self, side: TlsSide, result: HandshakeResult) {
         self.shard.own.tls_handshake(side, result);
+    }
+
+    pub(crate) fn proxy_header(&self, result: ProxyHeaderResult) {
+        self.shard.own.proxy_headers[result as usize].add(1);
     }
 
     /// A peer showed a valid certificate of a workload that is not allowed here.

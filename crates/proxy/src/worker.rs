@@ -30,7 +30,7 @@ pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
 use crate::filter::RouteRules;
-use crate::listener::{AcceptOutage, Binding};
+use crate::listener::{AcceptOutage, ActiveListener, Binding};
 use crate::overload::Overload;
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
@@ -47,6 +47,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) shared_states: SharedStates,
     /// `None`: nothing is shed.
     pub(crate) overload: Option<Arc<Overload>>,
+    /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
+    pub(crate) local_cluster: String,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     /// Shared by the workers.
@@ -61,11 +63,14 @@ pub(crate) struct WorkerSeed {
 pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
+    local_cluster: String,
     shared_states: SharedStates,
     overload: Option<Arc<Overload>>,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
+    /// Listeners without a socket.
+    unbound: RefCell<Vec<Rc<ActiveListener>>>,
     random: Cell<u64>,
     /// The time of the last tick, for what needs a second's precision only.
     clock: Rc<Cell<Instant>>,
@@ -84,9 +89,11 @@ impl Worker {
             access_logs: WorkerLogs::new(seed.access_logs),
             shared_states: seed.shared_states,
             overload: seed.overload,
+            local_cluster: seed.local_cluster,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
+            unbound: RefCell::default(),
             // Zero is the one state that xorshift never leaves.
             random: Cell::new(seed.random | 1),
             clock: Rc::new(Cell::new(Instant::now())),
@@ -129,6 +136,10 @@ impl Worker {
     }
 
     /// What filters of all workers have in common.
+    pub(crate) fn local_cluster(&self) -> &str {
+        &self.local_cluster
+    }
+
     pub(crate) fn shared_states(&self) -> &SharedStates {
         &self.shared_states
     }

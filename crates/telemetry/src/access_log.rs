@@ -6,12 +6,16 @@
 //! Source      Envoy "Access logging", command operators, v1.31; Istio's default text format
 
 mod escape;
+mod json;
 mod parse;
+mod path;
 mod time_format;
 
+pub use json::Member;
+pub use path::{PathForm, PathOf};
 pub use time_format::write_start_time;
 
-use std::collections::BTreeMap;
+use json::Object;
 
 /// Istio's default text format, without the newline.
 pub const STANDARD_FORMAT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" \
@@ -25,12 +29,13 @@ pub const STANDARD_FORMAT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-
 #[derive(Clone, Debug)]
 pub struct Program {
     shape: Shape,
+    /// What has no value is left out.
+    omit_empty: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Shape {
-    /// Keys are escaped already.
-    Json(Vec<(String, Vec<Piece>)>),
+    Json(Object),
     Text(Vec<Piece>),
 }
 
@@ -65,16 +70,60 @@ enum Source {
         otherwise: Option<String>,
     },
     StartTime(Option<String>),
+    /// The time at which the line is written.
+    EmitTime(Option<String>),
+    Duration {
+        from: TimePoint,
+        to: TimePoint,
+        unit: DurationUnit,
+    },
+    DynamicMetadata {
+        namespace: String,
+        path: Vec<String>,
+    },
+    Path(PathForm, PathOf),
+    /// The first query parameter of that name.
+    QueryParameter(String),
+    /// Of the path as it came.
+    Query,
+    UniqueId,
+}
+
+/// Moments of an exchange, by Envoy's short names.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum TimePoint {
+    /// `DS_RX_BEG`
+    RequestBegan,
+    /// `DS_RX_END`
+    RequestEnded,
+    /// `US_TX_END`
+    UpstreamRequestEnded,
+    /// `US_RX_BEG`
+    UpstreamResponseBegan,
+    /// `DS_TX_BEG`
+    ResponseBegan,
+    /// `DS_TX_END`
+    ResponseEnded,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum DurationUnit {
+    Milliseconds,
+    Microseconds,
+    Nanoseconds,
 }
 
 /// What is written for operators without a name of a header.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Field {
+    AccessLogType,
     BytesReceived,
     BytesSent,
+    ConnectionId,
     ConnectionTerminationDetails,
     DownstreamDirectRemoteAddress,
     DownstreamDirectRemoteAddressWithoutPort,
+    DownstreamDirectRemotePort,
     DownstreamLocalAddress,
     DownstreamLocalAddressWithoutPort,
     DownstreamLocalPort,
@@ -86,7 +135,8 @@ pub enum Field {
     Duration,
     GrpcStatus,
     GrpcStatusNumber,
-    Hostname,
+    /// In capitals: `NOT_FOUND`.
+    GrpcStatusSnake,
     Protocol,
     RequestDuration,
     RequestHeadersBytes,
@@ -103,7 +153,11 @@ pub enum Field {
     UpstreamClusterRaw,
     UpstreamHost,
     UpstreamLocalAddress,
+    UpstreamLocalAddressWithoutPort,
+    UpstreamLocalPort,
+    UpstreamProtocol,
     UpstreamRemoteAddress,
+    UpstreamRemoteAddressWithoutPort,
     UpstreamRemotePort,
     UpstreamRequestAttemptCount,
     UpstreamTransportFailureReason,
@@ -116,6 +170,8 @@ impl Field {
             self,
             Self::BytesReceived
                 | Self::BytesSent
+                | Self::ConnectionId
+                | Self::DownstreamDirectRemotePort
                 | Self::DownstreamLocalPort
                 | Self::DownstreamRemotePort
                 | Self::Duration
@@ -126,6 +182,7 @@ impl Field {
                 | Self::ResponseDuration
                 | Self::ResponseHeadersBytes
                 | Self::ResponseTxDuration
+                | Self::UpstreamLocalPort
                 | Self::UpstreamRemotePort
                 | Self::UpstreamRequestAttemptCount
         )
@@ -141,6 +198,19 @@ pub trait Values {
     /// When the exchange began, since 1970.
     fn start_time(&self) -> std::time::Duration;
 
+    /// Now, since 1970.
+    fn emit_time(&self) -> std::time::Duration {
+        self.start_time()
+    }
+
+    /// How long after the start of the exchange that was; `None` when it did not come to it.
+    fn time_point(&self, _of: TimePoint) -> Option<std::time::Duration> {
+        None
+    }
+
+    /// Appends the value: a text as it is, anything else as JSON. Appends nothing when there is none.
+    fn write_dynamic_metadata(&self, _namespace: &str, _path: &[String], _out: &mut Vec<u8>) {}
+
     /// Appends the value; appends nothing when there is none.
     fn write(&self, field: Field, out: &mut Vec<u8>);
 }
@@ -149,6 +219,8 @@ pub trait Values {
 pub enum FormatError {
     #[error("access log operator %{operator}% needs the name of a header in parentheses")]
     MissingName { operator: String },
+    #[error("access log operator %{operator}({parameter})% has a parameter that is not understood")]
+    WrongParameter { operator: String, parameter: String },
     #[error("access log format has a % that starts no operator at \"{rest}\"; write %% for a percent sign")]
     Unclosed { rest: String },
     #[error("access log operator %{operator}% takes no parameter")]
@@ -167,7 +239,7 @@ impl Program {
     /// # Errors
     /// Names the operator that is not understood.
     pub fn text(format: &str) -> Result<Self, FormatError> {
-        parse::pieces(format).map(|pieces| Self { shape: Shape::Text(pieces) })
+        parse::pieces(format).map(|pieces| Self { shape: Shape::Text(pieces), omit_empty: false })
     }
 
     /// One JSON object a line, keys in order. A value that is one operator with a number is a number; one without a value
@@ -175,9 +247,14 @@ impl Program {
     ///
     /// # Errors
     /// Names the operator that is not understood.
-    pub fn json(fields: &BTreeMap<String, String>) -> Result<Self, FormatError> {
-        let pair = |(key, format): (&String, &String)| Ok((escape::json_key(key), parse::pieces(format)?));
-        fields.iter().map(pair).collect::<Result<_, _>>().map(|fields| Self { shape: Shape::Json(fields) })
+    pub fn json<'a>(fields: impl IntoIterator<Item = (&'a str, Member)>) -> Result<Self, FormatError> {
+        Ok(Self { shape: Shape::Json(Object::new(fields)?), omit_empty: false })
+    }
+
+    /// Leaves out what has no value: nothing instead of `-`, no member instead of `null`.
+    #[must_use]
+    pub fn omitting_empty(self, omit_empty: bool) -> Self {
+        Self { omit_empty, ..self }
     }
 
     /// The value of a header: what is not known is left out instead of being "-".
@@ -210,19 +287,12 @@ impl Program {
     pub fn write_line(&self, values: &impl Values, out: &mut Vec<u8>) {
         match &self.shape {
             Shape::Text(pieces) => {
+                let empty: &[u8] = if self.omit_empty { b"" } else { b"-" };
                 for piece in pieces {
-                    write_text(piece, values, out);
+                    write_text(piece, values, empty, out);
                 }
             }
-            Shape::Json(fields) => {
-                for (at, (key, pieces)) in fields.iter().enumerate() {
-                    out.push(if at == 0 { b'{' } else { b',' });
-                    out.extend_from_slice(key.as_bytes());
-                    out.push(b':');
-                    write_json(pieces, values, out);
-                }
-                out.extend_from_slice(if fields.is_empty() { b"{}" } else { b"}" });
-            }
+            Shape::Json(object) => object.write(values, self.omit_empty, out),
         }
         if out.last() != Some(&b'\n') {
             out.push(b'\n');
@@ -230,14 +300,14 @@ impl Program {
     }
 }
 
-fn write_text(piece: &Piece, values: &impl Values, out: &mut Vec<u8>) {
+fn write_text(piece: &Piece, values: &impl Values, empty: &[u8], out: &mut Vec<u8>) {
     match piece {
         Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
         Piece::Operator(operator) => {
             let start = out.len();
             write_operator(operator, values, out);
             if out.len() == start {
-                out.push(b'-');
+                out.extend_from_slice(empty);
             }
             // A client must not be able to start a line of its own, nor to end a quoted value.
             escape::text_controls(out, start);
@@ -245,37 +315,12 @@ fn write_text(piece: &Piece, values: &impl Values, out: &mut Vec<u8>) {
     }
 }
 
-fn write_json(pieces: &[Piece], values: &impl Values, out: &mut Vec<u8>) {
-    let start = out.len();
-    if let [Piece::Operator(operator)] = pieces {
-        write_operator(operator, values, out);
-        match &operator.source {
-            _ if out.len() == start => out.extend_from_slice(b"null"),
-            Source::Field(field) if field.is_number() => {}
-            _ => escape::json_string(out, start),
-        }
-        return;
-    }
-    for piece in pieces {
-        let before = out.len();
-        match piece {
-            Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-            Piece::Operator(operator) => {
-                write_operator(operator, values, out);
-                if out.len() == before {
-                    out.push(b'-');
-                }
-            }
-        }
-    }
-    escape::json_string(out, start);
-}
-
 fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) {
     let start = out.len();
     match &operator.source {
         Source::Field(field) => values.write(*field, out),
         Source::StartTime(format) => write_start_time(values.start_time(), format.as_deref(), out),
+        Source::EmitTime(format) => write_start_time(values.emit_time(), format.as_deref(), out),
         Source::RequestHeader { name, otherwise } => {
             let value = values.request_header(name);
             let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.request_header(name)));
@@ -291,10 +336,28 @@ fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) 
             let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.response_trailer(name)));
             out.extend_from_slice(value.unwrap_or_default());
         }
+        Source::Duration { from, to, unit } => write_duration(values, (*from, *to), *unit, out),
+        Source::DynamicMetadata { namespace, path } => values.write_dynamic_metadata(namespace, path, out),
+        Source::Path(form, of) => path::write_path(values, *form, *of, out),
+        Source::QueryParameter(name) => path::write_parameter(values, name, out),
+        Source::Query => path::write_query(values, out),
+        Source::UniqueId => path::write_unique_id(out),
     }
     if let Some(length) = operator.length {
         out.truncate(start.saturating_add(length).min(out.len()));
     }
+}
+
+fn write_duration(values: &impl Values, points: (TimePoint, TimePoint), unit: DurationUnit, out: &mut Vec<u8>) {
+    let (Some(from), Some(to)) = (values.time_point(points.0), values.time_point(points.1)) else { return };
+    // Moments in the wrong order have no duration.
+    let Some(duration) = to.checked_sub(from) else { return };
+    let number = match unit {
+        DurationUnit::Milliseconds => duration.as_millis(),
+        DurationUnit::Microseconds => duration.as_micros(),
+        DurationUnit::Nanoseconds => duration.as_nanos(),
+    };
+    out.extend_from_slice(number.to_string().as_bytes());
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use leno_bench::mesh::ProxyArgs;
 
 mod bulk;
 mod connect;
@@ -28,6 +29,13 @@ enum Command {
     Bulk {
         #[arg(long)]
         target: SocketAddr,
+        #[arg(long, default_value_t = 3)]
+        seconds: u32,
+    },
+    /// Serve a proxy configurations over xDS and print how long changes take as JSON.
+    Configuration {
+        #[command(flatten)]
+        proxy: ProxyArgs,
         #[arg(long, default_value_t = 3)]
         seconds: u32,
     },
@@ -79,11 +87,19 @@ enum Command {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// Load and changing configuration for a long time; print what was seen as JSON.
+    Soak {
+        #[command(flatten)]
+        proxy: ProxyArgs,
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bulk { target, seconds } => print(&bulk::send(target, seconds)?),
+        Command::Configuration { proxy, seconds } => print(&leno_bench::configuration::run(&proxy, seconds)?),
         Command::Connect(args) => print(&connect::run(&args)?),
         Command::Forward { listen, target } => forward::run(listen, target),
         Command::Idle { target, host, connections } => idle::run(target, &host, connections),
@@ -101,6 +117,9 @@ fn main() -> anyhow::Result<()> {
             }
         }
         Command::Sink { listen } => bulk::sink(listen),
+        Command::Soak { proxy, minutes } => {
+            print(&leno_bench::soak::run(&proxy, Duration::from_secs_f64(minutes * 60.0))?)
+        }
     }
 }
 

@@ -4,8 +4,10 @@ mod http1;
 mod http2;
 mod raw;
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -42,10 +44,8 @@ pub(crate) struct Opened {
 
 pub(crate) async fn open(target: &Target<'_>, certificates: &Certificates) -> anyhow::Result<Opened> {
     let address: SocketAddr = target.address.parse().context("reading an address")?;
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(from) = target.from {
-        socket.bind(SocketAddr::new(from.parse().context("reading `from`")?, 0))?;
-    }
+    let local = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
+    let socket = fresh(target.from.unwrap_or(local).parse().context("reading `from`")?)?;
     let refused = |what: &str| Opened { stream: Err(what.to_owned()), tls: Value::Null, local: None };
     let Ok(mut tcp) = socket.connect(address).await else { return Ok(refused("refused")) };
     let local = Some(tcp.local_addr()?);
@@ -77,6 +77,21 @@ pub(crate) async fn open(target: &Target<'_>, certificates: &Certificates) -> an
             });
             Ok(Opened { stream: Ok(plain.over(Box::new(tls))), tls: about, local })
         }
+    }
+}
+
+/// A socket whose address no connection of this run has had: lines of logs without an id are found by it.
+fn fresh(ip: IpAddr) -> anyhow::Result<TcpSocket> {
+    static USED: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    let mut kept = Vec::new();
+    loop {
+        let socket = if ip.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(ip, 0))?;
+        if USED.lock().unwrap_or_else(PoisonError::into_inner).insert(socket.local_addr()?) {
+            return Ok(socket);
+        }
+        // Held until there is another, or it would be offered again.
+        kept.push(socket);
     }
 }
 

@@ -104,9 +104,15 @@ impl Sandbox {
     /// When it cannot be started.
     pub fn leno_refuses(&self, bootstrap: &Path) -> anyhow::Result<Output> {
         let mut command = Command::new(leno());
-        // A bootstrap that is served after all must not hold up the test.
-        command.args(["proxy", "--exit-with-parent", "--bootstrap"]).arg(bootstrap).stdin(Stdio::null());
-        command.output().context("starting leno proxy")
+        command.args(["proxy", "--exit-with-parent", "--bootstrap"]).arg(bootstrap);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        // A bootstrap that is served after all must not hold up the test: without its standard input it ends.
+        let deadline = std::time::Instant::now() + LIMIT / 4;
+        eventually("leno proxy has refused, or not", LIMIT, || {
+            let has_ended = !matches!(child.try_wait(), Ok(None));
+            (has_ended || std::time::Instant::now() > deadline).then_some(())
+        });
+        child.wait_with_output().context("starting leno proxy")
     }
 
     /// Stock Envoy that is ready.

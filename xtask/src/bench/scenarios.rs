@@ -174,6 +174,25 @@ fn trials() -> Vec<Scenario> {
             },
         },
         Scenario {
+            name: "configuration",
+            about: "over xDS: 1,000 clusters x 10 endpoints and 1,000 routes; one endpoint changed; requests meanwhile",
+            peers: &[Leno],
+            shape: Shape::Static,
+            work: Work::Trial(trials::configuration),
+            figures: const {
+                &[
+                    Figure::named("apply_ack_ms", "ms", &[AtMost(60.0)]),
+                    Figure::named("apply_request_ms", "ms", &[]),
+                    Figure::named("change_ack_ms", "ms", &[AtMost(1.0)]),
+                    Figure::named("change_request_ms", "ms", &[AtMost(1.0)]),
+                    Figure::named("slowest_changing_us", "us", &[AtMost(1000.0)]),
+                    Figure::named("slowest_quiet_us", "us", &[]),
+                    Figure::named("p999_changing_us", "us", &[]),
+                    Figure::named("p999_quiet_us", "us", &[]),
+                ]
+            },
+        },
+        Scenario {
             name: "idle-connections",
             about: "2,000 idle keep-alive connections through both sidecars of the mesh hop: memory of both for each",
             peers: &[Leno, LenoHttp2, Envoy, EnvoyHttp2, Haproxy],

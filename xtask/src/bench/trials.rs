@@ -12,9 +12,10 @@ use anyhow::{Context, bail};
 use super::START_LIMIT;
 use super::bootstrap::Bootstrap;
 use super::peers::{self, Kind, Peer, leno};
-use super::process::{LOAD_CPU, Process, pinned};
+use super::process::{LOAD_CPU, PROXY_CPU, Process, pinned};
 use super::result::Sample;
 use super::set_up::SetUp;
+use crate::command::output;
 
 const LARGE: usize = 1000;
 const IDLE_CONNECTIONS: usize = 2000;
@@ -82,6 +83,27 @@ pub(crate) fn idle_connections(set_up: &SetUp<'_>, kind: Kind) -> anyhow::Result
     drop(tell);
     clients.wait().context("ending the clients")?;
     Ok(Sample::of_values([("memory", alone), ("memory after 1,000 at once", at_once)]))
+}
+
+/// What `leno-bench configuration` says: it is the control plane, the clients and the backends.
+pub(crate) fn configuration(set_up: &SetUp<'_>, _: Kind) -> anyhow::Result<Sample> {
+    let directory = set_up.directory.join("configuration");
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory).with_context(|| format!("clearing {}", directory.display()))?;
+    }
+    let words = [
+        set_up.programs.bench.as_str(),
+        "configuration",
+        "--leno",
+        &set_up.programs.leno,
+        "--cpu",
+        PROXY_CPU,
+        "--directory",
+        &directory.display().to_string(),
+    ];
+    let text = output(&mut pinned(&words.map(str::to_owned), LOAD_CPU, None))?;
+    let values = serde_json::from_str(&text).with_context(|| format!("reading what {} says: {text}", words[1]))?;
+    Ok(Sample { requests: 1, values, ..Sample::default() })
 }
 
 /// Milliseconds until the first request got its answer from the origin.

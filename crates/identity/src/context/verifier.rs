@@ -221,8 +221,8 @@ pub(super) fn dns_names(leaf: &CertificateDer<'_>) -> Vec<String> {
     names
 }
 
-/// RFC 6125 §6.4.3: a wildcard is the whole first label and stands for one.
-pub(super) fn fits_dns_name(pattern: &str, name: &str) -> bool {
+/// Whether a name of a certificate covers `name`. RFC 6125 §6.4.3: a wildcard is the whole first label and stands for one.
+pub fn fits_dns_name(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(rest) => {
             name.split_once('.').is_some_and(|(first, of_name)| !first.is_empty() && rest.eq_ignore_ascii_case(of_name))

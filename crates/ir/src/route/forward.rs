@@ -3,7 +3,7 @@ use std::time::Duration;
 use leno_names::Fraction;
 use serde::Serialize;
 
-use super::{GrpcTimeout, HashPolicy, HeaderOps, RetryPolicy, StreamDuration};
+use super::{GrpcTimeout, HashPolicy, HeaderOps, RateLimitRule, RetryPolicy, StreamDuration};
 use crate::FilterOverrides;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +35,11 @@ pub struct Forward {
     pub mirrors: Vec<Mirror>,
     /// What of a request its hash is made of, in order; read only for clusters that balance by hash.
     pub hash_policies: Vec<HashPolicy>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimitRule>,
+    /// Those of the virtual host count as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub include_host_rate_limits: bool,
 }
 
 impl Forward {
@@ -53,6 +58,8 @@ impl Forward {
             cluster_not_found_status: 503,
             mirrors: Vec::new(),
             hash_policies: Vec::new(),
+            rate_limits: Vec::new(),
+            include_host_rate_limits: false,
         }
     }
 }

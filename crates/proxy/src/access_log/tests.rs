@@ -10,8 +10,10 @@ use crate::exchange::{NoHeaders, Protocol};
 
 fn connection() -> Connection {
     Connection {
+        id: 1,
         local: ([127, 1, 1, 0], 9080).into(),
         remote: ([127, 0, 0, 1], 4000).into(),
+        direct_remote: ([127, 0, 0, 1], 1).into(),
         direction: Direction::Outbound,
         listener: "test".into(),
         peer: None,
@@ -43,7 +45,7 @@ fn logger(path: PathBuf, format: AccessLogFormat) -> (AccessLogger, WorkerLogs, 
     let dropped = Arc::new(AtomicU64::new(0));
     let logs = AccessLogs::new(dropped.clone());
     let worker = WorkerLogs::new(logs.clone());
-    let logger = AccessLogger::new(&[AccessLog { sink: AccessLogSink::File(path), format }], &worker);
+    let logger = AccessLogger::new(&[AccessLog::new(AccessLogSink::File(path), format)], &worker);
     (logger, worker, logs, dropped)
 }
 
@@ -86,8 +88,7 @@ fn a_full_disk_drops_lines_and_counts_them() {
 
 #[test]
 fn a_format_with_an_unknown_operator_is_refused_by_name() {
-    let log =
-        |format: &str| AccessLog { sink: AccessLogSink::Stdout, format: AccessLogFormat::Text(format.to_owned()) };
+    let log = |format: &str| AccessLog::new(AccessLogSink::Stdout, AccessLogFormat::Text(format.to_owned()));
     let error = check(&log("%FILTER_STATE(x)%")).expect_err("unknown");
     assert!(error.to_string().contains("FILTER_STATE"));
     assert_eq!(check(&log("%PROTOCOL%")), Ok(()));

@@ -2,10 +2,10 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use leno_telemetry::access_log::{Field, Values};
+use leno_telemetry::access_log::{Field, TimePoint, Values};
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, HeaderLookup};
+use crate::exchange::{Exchange, HeaderLookup, Protocol};
 
 /// What the operators of one line read from.
 pub(crate) struct LineValues<'a> {
@@ -28,6 +28,21 @@ impl Values for LineValues<'_> {
         None
     }
 
+    fn emit_time(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn time_point(&self, of: TimePoint) -> Option<Duration> {
+        let exchange = self.exchange;
+        match of {
+            TimePoint::RequestBegan => Some(Duration::ZERO),
+            TimePoint::RequestEnded => exchange.request_duration,
+            TimePoint::ResponseBegan | TimePoint::UpstreamResponseBegan => exchange.response_duration,
+            TimePoint::ResponseEnded => Some(exchange.duration),
+            TimePoint::UpstreamRequestEnded => exchange.response_duration?.checked_sub(exchange.upstream_service_time?),
+        }
+    }
+
     fn start_time(&self) -> Duration {
         self.exchange.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
@@ -35,26 +50,29 @@ impl Values for LineValues<'_> {
     fn write(&self, field: Field, out: &mut Vec<u8>) {
         let (exchange, connection) = (self.exchange, self.connection);
         match field {
+            Field::AccessLogType => {
+                let is_tcp = matches!(exchange.protocol, Protocol::Tcp);
+                text(if is_tcp { "TcpConnectionEnd" } else { "DownstreamEnd" }, out);
+            }
             Field::BytesReceived => number(exchange.bytes_received, out),
             Field::BytesSent => number(exchange.bytes_sent, out),
+            Field::ConnectionId => number(connection.id, out),
             Field::ConnectionTerminationDetails => text(&exchange.termination_details, out),
-            Field::DownstreamDirectRemoteAddress | Field::DownstreamRemoteAddress => {
-                address(Some(connection.remote), out)
-            }
-            Field::DownstreamDirectRemoteAddressWithoutPort | Field::DownstreamRemoteAddressWithoutPort => {
-                ip(connection.remote.ip(), out);
-            }
+            Field::DownstreamDirectRemoteAddress => address(Some(connection.direct_remote), out),
+            Field::DownstreamDirectRemoteAddressWithoutPort => ip(connection.direct_remote.ip(), out),
+            Field::DownstreamDirectRemotePort => number(connection.direct_remote.port().into(), out),
+            Field::DownstreamRemoteAddress => address(Some(exchange.remote.unwrap_or(connection.remote)), out),
+            Field::DownstreamRemoteAddressWithoutPort => ip(exchange.remote.unwrap_or(connection.remote).ip(), out),
             Field::DownstreamLocalAddress => address(Some(connection.local), out),
             Field::DownstreamLocalAddressWithoutPort => ip(connection.local.ip(), out),
             Field::DownstreamLocalPort => number(connection.local.port().into(), out),
             Field::DownstreamLocalUriSan => display(connection.local_identity.as_ref(), out),
             Field::DownstreamPeerUriSan => display(connection.peer.as_ref(), out),
-            Field::DownstreamRemotePort => number(connection.remote.port().into(), out),
+            Field::DownstreamRemotePort => number(exchange.remote.unwrap_or(connection.remote).port().into(), out),
             Field::Duration => number(milliseconds(exchange.duration), out),
             Field::GrpcStatus => text(exchange.grpc_status.map(grpc_name).unwrap_or_default(), out),
             Field::GrpcStatusNumber => number_if(exchange.grpc_status.map(u64::from), out),
-            // The name of the machine says nothing that the workload's labels do not.
-            Field::Hostname => {}
+            Field::GrpcStatusSnake => text(exchange.grpc_status.map(grpc_snake_name).unwrap_or_default(), out),
             Field::Protocol => text(exchange.protocol.version().unwrap_or_default(), out),
             Field::RequestDuration => number_if(exchange.request_duration.map(milliseconds), out),
             Field::RequestHeadersBytes => number(exchange.request_header_bytes, out),
@@ -62,6 +80,8 @@ impl Values for LineValues<'_> {
             Field::ResponseCode => number(exchange.status.into(), out),
             Field::ResponseCodeDetails => text(&exchange.details, out),
             Field::ResponseDuration => number_if(exchange.response_duration.map(milliseconds), out),
+            // Envoy writes the dash in JSON too.
+            Field::ResponseFlags | Field::ResponseFlagsLong if exchange.flags.is_empty() => text("-", out),
             Field::ResponseFlags => list(exchange.flags.short_names(), out),
             Field::ResponseFlagsLong => list(exchange.flags.long_names(), out),
             Field::ResponseHeadersBytes => number(exchange.response_header_bytes, out),
@@ -73,15 +93,27 @@ impl Values for LineValues<'_> {
             Field::UpstreamCluster | Field::UpstreamClusterRaw => {
                 text(exchange.cluster.as_ref().map(|cluster| cluster.name.as_str()).unwrap_or_default(), out);
             }
-            Field::UpstreamHost | Field::UpstreamRemoteAddress => address(exchange.upstream, out),
+            Field::UpstreamHost => address(exchange.upstream, out),
+            Field::UpstreamRemoteAddress => address(reached(exchange), out),
             Field::UpstreamLocalAddress => address(exchange.upstream_local, out),
-            Field::UpstreamRemotePort => number_if(exchange.upstream.map(|address| address.port().into()), out),
+            Field::UpstreamLocalAddressWithoutPort => display(exchange.upstream_local.map(|at| at.ip()).as_ref(), out),
+            Field::UpstreamLocalPort => number_if(exchange.upstream_local.map(|address| address.port().into()), out),
+            Field::UpstreamProtocol => {
+                text(exchange.upstream_protocol.and_then(Protocol::version).unwrap_or_default(), out);
+            }
+            Field::UpstreamRemoteAddressWithoutPort => display(reached(exchange).map(|at| at.ip()).as_ref(), out),
+            Field::UpstreamRemotePort => number_if(reached(exchange).map(|address| address.port().into()), out),
             Field::UpstreamRequestAttemptCount => number(exchange.attempts.into(), out),
             Field::UpstreamTransportFailureReason => {
                 text(exchange.upstream_failure.as_deref().unwrap_or_default(), out)
             }
         }
     }
+}
+
+/// The endpoint of the last try, once there was a connection to it.
+fn reached(exchange: &Exchange) -> Option<SocketAddr> {
+    exchange.upstream.filter(|_| exchange.upstream_local.is_some())
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -148,4 +180,28 @@ fn grpc_name(status: u32) -> &'static str {
         "Unauthenticated",
     ];
     usize::try_from(status).ok().and_then(|at| NAMES.get(at).copied()).unwrap_or("InvalidCode")
+}
+
+/// The names of `google.rpc.Code`.
+fn grpc_snake_name(status: u32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    usize::try_from(status).ok().and_then(|at| NAMES.get(at).copied()).unwrap_or("INVALID_CODE")
 }

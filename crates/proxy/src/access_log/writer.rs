@@ -183,6 +183,7 @@ impl Output {
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &self.sink {
+            AccessLogSink::Stderr => io::stderr().lock().write_all(bytes),
             AccessLogSink::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(bytes)?;

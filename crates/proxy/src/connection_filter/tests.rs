@@ -10,7 +10,9 @@ use super::*;
 
 fn connection(client: [u8; 4]) -> Connection {
     Connection {
+        id: 1,
         local: ([127, 0, 0, 1], 8080).into(),
+        direct_remote: (client, 40_000).into(),
         remote: (client, 40_000).into(),
         direction: Direction::Inbound,
         listener: "in".into(),

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::TcpStream;
 
 use super::{MAX_BYTES, Question, Verdict, look, settle};
 use crate::stream::Stream;
@@ -54,23 +55,30 @@ impl Sniffer {
         if self.seen.len() >= MAX_BYTES {
             return Ok(false);
         }
-        let Stream::Plain(socket) = stream else {
-            return Ok(stream.read_buf(&mut self.seen).await? > 0);
-        };
-        loop {
-            let ready = socket.ready(Interest::READABLE).await?;
-            let mut bytes = vec![0; MAX_BYTES];
-            let length = socket.peek(&mut bytes).await?;
-            if length > self.seen.len() {
-                self.seen.clear();
-                self.seen.extend_from_slice(&bytes[..length]);
-                return Ok(true);
-            }
-            if length == 0 || ready.is_read_closed() {
-                return Ok(false);
-            }
-            // The same bytes as before: forget that the socket is readable, so that `ready` waits for the next packet.
-            let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        match stream {
+            Stream::Plain(socket) => peek_more(socket, &mut self.seen, MAX_BYTES).await,
+            stream @ Stream::Tls(_) => Ok(stream.read_buf(&mut self.seen).await? > 0),
         }
+    }
+}
+
+/// Waits until more than `seen` has arrived, and puts all of it there; it stays in the socket. `false` at the end of the
+/// stream, or when `most` bytes are there.
+pub(crate) async fn peek_more(socket: &TcpStream, seen: &mut BytesMut, most: usize) -> io::Result<bool> {
+    loop {
+        let ready = socket.ready(Interest::READABLE).await?;
+        // Little at first: most of what is looked for is short.
+        let mut bytes = vec![0; most.min(MAX_BYTES.max(seen.len() * 2))];
+        let length = socket.peek(&mut bytes).await?;
+        if length > seen.len() {
+            seen.clear();
+            seen.extend_from_slice(&bytes[..length]);
+            return Ok(true);
+        }
+        if length == 0 || length >= most || ready.is_read_closed() {
+            return Ok(false);
+        }
+        // The same bytes as before: forget that the socket is readable, so that `ready` waits for the next packet.
+        let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) clears_route: bool,
     /// Set: the frame hook sees the body.
     pub(crate) transforms_body: bool,
+    /// Set: the body of the response is not sent faster.
+    pub(crate) response_kib_per_second: Option<u64>,
 }
 
 /// What a filter sees of a response, and may change.

@@ -51,8 +51,11 @@ enum Said {
 /// A filter's configuration for a part of a route table.
 #[derive(Debug)]
 pub(crate) enum RouteFilter {
-    Compressor(leno_ir::RouteCompressor),
+    Buffer(leno_ir::BufferOverride),
     Cors(leno_ir::CorsPolicy),
+    Fault(Box<leno_ir::Fault>),
+    Compressor(leno_ir::RouteCompressor),
+    RateLimit(leno_ir::RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<leno_ir::HttpRbac>>),
 }
@@ -82,8 +85,11 @@ pub(crate) struct RouteRef {
 impl RouteFilter {
     fn compile(config: &RouteFilterConfig, _place: &str, _states: &SharedStates) -> Self {
         match config {
-            RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
+            RouteFilterConfig::Buffer(said) => Self::Buffer(*said),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
+            RouteFilterConfig::Fault(fault) => Self::Fault(fault.clone()),
+            RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
+            RouteFilterConfig::RateLimit(route) => Self::RateLimit(route.clone()),
             RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
     }

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::pace::Pace;
 use super::{ActiveFilter, Dice, Filters, RequestContext, ResponseContext, Resume, RouteRef, RouteRules, Step};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
@@ -19,6 +20,8 @@ pub(crate) struct FilterRun {
     pub(crate) request_frames: VecDeque<Frame>,
     transforms_request: bool,
     transforms_response: bool,
+    /// Of the response's body.
+    pub(crate) pace: Option<Pace>,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl FilterRun {
             request_frames: VecDeque::new(),
             transforms_request: false,
             transforms_response: false,
+            pace: None,
         }
     }
 
@@ -74,13 +78,24 @@ impl FilterRun {
             route: self.route.as_ref(),
             clears_route: false,
             transforms_body: active.transforms_request,
+            response_kib_per_second: None,
         };
         let step = match resume {
             None => active.filter.on_request(&mut cx),
             Some(resume) => active.filter.on_resume(resume, &mut cx),
         };
+        // What waits already has passed only the filters before this one.
+        let is_new = cx.transforms_body && !active.transforms_request;
         active.transforms_request = cx.transforms_body;
+        if is_new {
+            for frame in std::mem::take(&mut self.request_frames) {
+                active.filter.on_request_frame(frame, &mut self.request_frames);
+            }
+        }
         self.transforms_request |= cx.transforms_body;
+        if let Some(rate) = cx.response_kib_per_second {
+            self.pace = Some(Pace::new(rate));
+        }
         if cx.clears_route {
             let picked = self.rules.as_ref().and_then(|rules| rules.pick(request, self.dice));
             self.route = self.rules.as_ref().zip(picked).map(|(rules, picked)| rules.route_ref(picked));

@@ -76,13 +76,12 @@ impl Failure {
             Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
             Self::NoHealthyUpstream => ResponseFlags::NO_HEALTHY_UPSTREAM,
             Self::NoRoute => ResponseFlags::NO_ROUTE,
-            Self::Overload => ResponseFlags::OVERLOAD,
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => ResponseFlags::UPSTREAM_TIMEOUT,
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
-            // As in Envoy, only the details tell of a stream's duration.
-            Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
+            // As in Envoy, only the details tell of an overload and of a stream's duration.
+            Self::Overload | Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
             Self::WrongHeader { .. } => ResponseFlags::INVALID_HEADERS,
         }
     }
@@ -91,7 +90,10 @@ impl Failure {
     pub(super) fn details(&self, has_started: bool) -> Cow<'static, str> {
         if let Some(reason) = self.reset_reason() {
             let when = if has_started { "after" } else { "before" };
-            let reason = reason.replace(' ', "_");
+            let mut reason = reason.replace(' ', "_");
+            if let Self::Connect(error @ ConnectError::Refused { .. }) = self {
+                reason = format!("{reason}|{}", error.transport_failure());
+            }
             return Cow::Owned(format!("upstream_reset_{when}_response_started{{{reason}}}"));
         }
         if let Self::WrongHeader { name, .. } = self {
@@ -172,7 +174,7 @@ impl Failure {
 }
 
 /// Envoy's mapping of an HTTP status to a gRPC status (its `httpToGrpcStatus`, by the gRPC specification's table).
-pub(super) const fn grpc_status_of(http: u16) -> u32 {
+pub(crate) const fn grpc_status_of(http: u16) -> u32 {
     match http {
         400 => 13,
         401 => 16,

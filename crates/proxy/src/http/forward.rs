@@ -6,6 +6,7 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod edge;
 mod edit;
 mod filters;
 mod hash;
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 use leno_ir::{AttemptCount, HttpConnectionManager, Redirect, RouteAction};
 
+use self::edge::Spelling;
 use self::filters::Filtered;
 use self::local_reply::{NOTHING, Reply};
 use self::timeouts::Deadlines;
@@ -126,6 +128,11 @@ impl<'a, 'd> Forwarder<'a, 'd> {
 
     async fn route_and_serve(&mut self) -> Result<(), Failure> {
         let rules = self.rules();
+        if let Spelling::Elsewhere(location) = self.spell()? {
+            self.exchange.details = "path_normalization_failed".into();
+            let location = Some(location.as_str());
+            return self.reply(Reply { location, ..Reply::new(307, bytes::Bytes::new()) }).await;
+        }
         self.prepare(rules.as_ref().map(|rules| &**rules.routes.table()))?;
         let worker = &self.context.worker;
         if let Some(overload) = worker.overload()

@@ -71,7 +71,9 @@ async fn proxy(
             let (stream, remote) = listener.accept().await.expect("accepts");
             stream.set_nodelay(true).expect("a socket");
             let connection = Connection {
+                id: 1,
                 local: address,
+                direct_remote: ([127, 0, 0, 1], 1).into(),
                 remote,
                 direction: Direction::Outbound,
                 listener: "l".into(),

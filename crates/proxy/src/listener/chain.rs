@@ -1,6 +1,7 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-use leno_ir::{FilterChain, FilterChainMatch, NetworkFilter, TransportProtocol};
+use leno_ir::{CidrRange, FilterChain, FilterChainMatch, NetworkFilter, SourceType, TransportProtocol};
 
 use super::ActiveListener;
 use crate::access_log::AccessLogger;
@@ -45,7 +46,11 @@ impl Chain {
 /// What a connection is matched by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
-    pub(super) destination_port: u16,
+    /// Where the client went, and where it is: what a PROXY header or the kernel says of it.
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// Where the connection itself comes from.
+    pub(super) direct_remote: SocketAddr,
     pub(super) verdict: &'a Verdict,
 }
 
@@ -61,12 +66,23 @@ impl Facts<'_> {
         if self.hello().is_some() { TransportProtocol::Tls } else { TransportProtocol::RawBuffer }
     }
 
-    fn speaks(&self, protocol: &str) -> bool {
-        match self.verdict {
-            Verdict::Http(version) => version.application_protocol() == protocol,
-            Verdict::Tls(hello) => hello.alpn.iter().any(|offered| offered == protocol.as_bytes()),
-            Verdict::More | Verdict::Other => false,
-        }
+    /// The client's first choice among `protocols` is the best.
+    fn protocol_rank(&self, protocols: &[String]) -> Option<usize> {
+        let place = match self.verdict {
+            Verdict::Http(version) => protocols.iter().any(|name| version.application_protocol() == name).then_some(0),
+            Verdict::Tls(hello) => {
+                hello.alpn.iter().position(|offered| protocols.iter().any(|name| name.as_bytes() == offered))
+            }
+            Verdict::More | Verdict::Other => None,
+        };
+        place.map(|place| usize::MAX - place)
+    }
+
+    fn source_type(&self) -> SourceType {
+        // Of the loopback block only its one address, as in Envoy.
+        let is_loopback = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let is_local = self.remote.ip() == self.local.ip() || is_loopback(self.remote.ip());
+        if is_local { SourceType::SameIpOrLoopback } else { SourceType::External }
     }
 }
 
@@ -74,16 +90,10 @@ impl ActiveListener {
     /// The most specific chain, criterion by criterion in Envoy's order: at each, chains that name a fitting value beat
     /// chains that name none, and there is no way back to a chain that lost.
     pub(super) fn chain(&self, facts: Facts<'_>) -> Option<&Rc<Chain>> {
-        let mut left: Vec<&Rc<Chain>> = self.chains.iter().collect();
-        narrow(&mut left, |matches| rank(matches.destination_port.map(|port| port == facts.destination_port)));
-        let name = facts.hello().and_then(|hello| hello.server_name.as_deref());
-        narrow(&mut left, |matches| server_name_rank(&matches.server_names, name));
-        narrow(&mut left, |matches| rank(matches.transport_protocol.map(|protocol| protocol == facts.transport())));
-        narrow(&mut left, |matches| {
-            let protocols = &matches.application_protocols;
-            rank((!protocols.is_empty()).then(|| protocols.iter().any(|protocol| facts.speaks(protocol))))
-        });
-        left.first().copied().or(self.default_chain.as_ref())
+        if let ([only], true) = (self.chains.as_slice(), self.only_chain_takes_all) {
+            return Some(only);
+        }
+        most_specific(&self.chains, |chain| &chain.matches, facts).or(self.default_chain.as_ref())
     }
 
     /// The chain that would serve this connection if it spoke HTTP; for bytes found out to be HTTP only inside TLS.
@@ -96,6 +106,29 @@ impl ActiveListener {
     }
 }
 
+fn most_specific<'a, C>(chains: &'a [C], matches: impl Fn(&C) -> &FilterChainMatch, facts: Facts<'_>) -> Option<&'a C> {
+    let mut left: Vec<&C> = chains.iter().collect();
+    let mut narrow =
+        |rank: &dyn Fn(&FilterChainMatch) -> Option<usize>| narrow(&mut left, |chain| rank(matches(chain)));
+    narrow(&|matches| rank(matches.destination_port.map(|port| port == facts.local.port())));
+    narrow(&|matches| range_rank(&matches.prefix_ranges, facts.local.ip()));
+    let name = facts.hello().and_then(|hello| hello.server_name.as_deref());
+    narrow(&|matches| server_name_rank(&matches.server_names, name));
+    narrow(&|matches| rank(matches.transport_protocol.map(|protocol| protocol == facts.transport())));
+    narrow(&|matches| match matches.application_protocols.as_slice() {
+        [] => Some(0),
+        protocols => facts.protocol_rank(protocols),
+    });
+    narrow(&|matches| range_rank(&matches.direct_source_prefix_ranges, facts.direct_remote.ip()));
+    narrow(&|matches| rank(matches.source_type.map(|source_type| source_type == facts.source_type())));
+    narrow(&|matches| range_rank(&matches.source_prefix_ranges, facts.remote.ip()));
+    narrow(&|matches| {
+        let ports = &matches.source_ports;
+        rank((!ports.is_empty()).then(|| ports.contains(&facts.remote.port())))
+    });
+    left.first().copied()
+}
+
 /// How well a criterion fits: `None` not at all, then the higher the more specific. An unset criterion fits everything.
 fn rank(fits: Option<bool>) -> Option<usize> {
     match fits {
@@ -105,38 +138,41 @@ fn rank(fits: Option<bool>) -> Option<usize> {
     }
 }
 
+/// The longest prefix is the best.
+fn range_rank(ranges: &[CidrRange], ip: IpAddr) -> Option<usize> {
+    if ranges.is_empty() {
+        return Some(0);
+    }
+    let fitting = ranges.iter().filter(|range| range.contains(ip));
+    fitting.map(|range| usize::from(range.prefix_bits()) + 1).max()
+}
+
 /// Exact before the longest `*.suffix` before no name.
 fn server_name_rank(names: &[String], name: Option<&str>) -> Option<usize> {
     if names.is_empty() {
         return Some(0);
     }
     let name = name?;
+    let ends_with = |suffix: &str| {
+        let start = name.len().checked_sub(suffix.len()).filter(|start| *start > 0);
+        start.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    };
     let fit = |pattern: &String| match pattern.strip_prefix('*') {
-        Some(suffix) => (name.len() > suffix.len() && name.ends_with(suffix)).then_some(suffix.len()),
+        Some(suffix) => ends_with(suffix).then_some(suffix.len()),
         None => pattern.eq_ignore_ascii_case(name).then_some(usize::MAX),
     };
     names.iter().filter_map(fit).max()
 }
 
-fn narrow(left: &mut Vec<&Rc<Chain>>, rank: impl Fn(&FilterChainMatch) -> Option<usize>) {
-    let ranks: Vec<_> = left.iter().map(|chain| rank(&chain.matches)).collect();
+fn narrow<C>(left: &mut Vec<&C>, rank: impl Fn(&C) -> Option<usize>) {
+    if left.is_empty() {
+        return;
+    }
+    let ranks: Vec<_> = left.iter().map(|chain| rank(chain)).collect();
     let best = ranks.iter().flatten().max().copied();
     let mut ranks = ranks.into_iter();
     left.retain(|_| ranks.next().flatten().is_some_and(|rank| Some(rank) == best));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_exact_server_name_beats_the_longest_suffix() {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let exact = server_name_rank(&names(&["a.b.c"]), Some("a.b.c"));
-        let long = server_name_rank(&names(&["*.c", "*.b.c"]), Some("a.b.c"));
-        let short = server_name_rank(&names(&["*.c"]), Some("a.b.c"));
-        assert!(exact > long && long > short && short > server_name_rank(&[], Some("a.b.c")));
-        assert_eq!(server_name_rank(&names(&["*.b.c"]), Some("b.c")), None);
-        assert_eq!(server_name_rank(&names(&["a"]), None), None);
-    }
-}
+mod tests;

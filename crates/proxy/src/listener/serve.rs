@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -11,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::ActiveListener;
+use super::addresses::HeaderError;
 use super::chain::{Chain, Facts, Filter};
 use crate::connection::{Alpn, Connection};
 use crate::detect::{Question, Sniffer, Verdict};
@@ -40,18 +42,29 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     let _counted = worker.stats.downstream_connection(listener.config.direction);
     let name = listener.name.clone();
-    let accepted = Accepted { stream: Stream::Plain(stream), local, remote, listener, worker };
+    let (local, remote) = match listener.config.options.ipv4_compat {
+        true => (canonical(local), canonical(remote)),
+        false => (local, remote),
+    };
+    let accepted = Accepted { stream: Stream::Plain(stream), local, remote, direct_remote: remote, listener, worker };
     if let Err(error) = accepted.run().await {
         tracing::debug!(listener = %name, %remote, %error, "connection closed before it was served");
     }
 }
 
-struct Accepted {
-    stream: Stream,
-    local: SocketAddr,
-    remote: SocketAddr,
-    listener: Rc<ActiveListener>,
-    worker: Rc<Worker>,
+pub(super) struct Accepted {
+    pub(super) stream: Stream,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// Of the connection itself, whatever a PROXY header says.
+    direct_remote: SocketAddr,
+    pub(super) listener: Rc<ActiveListener>,
+    pub(super) worker: Rc<Worker>,
+}
+
+/// An IPv4 client of an IPv6 socket is an IPv4 client.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// What was found out, and what was made ready on the way.
@@ -75,6 +88,8 @@ enum ServeError {
     Io(#[from] io::Error),
     #[error("no filter chain matches")]
     NoChain,
+    #[error("the PROXY header: {0}")]
+    ProxyHeader(#[from] HeaderError),
     #[error("the client said nothing for {0:?}")]
     Silent(Duration),
     #[error("TLS failed")]
@@ -83,6 +98,7 @@ enum ServeError {
 
 impl Accepted {
     async fn run(mut self) -> Result<(), ServeError> {
+        self.find_addresses().await?;
         let listener = self.listener.clone();
         let fallback = early_dial(self.chain(&Verdict::Other), || self.connection(None));
         let found = self.find_out(listener.question(), fallback).await?;
@@ -102,7 +118,8 @@ impl Accepted {
     }
 
     fn chain(&self, verdict: &Verdict) -> Option<Rc<Chain>> {
-        self.listener.chain(Facts { destination_port: self.local.port(), verdict }).cloned()
+        let Self { local, remote, direct_remote, .. } = *self;
+        self.listener.chain(Facts { local, remote, direct_remote, verdict }).cloned()
     }
 
     /// Bytes between two proxies may turn out to be HTTP (`inspect_http`), when ALPN did not say.
@@ -159,8 +176,10 @@ impl Accepted {
         let is_tls = tls.is_some();
         let tls = tls.unwrap_or_default();
         Connection {
+            id: next_connection_id(),
             local: self.local,
             remote: self.remote,
+            direct_remote: self.direct_remote,
             direction: self.listener.config.direction,
             listener: self.listener.name.clone(),
             is_tls,
@@ -174,12 +193,12 @@ impl Accepted {
     }
 
     async fn terminate_tls(self, tls: &ChainTls) -> Result<(Self, Connection), ServeError> {
-        let Self { stream, local, remote, listener, worker } = self;
+        let Self { stream, local, remote, direct_remote, listener, worker } = self;
         let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
         match worker.tls().accept(socket, tls).await {
             Ok((stream, facts)) => {
                 worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
-                let inner = Self { stream, local, remote, listener, worker };
+                let inner = Self { stream, local, remote, direct_remote, listener, worker };
                 let connection = inner.connection(Some(facts));
                 Ok((inner, connection))
             }
@@ -277,4 +296,9 @@ impl Upstream {
             Self::NotDialled => std::future::pending().await,
         }
     }
+}
+
+fn next_connection_id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

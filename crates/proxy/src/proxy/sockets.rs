@@ -3,7 +3,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use leno_ir::{Config, Listener, NetworkFilter};
+use leno_ir::{Config, Listener, ListenerOptions, NetworkFilter};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Rejection, ResourceType};
@@ -22,9 +22,18 @@ pub(crate) struct BindKey {
 }
 
 impl BindKey {
+    /// Of its first address.
     pub(crate) fn of(listener: &Listener) -> Self {
-        let is_any_port = listener.address.port() == 0;
-        Self { address: listener.address, listener: is_any_port.then(|| listener.name.clone()) }
+        Self::at(listener.address, listener)
+    }
+
+    pub(crate) fn all_of(listener: &Listener) -> impl Iterator<Item = Self> {
+        listener.addresses().map(|address| Self::at(address, listener))
+    }
+
+    fn at(address: SocketAddr, listener: &Listener) -> Self {
+        let is_any_port = address.port() == 0;
+        Self { address, listener: is_any_port.then(|| listener.name.clone()) }
     }
 }
 
@@ -57,16 +66,20 @@ impl SocketTable {
         };
         let mut users: HashMap<BindKey, String> = HashMap::new();
         for (name, listener) in config.listeners.iter().filter(|(_, listener)| !listener.api) {
-            let key = BindKey::of(listener);
-            let result = match users.get(&key) {
-                Some(other) => Err(format!("listener {other} has the same address {}", listener.address)),
+            let keys: Vec<_> = BindKey::all_of(listener).filter(|_| listener.is_bound()).collect();
+            let taken = keys.iter().find_map(|key| Some((users.get(key)?, key.address)));
+            let result = match taken {
+                Some((other, address)) => Err(format!("listener {other} has the same address {address}")),
                 None => check_access_logs(listener).and_then(|()| check_tls(listener, contexts)).and_then(|()| {
-                    self.bind_one(&key, &mut bound.sockets).map_err(|error| describe(listener.address, &error))
+                    keys.iter().try_for_each(|key| {
+                        self.bind_one(key, &listener.options, &mut bound.sockets)
+                            .map_err(|error| describe(key.address, &error))
+                    })
                 }),
             };
             match result {
                 Ok(()) => {
-                    users.insert(key, name.clone());
+                    users.extend(keys.into_iter().map(|key| (key, name.clone())));
                 }
                 Err(reason) => {
                     bound.rejections.push(Rejection {
@@ -81,9 +94,9 @@ impl SocketTable {
         // The last good version stays where its own address is still free to use.
         for rejection in &bound.rejections {
             if let Some(last_good) = running.listeners.get(&rejection.name) {
-                let key = BindKey::of(last_good);
-                if self.bound.contains_key(&key) && !users.contains_key(&key) {
-                    users.insert(key, rejection.name.clone());
+                let keys: Vec<_> = BindKey::all_of(last_good).filter(|_| last_good.is_bound()).collect();
+                if keys.iter().all(|key| self.bound.contains_key(key) && !users.contains_key(key)) {
+                    users.extend(keys.into_iter().map(|key| (key, rejection.name.clone())));
                     bound.config.listeners.insert(rejection.name.clone(), Arc::clone(last_good));
                 }
             }
@@ -97,7 +110,7 @@ impl SocketTable {
         self.bound.get(&BindKey::of(listener)).copied()
     }
 
-    fn bind_one(&mut self, key: &BindKey, sockets: &mut [NewSockets]) -> io::Result<()> {
+    fn bind_one(&mut self, key: &BindKey, options: &ListenerOptions, sockets: &mut [NewSockets]) -> io::Result<()> {
         if self.bound.contains_key(key) {
             return Ok(());
         }
@@ -105,14 +118,14 @@ impl SocketTable {
         if address.port() != 0 {
             // SO_REUSEPORT would share the address with any other program of this user that sets it, another proxy
             // for example. A socket without it finds out.
-            drop(open(address, Sharing::Exclusive)?);
+            drop(open(address, Sharing::Exclusive, options)?);
         }
         let mut opened = Vec::with_capacity(sockets.len());
         for _ in 0..sockets.len() {
-            let socket = open(address, Sharing::Workers)?;
+            let socket = open(address, Sharing::Workers, options)?;
             // All workers share the port that the kernel chose for the first.
             address = socket.local_addr()?.as_socket().unwrap_or(address);
-            socket.listen(BACKLOG)?;
+            socket.listen(options.backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX)))?;
             opened.push(TcpListener::from(socket));
         }
         for (of_worker, socket) in sockets.iter_mut().zip(opened) {
@@ -129,11 +142,11 @@ enum Sharing {
     Workers,
 }
 
-fn open(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+fn open(address: SocketAddr, sharing: Sharing, options: &ListenerOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(!options.ipv4_compat)?;
     }
     // For a restart while connections of the last run are in TIME-WAIT.
     socket.set_reuse_address(true)?;

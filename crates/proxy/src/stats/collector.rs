@@ -8,7 +8,7 @@ use leno_telemetry::metric::{Collector, DescriptorEncoder, EncodeLabelSet, Metri
 use super::cells::MergedHistogram;
 use super::cluster::Limit;
 use super::labels::{FullLabels, OwnLabels, SeriesLabels};
-use super::own::{HandshakeResult, TlsSide};
+use super::own::{HandshakeResult, ProxyHeaderResult, TlsSide};
 use super::traffic::direction_label;
 use super::{Shard, Shared, lock};
 
@@ -149,6 +149,11 @@ impl StatsCollector {
         }
         counter(encoder, "leno_proxy_tls_handshakes", "TLS handshakes that have ended", handshakes)?;
         let sum = |part: fn(&Shard) -> u64| shards.iter().map(|shard| part(shard)).sum::<u64>();
+        let headers = ProxyHeaderResult::ALL.map(|result| {
+            let sum: u64 = shards.iter().map(|shard| shard.own.proxy_headers[result as usize].get()).sum();
+            ([("result", result.as_str())], sum)
+        });
+        counter(encoder, "leno_proxy_proxy_headers", "Connections to listeners that expect a PROXY header", headers)?;
         let refused = sum(|shard| shard.own.peer_refused.get());
         single(encoder, "leno_proxy_peer_refused", "Peers with a valid certificate of the wrong identity", refused)?;
         let overflows = sum(|shard| shard.overflows.get());

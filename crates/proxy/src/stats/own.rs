@@ -12,6 +12,7 @@ pub(super) struct WorkerCells {
     pub(super) downstream_connections: [Level; 2],
     pub(super) active_requests: [Level; 2],
     pub(super) peer_refused: Cell64,
+    pub(super) proxy_headers: [Cell64; ProxyHeaderResult::ALL.len()],
     pub(super) handshakes: [[Cell64; HandshakeResult::ALL.len()]; 2],
 }
 
@@ -60,6 +61,28 @@ impl HandshakeResult {
             Self::Failed => "failed",
             Self::Ok => "ok",
             Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// How a connection that should begin with a PROXY header did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ProxyHeaderResult {
+    Absent,
+    Disallowed,
+    Error,
+    Ok,
+}
+
+impl ProxyHeaderResult {
+    pub(super) const ALL: [Self; 4] = [Self::Absent, Self::Disallowed, Self::Error, Self::Ok];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Disallowed => "disallowed",
+            Self::Error => "error",
+            Self::Ok => "ok",
         }
     }
 }

@@ -29,8 +29,10 @@ fn labels(workload: &str, service: &str) -> WorkloadLabels {
 
 fn connection(direction: Direction, peer: Option<&str>) -> Connection {
     Connection {
+        id: 1,
         local: ([127, 0, 0, 1], 80).into(),
         remote: ([127, 0, 0, 1], 4000).into(),
+        direct_remote: ([127, 0, 0, 1], 1).into(),
         direction,
         listener: "test".into(),
         peer: peer.and_then(|peer| peer.parse().ok()),

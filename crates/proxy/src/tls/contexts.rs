@@ -9,11 +9,11 @@ use std::time::SystemTime;
 
 use leno_identity::{
     ClientContext, ClientSettings, ContextError, ContextParameters, ContextPart, ContextVersion, KeyPairSource,
-    NameRule, PeerRules, PemSource, ServerContext, ServerSettings, SubjectName, SubjectNameKind,
+    NameRule, PeerRules, PemSource, ServerContext, ServerSettings, SubjectName, SubjectNameKind, fits_dns_name,
 };
 use leno_ir::{
-    CertificateSource, DataSource, DownstreamTls, PeerValidation, PemCertificate, RootsSource, SubjectAltNameKind,
-    TlsParameters, TlsVersion, UpstreamTls,
+    CertificateSource, DataSource, DownstreamTls, PeerValidation, PemCertificate, RootsSource, StringMatch,
+    SubjectAltNameKind, TlsParameters, TlsVersion, UpstreamTls,
 };
 use rustc_hash::FxHashMap;
 
@@ -202,7 +202,7 @@ fn peer_rules(validation: &PeerValidation) -> Result<PeerRules, Problems> {
     };
     let wanted = validation.subject_alt_names.clone();
     let rule = NameRule::new(move |found: SubjectName<'_>| {
-        wanted.iter().any(|wanted| is_of_kind(wanted.kind, found.kind) && wanted.name.is_match(found.text))
+        wanted.iter().any(|wanted| is_of_kind(wanted.kind, found.kind) && fits(&wanted.name, found))
     });
     Ok(PeerRules {
         roots,
@@ -212,6 +212,14 @@ fn peer_rules(validation: &PeerValidation) -> Result<PeerRules, Problems> {
         allow_expired: validation.checks.allow_expired,
         accept_untrusted: validation.checks.accept_untrusted,
     })
+}
+
+/// As in Envoy, a name that is asked for in full may be covered by a wildcard of the certificate.
+fn fits(wanted: &StringMatch, found: SubjectName<'_>) -> bool {
+    match wanted {
+        StringMatch::Exact { text, .. } if found.kind == SubjectNameKind::Dns => fits_dns_name(found.text, text),
+        _ => wanted.is_match(found.text),
+    }
 }
 
 fn is_of_kind(wanted: SubjectAltNameKind, found: SubjectNameKind) -> bool {

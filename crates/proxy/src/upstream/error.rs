@@ -27,6 +27,18 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
+    /// Envoy's `%UPSTREAM_TRANSPORT_FAILURE_REASON%` where it has a word for it.
+    pub(crate) fn transport_failure(&self) -> String {
+        match self {
+            Self::Refused { source, .. } => {
+                let text = source.to_string();
+                let reason = text.split(" (os error").next().unwrap_or_default().replace(' ', "_");
+                format!("delayed_connect_error:_{reason}")
+            }
+            error => error.to_string(),
+        }
+    }
+
     /// Whether another endpoint may be tried. Nothing of the request was sent in any of these cases.
     pub(crate) fn retryable(&self) -> bool {
         !matches!(self, Self::Overflow(_))

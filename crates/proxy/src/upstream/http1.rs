@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(super) struct Http1Connection {
     pub(super) stream: Stream,
+    local: Option<SocketAddr>,
     pub(super) idle_since: Instant,
     requests: u32,
     _occupancy: Occupancy,
@@ -53,6 +55,11 @@ pub(crate) struct Http1Lease {
 impl Http1Lease {
     pub(crate) fn stream(&mut self) -> &mut Stream {
         &mut self.connection.as_mut().expect("only release and drop take it").stream
+    }
+
+    /// Our side of it.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.connection.as_ref().and_then(|connection| connection.local)
     }
 
     /// Back to the pool, unless it has served its share, or its endpoint is gone.
@@ -103,6 +110,7 @@ impl UpstreamCluster {
         let open = OpenGuard::new(&endpoint.open);
         let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1).await?;
         let connection = Http1Connection {
+            local: stream.tcp().local_addr().ok(),
             stream,
             idle_since: self.coarse_now(),
             requests: 0,

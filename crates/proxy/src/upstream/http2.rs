@@ -33,6 +33,7 @@ pub(super) struct Http2Pool {
 #[derive(Debug)]
 struct Http2Connection {
     sender: SendRequest<Bytes>,
+    local: Option<SocketAddr>,
     active: Cell<u32>,
     started: Cell<u32>,
     most_streams: u32,
@@ -56,7 +57,7 @@ pub(crate) struct Http2Lease {
     /// Ready to send one request.
     pub(crate) sender: SendRequest<Bytes>,
     pub(crate) reused: bool,
-    _slot: StreamSlot,
+    slot: StreamSlot,
 }
 
 #[derive(Debug)]
@@ -70,6 +71,13 @@ impl Drop for StreamSlot {
         let connection = &self.connection;
         connection.active.set(connection.active.get().saturating_sub(1));
         connection.idle_since.set(self.cluster.coarse_now());
+    }
+}
+
+impl Http2Lease {
+    /// Our side of the connection.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.slot.connection.local
     }
 }
 
@@ -120,7 +128,7 @@ impl UpstreamCluster {
             if let Some(slot) = endpoint.http2.reserve(self) {
                 // An error means GOAWAY or a broken connection: not ours to report, another connection will do.
                 match slot.connection.sender.clone().ready().await {
-                    Ok(sender) => return Ok(Http2Lease { sender, reused, _slot: slot }),
+                    Ok(sender) => return Ok(Http2Lease { sender, reused, slot }),
                     Err(_) => slot.connection.closed.set(true),
                 }
                 continue;
@@ -179,6 +187,7 @@ impl UpstreamCluster {
         {
             return Err(ConnectError::NoHttp2 { endpoint });
         }
+        let local = stream.tcp().local_addr().ok();
         let handshake = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -202,6 +211,7 @@ impl UpstreamCluster {
         let http = &self.config.http;
         Ok(Rc::new(Http2Connection {
             sender,
+            local,
             active: Cell::new(0),
             started: Cell::new(0),
             most_streams: http.max_concurrent_streams.max(1),

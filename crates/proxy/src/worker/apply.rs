@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,25 +53,29 @@ impl Worker {
         let mut old = std::mem::take(&mut *self.bindings.borrow_mut());
         let mut bindings = HashMap::with_capacity(plan.config.listeners.len());
         let mut rejections = Vec::new();
-        for (name, config) in plan.config.listeners.iter().filter(|(_, listener)| !listener.api) {
-            let key = BindKey::of(config);
-            if let Some(binding) = old.remove(&key) {
-                let current = binding.listener();
-                if !Arc::ptr_eq(&current.config, config) && current.config != *config {
-                    binding.replace(Rc::new(ActiveListener::new(config.clone(), self)));
-                }
-                bindings.insert(key, binding);
-            } else if let Some(socket) = sockets.remove(&key) {
-                let listener = Rc::new(ActiveListener::new(config.clone(), self));
-                match Binding::start(socket, listener, self) {
-                    Ok(binding) => {
-                        bindings.insert(key, binding);
+        self.apply_unbound(plan);
+        for (name, config) in plan.config.listeners.iter().filter(|(_, listener)| listener.is_bound()) {
+            // One for all of its addresses.
+            let mut successor = None;
+            let mut active =
+                || successor.get_or_insert_with(|| Rc::new(ActiveListener::new(config.clone(), self))).clone();
+            for key in BindKey::all_of(config) {
+                if let Some(binding) = old.remove(&key) {
+                    if !binding.listener().has_config(config) {
+                        binding.replace(active());
                     }
-                    Err(error) => rejections.push(Rejection {
-                        resource_type: ResourceType::Listener,
-                        name: name.clone(),
-                        reason: format!("its socket cannot be watched: {error}"),
-                    }),
+                    bindings.insert(key, binding);
+                } else if let Some(socket) = sockets.remove(&key) {
+                    match Binding::start(socket, active(), self) {
+                        Ok(binding) => {
+                            bindings.insert(key, binding);
+                        }
+                        Err(error) => rejections.push(Rejection {
+                            resource_type: ResourceType::Listener,
+                            name: name.clone(),
+                            reason: format!("its socket cannot be watched: {error}"),
+                        }),
+                    }
                 }
             }
         }
@@ -82,9 +87,36 @@ impl Worker {
         (closing, rejections)
     }
 
+    /// Listeners without a socket, which get connections by their original destination.
+    fn apply_unbound(&self, plan: &Plan) {
+        let mut old = std::mem::take(&mut *self.unbound.borrow_mut());
+        let wanted = plan.config.listeners.values().filter(|listener| listener.options.is_unbound && !listener.api);
+        let mut unbound = Vec::new();
+        for config in wanted {
+            let kept = old.iter().position(|listener| listener.has_config(config)).map(|at| old.swap_remove(at));
+            unbound.push(kept.unwrap_or_else(|| Rc::new(ActiveListener::new(config.clone(), self))));
+        }
+        *self.unbound.borrow_mut() = unbound;
+        old.iter().for_each(|listener| listener.drain.start());
+    }
+
+    /// The listener for connections to `destination`: at exactly that address, or at all addresses of the host.
+    pub(crate) fn listener_at(&self, destination: SocketAddr) -> Option<Rc<ActiveListener>> {
+        let bound = self.bindings.borrow();
+        let all: Vec<_> =
+            self.unbound.borrow().iter().cloned().chain(bound.values().map(|binding| binding.listener())).collect();
+        let everywhere = match destination {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, destination.port())),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, destination.port())),
+        };
+        let at = |wanted: SocketAddr| all.iter().find(|listener| listener.config.addresses().any(|one| one == wanted));
+        at(destination).or_else(|| at(everywhere)).cloned()
+    }
+
     /// Takes no new connections, lets those under way finish. `false` when some had not at the deadline.
     pub(super) async fn drain(&self, deadline: Duration) -> bool {
         let bindings: Vec<_> = self.bindings.borrow_mut().drain().map(|(_, binding)| binding).collect();
+        self.unbound.borrow_mut().drain(..).for_each(|listener| listener.drain.start());
         for binding in &bindings {
             binding.stop();
         }

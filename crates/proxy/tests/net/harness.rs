@@ -8,9 +8,9 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_ir::{
     Cluster, Config, Direction, Discovery, DownstreamTls, Endpoint, EndpointHealth, EndpointSet, FilterChain,
-    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, Listener, LocalityEndpoints, NetworkFilter,
-    PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy, TransportProtocol,
-    UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
+    FilterChainMatch, Forward, HttpCodec, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints,
+    NetworkFilter, PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, StringMatch, TcpProxy,
+    TransportProtocol, UpstreamTls, VirtualHost, WeightedCluster, WorkloadLabels,
 };
 use leno_proxy::{Block, DnsConfig, Proxy, ProxyConfig, ProxyHandle};
 use leno_runtime::{Readiness, Tasks};
@@ -201,6 +201,7 @@ pub(crate) fn tcp_listener(name: &str, cluster: &str) -> Listener {
         inspect_http: false,
         filter_chains: vec![tcp_chain(cluster)],
         default_filter_chain: None,
+        options: ListenerOptions::default(),
         api: false,
     }
 }

@@ -1,5 +1,5 @@
 use super::time_format::check;
-use super::{Field, FormatError, Operator, Piece, Source};
+use super::{DurationUnit, Field, FormatError, Operator, PathForm, PathOf, Piece, Source, TimePoint};
 
 /// Splits a format into literals and operators.
 pub(super) fn pieces(format: &str) -> Result<Vec<Piece>, FormatError> {
@@ -18,7 +18,7 @@ pub(super) fn pieces(format: &str) -> Result<Vec<Piece>, FormatError> {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(std::mem::take(&mut literal)));
         }
-        pieces.push(Piece::Operator(operator(&rest[..end])?));
+        pieces.push(operator(&rest[..end])?);
         rest = &rest[end + 1..];
     }
     literal.push_str(rest);
@@ -40,7 +40,7 @@ fn operator_end(text: &str) -> Option<usize> {
     }
 }
 
-fn operator(text: &str) -> Result<Operator, FormatError> {
+fn operator(text: &str) -> Result<Piece, FormatError> {
     let (name, parameter, tail) = match text.split_once('(') {
         Some((name, rest)) => {
             let (parameter, tail) =
@@ -60,7 +60,14 @@ fn operator(text: &str) -> Result<Operator, FormatError> {
             Some(length.parse().map_err(wrong)?)
         }
     };
-    Ok(Operator { source: source(name, parameter)?, length })
+    // What is the same for every line is looked up once.
+    let constant = match name {
+        "ENVIRONMENT" => std::env::var(parameter.unwrap_or_default()).unwrap_or_else(|_| "-".to_owned()),
+        "HOSTNAME" => std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "-".to_owned()),
+        _ => return Ok(Piece::Operator(Operator { source: source(name, parameter)?, length })),
+    };
+    let constant = constant.trim_end();
+    Ok(Piece::Literal(constant.chars().take(length.unwrap_or(usize::MAX)).collect()))
 }
 
 fn source(name: &str, parameter: Option<&str>) -> Result<Source, FormatError> {
@@ -73,25 +80,94 @@ fn source(name: &str, parameter: Option<&str>) -> Result<Source, FormatError> {
         };
         Ok((first.to_ascii_lowercase(), second))
     };
+    let wrong = || FormatError::WrongParameter {
+        operator: name.to_owned(),
+        parameter: parameter.unwrap_or_default().to_owned(),
+    };
     Ok(match name {
         "REQ" => header().map(|(name, otherwise)| Source::RequestHeader { name, otherwise })?,
         "RESP" => header().map(|(name, otherwise)| Source::ResponseHeader { name, otherwise })?,
         "TRAILER" => header().map(|(name, otherwise)| Source::ResponseTrailer { name, otherwise })?,
-        "START_TIME" => {
-            if let Some(format) = parameter {
-                check(format)?;
-            }
-            Source::StartTime(parameter.filter(|format| !format.is_empty()).map(str::to_owned))
+        "START_TIME" => time(parameter).map(Source::StartTime)?,
+        "EMIT_TIME" => time(parameter).map(Source::EmitTime)?,
+        "COMMON_DURATION" => common_duration(parameter.unwrap_or_default()).ok_or_else(wrong)?,
+        "DYNAMIC_METADATA" => metadata(parameter.unwrap_or_default()).ok_or_else(wrong)?,
+        "PATH" => path(parameter.unwrap_or_default()).ok_or_else(wrong)?,
+        "QUERY_PARAM" => {
+            Source::QueryParameter(parameter.filter(|name| !name.is_empty()).ok_or_else(wrong)?.to_owned())
         }
+        "QUERY_PARAMS" if parameter.is_none_or(|mode| matches!(mode, "" | "ORIG")) => Source::Query,
+        // Envoy's identifier of a request is the one of its request ID header.
+        "STREAM_ID" => Source::RequestHeader { name: "x-request-id".to_owned(), otherwise: None },
+        "UNIQUE_ID" => Source::UniqueId,
         _ => Source::Field(field(name, parameter)?),
     })
 }
 
+fn time(format: Option<&str>) -> Result<Option<String>, FormatError> {
+    if let Some(format) = format {
+        check(format)?;
+    }
+    Ok(format.filter(|format| !format.is_empty()).map(str::to_owned))
+}
+
+/// `FROM:TO:UNIT`
+fn common_duration(parameter: &str) -> Option<Source> {
+    let mut parts = parameter.split(':');
+    let (from, to) = (time_point(parts.next()?)?, time_point(parts.next()?)?);
+    let unit = match parts.next().unwrap_or("ms") {
+        "ms" => DurationUnit::Milliseconds,
+        "us" => DurationUnit::Microseconds,
+        "ns" => DurationUnit::Nanoseconds,
+        _ => return None,
+    };
+    parts.next().is_none().then_some(Source::Duration { from, to, unit })
+}
+
+fn time_point(name: &str) -> Option<TimePoint> {
+    Some(match name {
+        "DS_RX_BEG" => TimePoint::RequestBegan,
+        "DS_RX_END" => TimePoint::RequestEnded,
+        "DS_TX_BEG" => TimePoint::ResponseBegan,
+        "DS_TX_END" => TimePoint::ResponseEnded,
+        "US_RX_BEG" => TimePoint::UpstreamResponseBegan,
+        "US_TX_END" => TimePoint::UpstreamRequestEnded,
+        _ => return None,
+    })
+}
+
+/// `NAMESPACE:KEY:…`
+fn metadata(parameter: &str) -> Option<Source> {
+    let mut parts = parameter.split(':').map(str::to_owned);
+    let namespace = parts.next().filter(|namespace| !namespace.is_empty())?;
+    Some(Source::DynamicMetadata { namespace, path: parts.collect() })
+}
+
+/// `WQ|NQ:ORIG|PATH|ORIG_OR_PATH`, both optional.
+fn path(parameter: &str) -> Option<Source> {
+    let (form, of) = parameter.split_once(':').unwrap_or((parameter, ""));
+    let form = match form {
+        "" | "WQ" => PathForm::WithQuery,
+        "NQ" => PathForm::WithoutQuery,
+        _ => return None,
+    };
+    let of = match of {
+        "" | "ORIG_OR_PATH" => PathOf::OriginalOrCurrent,
+        "ORIG" => PathOf::Original,
+        "PATH" => PathOf::Current,
+        _ => return None,
+    };
+    Some(Source::Path(form, of))
+}
+
 fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
     let field = match name {
+        "ACCESS_LOG_TYPE" => Field::AccessLogType,
         "BYTES_RECEIVED" => Field::BytesReceived,
         "BYTES_SENT" => Field::BytesSent,
+        "CONNECTION_ID" => Field::ConnectionId,
         "CONNECTION_TERMINATION_DETAILS" => Field::ConnectionTerminationDetails,
+        "DOWNSTREAM_DIRECT_REMOTE_PORT" => Field::DownstreamDirectRemotePort,
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS" => Field::DownstreamDirectRemoteAddress,
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => Field::DownstreamDirectRemoteAddressWithoutPort,
         "DOWNSTREAM_LOCAL_ADDRESS" => Field::DownstreamLocalAddress,
@@ -103,9 +179,13 @@ fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
         "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Field::DownstreamRemoteAddressWithoutPort,
         "DOWNSTREAM_REMOTE_PORT" => Field::DownstreamRemotePort,
         "DURATION" => Field::Duration,
-        "GRPC_STATUS" => return Ok(grpc_status(parameter)),
+        "GRPC_STATUS" => {
+            return grpc_status(parameter.unwrap_or_default()).ok_or_else(|| FormatError::WrongParameter {
+                operator: name.to_owned(),
+                parameter: parameter.unwrap_or_default().to_owned(),
+            });
+        }
         "GRPC_STATUS_NUMBER" => Field::GrpcStatusNumber,
-        "HOSTNAME" => Field::Hostname,
         "PROTOCOL" => Field::Protocol,
         "REQUEST_DURATION" => Field::RequestDuration,
         "REQUEST_HEADERS_BYTES" => Field::RequestHeadersBytes,
@@ -120,8 +200,15 @@ fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
         "ROUTE_NAME" => Field::RouteName,
         "UPSTREAM_CLUSTER" => Field::UpstreamCluster,
         "UPSTREAM_CLUSTER_RAW" => Field::UpstreamClusterRaw,
-        "UPSTREAM_HOST" => Field::UpstreamHost,
+        // An endpoint without a name is called by its address.
+        "UPSTREAM_HOST" | "UPSTREAM_HOST_NAME" => Field::UpstreamHost,
         "UPSTREAM_LOCAL_ADDRESS" => Field::UpstreamLocalAddress,
+        "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Field::UpstreamLocalAddressWithoutPort,
+        "UPSTREAM_LOCAL_PORT" => Field::UpstreamLocalPort,
+        "UPSTREAM_PROTOCOL" => Field::UpstreamProtocol,
+        "UPSTREAM_HOST_NAME_WITHOUT_PORT" | "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => {
+            Field::UpstreamRemoteAddressWithoutPort
+        }
         "UPSTREAM_REMOTE_ADDRESS" => Field::UpstreamRemoteAddress,
         "UPSTREAM_REMOTE_PORT" => Field::UpstreamRemotePort,
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => Field::UpstreamRequestAttemptCount,
@@ -134,6 +221,11 @@ fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
     }
 }
 
-fn grpc_status(parameter: Option<&str>) -> Field {
-    if parameter == Some("NUMBER") { Field::GrpcStatusNumber } else { Field::GrpcStatus }
+fn grpc_status(parameter: &str) -> Option<Field> {
+    match parameter {
+        "" | "CAMEL_STRING" => Some(Field::GrpcStatus),
+        "NUMBER" => Some(Field::GrpcStatusNumber),
+        "SNAKE_STRING" => Some(Field::GrpcStatusSnake),
+        _ => None,
+    }
 }

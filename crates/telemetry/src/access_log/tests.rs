@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -65,10 +64,35 @@ fn a_client_cannot_write_lines_of_its_own() {
 }
 
 fn json(fields: &[(&str, &str)], user_agent: &'static [u8]) -> String {
-    let fields: BTreeMap<_, _> = fields.iter().map(|(key, format)| ((*key).to_owned(), (*format).to_owned())).collect();
+    let fields = fields.iter().map(|(key, format)| (*key, Member::Text((*format).to_owned())));
     let mut out = Vec::new();
-    Program::json(&fields).expect("valid format").write_line(&Line { user_agent }, &mut out);
+    Program::json(fields).expect("valid format").write_line(&Line { user_agent }, &mut out);
     String::from_utf8(out).expect("JSON is UTF-8")
+}
+
+#[test]
+fn what_is_empty_can_be_left_out() {
+    let members = [
+        ("a", Member::Text("%ROUTE_NAME%".to_owned())),
+        ("b", Member::Object(vec![("c".to_owned(), Member::Text("%RESPONSE_CODE%".to_owned()))])),
+        ("d", Member::List(vec![Member::Literal("7".to_owned()), Member::Text("%ROUTE_NAME%".to_owned())])),
+    ];
+    let program = Program::json(members).expect("valid format").omitting_empty(true);
+    let mut out = Vec::new();
+    program.write_line(&Line { user_agent: b"" }, &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), "{\"b\":{\"c\":200},\"d\":[7]}\n");
+    out.clear();
+    let program = Program::text("[%ROUTE_NAME%] %PROTOCOL%").expect("valid format").omitting_empty(true);
+    program.write_line(&Line { user_agent: b"" }, &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), "[] HTTP/1.1\n");
+}
+
+#[test]
+fn paths_have_parts() {
+    assert_eq!(text("%PATH% %PATH(NQ)% %PATH(WQ:PATH)% %PATH(NQ:ORIG)%", b""), "/a?b /a /a?b -\n");
+    assert_eq!(text("[%QUERY_PARAM(b)%] [%QUERY_PARAMS%]", b""), "[-] [b]\n");
+    assert!(Program::text("%PATH(X)%").is_err() && Program::text("%COMMON_DURATION(A:B)%").is_err());
+    assert!(Program::text("%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)% %EMIT_TIME(%s)%").is_ok());
 }
 
 #[test]
@@ -91,7 +115,7 @@ fn json_stays_json_whatever_the_client_sends() {
 #[test]
 fn what_is_not_supported_is_named() {
     let error = |format: &str| Program::text(format).expect_err("invalid").to_string();
-    assert!(error("%DYNAMIC_METADATA(a)%").contains("%DYNAMIC_METADATA%"));
+    assert!(error("%FILTER_STATE(a)%").contains("%FILTER_STATE%"));
     assert!(error("%REQ%").contains("%REQ%"));
     assert!(error("%REQ(A):x%").contains(":x"));
     assert!(error("%PROTOCOL(x)%").contains("takes no parameter"));

@@ -45,7 +45,23 @@ const NOT_HERE: &[(&str, &str, &str)] = &[
 
 /// Message, fields that are supported, fields that are as long as they are off. Sorted by message.
 const FIELDS: &[(&str, &str, &str)] = &[
-    ("envoy.config.accesslog.v3.AccessLog", "name typed_config", ""),
+    ("envoy.config.accesslog.v3.AccessLog", "filter name typed_config", ""),
+    (
+        "envoy.config.accesslog.v3.AccessLogFilter",
+        "and_filter duration_filter grpc_status_filter header_filter not_health_check_filter or_filter \
+         response_flag_filter runtime_filter status_code_filter",
+        "",
+    ),
+    ("envoy.config.accesslog.v3.AndFilter", "filters", ""),
+    ("envoy.config.accesslog.v3.ComparisonFilter", "op value", ""),
+    ("envoy.config.accesslog.v3.DurationFilter", "comparison", ""),
+    ("envoy.config.accesslog.v3.GrpcStatusFilter", "exclude statuses", ""),
+    ("envoy.config.accesslog.v3.HeaderFilter", "header", ""),
+    ("envoy.config.accesslog.v3.NotHealthCheckFilter", "", ""),
+    ("envoy.config.accesslog.v3.OrFilter", "filters", ""),
+    ("envoy.config.accesslog.v3.ResponseFlagFilter", "flags", ""),
+    ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
+    ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
@@ -92,6 +108,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.DnsResolutionConfig", "dns_resolver_options resolvers", ""),
     ("envoy.config.core.v3.DnsResolverOptions", "no_default_search_domain use_tcp_for_dns_lookups", ""),
+    ("envoy.config.core.v3.GrpcService", "envoy_grpc timeout", ""),
+    ("envoy.config.core.v3.GrpcService.EnvoyGrpc", "cluster_name", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
     (
@@ -113,14 +131,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
     ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
-    ("envoy.config.core.v3.HttpProtocolOptions", "idle_timeout max_headers_count max_requests_per_connection", ""),
+    (
+        "envoy.config.core.v3.HttpProtocolOptions",
+        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "",
+    ),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
     ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
-    ("envoy.config.core.v3.SocketAddress", "address port_value", ""),
-    ("envoy.config.core.v3.SubstitutionFormatString", "json_format text_format text_format_source", ""),
+    ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
+    ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
+    (
+        "envoy.config.core.v3.SubstitutionFormatString",
+        "json_format omit_empty_values text_format text_format_source",
+        "",
+    ),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
@@ -139,19 +166,25 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
     ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
+    ("envoy.config.listener.v3.AdditionalAddress", "address", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
     ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
     (
         "envoy.config.listener.v3.FilterChainMatch",
-        "application_protocols destination_port server_names transport_protocol",
+        "application_protocols destination_port direct_source_prefix_ranges prefix_ranges server_names \
+         source_ports source_prefix_ranges source_type transport_protocol",
         "",
     ),
     (
         "envoy.config.listener.v3.Listener",
-        "address continue_on_listener_filters_timeout default_filter_chain enable_reuse_port filter_chains \
-         listener_filters listener_filters_timeout name traffic_direction",
-        "transparent use_original_dst",
+        "additional_addresses address bind_to_port connection_balance_config continue_on_listener_filters_timeout \
+         default_filter_chain enable_reuse_port filter_chains listener_filters listener_filters_timeout \
+         max_connections_to_accept_per_socket_event metadata name per_connection_buffer_limit_bytes stat_prefix \
+         tcp_backlog_size traffic_direction use_original_dst",
+        "freebind transparent",
     ),
+    ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
+    ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
     ("envoy.config.overload.v3.OverloadAction", "name triggers", ""),
     ("envoy.config.overload.v3.OverloadManager", "actions refresh_interval resource_monitors", ""),
@@ -159,6 +192,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.overload.v3.ScaledTrigger", "saturation_threshold scaling_threshold", ""),
     ("envoy.config.overload.v3.ThresholdTrigger", "value", ""),
     ("envoy.config.overload.v3.Trigger", "name scaled threshold", ""),
+    ("envoy.config.ratelimit.v3.RateLimitServiceConfig", "grpc_service transport_api_version", ""),
     (
         "envoy.config.rbac.v3.Permission",
         "and_rules any destination_ip destination_port destination_port_range header metadata not_rule or_rules \
@@ -187,6 +221,21 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
+    ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action",
+        "destination_cluster generic_key header_value_match remote_address request_headers",
+        "",
+    ),
+    ("envoy.config.route.v3.RateLimit.Action.DestinationCluster", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.GenericKey", "descriptor_key descriptor_value", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action.HeaderValueMatch",
+        "descriptor_key descriptor_value expect_match headers",
+        "",
+    ),
+    ("envoy.config.route.v3.RateLimit.Action.RemoteAddress", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
     (
         "envoy.config.route.v3.RedirectAction",
         "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
@@ -215,8 +264,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
          max_grpc_timeout \
-         max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
-        "include_vh_rate_limits",
+         max_stream_duration include_vh_rate_limits prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
@@ -246,7 +295,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.VirtualHost",
         "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
-         per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
+         per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
@@ -262,6 +311,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "format json_format log_format path typed_json_format",
         "",
     ),
+    ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
     (
         "envoy.extensions.clusters.dns.v3.DnsCluster",
@@ -285,6 +335,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "chunk_size compression_level enable_checksum strategy",
         "",
     ),
+    ("envoy.extensions.filters.common.fault.v3.FaultDelay", "fixed_delay header_delay percentage", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay", "", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit", "fixed_limit header_limit percentage", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit.FixedLimit", "limit_kbps", ""),
+    ("envoy.extensions.filters.common.fault.v3.FaultRateLimit.HeaderLimit", "", ""),
+    ("envoy.extensions.filters.http.buffer.v3.Buffer", "max_request_bytes", ""),
+    ("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", "buffer disabled", ""),
     (
         "envoy.extensions.filters.http.compressor.v3.Compressor",
         "choose_first compressor_library content_length content_type disable_on_etag_header \
@@ -314,6 +371,32 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "envoy.extensions.filters.http.fault.v3.FaultAbort",
+        "grpc_status header_abort http_status percentage response_body",
+        "",
+    ),
+    ("envoy.extensions.filters.http.fault.v3.FaultAbort.HeaderAbort", "", ""),
+    (
+        "envoy.extensions.filters.http.fault.v3.HTTPFault",
+        "abort abort_grpc_status_runtime abort_http_status_runtime abort_percent_runtime delay delay_duration_runtime \
+         delay_percent_runtime disable_downstream_cluster_stats downstream_nodes headers max_active_faults \
+         max_active_faults_runtime response_rate_limit response_rate_limit_percent_runtime upstream_cluster",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+        "cache_time cluster_min_healthy_percentages headers pass_through_mode",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
+        "disable_x_envoy_ratelimited_header domain enable_x_ratelimit_headers failure_mode_deny rate_limit_service \
+         rate_limited_as_resource_exhausted rate_limited_status request_type response_headers_to_add stage \
+         stat_prefix status_on_error timeout",
+        "",
+    ),
+    ("envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute", "domain vh_rate_limits", ""),
+    (
         "envoy.extensions.filters.http.rbac.v3.RBAC",
         "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
         "",
@@ -326,6 +409,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "start_child_span",
     ),
     (
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        "allow_requests_without_proxy_protocol disallowed_versions",
+        "",
+    ),
+    (
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
         "delay max_connections runtime_enabled stat_prefix",
         "",
@@ -334,8 +422,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs",
-        "normalize_path use_remote_address",
+         stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
+         path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
+         skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
+         xff_num_trusted_hops",
+        "",
     ),
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails",
@@ -453,6 +544,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.HttpStatus", "code", ""),
     ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),

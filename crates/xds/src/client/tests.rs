@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Config, Direction, Discovery, EndpointSet, FilterChain, FilterChainMatch, Flavor, HttpConnectionManager,
-    Listener, LocalityEndpoints, NetworkFilter, RouteSource, RouteTable, VirtualHost,
+    Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, RouteSource, RouteTable, VirtualHost,
 };
 use leno_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 use leno_proto::google::protobuf::Any;
@@ -39,6 +39,7 @@ fn put(config: &mut Config, name: &str, version: u32) {
         inspect_http: false,
         filter_chains: vec![chain],
         default_filter_chain: None,
+        options: ListenerOptions::default(),
         api: false,
     };
     config.listeners.insert(name.to_owned(), Arc::new(listener));

@@ -127,6 +127,17 @@ pub(super) fn read_address(value: Option<&Address>) -> Result<SocketAddr> {
     }
 }
 
+pub(super) fn set_ipv4_compat(address: &mut Address) {
+    if let Some(address::Address::SocketAddress(socket)) = &mut address.address {
+        socket.ipv4_compat = true;
+    }
+}
+
+pub(super) fn has_ipv4_compat(address: Option<&Address>) -> bool {
+    matches!(address.and_then(|address| address.address.as_ref()),
+        Some(address::Address::SocketAddress(socket)) if socket.ipv4_compat)
+}
+
 pub(super) fn fraction(fraction: Fraction) -> FractionalPercent {
     FractionalPercent {
         numerator: fraction.parts_per_million(),

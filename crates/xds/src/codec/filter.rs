@@ -3,16 +3,21 @@
 //! A filter is a variant of `HttpFilterConfig`, one of `RouteFilterConfig` when routes may configure it, a file below
 //! `filter/`, and an arm in each of the four functions here that name types.
 
+mod buffer;
 mod compressor;
 mod cors;
+mod fault;
+mod health_check;
+mod rate_limit;
 mod rbac;
 
 use std::collections::HashMap;
 
 use leno_ir::{
-    FilterOverride, FilterOverrides, Flavor, HttpFilter, HttpFilterConfig, RouteFilterConfig, RouterOptions,
+    FilterOverride, FilterOverrides, Flavor, HeaderMatch, HttpFilter, HttpFilterConfig, RouteFilterConfig,
+    RouterOptions,
 };
-use leno_proto::envoy::config::route::v3::FilterConfig;
+use leno_proto::envoy::config::route::v3::{FilterConfig, HeaderMatcher};
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpFilter as ProtoFilter, http_filter::ConfigType,
 };
@@ -20,6 +25,7 @@ use leno_proto::google::protobuf::Any;
 
 use super::common::{any, is_type, unpack};
 use super::error::{At, DecodeError, Result};
+use super::route::matches::decode_header;
 use super::router::{self, NAME as ROUTER, TYPE as ROUTER_TYPE};
 
 const OVERRIDE_TYPE: &str = "envoy.config.route.v3.FilterConfig";
@@ -40,16 +46,23 @@ fn proto(name: &str, disabled: bool, config: Any) -> ProtoFilter {
 
 fn encode_config(config: &HttpFilterConfig) -> Any {
     match config {
-        HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
+        HttpFilterConfig::Buffer(buffer) => buffer::encode(buffer),
         HttpFilterConfig::Cors => cors::encode(),
+        HttpFilterConfig::Fault(fault) => fault::encode(fault),
+        HttpFilterConfig::HealthCheck(check) => health_check::encode(check),
+        HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
+        HttpFilterConfig::RateLimit(filter) => rate_limit::encode(filter),
         HttpFilterConfig::Rbac(filter) => rbac::encode(filter),
     }
 }
 
 fn encode_route_config(config: &RouteFilterConfig) -> Any {
     match config {
-        RouteFilterConfig::Compressor(route) => compressor::encode_route(*route),
+        RouteFilterConfig::Buffer(said) => buffer::encode_override(said),
         RouteFilterConfig::Cors(policy) => cors::encode_policy(policy),
+        RouteFilterConfig::Fault(fault) => fault::encode(fault),
+        RouteFilterConfig::Compressor(route) => compressor::encode_route(*route),
+        RouteFilterConfig::RateLimit(route) => rate_limit::encode_route(route),
         RouteFilterConfig::Rbac(filter) => rbac::encode_route(filter.as_deref()),
     }
 }
@@ -57,8 +70,12 @@ fn encode_route_config(config: &RouteFilterConfig) -> Any {
 /// `None`: a type that is not known here.
 fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
     Some(match type_name(config) {
-        compressor::TYPE => compressor::decode(config).map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
+        buffer::TYPE => buffer::decode(config).map(HttpFilterConfig::Buffer),
         cors::TYPE => Ok(HttpFilterConfig::Cors),
+        fault::TYPE => fault::decode(config).map(|fault| HttpFilterConfig::Fault(Box::new(fault))),
+        health_check::TYPE => health_check::decode(config).map(HttpFilterConfig::HealthCheck),
+        compressor::TYPE => compressor::decode(config).map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
+        rate_limit::TYPE => rate_limit::decode(config).map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))),
         rbac::TYPE => rbac::decode(config).map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
         _ => return None,
     })
@@ -67,8 +84,11 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
 /// As [`decode_config`], for types that a route may hold.
 fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
     Some(match type_name(config) {
+        buffer::ROUTE_TYPE => buffer::decode_override(config).map(RouteFilterConfig::Buffer),
+        fault::TYPE => fault::decode(config).map(|fault| RouteFilterConfig::Fault(Box::new(fault))),
         compressor::ROUTE_TYPE => compressor::decode_route(config).map(RouteFilterConfig::Compressor),
         cors::POLICY_TYPE => cors::decode_policy(config).map(RouteFilterConfig::Cors),
+        rate_limit::ROUTE_TYPE => rate_limit::decode_route(config).map(RouteFilterConfig::RateLimit),
         rbac::ROUTE_TYPE => rbac::decode_route(config).map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
         _ => return None,
     })
@@ -113,6 +133,14 @@ pub(super) fn decode(filters: &[ProtoFilter]) -> Result<Vec<HttpFilter>> {
         }
     }
     Err(DecodeError::new("http_filters", "the last filter must be the router"))
+}
+
+fn decode_headers(headers: &[HeaderMatcher]) -> Result<Vec<HeaderMatch>> {
+    let mut decoded = Vec::with_capacity(headers.len());
+    for (index, header) in headers.iter().enumerate() {
+        decoded.push(decode_header(header).at_index("headers", index)?);
+    }
+    Ok(decoded)
 }
 
 pub(super) fn encode_overrides(overrides: &FilterOverrides, flavor: Flavor) -> HashMap<String, Any> {

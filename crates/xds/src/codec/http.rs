@@ -1,5 +1,7 @@
 //! The HTTP connection manager.
 
+mod edge;
+
 use std::sync::Arc;
 
 use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
@@ -61,20 +63,15 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
         max_headers_count: u32_value(manager.max_request_headers_count),
         ..HttpProtocolOptions::default()
     });
+    edge::encode(&manager.edge, &mut proto);
     proto
 }
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let filters = filter::decode(&proto.http_filters)?;
     let router = router::decode(&proto.http_filters)?;
-    refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions, via, merge_slashes);
-    refuse!(
-        proto,
-        early_header_mutation_extensions,
-        strip_matching_host_port,
-        strip_trailing_host_dot,
-        strip_port_mode
-    );
+    refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions);
+    refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
             RouteSource::Inline(Arc::new(route::decode(table).at("route_config")?))
@@ -93,9 +90,10 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         CodecType::Http2 => HttpCodec::Http2,
         CodecType::Http3 => return Err(DecodeError::new("codec_type", "HTTP3 is not supported")),
     };
+    let edge = edge::decode(proto)?;
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
     let common = proto.common_http_protocol_options.unwrap_or_default();
-    refuse!(common, max_stream_duration, max_connection_duration, headers_with_underscores_action);
+    refuse!(common, max_stream_duration, max_connection_duration);
     refuse!(common, max_requests_per_connection);
     let enabled = |upgrade: &&UpgradeConfig| upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
     if proto.upgrade_configs.iter().any(|upgrade| !upgrade.filters.is_empty()) {
@@ -134,6 +132,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         stream_idle_timeout: read_limit(proto.stream_idle_timeout.as_ref(), default.stream_idle_timeout),
         idle_timeout: read_limit(common.idle_timeout.as_ref(), default.idle_timeout),
         router,
+        edge,
         ..default
     })
 }

@@ -1,26 +1,26 @@
+mod filters;
+mod matches;
+
 use leno_ir::{
-    Direction, FilterChain, FilterChainMatch, Flavor, Listener, NetworkFilter, TcpProxy, TransportProtocol,
+    Direction, FilterChain, FilterChainMatch, Flavor, Listener, ListenerOptions, NetworkFilter, TcpProxy,
     WeightedCluster,
 };
 use leno_proto::envoy::config::core::v3::TrafficDirection;
 use leno_proto::envoy::config::listener::v3::{
-    ApiListener, Filter, FilterChain as ProtoChain, FilterChainMatch as ProtoMatch, Listener as Proto, ListenerFilter,
-    filter, listener_filter,
+    AdditionalAddress, ApiListener, Filter, FilterChain as ProtoChain, Listener as Proto, filter,
 };
-use leno_proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
-use leno_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use leno_proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy as ProtoTcp, tcp_proxy};
 use leno_proto::google::protobuf::Any;
-use prost::Message;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::common::{address, any, bool_value, duration_or_off, is_type, read_address, read_limit, u32_value, unpack};
+use super::common::{
+    address, any, bool_value, duration_or_off, has_ipv4_compat, is_type, read_address, read_limit, set_ipv4_compat,
+    u32_value, unpack,
+};
 use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, connection_filter, hash, http, tls};
 
-const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
-const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
 const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 /// Envoy's default for both protocols.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -42,35 +42,21 @@ pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
         Direction::Unspecified => TrafficDirection::Unspecified,
     }
     .into();
-    if listener.inspect_tls {
-        proto.listener_filters.push(inspector(
-            "envoy.filters.listener.tls_inspector",
-            TLS_INSPECTOR,
-            &TlsInspector::default(),
-        ));
+    filters::encode(listener, &mut proto);
+    let options = &listener.options;
+    let additional = |addr: &SocketAddr| AdditionalAddress { address: address(*addr), ..AdditionalAddress::default() };
+    proto.additional_addresses = options.additional_addresses.iter().map(additional).collect();
+    if options.ipv4_compat {
+        let addresses = proto.additional_addresses.iter_mut().map(|additional| &mut additional.address);
+        addresses.chain([&mut proto.address]).flatten().for_each(set_ipv4_compat);
     }
-    if listener.inspect_http {
-        proto.listener_filters.push(inspector(
-            "envoy.filters.listener.http_inspector",
-            HTTP_INSPECTOR,
-            &HttpInspector {},
-        ));
-        // For servers that speak first: Envoy can only wait a while for the client and then go on.
-        proto.listener_filters_timeout = super::common::duration(Duration::from_millis(100));
-        proto.continue_on_listener_filters_timeout = true;
-    }
+    proto.tcp_backlog_size = options.backlog.and_then(u32_value);
+    proto.bind_to_port = if options.is_unbound { bool_value(false) } else { None };
+    proto.use_original_dst = if options.use_original_dst { bool_value(true) } else { None };
     proto.filter_chains = listener.filter_chains.iter().map(|chain| encode_chain(chain, flavor)).collect();
     proto.default_filter_chain = listener.default_filter_chain.as_ref().map(|chain| encode_chain(chain, flavor));
     proto.enable_reuse_port = bool_value(true);
     proto
-}
-
-fn inspector(name: &str, type_name: &str, config: &impl Message) -> ListenerFilter {
-    ListenerFilter {
-        name: name.to_owned(),
-        config_type: Some(listener_filter::ConfigType::TypedConfig(any(type_name, config))),
-        ..ListenerFilter::default()
-    }
 }
 
 fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
@@ -85,18 +71,7 @@ fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
     let matches = &chain.matches;
     ProtoChain {
         name: chain.name.clone(),
-        filter_chain_match: (*matches != FilterChainMatch::default()).then(|| ProtoMatch {
-            destination_port: matches.destination_port.and_then(|port| u32_value(port.into())),
-            server_names: matches.server_names.clone(),
-            transport_protocol: match matches.transport_protocol {
-                None => "",
-                Some(TransportProtocol::RawBuffer) => "raw_buffer",
-                Some(TransportProtocol::Tls) => "tls",
-            }
-            .to_owned(),
-            application_protocols: matches.application_protocols.clone(),
-            ..ProtoMatch::default()
-        }),
+        filter_chain_match: (*matches != FilterChainMatch::default()).then(|| matches::encode(matches)),
         transport_socket: chain.tls.as_ref().map(|settings| tls::downstream(settings, flavor)),
         filters,
         ..ProtoChain::default()
@@ -131,34 +106,23 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
     if let Some(api) = &proto.api_listener {
         return decode_api(proto, api);
     }
-    let mut inspect = (false, false);
-    for (index, filter) in proto.listener_filters.iter().enumerate() {
-        let config = match &filter.config_type {
-            Some(listener_filter::ConfigType::TypedConfig(config)) => Some(config),
-            _ => None,
-        };
-        if is_type(config, TLS_INSPECTOR) {
-            inspect.0 = true;
-        } else if is_type(config, HTTP_INSPECTOR) {
-            inspect.1 = true;
-        } else {
-            let reason = format!("no such listener filter here: {}", filter.name);
-            return Err(DecodeError::new(format!("listener_filters[{index}]"), reason));
-        }
-    }
-    refuse!(proto, additional_addresses, fcds_config, filter_chain_matcher, udp_listener_config, listener_specifier);
-    for (field, flag) in [("use_original_dst", &proto.use_original_dst), ("transparent", &proto.transparent)] {
-        if flag.as_ref().is_some_and(|flag| flag.value) {
-            return Err(DecodeError::unsupported(field));
-        }
-    }
-    if proto.bind_to_port.as_ref().is_some_and(|bind| !bind.value) {
-        return Err(DecodeError::new("bind_to_port", "listeners that are not bound are not supported"));
+    let filters = filters::decode(proto)?;
+    refuse!(proto, fcds_config, filter_chain_matcher, udp_listener_config, listener_specifier);
+    refuse!(proto, freebind, socket_options, tcp_fast_open_queue_length, enable_mptcp, tcp_keepalive, access_log);
+    if proto.transparent.as_ref().is_some_and(|flag| flag.value) {
+        return Err(DecodeError::unsupported("transparent"));
     }
     let mut filter_chains = Vec::with_capacity(proto.filter_chains.len());
     for (index, chain) in proto.filter_chains.iter().enumerate() {
         filter_chains.push(decode_chain(chain).at_index("filter_chains", index)?);
     }
+    matches::check_duplicates(&filter_chains)?;
+    let additional = proto.additional_addresses.iter().enumerate().map(|(index, additional)| {
+        refuse!(additional, socket_options, tcp_keepalive);
+        read_address(additional.address.as_ref()).at_index("additional_addresses", index)
+    });
+    let additional_addresses = additional.collect::<Result<Vec<_>>>()?;
+    let is_set = |flag: &Option<leno_proto::google::protobuf::BoolValue>| flag.as_ref().is_some_and(|flag| flag.value);
     Ok(Listener {
         name: proto.name.clone(),
         address: read_address(proto.address.as_ref())?,
@@ -167,8 +131,8 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             TrafficDirection::Outbound => Direction::Outbound,
             TrafficDirection::Unspecified => Direction::Unspecified,
         },
-        inspect_tls: inspect.0,
-        inspect_http: inspect.1,
+        inspect_tls: filters.inspect_tls,
+        inspect_http: filters.inspect_http,
         filter_chains,
         default_filter_chain: proto
             .default_filter_chain
@@ -176,6 +140,16 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             .map(decode_chain)
             .transpose()
             .at("default_filter_chain")?,
+        options: ListenerOptions {
+            additional_addresses,
+            ipv4_compat: has_ipv4_compat(proto.address.as_ref()),
+            backlog: proto.tcp_backlog_size.as_ref().map(|size| size.value),
+            is_unbound: proto.bind_to_port.as_ref().is_some_and(|bind| !bind.value),
+            use_original_dst: is_set(&proto.use_original_dst),
+            // As in Envoy, the field brings the filter with it.
+            original_dst: filters.original_dst || is_set(&proto.use_original_dst),
+            proxy_protocol: filters.proxy_protocol,
+        },
         api: false,
     })
 }
@@ -197,6 +171,7 @@ fn decode_api(proto: &Proto, api: &ApiListener) -> Result<Listener> {
         inspect_http: false,
         filter_chains: vec![chain],
         default_filter_chain: None,
+        options: ListenerOptions::default(),
         api: true,
     })
 }
@@ -211,7 +186,7 @@ fn decode_chain(chain: &ProtoChain) -> Result<FilterChain> {
         connection_filters.extend(decoded);
     }
     let last = decode_last_filter(last).at_index("filters", before.len())?;
-    let matches = chain.filter_chain_match.as_ref().map(decode_match).transpose().at("filter_chain_match")?;
+    let matches = chain.filter_chain_match.as_ref().map(matches::decode).transpose().at("filter_chain_match")?;
     Ok(FilterChain {
         name: chain.name.clone(),
         matches: matches.unwrap_or_default(),
@@ -240,23 +215,6 @@ fn decode_last_filter(filter: &Filter) -> Result<NetworkFilter> {
             format!("the last network filter serves the connection, and {} is none that does so here", filter.name);
         Err(DecodeError::new("", reason))
     }
-}
-
-fn decode_match(matches: &ProtoMatch) -> Result<FilterChainMatch> {
-    refuse!(matches, prefix_ranges, address_suffix, suffix_len, direct_source_prefix_ranges);
-    refuse!(matches, source_type, source_prefix_ranges, source_ports);
-    let port = matches.destination_port.as_ref().map(|port| u16::try_from(port.value)).transpose();
-    Ok(FilterChainMatch {
-        destination_port: port.map_err(|_| DecodeError::new("destination_port", "is no port"))?,
-        server_names: matches.server_names.clone(),
-        transport_protocol: match matches.transport_protocol.as_str() {
-            "" => None,
-            "raw_buffer" => Some(TransportProtocol::RawBuffer),
-            "tls" => Some(TransportProtocol::Tls),
-            other => return Err(DecodeError::new("transport_protocol", format!("\"{other}\" is not supported"))),
-        },
-        application_protocols: matches.application_protocols.clone(),
-    })
 }
 
 fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {

@@ -167,7 +167,7 @@ fn any_only(any: bool) -> Result<()> {
     if any { Ok(()) } else { Err(DecodeError::new("any", "must be true")) }
 }
 
-fn encode_range(range: &CidrRange) -> ProtoRange {
+pub(super) fn encode_range(range: &CidrRange) -> ProtoRange {
     ProtoRange {
         address_prefix: range.address().to_string(),
         prefix_len: Some(UInt32Value { value: range.prefix_bits().into() }),

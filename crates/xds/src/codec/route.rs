@@ -2,6 +2,7 @@ mod clusters;
 mod forward;
 pub(super) mod matches;
 mod mirror;
+pub(super) mod rate_limit;
 mod reply;
 mod retry;
 mod rewrite;
@@ -40,6 +41,7 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
     ProtoVirtualHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
+        rate_limits: rate_limit::encode(&host.rate_limits),
         routes: host.routes.iter().map(|route| encode_route(route, flavor)).collect(),
         require_tls: match host.require_tls {
             RequireTls::All => TlsRequirementType::All,
@@ -151,6 +153,7 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
         response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&host.typed_per_filter_config)?,
+        rate_limits: rate_limit::decode(&host.rate_limits)?,
     })
 }
 

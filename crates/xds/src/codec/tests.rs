@@ -128,6 +128,8 @@ fn routes() -> RouteTable {
             },
             HashSource::SourceIp.into(),
         ],
+        rate_limits: Vec::new(),
+        include_host_rate_limits: false,
     };
     let matches = RouteMatch {
         path: PathMatch::Regex(Pattern::new("/a.*").unwrap()),
@@ -188,6 +190,7 @@ fn routes() -> RouteTable {
             request_headers: HeaderOps::default(),
             response_headers: ops(),
             filters: FilterOverrides::new(),
+            rate_limits: Vec::new(),
         }],
         filters: FilterOverrides::new(),
     }
@@ -196,11 +199,11 @@ fn routes() -> RouteTable {
 fn listener() -> Listener {
     let manager = HttpConnectionManager {
         access_log: vec![
-            leno_ir::AccessLog { sink: leno_ir::AccessLogSink::Stdout, format: leno_ir::AccessLogFormat::Standard },
-            leno_ir::AccessLog {
-                sink: leno_ir::AccessLogSink::File("/tmp/x".into()),
-                format: leno_ir::AccessLogFormat::Json([("a".into(), "%PROTOCOL%".into())].into()),
-            },
+            leno_ir::AccessLog::new(leno_ir::AccessLogSink::Stdout, leno_ir::AccessLogFormat::Standard),
+            leno_ir::AccessLog::new(
+                leno_ir::AccessLogSink::File("/tmp/x".into()),
+                leno_ir::AccessLogFormat::Json([("a".into(), "%PROTOCOL%".into())].into()),
+            ),
         ],
         forward_client_cert: leno_ir::ForwardClientCert::SanitizeSet,
         stream_idle_timeout: None,
@@ -231,6 +234,7 @@ fn listener() -> Listener {
         inspect_http: true,
         filter_chains: vec![chain("http", &["h2", "http/1.1"], NetworkFilter::Http(Box::new(manager)))],
         default_filter_chain: Some(chain("tcp", &[], NetworkFilter::Tcp(tcp))),
+        options: ListenerOptions::default(),
         api: false,
     }
 }

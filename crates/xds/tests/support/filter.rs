@@ -1,31 +1,41 @@
 //! HTTP filters and what routes say about them.
 use leno_ir::*;
+use leno_names::Fraction;
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
+use proptest::sample::select;
 
-use super::{fraction, name, rbac, string_match};
+use super::{cluster_name, fraction, header_match, header_ops, name, percent, rbac, span, string_match};
 
 pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
     let config = prop_oneof![
-        compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
+        buffer().prop_map(HttpFilterConfig::Buffer),
         Just(HttpFilterConfig::Cors),
-        http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
+        fault().prop_map(|fault| HttpFilterConfig::Fault(Box::new(fault))).boxed(),
+        health_check().prop_map(HttpFilterConfig::HealthCheck),
+        compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))).boxed(),
+        http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))).boxed(),
+        rate_limit().prop_map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))).boxed(),
     ];
     let filter = (name(), any::<bool>(), config);
     vec(filter.prop_map(|(name, disabled, config)| HttpFilter { name, disabled, config }), 0..3)
 }
 
 pub(super) fn overrides() -> impl Strategy<Value = FilterOverrides> {
+    let buffer = prop_oneof![buffer().prop_map(BufferOverride::Buffer), Just(BufferOverride::Disabled)];
     let config = prop_oneof![
-        route_compressor().prop_map(RouteFilterConfig::Compressor),
+        buffer.prop_map(RouteFilterConfig::Buffer),
         cors_policy().prop_map(RouteFilterConfig::Cors),
-        of(http_rbac()).prop_map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
+        fault().prop_map(|fault| RouteFilterConfig::Fault(Box::new(fault))).boxed(),
+        route_compressor().prop_map(RouteFilterConfig::Compressor),
+        of(http_rbac()).prop_map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))).boxed(),
+        route_rate_limit().prop_map(RouteFilterConfig::RateLimit).boxed(),
     ];
     let one = prop_oneof![
         Just(FilterOverride::Disabled),
         Just(FilterOverride::Enabled),
-        config.prop_map(FilterOverride::Config),
+        config.prop_map(FilterOverride::Config).boxed(),
     ];
     prop_oneof![3 => Just(FilterOverrides::new()), 1 => btree_map(name(), one, 0..3)]
 }
@@ -49,6 +59,58 @@ fn cors_policy() -> impl Strategy<Value = CorsPolicy> {
     )
 }
 
+fn buffer() -> impl Strategy<Value = Buffer> {
+    (1..u32::MAX).prop_map(|max_request_bytes| Buffer { max_request_bytes })
+}
+
+/// A share in units that a request may name, or in any.
+fn share() -> impl Strategy<Value = (ShareUnit, Fraction)> {
+    let unit = select(vec![ShareUnit::Percent, ShareUnit::TenThousandth, ShareUnit::Millionth]);
+    (unit, 0..=100_u32).prop_map(|(unit, count)| {
+        let parts = Fraction::from_parts_per_million(count * unit.parts_per_million());
+        (unit, parts.expect("within bounds"))
+    })
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let delay = prop_oneof![
+        (span(), fraction()).prop_map(|(span, share)| FaultDelay { kind: FaultDelayKind::Fixed(span), share }),
+        share().prop_map(|(unit, share)| FaultDelay { kind: FaultDelayKind::Header(unit), share }),
+    ];
+    let abort = prop_oneof![
+        (0..20_u32, fraction()).prop_map(|(status, share)| (FaultAbortKind::Grpc(status), share)),
+        (200..600_u16, fraction()).prop_map(|(status, share)| (FaultAbortKind::Http(status), share)),
+        share().prop_map(|(unit, share)| (FaultAbortKind::Header(unit), share)),
+    ];
+    let abort = (abort, "[a-z]{0,4}").prop_map(|((kind, share), body)| FaultAbort { kind, share, body });
+    let limit = prop_oneof![
+        (1..9_u64, fraction())
+            .prop_map(|(rate, share)| FaultRateLimit { kind: FaultRateLimitKind::Fixed(rate), share }),
+        share().prop_map(|(unit, share)| FaultRateLimit { kind: FaultRateLimitKind::Header(unit), share }),
+    ];
+    let whom = ("[a-z]{0,4}", vec(header_match(), 0..2), vec(name(), 0..2), of(0..9_u32));
+    (of(delay), of(abort), of(limit), whom).prop_map(|(delay, abort, response_rate_limit, whom)| Fault {
+        delay,
+        abort,
+        response_rate_limit,
+        upstream_cluster: whom.0,
+        headers: whom.1,
+        downstream_nodes: whom.2,
+        max_active: whom.3,
+    })
+}
+
+fn health_check() -> impl Strategy<Value = HttpHealthCheck> {
+    let least = btree_map(cluster_name(), percent(), 0..3);
+    (any::<bool>(), of(span()), least, vec(header_match(), 0..2)).prop_map(
+        |(pass_through, cache_time, least, headers)| HttpHealthCheck {
+            pass_through,
+            cache_time: cache_time.filter(|_| pass_through),
+            min_healthy: if pass_through { Default::default() } else { least },
+            headers,
+        },
+    )
+}
 fn http_rbac() -> impl Strategy<Value = HttpRbac> {
     (of(rbac(true)), "[a-z]{0,3}", of(rbac(true)), "[a-z]{0,3}", any::<bool>()).prop_map(
         |(rules, rules_stat_prefix, shadow_rules, shadow_rules_stat_prefix, track_per_rule_stats)| HttpRbac {
@@ -107,4 +169,42 @@ fn route_compressor() -> impl Strategy<Value = RouteCompressor> {
         Just(RouteCompressor::Inherited),
         of(any::<bool>()).prop_map(|remove_accept_encoding| RouteCompressor::Enabled { remove_accept_encoding }),
     ]
+}
+
+fn rate_limit() -> impl Strategy<Value = RateLimit> {
+    let requests = prop::sample::select(vec![
+        RateLimitedRequests::Both,
+        RateLimitedRequests::External,
+        RateLimitedRequests::Internal,
+    ]);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let headers = header_ops().prop_map(|mut ops| {
+        ops.remove.clear();
+        ops.add.retain(|header| !header.is_format());
+        ops
+    });
+    let names = (name(), name(), "[a-z]{0,3}");
+    (names, 0..=10_u32, requests, of(span()), flags, 400..600_u16, 200..600_u16, headers).prop_map(
+        |(names, stage, requests, timeout, flags, rate_limited_status, status_on_error, response_headers)| RateLimit {
+            domain: names.0,
+            stage,
+            requests,
+            timeout,
+            failure_mode_deny: flags.0,
+            resource_exhausted: flags.1,
+            cluster: names.1,
+            limit_headers: flags.2,
+            ratelimited_header: flags.3,
+            rate_limited_status,
+            status_on_error,
+            response_headers,
+            stat_prefix: names.2,
+        },
+    )
+}
+
+fn route_rate_limit() -> impl Strategy<Value = RouteRateLimit> {
+    let rules =
+        prop::sample::select(vec![VirtualHostRules::Ignore, VirtualHostRules::Include, VirtualHostRules::Override]);
+    (rules, "[a-z]{0,3}").prop_map(|(virtual_host_rules, domain)| RouteRateLimit { virtual_host_rules, domain })
 }

@@ -167,7 +167,6 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
             },
         )
         .boxed()
-        .boxed()
 }
 
 fn rate_limited_back_off() -> impl Strategy<Value = RateLimitedBackOff> {
@@ -231,6 +230,29 @@ fn hash_policy() -> impl Strategy<Value = HashPolicy> {
     (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
 }
 
+fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
+    let action = prop_oneof![
+        Just(RateLimitAction::DestinationCluster),
+        Just(RateLimitAction::RemoteAddress),
+        ("[a-z]{0,3}", name()).prop_map(|(key, value)| RateLimitAction::GenericKey { key, value }),
+        ("[a-z]{0,3}", name(), any::<bool>(), vec(header_match(), 1..3)).prop_map(
+            |(key, value, expect_match, headers)| RateLimitAction::HeaderValueMatch {
+                key,
+                value,
+                expect_match,
+                headers
+            }
+        ),
+        (name(), name(), any::<bool>()).prop_map(|(header, key, skip_if_absent)| RateLimitAction::RequestHeader {
+            header,
+            key,
+            skip_if_absent
+        }),
+    ];
+    let rule = (0..=10_u32, vec(action, 1..3)).prop_map(|(stage, actions)| RateLimitRule { stage, actions });
+    prop_oneof![3 => Just(Vec::new()), 1 => vec(rule, 1..3)].boxed()
+}
+
 fn forward() -> BoxedStrategy<Forward> {
     let rewrite = prop_oneof![
         "/[a-z]{1,4}".prop_map(Rewrite::Path),
@@ -252,8 +274,11 @@ fn forward() -> BoxedStrategy<Forward> {
     ];
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash)
-        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies)| Forward {
+    let limits = (rate_limits(), any::<bool>());
+    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash, limits)
+        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies, limits)| Forward {
+            rate_limits: limits.0,
+            include_host_rate_limits: limits.1,
             clusters,
             retry,
             rewrite,
@@ -265,13 +290,12 @@ fn forward() -> BoxedStrategy<Forward> {
             ..timeouts
         })
         .boxed()
-        .boxed()
 }
 
 fn route() -> BoxedStrategy<Route> {
     let action = prop_oneof![
         (200..600_u16, "[a-z]{0,8}").prop_map(|(status, body)| RouteAction::Direct(DirectResponse { status, body })),
-        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
+        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))).boxed(),
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
@@ -285,7 +309,6 @@ fn route() -> BoxedStrategy<Route> {
                 ..Route::new(name, matches, action)
             },
         )
-        .boxed()
         .boxed()
 }
 
@@ -313,6 +336,7 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
                     request_headers,
                     response_headers,
                     filters,
+                    rate_limits: Vec::new(),
                 }
             };
             RouteTable {
@@ -332,12 +356,51 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
 pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
     let operators = || select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%", "%ROUTE_NAME%"]).prop_map(str::to_owned);
     let format = prop_oneof![
-        btree_map(name(), operators(), 1..3).prop_map(AccessLogFormat::Json),
+        btree_map(name(), json_format(), 1..3).prop_map(AccessLogFormat::Json),
         Just(AccessLogFormat::Standard),
         operators().prop_map(AccessLogFormat::Text),
     ];
-    let sink = prop_oneof![Just(AccessLogSink::File(PathBuf::from("/dev/null"))), Just(AccessLogSink::Stdout)];
-    (sink, format).prop_map(|(sink, format)| AccessLog { sink, format })
+    let sink = prop_oneof![
+        Just(AccessLogSink::File(PathBuf::from("/dev/null"))),
+        Just(AccessLogSink::Stderr),
+        Just(AccessLogSink::Stdout),
+    ];
+    let log = |(sink, format, omit_empty, filter)| AccessLog { sink, format, omit_empty, filter };
+    (sink, format, any::<bool>(), of(access_log_filter())).prop_map(log)
+}
+
+fn json_format() -> impl Strategy<Value = JsonFormat> {
+    let leaf = prop_oneof![
+        select(vec!["true", "false", "null", "7", "-1.5"]).prop_map(|text| JsonFormat::Literal(text.to_owned())),
+        select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%"]).prop_map(JsonFormat::from),
+    ];
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(JsonFormat::List),
+            btree_map(name(), inner, 0..3).prop_map(JsonFormat::Object),
+        ]
+    })
+}
+
+fn access_log_filter() -> impl Strategy<Value = AccessLogFilter> {
+    let op = || select(vec![ComparisonOp::AtLeast, ComparisonOp::AtMost, ComparisonOp::Equal, ComparisonOp::NotEqual]);
+    let comparison = move || (op(), any::<u32>()).prop_map(|(op, value)| Comparison { op, value });
+    let grpc = (vec(0..17_u32, 0..3), any::<bool>());
+    let leaf = prop_oneof![
+        comparison().prop_map(AccessLogFilter::Duration),
+        comparison().prop_map(AccessLogFilter::StatusCode),
+        grpc.prop_map(|(codes, exclude)| AccessLogFilter::GrpcStatus { codes, exclude }),
+        header_match().prop_map(AccessLogFilter::Header),
+        Just(AccessLogFilter::NotHealthCheck),
+        subsequence(vec!["UH".to_owned(), "NR".to_owned()], 0..=2).prop_map(AccessLogFilter::ResponseFlag),
+        fraction().prop_map(AccessLogFilter::Share),
+    ];
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 2..4).prop_map(AccessLogFilter::All),
+            vec(inner, 2..4).prop_map(AccessLogFilter::Any),
+        ]
+    })
 }
 
 fn alpn() -> impl Strategy<Value = Vec<String>> {
@@ -458,7 +521,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
-    let upgrades = (upgrades, router());
+    let upgrades = (upgrades, router(), edge().boxed());
     let routes = (routes, filters());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
         .prop_map(
@@ -469,7 +532,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                 access_log,
                 forward_client_cert,
                 generate_request_id,
-                (upgrades, router),
+                (upgrades, router, edge),
                 limits,
                 timeouts,
             )| {
@@ -488,10 +551,44 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     stream_idle_timeout: timeouts.1,
                     idle_timeout: timeouts.2,
                     router,
+                    edge,
                 }
             },
         )
         .boxed()
+}
+
+fn edge() -> impl Strategy<Value = HttpEdge> {
+    let slashes = select(vec![
+        EscapedSlashes::KeepUnchanged,
+        EscapedSlashes::Reject,
+        EscapedSlashes::UnescapeAndForward,
+        EscapedSlashes::UnescapeAndRedirect,
+    ]);
+    let server = select(vec![ServerHeader::AppendIfAbsent, ServerHeader::Overwrite, ServerHeader::PassThrough]);
+    let port = select(vec![StripPort::Any, StripPort::Keep, StripPort::Matching]);
+    let underscores = select(vec![UnderscoreHeaders::Allow, UnderscoreHeaders::Drop, UnderscoreHeaders::Reject]);
+    let flags = proptest::array::uniform7(any::<bool>());
+    (flags, 0..3_u32, "[a-z]{0,3}", "[a-z]{0,3}", slashes, server, port, underscores).prop_map(
+        |(flags, hops, via, server_name, escaped_slashes, server_header, strip_port, headers_with_underscores)| {
+            HttpEdge {
+                use_remote_address: flags[0],
+                xff_num_trusted_hops: hops,
+                skip_xff_append: flags[1],
+                via,
+                server_header,
+                server_name,
+                preserve_external_request_id: flags[2],
+                always_set_request_id_in_response: flags[3],
+                normalize_path: flags[4],
+                merge_slashes: flags[5],
+                escaped_slashes,
+                strip_port,
+                strip_trailing_host_dot: flags[6],
+                headers_with_underscores,
+            }
+        },
+    )
 }
 
 fn tcp() -> BoxedStrategy<TcpProxy> {
@@ -631,10 +728,14 @@ fn filter_chain() -> BoxedStrategy<FilterChain> {
         prop_oneof![http().prop_map(|http| NetworkFilter::Http(Box::new(http))), tcp().prop_map(NetworkFilter::Tcp)];
     let transport = select(vec![TransportProtocol::RawBuffer, TransportProtocol::Tls]);
     let names = subsequence(vec!["a.test".to_owned(), "*.b.test".to_owned()], 0..=2);
-    let matches =
-        (names, of(transport), alpn()).prop_map(|(server_names, transport_protocol, application_protocols)| {
-            FilterChainMatch { destination_port: None, server_names, transport_protocol, application_protocols }
-        });
+    let matches = (names, of(transport), alpn(), ends().boxed()).prop_map(
+        |(server_names, transport_protocol, application_protocols, ends)| FilterChainMatch {
+            server_names,
+            transport_protocol,
+            application_protocols,
+            ..ends
+        },
+    );
     let parts = (name(), matches, of(downstream_tls()), vec(connection_filter(), 0..3), filter);
     parts
         .prop_map(|(name, matches, tls, connection_filters, filter)| FilterChain {
@@ -647,9 +748,49 @@ fn filter_chain() -> BoxedStrategy<FilterChain> {
         .boxed()
 }
 
+/// Where connections come from and go to.
+fn ends() -> impl Strategy<Value = FilterChainMatch> {
+    let ranges = || vec(cidr_range(), 0..2);
+    let kind = of(select(vec![SourceType::External, SourceType::SameIpOrLoopback]));
+    (ranges(), ranges(), ranges(), kind, vec(1..u16::MAX, 0..2)).prop_map(
+        |(prefix_ranges, direct_source_prefix_ranges, source_prefix_ranges, source_type, source_ports)| {
+            FilterChainMatch {
+                prefix_ranges,
+                direct_source_prefix_ranges,
+                source_prefix_ranges,
+                source_type,
+                source_ports,
+                ..FilterChainMatch::default()
+            }
+        },
+    )
+}
+
+fn listener_options() -> impl Strategy<Value = ListenerOptions> {
+    let version = select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]);
+    let proxy = (any::<bool>(), vec(version, 0..2)).prop_map(|(allow, disallowed_versions)| ProxyProtocol {
+        allow_requests_without_proxy_protocol: allow,
+        disallowed_versions,
+    });
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy)).prop_map(
+        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol)| {
+            ListenerOptions {
+                additional_addresses,
+                ipv4_compat: false,
+                backlog,
+                is_unbound,
+                use_original_dst,
+                original_dst: original_dst || use_original_dst,
+                proxy_protocol,
+            }
+        },
+    )
+}
+
 pub(crate) fn listener() -> BoxedStrategy<Listener> {
     let direction = select(vec![Direction::Inbound, Direction::Outbound, Direction::Unspecified]);
-    let inspect = (any::<bool>(), any::<bool>());
+    let inspect = (any::<bool>(), any::<bool>(), listener_options().boxed());
     (name(), address(), direction, inspect, vec(filter_chain(), 1..4), of(filter_chain()))
         .prop_map(|(name, address, direction, inspect, mut filter_chains, mut default_filter_chain)| {
             for (chain, port) in filter_chains.iter_mut().zip(1000..) {
@@ -658,7 +799,7 @@ pub(crate) fn listener() -> BoxedStrategy<Listener> {
             if let Some(chain) = &mut default_filter_chain {
                 chain.matches = FilterChainMatch::default();
             }
-            let (inspect_tls, inspect_http) = inspect;
+            let (inspect_tls, inspect_http, options) = inspect;
             Listener {
                 name,
                 address,
@@ -667,6 +808,7 @@ pub(crate) fn listener() -> BoxedStrategy<Listener> {
                 inspect_http,
                 filter_chains,
                 default_filter_chain,
+                options,
                 api: false,
             }
         })
@@ -693,6 +835,7 @@ pub(crate) fn api_listener() -> BoxedStrategy<Listener> {
             inspect_tls: false,
             inspect_http: false,
             default_filter_chain: None,
+            options: ListenerOptions::default(),
             api: true,
         })
         .boxed()

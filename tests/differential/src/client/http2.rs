@@ -69,6 +69,8 @@ impl Client {
         if let Some(after) = request.abort_ms {
             let answered = tokio::time::timeout(Duration::from_millis(after), &mut response).await.is_ok();
             stream.send_reset(Reason::CANCEL);
+            // The reset must arrive before the connection ends.
+            tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(json!({ "aborted": true, "answered": answered }));
         }
         let mut infos = Vec::new();

@@ -49,7 +49,7 @@ fn moved(address: SocketAddr, old: [u8; 2], new: [u8; 2]) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use leno_ir::{Cluster, Endpoint, EndpointHealth, Listener, LocalityEndpoints};
+    use leno_ir::{Cluster, Endpoint, EndpointHealth, Listener, ListenerOptions, LocalityEndpoints};
 
     use super::*;
 
@@ -64,6 +64,7 @@ mod tests {
                 inspect_http: false,
                 filter_chains: Vec::new(),
                 default_filter_chain: None,
+                options: ListenerOptions::default(),
                 api: false,
             };
             (name.to_owned(), Arc::new(listener))

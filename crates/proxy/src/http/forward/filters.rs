@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use super::Forwarder;
 use super::local_reply::Reply;
-use crate::filter::{Dice, FilterRun, LocalReply, Picked, RequestParts, Resume, RouteRules, Step};
+use crate::filter::{Dice, FilterRun, LocalReply, Picked, RequestParts, Resume, RouteRules, Step, data_bytes};
 use crate::flags::ResponseFlags;
 use crate::http::downstream::DownstreamError;
 use crate::http::failure::Failure;
 use crate::http::head::{Frame, Framing};
+use crate::http::peer::{Peer, PeerError};
 
 /// What the filters made of a request.
 pub(super) enum Filtered {
@@ -45,12 +46,16 @@ impl Forwarder<'_, '_> {
                         let resume = self.guard(future).await?;
                         self.step(at, Some(resume))
                     }
+                    Step::Discard => {
+                        self.discard_request().await?;
+                        self.step(at, Some(Resume::Body { bytes: 0 }))
+                    }
                     Step::Buffer { limit_bytes } => {
-                        if !self.buffer_request(limit_bytes).await? {
+                        let Some(bytes) = self.buffer_request(limit_bytes).await? else {
                             self.reply_of_filter(too_large()).await?;
                             return Ok(Filtered::Answered);
-                        }
-                        self.step(at, Some(Resume::Body))
+                        };
+                        self.step(at, Some(Resume::Body { bytes }))
                     }
                 };
             }
@@ -90,36 +95,44 @@ impl Forwarder<'_, '_> {
         self.reply(Reply { headers, grpc: reply.grpc, ops: &ops, ..Reply::new(reply.status, reply.body) }).await
     }
 
-    /// Reads the whole body; `false` when it is longer than that.
-    async fn buffer_request(&mut self, limit_bytes: u64) -> Result<bool, Failure> {
-        if self.downstream.request_is_done() {
-            return Ok(true);
-        }
-        if matches!(self.framing, Framing::Length(length) if length > limit_bytes) {
-            return Ok(false);
-        }
+    /// Reads the whole body, and says how long it is; `None` when that is too long.
+    async fn buffer_request(&mut self, limit_bytes: u64) -> Result<Option<u64>, Failure> {
         self.continue_ourselves().await?;
-        let mut bytes = 0;
+        // What another filter wanted before.
+        let here = self.run.as_ref().map_or(0, |run| run.request_frames.iter().map(data_bytes).sum());
+        let mut bytes: u64 = here;
         while !self.downstream.request_is_done() {
-            let frame = poll_fn(|cx| match self.downstream.poll_request(cx) {
-                Poll::Ready(frame) => Poll::Ready(frame.map_err(Failure::from)),
-                Poll::Pending => self.poll_interruption(cx).map(Err),
-            })
-            .await?;
-            self.note_received(&frame);
-            self.touch();
-            self.downstream.release();
-            if let Frame::Data { bytes: piece, .. } = &frame {
-                bytes += piece.len() as u64;
-                if bytes > limit_bytes {
-                    return Ok(false);
-                }
+            let frame = self.receive().await?;
+            bytes += data_bytes(&frame);
+            if bytes > limit_bytes {
+                return Ok(None);
             }
             if let Some(run) = &mut self.run {
                 run.push_request(frame);
             }
         }
-        Ok(true)
+        Ok(Some(bytes).filter(|bytes| *bytes <= limit_bytes))
+    }
+
+    async fn discard_request(&mut self) -> Result<(), Failure> {
+        self.continue_ourselves().await?;
+        while !self.downstream.request_is_done() {
+            self.receive().await?;
+        }
+        Ok(())
+    }
+
+    /// A piece of the request's body, as it came.
+    async fn receive(&mut self) -> Result<Frame, Failure> {
+        let frame = poll_fn(|cx| match self.downstream.poll_request(cx) {
+            Poll::Ready(frame) => Poll::Ready(frame.map_err(Failure::from)),
+            Poll::Pending => self.poll_interruption(cx).map(Err),
+        })
+        .await?;
+        self.note_received(&frame);
+        self.touch();
+        self.downstream.release();
+        Ok(frame)
     }
 
     /// Whether all of the request was taken, from the client and from filters that held it.
@@ -154,6 +167,18 @@ impl Forwarder<'_, '_> {
             self.exchange.status = self.response.status;
         }
         framing
+    }
+
+    /// The next piece of the upstream's response, when its pace allows.
+    pub(super) fn poll_response_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: &mut Peer,
+    ) -> Poll<Result<Frame, PeerError>> {
+        match self.run.as_mut().and_then(|run| run.pace.as_mut()).filter(|_| !self.is_tunnel) {
+            Some(pace) => pace.poll_frame(cx, |cx| peer.poll_response(cx)),
+            None => peer.poll_response(cx),
+        }
     }
 
     /// A piece of the response's body, through the filters to the client.

@@ -138,8 +138,10 @@ mod tests {
 
     fn connection(remote: &str) -> Connection {
         Connection {
+            id: 1,
             local: "127.0.0.1:80".parse().expect("an address"),
             remote: remote.parse().expect("an address"),
+            direct_remote: ([127, 0, 0, 1], 1).into(),
             direction: leno_ir::Direction::Outbound,
             listener: Rc::from("listener"),
             peer: None,

@@ -41,7 +41,7 @@ impl Forwarder<'_, '_> {
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
         match &failure {
-            Failure::Connect(error) => self.exchange.upstream_failure = Some(error.to_string()),
+            Failure::Connect(error) => self.exchange.upstream_failure = Some(error.transport_failure()),
             Failure::Peer(PeerError::Protocol(details)) => self.exchange.upstream_failure = Some((*details).to_owned()),
             _ => {}
         }
@@ -109,7 +109,10 @@ impl Forwarder<'_, '_> {
         if let Some(location) = location {
             headers.append(b"location", location.as_bytes());
         }
-        headers.append(b"server", b"leno");
+        // Between proxies of the mesh nobody else would say so.
+        if self.context.manager.config.edge == leno_ir::HttpEdge::default() {
+            headers.append(b"server", b"leno");
+        }
         let is_overload = self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW);
         if is_overload && !self.context.config().router.suppress_envoy_headers {
             headers.append(b"x-envoy-overloaded", b"true");
@@ -121,7 +124,8 @@ impl Forwarder<'_, '_> {
             headers.set(name, value);
         }
         let has_length = !matches!(self.response.status, 100..=199 | 204 | 304);
-        if has_length && !(is_grpc && self.downstream.is_http2()) {
+        // HTTP/2 says with the head that there is no body.
+        if has_length && !(body.is_empty() && self.downstream.is_http2()) {
             headers.set("content-length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
         let has_body = has_length && self.request.method != Method::HEAD && !body.is_empty();
@@ -131,6 +135,7 @@ impl Forwarder<'_, '_> {
 
     async fn send_reply(&mut self, framing: Framing, body: Bytes) -> Result<(), Failure> {
         self.exchange.status = self.response.status;
+        self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
         self.downstream.respond(self.response, filtered);

@@ -30,6 +30,7 @@ impl Forwarder<'_, '_> {
             self.request.upgrade = None;
         }
         self.identify_client();
+        self.place_client();
         if config.generate_request_id && !self.request.headers.contains("x-request-id") {
             let id = request_id(self.context.worker.random(), self.context.worker.random());
             self.request.headers.append(b"x-request-id", &id);
@@ -61,7 +62,7 @@ impl Forwarder<'_, '_> {
 }
 
 /// Shaped like a version 4 UUID (RFC 9562 §5.4).
-fn request_id(high: u64, low: u64) -> [u8; 36] {
+pub(super) fn request_id(high: u64, low: u64) -> [u8; 36] {
     let mut bytes = [0_u8; 16];
     bytes[..8].copy_from_slice(&high.to_be_bytes());
     bytes[8..].copy_from_slice(&low.to_be_bytes());

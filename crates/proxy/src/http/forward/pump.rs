@@ -190,7 +190,7 @@ impl Forwarder<'_, '_> {
             let mut has_moved = false;
             let mut broken = None;
             while !relay.response_is_done && self.downstream.backlog() < HIGH_WATER_BYTES {
-                match peer.poll_response(cx) {
+                match self.poll_response_frame(cx, peer) {
                     Poll::Ready(Ok(frame)) => {
                         has_moved = true;
                         relay.response_is_done = !matches!(frame, Frame::Data { last: false, .. });

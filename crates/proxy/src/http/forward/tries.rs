@@ -11,6 +11,7 @@ use super::retry::{
     asked_wait, at_least, back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure,
     wants_retry_after_response,
 };
+use crate::exchange::Protocol;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, http_status_of};
 use crate::http::head::{Framing, ResponseHead};
@@ -244,6 +245,7 @@ impl Forwarder<'_, '_> {
             .ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
+        (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
         if let Some(appends) = tries.takes_host {
             self.take_host(&pick, appends, &mut tries.has_taken_host);
@@ -296,10 +298,14 @@ impl Forwarder<'_, '_> {
         if self.speaks_http2(cluster) {
             self.request.upgrade = None;
             let lease = self.guard(cluster.http2(&worker, pick)).await?.map_err(Failure::Connect)?;
+            self.exchange.upstream_protocol = Some(Protocol::Http2);
+            self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
         let lease = self.guard(cluster.http1(&worker, pick)).await?.map_err(Failure::Connect)?;
+        self.exchange.upstream_protocol = Some(Protocol::Http11);
+        self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))
     }
 
@@ -356,6 +362,7 @@ impl Forwarder<'_, '_> {
             self.deadlines.stop();
             self.downstream.become_tunnel();
         }
+        self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
         self.downstream.respond(self.response, filtered);

@@ -6,7 +6,7 @@ use leno_proto::envoy::config::route::v3::{
 use leno_proto::google::protobuf::BoolValue;
 
 use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
-use super::{clusters, mirror, retry, timeouts};
+use super::{clusters, mirror, rate_limit, retry, timeouts};
 use crate::codec::common::read_visible;
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::hash;
@@ -15,6 +15,7 @@ pub(super) fn takes_nothing(forward: &Forward) -> bool {
     forward.clusters.iter().all(|cluster| cluster.weight == 0)
 }
 
+#[allow(deprecated, reason = "Envoy still reads the older field")]
 pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> Proto {
     let mut action = Proto {
         // gRPC refuses a policy of no attempts (A44).
@@ -34,6 +35,8 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         }
         .into(),
         hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
+        rate_limits: rate_limit::encode(&forward.rate_limits),
+        include_vh_rate_limits: forward.include_host_rate_limits.then_some(BoolValue { value: true }),
         ..Proto::default()
     };
     timeouts::encode(forward, &mut action, flavor);
@@ -49,11 +52,18 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
     action
 }
 
+#[allow(deprecated, reason = "other control planes still write the older field")]
+fn include_host_rate_limits(action: &Proto) -> bool {
+    action.include_vh_rate_limits.as_ref().is_some_and(|include| include.value)
+}
+
 pub(super) fn decode(action: &Proto) -> Result<Forward> {
     refuse!(action, internal_redirect_policy, hedge_policy, metadata_match, path_rewrite_policy);
     refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy, priority);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
+        rate_limits: rate_limit::decode(&action.rate_limits)?,
+        include_host_rate_limits: include_host_rate_limits(action),
         retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
         rewrite: rewrite::decode(action)?,
         host_rewrite: match &action.host_rewrite_specifier {
