@@ -3,11 +3,11 @@
 //! Shape       `ir::Config` -> bind -> `Plan` -> every worker answers -> active; one configuration at a time
 //! Invariants  what cannot be activated is rejected by name and leaves its last good version; the rest is activated
 //! Cost        a change: one comparison per resource and worker; unchanged resources keep sockets, pools, measurements
-mod clusters;
 mod config;
 mod cpus;
 mod sockets;
 mod status;
+mod usable;
 
 use std::io;
 use std::net::SocketAddr;
@@ -235,7 +235,7 @@ impl ProxyHandle {
         let mut supervisor = inner.supervisor.lock().await;
         // Only who holds the supervisor changes what runs.
         let running = inner.state.lock().await.plan.config.clone();
-        let (config, mut rejections) = clusters::usable(config, &running, &inner.tls_contexts);
+        let (config, mut rejections) = usable::usable(config, &running, &inner.tls_contexts);
         let dynamics = supervisor.follow(&config).await;
         let mut state = inner.state.lock().await;
         if state.is_draining {

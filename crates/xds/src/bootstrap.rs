@@ -100,9 +100,8 @@ fn read_tree(
     tree: &Tree,
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
-    let descriptor = reader::pool().get_message_by_name(BOOTSTRAP).expect("it is a root of the descriptors");
-    let mut reader = Reader::default();
-    let message = reader.read(&descriptor, tree);
+    let mut reader = Reader::new();
+    let message = reader.read(BOOTSTRAP, tree);
     let problems = reader.problems.into_iter().map(|(line, field, reason)| BootstrapProblem { line, field, reason });
     let clusters = tree.at(CLUSTERS).map(Tree::items).unwrap_or_default();
     let clusters = clusters.iter().filter_map(|cluster| cluster.at("name")?.text()).collect();

@@ -3,7 +3,7 @@ use std::time::Duration;
 use leno_names::Fraction;
 use serde::Serialize;
 
-use super::{GrpcTimeout, HashPolicy, HeaderOps, RateLimitRule, RetryPolicy, StreamDuration};
+use super::{GrpcTimeout, HashPolicy, HeaderOps, InternalRedirects, RateLimitRule, RetryPolicy, StreamDuration};
 use crate::FilterOverrides;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +24,9 @@ pub struct Forward {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
+    /// `None`: all redirects are passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_redirects: Option<InternalRedirects>,
     pub rewrite: Option<Rewrite>,
     pub host_rewrite: Option<HostRewrite>,
     /// A host that is replaced is added to `x-forwarded-host`.
@@ -52,6 +55,7 @@ impl Forward {
             idle_timeout: None,
             flush_timeout: None,
             retry: None,
+            internal_redirects: None,
             rewrite: None,
             host_rewrite: None,
             append_x_forwarded_host: false,

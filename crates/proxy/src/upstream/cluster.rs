@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal};
 use leno_ir::{Cluster, EndpointSet};
+use leno_names::Fraction;
 
 use super::endpoint::{EndpointSource, EndpointState};
 use super::limits::Limits;
@@ -55,6 +56,15 @@ pub(crate) enum Outcome {
     Response { status: u16, latency: Duration },
     /// No response in time.
     Timeout,
+}
+
+/// Why a request is refused for its cluster's `drop_overloads`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Dropped {
+    /// All of them are.
+    Always,
+    /// It was drawn.
+    Share,
 }
 
 impl Outcome {
@@ -168,6 +178,17 @@ impl UpstreamCluster {
         if let Some(dynamics) = &self.dynamics {
             dynamics.report_failed(pick.state.address);
         }
+    }
+
+    /// Whether the request is one of those that are refused before an endpoint is looked for. Each share is drawn for by itself.
+    pub(crate) fn drops(&self, mut random: impl FnMut() -> u64) -> Option<Dropped> {
+        let members = self.members.borrow();
+        let shares = members.drop_overloads();
+        if shares.contains(&Fraction::ONE) {
+            return Some(Dropped::Always);
+        }
+        let is_drawn = |share: &Fraction| random() % 1_000_000 < u64::from(share.parts_per_million());
+        shares.iter().any(is_drawn).then_some(Dropped::Share)
     }
 
     /// # Errors

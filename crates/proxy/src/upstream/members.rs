@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use leno_balance::Member;
 use leno_ir::{Balancing, EndpointSet};
+use leno_names::Fraction;
 
 use super::EndpointId;
 use super::endpoint::{EndpointSource, EndpointState};
@@ -31,6 +32,10 @@ impl Members {
 
     pub(super) fn are_of(&self, set: &Arc<EndpointSet>) -> bool {
         Arc::ptr_eq(&self.set, set) || self.set == *set
+    }
+
+    pub(super) fn drop_overloads(&self) -> &[Fraction] {
+        &self.set.policy.drop_overloads
     }
 
     pub(super) fn get(&self, id: EndpointId) -> Option<Rc<EndpointState>> {

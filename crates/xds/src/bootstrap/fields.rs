@@ -220,6 +220,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
          string_match suffix_match treat_missing_header_as_empty",
         "",
     ),
+    (
+        "envoy.config.route.v3.InternalRedirectPolicy",
+        "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
+        "",
+    ),
     ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
     ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
     (
@@ -263,7 +268,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.route.v3.RouteAction",
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         max_grpc_timeout \
+         internal_redirect_policy max_grpc_timeout \
          max_stream_duration include_vh_rate_limits prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "",
     ),
@@ -461,6 +466,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
+    ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
+    ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
+    ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",

@@ -180,16 +180,22 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     refuse!(proto, transport_socket_matches, lb_subset_config, filters, upstream_bind_config);
     refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
+    let tls = proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten();
+    let health_check = health_check::decode_one(&proto.health_checks)?;
+    if tls.is_some() && health_check.as_ref().is_some_and(|check| !check.alpn.is_empty()) {
+        // Without TLS it means nothing.
+        return Err(DecodeError::unsupported("health_checks[0].tls_options.alpn_protocols"));
+    }
     Ok(Cluster {
         name: proto.name.clone(),
         discovery,
         connect_timeout: read_duration(proto.connect_timeout.as_ref()).unwrap_or(policy::CONNECT_TIMEOUT),
         balancer: decode_balancer(proto)?,
         balancing: decode_balancing(proto)?,
-        health_check: health_check::decode_one(&proto.health_checks)?,
+        health_check,
         circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
         outlier_detection: proto.outlier_detection.as_ref().map(outlier::decode).transpose().at("outlier_detection")?,
-        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten(),
+        tls,
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })

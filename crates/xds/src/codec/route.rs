@@ -1,5 +1,6 @@
 mod clusters;
 mod forward;
+mod internal_redirect;
 pub(super) mod matches;
 mod mirror;
 pub(super) mod rate_limit;

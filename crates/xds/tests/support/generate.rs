@@ -230,6 +230,24 @@ fn hash_policy() -> impl Strategy<Value = HashPolicy> {
     (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
 }
 
+fn internal_redirects() -> impl Strategy<Value = InternalRedirects> {
+    let predicate = prop_oneof![
+        vec(name(), 0..3).prop_map(RedirectPredicate::AllowListedRoutes),
+        Just(RedirectPredicate::PreviousRoutes),
+        Just(RedirectPredicate::SafeCrossScheme),
+    ];
+    let statuses = vec(select(vec![301_u16, 302, 303, 307, 308]), 1..3);
+    (0..5_u32, statuses, vec(predicate, 0..3), any::<bool>(), vec("x-[a-z]{1,6}", 0..2)).prop_map(
+        |(max, statuses, predicates, allow_cross_scheme, response_headers_to_copy)| InternalRedirects {
+            max,
+            statuses,
+            predicates,
+            allow_cross_scheme,
+            response_headers_to_copy,
+        },
+    )
+}
+
 fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
     let action = prop_oneof![
         Just(RateLimitAction::DestinationCluster),
@@ -275,19 +293,23 @@ fn forward() -> BoxedStrategy<Forward> {
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
     let limits = (rate_limits(), any::<bool>());
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash, limits)
-        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies, limits)| Forward {
-            rate_limits: limits.0,
-            include_host_rate_limits: limits.1,
-            clusters,
-            retry,
-            rewrite,
-            host_rewrite: host.0,
-            append_x_forwarded_host: host.1,
-            cluster_not_found_status: host.2,
-            mirrors,
-            hash_policies,
-            ..timeouts
+    let again = (of(retry()), of(internal_redirects()));
+    (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
+        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies, limits)| {
+            Forward {
+                rate_limits: limits.0,
+                include_host_rate_limits: limits.1,
+                clusters,
+                retry,
+                internal_redirects,
+                rewrite,
+                host_rewrite: host.0,
+                append_x_forwarded_host: host.1,
+                cluster_not_found_status: host.2,
+                mirrors,
+                hash_policies,
+                ..timeouts
+            }
         })
         .boxed()
 }
@@ -1122,6 +1144,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 })),
             };
             let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            // Refused where there is TLS.
+            let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
+            let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };
             Cluster {
                 name,
                 discovery,

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use leno_ir::{Forward, HostRewrite, RetryPolicy, UpstreamProtocol};
 use smallvec::SmallVec;
 
-use super::Forwarder;
 use super::hash::RequestHash;
 use super::retry::{
     asked_wait, at_least, back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure,
     wants_retry_after_response,
 };
+use super::{Forwarder, Route};
 use crate::exchange::Protocol;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, http_status_of};
@@ -73,15 +73,15 @@ impl Forwarder<'_, '_> {
     pub(super) async fn forward(
         &mut self,
         cluster: Rc<UpstreamCluster>,
+        route: Route<'_>,
         forward: &Forward,
-        buffer_limit_bytes: Option<u64>,
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
         let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
-        let wants_body = policy.is_some() || !forward.mirrors.is_empty();
+        let wants_body = policy.is_some() || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
         let keeps_body = !self.is_tunnel && (wants_body || is_idempotent(&self.request.method));
-        let most_bytes = match buffer_limit_bytes.map(usize::try_from) {
+        let most_bytes = match route.matched.route.request_buffer_limit_bytes.map(usize::try_from) {
             _ if !wants_body => REPLACE_STALE_BYTES,
             Some(limit) => limit.unwrap_or(usize::MAX),
             None => REPLAY_BYTES,
@@ -108,6 +108,15 @@ impl Forwarder<'_, '_> {
         let answer = self.answer(&mut tries).await?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
+        if let Some(policy) = &forward.internal_redirects
+            && self.follow(route, policy, &mut tries.replay)
+        {
+            let Answer { peer, pick, sent, .. } = answer;
+            pick.finish(self.note_head(sent), self.last_activity());
+            self.exchange.details = "internal_redirect".into();
+            peer.cancel(h2::Reason::CANCEL);
+            return Ok(());
+        }
         for cookie in &tries.hash.set_cookies {
             self.response.headers.append(b"set-cookie", cookie.as_bytes());
         }
