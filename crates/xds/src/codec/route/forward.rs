@@ -1,12 +1,12 @@
 use leno_ir::{Flavor, Forward, HostRewrite, PathMatch, Rewrite};
 use leno_proto::envoy::config::route::v3::{
-    RouteAction as Proto,
+    RouteAction as Proto, RouteMatch,
     route_action::{ClusterNotFoundResponseCode, HostRewriteSpecifier},
 };
 use leno_proto::google::protobuf::BoolValue;
 
 use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
-use super::{clusters, internal_redirect, mirror, rate_limit, retry, timeouts};
+use super::{clusters, internal_redirect, mirror, rate_limit, retry, template, timeouts};
 use crate::codec::common::read_visible;
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::hash;
@@ -59,15 +59,8 @@ fn include_host_rate_limits(action: &Proto) -> bool {
 }
 
 #[allow(deprecated, reason = "a field that is refused has to be looked at")]
-pub(super) fn decode(action: &Proto) -> Result<Forward> {
-    refuse!(
-        action,
-        internal_redirect_action,
-        max_internal_redirects,
-        hedge_policy,
-        metadata_match,
-        path_rewrite_policy
-    );
+pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
+    refuse!(action, internal_redirect_action, max_internal_redirects, hedge_policy, metadata_match);
     refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy, priority);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
@@ -80,7 +73,10 @@ pub(super) fn decode(action: &Proto) -> Result<Forward> {
             .map(internal_redirect::decode)
             .transpose()
             .at("internal_redirect_policy")?,
-        rewrite: rewrite::decode(action)?,
+        rewrite: match template::decode_rewrite(action, matches)? {
+            None => rewrite::decode(action)?,
+            rewrite => rewrite,
+        },
         host_rewrite: match &action.host_rewrite_specifier {
             None | Some(HostRewriteSpecifier::AutoHostRewrite(BoolValue { value: false })) => None,
             Some(specifier) => Some(decode_host(specifier)?),
