@@ -20,6 +20,7 @@ mod listener;
 mod matching;
 mod metadata;
 mod node;
+mod overload;
 mod rbac;
 mod route;
 mod router;
@@ -58,6 +59,7 @@ pub use listener::{
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
+pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
     AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,

@@ -63,7 +63,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
@@ -196,6 +196,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    ("envoy.config.overload.v3.OverloadAction", "name triggers", ""),
+    ("envoy.config.overload.v3.OverloadManager", "actions refresh_interval resource_monitors", ""),
+    ("envoy.config.overload.v3.ResourceMonitor", "name typed_config", ""),
+    ("envoy.config.overload.v3.ScaledTrigger", "saturation_threshold scaling_threshold", ""),
+    ("envoy.config.overload.v3.ThresholdTrigger", "value", ""),
+    ("envoy.config.overload.v3.Trigger", "name scaled threshold", ""),
     ("envoy.config.ratelimit.v3.RateLimitServiceConfig", "grpc_service transport_api_version", ""),
     (
         "envoy.config.rbac.v3.Permission",
@@ -483,6 +489,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig", "", ""),
     ("envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig", "path_template", ""),
     ("envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig", "path_template_rewrite", ""),
+    (
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections",
+        "",
+    ),
+    ("envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes", ""),
     (
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
         "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \
