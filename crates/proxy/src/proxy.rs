@@ -29,6 +29,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
+use crate::overload::Overload;
 use crate::shared::SharedStates;
 use crate::stats::{Stats, StatsSettings};
 use crate::supervisor::Supervisor;
@@ -136,12 +137,14 @@ impl Proxy {
         let shared_states = SharedStates::default();
         let count = config.workers.map_or_else(default_threads, usize::from);
         let tls_contexts = TlsContexts::default();
+        let overload = config.overload.take().map(|config| Overload::register(config, &registry));
         let seed = |index| WorkerSeed {
             index,
             local_cluster: config.workload.service.clone(),
             stats: stats.worker(),
             access_logs: access_logs.clone(),
             shared_states: shared_states.clone(),
+            overload: overload.clone(),
             identity: identity.clone(),
             tls_contexts: tls_contexts.clone(),
             handshake_timeout: config.handshake_timeout,
@@ -171,6 +174,9 @@ impl Proxy {
         };
         let handle = ProxyHandle { inner: Arc::new(inner) };
         handle.inner.tasks.spawn("certificates", watch_certificates(handle.inner.tls_contexts.clone()));
+        if let Some(overload) = overload {
+            handle.inner.tasks.spawn("overload", crate::overload::watch_memory(overload));
+        }
         if let Some(listener) = admin {
             let admin = status::admin(&handle, identity, registry, readiness, config_on_leave);
             handle.inner.tasks.spawn("admin", admin.serve(listener));

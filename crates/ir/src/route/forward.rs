@@ -4,7 +4,7 @@ use leno_names::Fraction;
 use serde::Serialize;
 
 use super::{GrpcTimeout, HashPolicy, HeaderOps, InternalRedirects, RateLimitRule, RetryPolicy, StreamDuration};
-use crate::FilterOverrides;
+use crate::{FilterOverrides, Labels};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forward {
@@ -80,6 +80,9 @@ pub struct WeightedCluster {
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+    /// The endpoints wanted, where the cluster has subsets; what the route wants included.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub metadata_match: Labels,
 }
 
 impl WeightedCluster {
@@ -91,6 +94,7 @@ impl WeightedCluster {
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
             filters: FilterOverrides::new(),
+            metadata_match: Labels::new(),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Failure {
     NoHealthyUpstream,
     NoRoute,
     Overflow,
+    /// Memory is short.
+    Overload,
     PerTryIdle,
     PerTryTimeout,
     Peer(PeerError),
@@ -62,7 +64,12 @@ impl Failure {
             Self::NoRoute => 404,
             Self::NoCluster { status } | Self::Refused { status, .. } => *status,
             Self::Peer(PeerError::Protocol(_)) => 502,
-            Self::Connect(_) | Self::Dropped(_) | Self::NoHealthyUpstream | Self::Overflow | Self::Peer(_) => 503,
+            Self::Connect(_)
+            | Self::Dropped(_)
+            | Self::NoHealthyUpstream
+            | Self::Overflow
+            | Self::Overload
+            | Self::Peer(_) => 503,
         }
     }
 
@@ -82,8 +89,8 @@ impl Failure {
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
-            // As in Envoy, only the details tell of a stream's duration.
-            Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
+            // As in Envoy, only the details tell of an overload and of a stream's duration.
+            Self::Overload | Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
             Self::WrongHeader { .. } => ResponseFlags::INVALID_HEADERS,
         }
     }
@@ -110,6 +117,7 @@ impl Failure {
             Self::NoCluster { .. } => "cluster_not_found",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NoRoute => "route_not_found",
+            Self::Overload => "overload",
             Self::PerTryIdle => "upstream_per_try_idle_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration { .. } => "max_duration_timeout",
@@ -149,6 +157,7 @@ impl Failure {
             Self::Dropped(Dropped::Share) => "drop overload",
             Self::Idle { .. } => "stream timeout",
             Self::NoHealthyUpstream => "no healthy upstream",
+            Self::Overload => "envoy overloaded",
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
             Self::StreamDuration { .. } => "downstream duration timeout",
             _ => "",

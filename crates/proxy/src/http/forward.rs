@@ -155,6 +155,11 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             self.prepare(rules.as_ref().map(|rules| &**rules.routes.table()))?;
         }
         let worker = &self.context.worker;
+        if let Some(overload) = worker.overload()
+            && overload.sheds_request(|| worker.random())
+        {
+            return Err(Failure::Overload);
+        }
         let dice = Dice { route: worker.random(), cluster: worker.random() };
         let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
         if !self.context.manager.filters.is_empty() {

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal};
+use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal, Wish};
 use leno_ir::{Cluster, EndpointSet};
 use leno_names::Fraction;
 
@@ -87,7 +87,7 @@ impl UpstreamCluster {
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             members.set_health(dynamics.health());
         }
-        balancer.update(members.for_balancer(&config.balancing), worker.now());
+        balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
             stats: worker.stats.cluster(&config.name),
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
@@ -122,7 +122,7 @@ impl UpstreamCluster {
             Some(dynamics) => drop(members.set_health(dynamics.health())),
             None => members.forget_health(),
         }
-        balancer.update(members.for_balancer(&config.balancing), worker.now());
+        balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
@@ -162,7 +162,7 @@ impl UpstreamCluster {
             members.update(set);
         }
         let passed = health.map(|health| members.set_health(health)).unwrap_or_default();
-        balancer.update(members.for_balancer(&self.config.balancing), worker.now());
+        balancer.update_labelled(members.for_balancer(&self.config.balancing), worker.now());
         if balancer.readmit(&passed) {
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
@@ -207,24 +207,18 @@ impl UpstreamCluster {
 
     /// The endpoint for a try, preferably none of `avoid`. `None`: no endpoint at all (503, flag UH).
     pub(crate) fn pick(self: &Rc<Self>, worker: &Worker, now: Instant, avoid: &[EndpointId]) -> Option<Pick> {
-        self.pick_by_hash(worker, now, None, avoid)
+        self.pick_for(worker, now, Wish::default(), avoid)
     }
 
-    /// The same for a request with a hash, which clusters that balance otherwise do not look at.
-    pub(crate) fn pick_by_hash(
+    /// The same for a request that says more of its endpoint.
+    pub(crate) fn pick_for(
         self: &Rc<Self>,
         worker: &Worker,
         now: Instant,
-        hash: Option<u64>,
+        wish: Wish<'_>,
         avoid: &[EndpointId],
     ) -> Option<Pick> {
-        let mut balancer = self.balancer.borrow_mut();
-        let random = &mut || worker.random();
-        let choice = match hash {
-            Some(hash) => balancer.pick_by_hash(hash, now, random, avoid)?,
-            None => balancer.pick(now, random, avoid)?,
-        };
-        drop(balancer);
+        let choice = self.balancer.borrow_mut().pick_for(wish, now, &mut || worker.random(), avoid)?;
         let state = self.members.borrow().get(choice.key())?;
         Some(Pick { source: state.source(), state, choice, cluster: self.clone() })
     }
@@ -323,6 +317,7 @@ fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {
         panic_threshold: config.balancing.panic_threshold.unwrap_or(default.panic_threshold),
         overprovisioning_percent: set.policy.overprovisioning_percent,
         weighted_priority_health: set.policy.weighted_priority_health,
+        subsets: config.balancing.subsets.clone(),
         ..default
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use leno_balance::Member;
-use leno_ir::{Balancing, EndpointSet};
+use leno_ir::{Balancing, EndpointSet, Labels};
 use leno_names::Fraction;
 
 use super::EndpointId;
@@ -46,8 +46,12 @@ impl Members {
         self.slots.iter().flatten().for_each(|state| act(state));
     }
 
-    pub(super) fn for_balancer(&self, balancing: &Balancing) -> impl Iterator<Item = Member<EndpointId>> {
-        self.slots.iter().flatten().map(|state| state.member(balancing))
+    pub(super) fn for_balancer(&self, balancing: &Balancing) -> impl Iterator<Item = (Member<EndpointId>, Labels)> {
+        let labels = |state: &EndpointState| match balancing.subsets {
+            None => Labels::new(),
+            Some(_) => state.source().endpoint().labels.clone(),
+        };
+        self.slots.iter().flatten().map(move |state| (state.member(balancing), labels(state)))
     }
 
     pub(super) fn has_health(&self, health: &Arc<HealthMap>) -> bool {

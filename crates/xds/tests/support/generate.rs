@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use leno_ir::*;
 use leno_names::{Fraction, Locality, ServiceKey};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -203,14 +203,15 @@ fn timeouts() -> impl Strategy<Value = Forward> {
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
-    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides()).prop_map(
-        |(name, weight, request_headers, response_headers, filters)| WeightedCluster {
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels()).prop_map(
+        |(name, weight, request_headers, response_headers, filters, metadata_match)| WeightedCluster {
             name,
             name_header: None,
             weight,
             request_headers,
             response_headers,
             filters,
+            metadata_match,
         },
     );
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
@@ -885,14 +886,15 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let ip = || of(address().prop_map(|address| address.ip()));
     let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
         .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
-    let endpoint = (address(), hostname(), 1..1000_u32, health, check, labels).prop_map(
-        |(address, hostname, weight, health, check, workload)| Endpoint {
+    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels())).prop_map(
+        |(address, hostname, weight, health, check, (workload, labels))| Endpoint {
             address,
             hostname,
             weight,
             health,
             check,
             workload,
+            labels,
             ..Endpoint::new(address)
         },
     );
@@ -991,14 +993,44 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
     )
 }
 
+fn subset_labels() -> impl Strategy<Value = Labels> {
+    let text = || "[a-z]{0,3}".prop_map(MetadataValue::String);
+    let value = prop_oneof![
+        Just(MetadataValue::Null),
+        any::<bool>().prop_map(MetadataValue::Bool),
+        (-9..9_i32).prop_map(|number| MetadataValue::Number(number.into())),
+        text(),
+        vec(text(), 0..3).prop_map(MetadataValue::List),
+        btree_map("[a-z]{1,2}", text(), 0..2).prop_map(MetadataValue::Struct),
+    ];
+    btree_map("[a-z]{1,3}", value, 0..3)
+}
+
+fn subsets() -> impl Strategy<Value = SubsetSettings> {
+    let fallback =
+        || select(vec![SubsetFallback::AnyEndpoint, SubsetFallback::DefaultSubset, SubsetFallback::NoFallback]);
+    let selectors = btree_map(btree_set("[a-z]{1,3}", 0..3), of(fallback()), 1..3);
+    (fallback(), subset_labels(), selectors, any::<bool>()).prop_map(
+        |(fallback, default_subset, selectors, list_as_any)| SubsetSettings {
+            fallback,
+            default_subset,
+            selectors: selectors.into_iter().map(|(keys, fallback)| SubsetSelector { keys, fallback }).collect(),
+            list_as_any,
+        },
+    )
+}
+
 fn balancing() -> impl Strategy<Value = Balancing> {
     let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
-    (of(percent()), localities, any::<[bool; 2]>()).prop_map(|(panic_threshold, localities, flags)| Balancing {
-        panic_threshold,
-        localities,
-        ignore_new_until_checked: flags[0],
-        ignore_health_on_removal: flags[1],
-    })
+    (of(percent()), localities, any::<[bool; 2]>(), of(subsets())).prop_map(
+        |(panic_threshold, localities, flags, subsets)| Balancing {
+            panic_threshold,
+            localities,
+            ignore_new_until_checked: flags[0],
+            ignore_health_on_removal: flags[1],
+            subsets: subsets.map(Box::new),
+        },
+    )
 }
 
 fn balancer() -> impl Strategy<Value = BalancerPolicy> {

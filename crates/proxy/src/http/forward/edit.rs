@@ -47,7 +47,7 @@ impl Forwarder<'_, '_> {
             }
             self.request.path = path.into();
         }
-        self.forward(cluster, route, forward, response_ops).await
+        self.forward(cluster, route, (forward, chosen), response_ops).await
     }
 
     fn edit_request(&mut self, ops: &Levels<'_>) {

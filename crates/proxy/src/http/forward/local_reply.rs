@@ -73,6 +73,7 @@ impl Forwarder<'_, '_> {
             Failure::DownstreamMalformed(_)
                 | Failure::Idle { .. }
                 | Failure::NoRoute
+                | Failure::Overload
                 | Failure::Refused { .. }
                 | Failure::StreamDuration { .. }
         );

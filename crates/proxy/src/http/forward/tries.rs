@@ -2,7 +2,8 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{Forward, HostRewrite, RetryPolicy, UpstreamProtocol};
+use leno_balance::Wish;
+use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
 
 use super::hash::RequestHash;
@@ -32,6 +33,8 @@ const IMMEDIATE_FAILURE: &str = "x-envoy-immediate-health-check-fail";
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
     hash: RequestHash,
+    /// Of the endpoints.
+    wanted: &'f Labels,
     policy: Option<Cow<'f, RetryPolicy>>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
@@ -74,7 +77,7 @@ impl Forwarder<'_, '_> {
         &mut self,
         cluster: Rc<UpstreamCluster>,
         route: Route<'_>,
-        forward: &Forward,
+        (forward, chosen): (&Forward, &WeightedCluster),
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
         let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
@@ -94,6 +97,7 @@ impl Forwarder<'_, '_> {
         let mut tries = Tries {
             cluster,
             hash,
+            wanted: &chosen.metadata_match,
             policy,
             replay: Replay::new(keeps_body, most_bytes),
             avoid: SmallVec::new(),
@@ -248,10 +252,8 @@ impl Forwarder<'_, '_> {
         let avoid: &[EndpointId] =
             if tries.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
         let now = self.last_activity();
-        let pick = tries
-            .cluster
-            .pick_by_hash(&self.context.worker, now, tries.hash.hash, avoid)
-            .ok_or(Failure::NoHealthyUpstream)?;
+        let wish = Wish { hash: tries.hash.hash, labels: tries.wanted };
+        let pick = tries.cluster.pick_for(&self.context.worker, now, wish, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);

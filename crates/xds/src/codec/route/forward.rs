@@ -9,7 +9,7 @@ use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
 use super::{clusters, internal_redirect, mirror, rate_limit, retry, template, timeouts};
 use crate::codec::common::read_visible;
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::hash;
+use crate::codec::{hash, subset};
 
 pub(super) fn takes_nothing(forward: &Forward) -> bool {
     forward.clusters.iter().all(|cluster| cluster.weight == 0)
@@ -60,7 +60,7 @@ fn include_host_rate_limits(action: &Proto) -> bool {
 
 #[allow(deprecated, reason = "a field that is refused has to be looked at")]
 pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
-    refuse!(action, internal_redirect_action, max_internal_redirects, hedge_policy, metadata_match);
+    refuse!(action, internal_redirect_action, max_internal_redirects, hedge_policy);
     refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy, priority);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
@@ -92,6 +92,12 @@ pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
         ..Forward::to("")
     };
     timeouts::decode(action, &mut forward);
+    // What a cluster of several wants goes before what the route wants.
+    let wanted = subset::decode_labels(action.metadata_match.as_ref());
+    for cluster in forward.clusters.iter_mut().filter(|_| !wanted.is_empty()) {
+        let own = std::mem::replace(&mut cluster.metadata_match, wanted.clone());
+        cluster.metadata_match.extend(own);
+    }
     Ok(forward)
 }
 
