@@ -10,11 +10,13 @@ mod balancing;
 mod dns;
 mod health_check;
 mod outlier;
+mod subset;
 
 pub use balancing::{Balancing, LocalityBalancing};
 pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
 pub use outlier::{Consecutive, FailurePercentage, OutlierDetection, SuccessRate};
+pub use subset::{Labels, SubsetFallback, SubsetSelector, SubsetSettings};
 
 /// A set of endpoints that are interchangeable for a route, and how to talk to them.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -10,6 +10,7 @@ mod compressor;
 mod cors;
 mod fault;
 mod health_check;
+mod rate_limit;
 mod rbac;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use self::fault::{
     Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, ShareUnit,
 };
 pub use self::health_check::HttpHealthCheck;
+pub use self::rate_limit::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
 pub use self::rbac::HttpRbac;
 
 /// One step between the codec and the router.
@@ -48,6 +50,7 @@ pub enum HttpFilterConfig {
     Fault(Box<Fault>),
     HealthCheck(HttpHealthCheck),
     Compressor(Box<Compressor>),
+    RateLimit(Box<RateLimit>),
     Rbac(Box<HttpRbac>),
 }
 
@@ -73,6 +76,7 @@ pub enum RouteFilterConfig {
     Cors(CorsPolicy),
     Fault(Box<Fault>),
     Compressor(RouteCompressor),
+    RateLimit(RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<HttpRbac>>),
 }

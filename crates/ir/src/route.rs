@@ -1,7 +1,9 @@
 mod forward;
 mod hash;
 mod headers;
+mod internal_redirect;
 mod matches;
+mod rate_limit;
 mod reply;
 mod retry;
 mod timeouts;
@@ -11,9 +13,11 @@ use serde::Serialize;
 pub use forward::{Forward, HostRewrite, Mirror, Rewrite, WeightedCluster};
 pub use hash::{HashCookie, HashPolicy, HashSource};
 pub use headers::{HeaderAppend, HeaderOps, HeaderValue};
+pub use internal_redirect::{InternalRedirects, RedirectPredicate};
 pub use matches::{
     CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch,
 };
+pub use rate_limit::{RateLimitAction, RateLimitRule};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};
@@ -80,6 +84,9 @@ pub struct VirtualHost {
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+    /// Those of a route count instead, unless something else is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimitRule>,
 }
 
 /// Whose requests without TLS are redirected to `https`.

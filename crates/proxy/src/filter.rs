@@ -31,6 +31,7 @@ mod fault;
 mod health_check;
 mod overrides;
 mod pace;
+mod rate_limit;
 mod rbac;
 mod run;
 
@@ -51,6 +52,7 @@ use self::cors::{ActiveCors, Cors};
 use self::fault::{ActiveFault, FaultFilter};
 use self::health_check::{ActiveHealthCheck, HealthCheckFilter};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
+use self::rate_limit::{ActiveRateLimit, Answer, RateLimit};
 use self::rbac::Rbac;
 pub(crate) use self::run::{FilterRun, RequestParts};
 use crate::exchange::Exchange;
@@ -128,6 +130,7 @@ enum Filter {
     Fault(Rc<FaultFilter>),
     HealthCheck(Rc<HealthCheckFilter>),
     Compressor(Rc<Compressor>),
+    RateLimit(Rc<RateLimit>),
     Rbac(Rc<Rbac>),
 }
 
@@ -139,6 +142,7 @@ impl Filter {
             HttpFilterConfig::HealthCheck(check) => Self::HealthCheck(Rc::new(HealthCheckFilter::new(check, place))),
             HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
             HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+            HttpFilterConfig::RateLimit(filter) => Self::RateLimit(Rc::new(RateLimit::new(filter, place))),
             HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
         }
     }
@@ -150,6 +154,7 @@ impl Filter {
             Self::Fault(fault) => ActiveFilter::Fault(ActiveFault::new(fault.clone())),
             Self::HealthCheck(check) => ActiveFilter::HealthCheck(ActiveHealthCheck::new(check.clone())),
             Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
+            Self::RateLimit(filter) => ActiveFilter::RateLimit(ActiveRateLimit::new(filter.clone())),
             Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
         }
     }
@@ -163,6 +168,7 @@ pub(crate) enum ActiveFilter {
     Fault(ActiveFault),
     HealthCheck(ActiveHealthCheck),
     Compressor(ActiveCompressor),
+    RateLimit(ActiveRateLimit),
     Rbac(Rc<Rbac>),
 }
 
@@ -175,6 +181,7 @@ impl ActiveFilter {
             Self::Fault(fault) => fault.on_request(cx),
             Self::HealthCheck(check) => check.on_request(cx),
             Self::Compressor(filter) => filter.on_request(cx),
+            Self::RateLimit(filter) => filter.on_request(cx),
             Self::Rbac(rbac) => rbac.on_request(cx),
         }
     }
@@ -182,6 +189,7 @@ impl ActiveFilter {
     /// What [`ActiveFilter::on_request`] asked for has come.
     fn on_resume(&mut self, resume: Resume, cx: &mut RequestContext<'_>) -> Step {
         match self {
+            Self::RateLimit(filter) => filter.on_resume(resume, cx),
             Self::Buffer(buffer) => buffer.on_resume(resume, cx),
             Self::Fault(fault) => fault.on_resume(cx),
             Self::HealthCheck(check) => check.on_resume(cx),
@@ -203,6 +211,7 @@ impl ActiveFilter {
             Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
             Self::HealthCheck(check) => check.on_response(cx),
+            Self::RateLimit(filter) => filter.on_response(cx),
             _ => {}
         }
     }
@@ -244,6 +253,8 @@ pub(crate) enum Resume {
     Body { bytes: u64 },
     /// The time has passed.
     Delay,
+    /// The rate limit service has answered, or has not.
+    RateLimit(Answer),
 }
 
 /// A response of a filter's own.

@@ -29,6 +29,7 @@ use crate::parent;
 
 mod bootstrap;
 mod moved;
+mod overload;
 
 /// Of each step of joining.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,6 +122,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         admin: Some(admin),
         dns: Some(DnsConfig { block, namespace: args.namespace.clone(), upstream: system_resolver() }),
         workload: labels(&node),
+        overload: overload::within_control_group(),
         on_leave: Some(Box::new(move || {
             leave.send_replace(true);
             let mut has_left = has_left.clone();
@@ -144,9 +146,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         () = readiness.ready() => {}
         end = &mut end => return end,
     }
-    if let Err(error) = leno_runtime::sys::release_code_pages() {
-        tracing::debug!(%error, "the memory of the start's code stays taken");
-    }
+    give_back_memory();
     let mut addresses = addresses(&proxy, &node, dns, own.to_string());
     addresses.extend(resolver.map(|address| ("dns_port_53".to_owned(), address)));
     tracing::info!(workload = node.workload, id = node.id, address = %own, "sidecar ready");
@@ -164,6 +164,14 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     }
     tasks.stop().await;
     Ok(())
+}
+
+/// What only the start needed: its code, and what reading the configuration allocated.
+fn give_back_memory() {
+    leno_runtime::sys::trim_heap();
+    if let Err(error) = leno_runtime::sys::release_code_pages() {
+        tracing::debug!(%error, "the memory of the start's code stays taken");
+    }
 }
 
 /// By a signal, by the admin interface, or because whoever started us is gone.

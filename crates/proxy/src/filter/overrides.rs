@@ -55,6 +55,7 @@ pub(crate) enum RouteFilter {
     Cors(leno_ir::CorsPolicy),
     Fault(Box<leno_ir::Fault>),
     Compressor(leno_ir::RouteCompressor),
+    RateLimit(leno_ir::RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<leno_ir::HttpRbac>>),
 }
@@ -88,6 +89,7 @@ impl RouteFilter {
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
             RouteFilterConfig::Fault(fault) => Self::Fault(fault.clone()),
             RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
+            RouteFilterConfig::RateLimit(route) => Self::RateLimit(route.clone()),
             RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
     }

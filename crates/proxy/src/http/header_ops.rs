@@ -99,6 +99,13 @@ impl<'t> Levels<'t> {
     }
 }
 
+/// Operations of a filter, whose values have no operators.
+pub(crate) fn apply_literally(ops: &HeaderOps, headers: &mut Headers) {
+    for header in &ops.add {
+        edit(header, header.value.as_bytes(), headers);
+    }
+}
+
 fn edit(header: &HeaderValue, value: &[u8], headers: &mut Headers) {
     let name = header.name.as_str();
     if value.is_empty() && !header.keep_empty {

@@ -16,6 +16,7 @@ use super::addresses::HeaderError;
 use super::chain::{Chain, Facts, Filter};
 use crate::connection::{Alpn, Connection};
 use crate::detect::{Question, Sniffer, Verdict};
+use crate::overload::ConnectionSlot;
 use crate::stats::{HandshakeResult, TlsSide};
 use crate::stream::Stream;
 use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
@@ -29,7 +30,13 @@ const GRACE: Duration = Duration::from_millis(5);
 const SILENCE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Serves one accepted connection to its end.
-pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, listener: Rc<ActiveListener>, worker: Rc<Worker>) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    remote: SocketAddr,
+    listener: Rc<ActiveListener>,
+    worker: Rc<Worker>,
+    _slot: Option<ConnectionSlot>,
+) {
     let Ok(local) = stream.local_addr() else { return };
     // Fails only on a socket that is gone already, which the first read reports.
     let _ = stream.set_nodelay(true);

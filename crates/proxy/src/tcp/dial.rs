@@ -3,6 +3,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use leno_balance::Wish;
 use leno_ir::TcpProxy;
 
 use crate::flags::ResponseFlags;
@@ -70,7 +71,7 @@ pub(crate) async fn dial(config: &TcpProxy, source: IpAddr, worker: &Rc<Worker>)
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
         let pick = cluster
-            .pick_by_hash(worker, worker.now(), hash, &tried)
+            .pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried)
             .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
         let started = worker.now();
         match cluster.tcp(worker, &pick).await {

@@ -112,6 +112,8 @@ impl EndpointState {
             priority: locality.priority,
             locality: u32::try_from(source.locality).unwrap_or(u32::MAX),
             locality_weight: match balancing.localities {
+                // Envoy, without `locality_weight_aware`.
+                _ if balancing.subsets.is_some() => 0,
                 LocalityBalancing::Ignored => 0,
                 LocalityBalancing::Weighted => locality.weight,
             },

@@ -63,7 +63,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
@@ -76,7 +76,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.cluster.v3.Cluster",
         "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
-         ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment load_balancing_policy metadata \
+         ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy metadata \
          name outlier_detection respect_dns_ttl transport_socket type typed_dns_resolver_config \
          typed_extension_protocol_options use_tcp_for_dns_lookups",
         "",
@@ -87,6 +87,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.LbSubsetConfig",
+        "default_subset fallback_policy list_as_any subset_selectors",
+        "locality_weight_aware panic_mode_any scale_locality_weight",
+    ),
+    (
+        "envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector",
+        "fallback_policy keys",
+        "single_host_per_subset",
+    ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
@@ -108,6 +118,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.DnsResolutionConfig", "dns_resolver_options resolvers", ""),
     ("envoy.config.core.v3.DnsResolverOptions", "no_default_search_domain use_tcp_for_dns_lookups", ""),
+    ("envoy.config.core.v3.GrpcService", "envoy_grpc timeout", ""),
+    ("envoy.config.core.v3.GrpcService.EnvoyGrpc", "cluster_name", ""),
     ("envoy.config.core.v3.HeaderValue", "key raw_value value", ""),
     ("envoy.config.core.v3.HeaderValueOption", "append append_action header keep_empty_value", ""),
     (
@@ -184,6 +196,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    ("envoy.config.overload.v3.OverloadAction", "name triggers", ""),
+    ("envoy.config.overload.v3.OverloadManager", "actions refresh_interval resource_monitors", ""),
+    ("envoy.config.overload.v3.ResourceMonitor", "name typed_config", ""),
+    ("envoy.config.overload.v3.ScaledTrigger", "saturation_threshold scaling_threshold", ""),
+    ("envoy.config.overload.v3.ThresholdTrigger", "value", ""),
+    ("envoy.config.overload.v3.Trigger", "name scaled threshold", ""),
+    ("envoy.config.ratelimit.v3.RateLimitServiceConfig", "grpc_service transport_api_version", ""),
     (
         "envoy.config.rbac.v3.Permission",
         "and_rules any destination_ip destination_port destination_port_range header metadata not_rule or_rules \
@@ -211,7 +230,27 @@ const FIELDS: &[(&str, &str, &str)] = &[
          string_match suffix_match treat_missing_header_as_empty",
         "",
     ),
+    (
+        "envoy.config.route.v3.InternalRedirectPolicy",
+        "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
+        "",
+    ),
     ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
+    ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action",
+        "destination_cluster generic_key header_value_match remote_address request_headers",
+        "",
+    ),
+    ("envoy.config.route.v3.RateLimit.Action.DestinationCluster", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.GenericKey", "descriptor_key descriptor_value", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action.HeaderValueMatch",
+        "descriptor_key descriptor_value expect_match headers",
+        "",
+    ),
+    ("envoy.config.route.v3.RateLimit.Action.RemoteAddress", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
     (
         "envoy.config.route.v3.RedirectAction",
         "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
@@ -239,9 +278,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.route.v3.RouteAction",
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         max_grpc_timeout \
-         max_stream_duration prefix_rewrite regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
-        "include_vh_rate_limits",
+         internal_redirect_policy max_grpc_timeout \
+         max_stream_duration include_vh_rate_limits metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "",
     ),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
@@ -262,7 +301,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive cookies grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+        "case_sensitive cookies grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
          tls_context",
         "",
     ),
@@ -271,14 +310,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.VirtualHost",
         "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
-         per_request_buffer_limit_bytes request_body_buffer_limit request_headers_to_add request_headers_to_remove \
+         per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
     ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "cluster_header name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),
@@ -365,6 +404,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
+        "disable_x_envoy_ratelimited_header domain enable_x_ratelimit_headers failure_mode_deny rate_limit_service \
+         rate_limited_as_resource_exhausted rate_limited_status request_type response_headers_to_add stage \
+         stat_prefix status_on_error timeout",
+        "",
+    ),
+    ("envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute", "domain vh_rate_limits", ""),
+    (
         "envoy.extensions.filters.http.rbac.v3.RBAC",
         "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
         "",
@@ -429,6 +476,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
+    ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
+    ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
+    ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
@@ -437,6 +487,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig", "", ""),
+    ("envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig", "path_template", ""),
+    ("envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig", "path_template_rewrite", ""),
+    (
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections",
+        "",
+    ),
+    ("envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes", ""),
     (
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
         "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \
@@ -506,6 +564,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.HttpStatus", "code", ""),
     ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),

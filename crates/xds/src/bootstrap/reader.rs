@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::LazyLock;
 
 use leno_proto::BOOTSTRAP_DESCRIPTORS;
 use prost::Message;
@@ -25,18 +24,17 @@ use super::wire::Wire;
 const ANY: &str = "google.protobuf.Any";
 const TYPE: &str = "@type";
 
-/// Decoded when first asked for.
-pub(super) fn pool() -> &'static DescriptorPool {
-    static POOL: LazyLock<DescriptorPool> =
-        LazyLock::new(|| DescriptorPool::decode(BOOTSTRAP_DESCRIPTORS).expect("the descriptors are in the repository"));
-    &POOL
+/// Envoy's API. Several megabytes, so whoever has read a file lets go of it.
+pub(super) fn pool() -> DescriptorPool {
+    DescriptorPool::decode(BOOTSTRAP_DESCRIPTORS).expect("the descriptors are in the repository")
 }
 
 /// Reads one file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reader {
     /// Line, field, reason.
     pub(super) problems: Vec<(usize, String, String)>,
+    pool: DescriptorPool,
     plans: HashMap<String, Plan>,
 }
 
@@ -75,11 +73,16 @@ impl fmt::Display for Path<'_> {
 }
 
 impl Reader {
-    /// The message as far as it can be read.
-    pub(super) fn read(&mut self, descriptor: &MessageDescriptor, tree: &Tree) -> Wire {
+    pub(super) fn new() -> Self {
+        Self { problems: Vec::new(), pool: pool(), plans: HashMap::new() }
+    }
+
+    /// The message of that name, one of the roots of the descriptors, as far as it can be read.
+    pub(super) fn read(&mut self, name: &str, tree: &Tree) -> Wire {
+        let descriptor = self.pool.get_message_by_name(name).expect("it is a root of the descriptors");
         let mut bytes = Vec::new();
-        self.write_message(descriptor, tree, Path::Top, &mut bytes);
-        Wire::new(descriptor.clone(), bytes)
+        self.write_message(&descriptor, tree, Path::Top, &mut bytes);
+        Wire::new(descriptor, bytes)
     }
 
     fn write_message(&mut self, descriptor: &MessageDescriptor, tree: &Tree, path: Path<'_>, out: &mut Vec<u8>) {
@@ -207,7 +210,7 @@ impl Reader {
         };
         let name = type_url.rsplit('/').next().unwrap_or_default();
         write_bytes(1, type_url.as_bytes(), out);
-        if let Some(descriptor) = pool().get_message_by_name(name) {
+        if let Some(descriptor) = self.pool.get_message_by_name(name) {
             nested(2, out, |out| self.write_message(&descriptor, tree, path, out));
         }
     }

@@ -1,10 +1,13 @@
 mod clusters;
 mod forward;
+mod internal_redirect;
 pub(super) mod matches;
 mod mirror;
+pub(super) mod rate_limit;
 mod reply;
 mod retry;
 mod rewrite;
+mod template;
 mod timeouts;
 
 use leno_ir::{AttemptCount, Flavor, HeaderOrder, Mirror, RequireTls, Route, RouteAction, RouteTable, VirtualHost};
@@ -40,6 +43,7 @@ fn encode_host(host: &VirtualHost, flavor: Flavor) -> ProtoVirtualHost {
     ProtoVirtualHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
+        rate_limits: rate_limit::encode(&host.rate_limits),
         routes: host.routes.iter().map(|route| encode_route(route, flavor)).collect(),
         require_tls: match host.require_tls {
             RequireTls::All => TlsRequirementType::All,
@@ -151,6 +155,7 @@ fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
         response_headers: read_header_ops(&host.response_headers_to_add, &host.response_headers_to_remove)
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&host.typed_per_filter_config)?,
+        rate_limits: rate_limit::decode(&host.rate_limits)?,
     })
 }
 
@@ -181,7 +186,7 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
                 RouteAction::Direct(reply::decode_direct(direct).at("direct_response")?)
             }
             Some(route::Action::Route(forward)) => {
-                RouteAction::Forward(Box::new(forward::decode(forward).at("route")?))
+                RouteAction::Forward(Box::new(forward::decode(forward, matches).at("route")?))
             }
             Some(route::Action::Redirect(redirect)) => {
                 RouteAction::Redirect(reply::decode_redirect(redirect).at("redirect")?)

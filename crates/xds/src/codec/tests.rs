@@ -100,6 +100,7 @@ fn routes() -> RouteTable {
     };
     let weighted = WeightedCluster { request_headers: ops(), response_headers: ops(), ..WeightedCluster::new("a", 90) };
     let forward = Forward {
+        internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
         timeout: Some(Duration::from_secs(3)),
         stream_duration: Some(StreamDuration {
@@ -128,6 +129,8 @@ fn routes() -> RouteTable {
             },
             HashSource::SourceIp.into(),
         ],
+        rate_limits: Vec::new(),
+        include_host_rate_limits: false,
     };
     let matches = RouteMatch {
         path: PathMatch::Regex(Pattern::new("/a.*").unwrap()),
@@ -188,6 +191,7 @@ fn routes() -> RouteTable {
             request_headers: HeaderOps::default(),
             response_headers: ops(),
             filters: FilterOverrides::new(),
+            rate_limits: Vec::new(),
         }],
         filters: FilterOverrides::new(),
     }

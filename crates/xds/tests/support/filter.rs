@@ -6,16 +6,17 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{cluster_name, fraction, header_match, name, percent, rbac, span, string_match};
+use super::{cluster_name, fraction, header_match, header_ops, name, percent, rbac, span, string_match};
 
 pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
     let config = prop_oneof![
         buffer().prop_map(HttpFilterConfig::Buffer),
         Just(HttpFilterConfig::Cors),
-        fault().prop_map(|fault| HttpFilterConfig::Fault(Box::new(fault))),
+        fault().prop_map(|fault| HttpFilterConfig::Fault(Box::new(fault))).boxed(),
         health_check().prop_map(HttpFilterConfig::HealthCheck),
-        compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
-        http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
+        compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))).boxed(),
+        http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))).boxed(),
+        rate_limit().prop_map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))).boxed(),
     ];
     let filter = (name(), any::<bool>(), config);
     vec(filter.prop_map(|(name, disabled, config)| HttpFilter { name, disabled, config }), 0..3)
@@ -26,14 +27,15 @@ pub(super) fn overrides() -> impl Strategy<Value = FilterOverrides> {
     let config = prop_oneof![
         buffer.prop_map(RouteFilterConfig::Buffer),
         cors_policy().prop_map(RouteFilterConfig::Cors),
-        fault().prop_map(|fault| RouteFilterConfig::Fault(Box::new(fault))),
+        fault().prop_map(|fault| RouteFilterConfig::Fault(Box::new(fault))).boxed(),
         route_compressor().prop_map(RouteFilterConfig::Compressor),
-        of(http_rbac()).prop_map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
+        of(http_rbac()).prop_map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))).boxed(),
+        route_rate_limit().prop_map(RouteFilterConfig::RateLimit).boxed(),
     ];
     let one = prop_oneof![
         Just(FilterOverride::Disabled),
         Just(FilterOverride::Enabled),
-        config.prop_map(FilterOverride::Config),
+        config.prop_map(FilterOverride::Config).boxed(),
     ];
     prop_oneof![3 => Just(FilterOverrides::new()), 1 => btree_map(name(), one, 0..3)]
 }
@@ -167,4 +169,42 @@ fn route_compressor() -> impl Strategy<Value = RouteCompressor> {
         Just(RouteCompressor::Inherited),
         of(any::<bool>()).prop_map(|remove_accept_encoding| RouteCompressor::Enabled { remove_accept_encoding }),
     ]
+}
+
+fn rate_limit() -> impl Strategy<Value = RateLimit> {
+    let requests = prop::sample::select(vec![
+        RateLimitedRequests::Both,
+        RateLimitedRequests::External,
+        RateLimitedRequests::Internal,
+    ]);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let headers = header_ops().prop_map(|mut ops| {
+        ops.remove.clear();
+        ops.add.retain(|header| !header.is_format());
+        ops
+    });
+    let names = (name(), name(), "[a-z]{0,3}");
+    (names, 0..=10_u32, requests, of(span()), flags, 400..600_u16, 200..600_u16, headers).prop_map(
+        |(names, stage, requests, timeout, flags, rate_limited_status, status_on_error, response_headers)| RateLimit {
+            domain: names.0,
+            stage,
+            requests,
+            timeout,
+            failure_mode_deny: flags.0,
+            resource_exhausted: flags.1,
+            cluster: names.1,
+            limit_headers: flags.2,
+            ratelimited_header: flags.3,
+            rate_limited_status,
+            status_on_error,
+            response_headers,
+            stat_prefix: names.2,
+        },
+    )
+}
+
+fn route_rate_limit() -> impl Strategy<Value = RouteRateLimit> {
+    let rules =
+        prop::sample::select(vec![VirtualHostRules::Ignore, VirtualHostRules::Include, VirtualHostRules::Override]);
+    (rules, "[a-z]{0,3}").prop_map(|(virtual_host_rules, domain)| RouteRateLimit { virtual_host_rules, domain })
 }

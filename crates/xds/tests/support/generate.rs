@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use leno_ir::*;
 use leno_names::{Fraction, Locality, ServiceKey};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -167,7 +167,6 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
             },
         )
         .boxed()
-        .boxed()
 }
 
 fn rate_limited_back_off() -> impl Strategy<Value = RateLimitedBackOff> {
@@ -204,14 +203,15 @@ fn timeouts() -> impl Strategy<Value = Forward> {
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
-    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides()).prop_map(
-        |(name, weight, request_headers, response_headers, filters)| WeightedCluster {
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels()).prop_map(
+        |(name, weight, request_headers, response_headers, filters, metadata_match)| WeightedCluster {
             name,
             name_header: None,
             weight,
             request_headers,
             response_headers,
             filters,
+            metadata_match,
         },
     );
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
@@ -229,6 +229,47 @@ fn hash_policy() -> impl Strategy<Value = HashPolicy> {
         Just(HashSource::SourceIp),
     ];
     (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
+}
+
+fn internal_redirects() -> impl Strategy<Value = InternalRedirects> {
+    let predicate = prop_oneof![
+        vec(name(), 0..3).prop_map(RedirectPredicate::AllowListedRoutes),
+        Just(RedirectPredicate::PreviousRoutes),
+        Just(RedirectPredicate::SafeCrossScheme),
+    ];
+    let statuses = vec(select(vec![301_u16, 302, 303, 307, 308]), 1..3);
+    (0..5_u32, statuses, vec(predicate, 0..3), any::<bool>(), vec("x-[a-z]{1,6}", 0..2)).prop_map(
+        |(max, statuses, predicates, allow_cross_scheme, response_headers_to_copy)| InternalRedirects {
+            max,
+            statuses,
+            predicates,
+            allow_cross_scheme,
+            response_headers_to_copy,
+        },
+    )
+}
+
+fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
+    let action = prop_oneof![
+        Just(RateLimitAction::DestinationCluster),
+        Just(RateLimitAction::RemoteAddress),
+        ("[a-z]{0,3}", name()).prop_map(|(key, value)| RateLimitAction::GenericKey { key, value }),
+        ("[a-z]{0,3}", name(), any::<bool>(), vec(header_match(), 1..3)).prop_map(
+            |(key, value, expect_match, headers)| RateLimitAction::HeaderValueMatch {
+                key,
+                value,
+                expect_match,
+                headers
+            }
+        ),
+        (name(), name(), any::<bool>()).prop_map(|(header, key, skip_if_absent)| RateLimitAction::RequestHeader {
+            header,
+            key,
+            skip_if_absent
+        }),
+    ];
+    let rule = (0..=10_u32, vec(action, 1..3)).prop_map(|(stage, actions)| RateLimitRule { stage, actions });
+    prop_oneof![3 => Just(Vec::new()), 1 => vec(rule, 1..3)].boxed()
 }
 
 fn forward() -> BoxedStrategy<Forward> {
@@ -252,26 +293,32 @@ fn forward() -> BoxedStrategy<Forward> {
     ];
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash)
-        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies)| Forward {
-            clusters,
-            retry,
-            rewrite,
-            host_rewrite: host.0,
-            append_x_forwarded_host: host.1,
-            cluster_not_found_status: host.2,
-            mirrors,
-            hash_policies,
-            ..timeouts
+    let limits = (rate_limits(), any::<bool>());
+    let again = (of(retry()), of(internal_redirects()));
+    (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
+        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies, limits)| {
+            Forward {
+                rate_limits: limits.0,
+                include_host_rate_limits: limits.1,
+                clusters,
+                retry,
+                internal_redirects,
+                rewrite,
+                host_rewrite: host.0,
+                append_x_forwarded_host: host.1,
+                cluster_not_found_status: host.2,
+                mirrors,
+                hash_policies,
+                ..timeouts
+            }
         })
-        .boxed()
         .boxed()
 }
 
 fn route() -> BoxedStrategy<Route> {
     let action = prop_oneof![
         (200..600_u16, "[a-z]{0,8}").prop_map(|(status, body)| RouteAction::Direct(DirectResponse { status, body })),
-        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))),
+        forward().prop_map(|forward| RouteAction::Forward(Box::new(forward))).boxed(),
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
@@ -285,7 +332,6 @@ fn route() -> BoxedStrategy<Route> {
                 ..Route::new(name, matches, action)
             },
         )
-        .boxed()
         .boxed()
 }
 
@@ -313,6 +359,7 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
                     request_headers,
                     response_headers,
                     filters,
+                    rate_limits: Vec::new(),
                 }
             };
             RouteTable {
@@ -839,14 +886,15 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let ip = || of(address().prop_map(|address| address.ip()));
     let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
         .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
-    let endpoint = (address(), hostname(), 1..1000_u32, health, check, labels).prop_map(
-        |(address, hostname, weight, health, check, workload)| Endpoint {
+    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels())).prop_map(
+        |(address, hostname, weight, health, check, (workload, labels))| Endpoint {
             address,
             hostname,
             weight,
             health,
             check,
             workload,
+            labels,
             ..Endpoint::new(address)
         },
     );
@@ -945,14 +993,44 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
     )
 }
 
+fn subset_labels() -> impl Strategy<Value = Labels> {
+    let text = || "[a-z]{0,3}".prop_map(MetadataValue::String);
+    let value = prop_oneof![
+        Just(MetadataValue::Null),
+        any::<bool>().prop_map(MetadataValue::Bool),
+        (-9..9_i32).prop_map(|number| MetadataValue::Number(number.into())),
+        text(),
+        vec(text(), 0..3).prop_map(MetadataValue::List),
+        btree_map("[a-z]{1,2}", text(), 0..2).prop_map(MetadataValue::Struct),
+    ];
+    btree_map("[a-z]{1,3}", value, 0..3)
+}
+
+fn subsets() -> impl Strategy<Value = SubsetSettings> {
+    let fallback =
+        || select(vec![SubsetFallback::AnyEndpoint, SubsetFallback::DefaultSubset, SubsetFallback::NoFallback]);
+    let selectors = btree_map(btree_set("[a-z]{1,3}", 0..3), of(fallback()), 1..3);
+    (fallback(), subset_labels(), selectors, any::<bool>()).prop_map(
+        |(fallback, default_subset, selectors, list_as_any)| SubsetSettings {
+            fallback,
+            default_subset,
+            selectors: selectors.into_iter().map(|(keys, fallback)| SubsetSelector { keys, fallback }).collect(),
+            list_as_any,
+        },
+    )
+}
+
 fn balancing() -> impl Strategy<Value = Balancing> {
     let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
-    (of(percent()), localities, any::<[bool; 2]>()).prop_map(|(panic_threshold, localities, flags)| Balancing {
-        panic_threshold,
-        localities,
-        ignore_new_until_checked: flags[0],
-        ignore_health_on_removal: flags[1],
-    })
+    (of(percent()), localities, any::<[bool; 2]>(), of(subsets())).prop_map(
+        |(panic_threshold, localities, flags, subsets)| Balancing {
+            panic_threshold,
+            localities,
+            ignore_new_until_checked: flags[0],
+            ignore_health_on_removal: flags[1],
+            subsets: subsets.map(Box::new),
+        },
+    )
 }
 
 fn balancer() -> impl Strategy<Value = BalancerPolicy> {
@@ -1098,6 +1176,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 })),
             };
             let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            // Refused where there is TLS.
+            let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
+            let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };
             Cluster {
                 name,
                 discovery,

@@ -26,6 +26,7 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         workers: args.threads,
         admin: args.admin.or(bootstrap.admin),
         workload: labels(&bootstrap),
+        overload: bootstrap.overload.clone(),
         ..ProxyConfig::default()
     };
     let proxy = Proxy::start(config, None, Registry::new(), readiness.clone()).context("starting the proxy")?;
@@ -51,9 +52,7 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         let (pid, addresses) = (std::process::id(), addresses(&proxy).await);
         notify::send(socket, &Ready { name: bootstrap.node_id, pid, addresses, upstreams: BTreeMap::new() }).await;
     }
-    if let Err(error) = leno_runtime::sys::release_code_pages() {
-        tracing::debug!(%error, "the memory of the start's code stays taken");
-    }
+    super::give_back_memory();
 
     end.await?;
     tracing::info!("draining");

@@ -1,0 +1,150 @@
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Method;
+
+use super::head::{Frame, Framing, RequestHead, ResponseHead, Version};
+use super::headers::Headers;
+use super::peer::Peer;
+use crate::upstream::Outcome;
+use crate::worker::Worker;
+
+/// Longest answer taken, in bytes. Chosen: far above what services of filters say.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Why a call of ours has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("the answer is no gRPC message")]
+    Malformed,
+    #[error("gRPC status {0}")]
+    Status(u32),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("cluster \"{0}\" has nobody who answers")]
+    Unreachable(String),
+}
+
+/// One message to a service behind a cluster of this worker, and its answer (gRPC over HTTP/2).
+///
+/// # Errors
+/// When there is no answer in time, or one that is an error.
+pub(crate) async fn call(
+    worker: Rc<Worker>,
+    cluster: &str,
+    path: &'static str,
+    message: &[u8],
+    timeout: Option<Duration>,
+) -> Result<Bytes, CallError> {
+    let answering = answer(worker, cluster, path, message, timeout);
+    match timeout {
+        None => answering.await,
+        Some(after) => tokio::time::timeout(after, answering).await.map_err(|_| CallError::Timeout(after))?,
+    }
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    name: &str,
+    path: &'static str,
+    message: &[u8],
+    timeout: Option<Duration>,
+) -> Result<Bytes, CallError> {
+    let unreachable = || CallError::Unreachable(name.to_owned());
+    let cluster = worker.cluster(name).ok_or_else(unreachable)?;
+    let _admitted = cluster.admit().map_err(|_| unreachable())?;
+    let started = worker.now();
+    let pick = cluster.pick(&worker, started, &[]).ok_or_else(unreachable)?;
+    let mut headers = Headers::default();
+    headers.append(b"te", b"trailers");
+    headers.append(b"content-type", b"application/grpc");
+    if let Some(timeout) = timeout {
+        headers.append(b"grpc-timeout", format!("{}m", timeout.as_millis()).as_bytes());
+    }
+    let head = RequestHead {
+        method: Method::POST,
+        path: Bytes::from_static(path.as_bytes()),
+        authority: Bytes::copy_from_slice(name.as_bytes()),
+        version: Version::Http2,
+        headers,
+        ..RequestHead::default()
+    };
+    let lease = match cluster.http2(&worker, &pick).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            let outcome = if error.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };
+            pick.finish(outcome, worker.now());
+            return Err(unreachable());
+        }
+    };
+    let mut peer = Peer::http2(lease, &head, Framing::Chunked).map_err(|_| unreachable())?;
+    let mut framed = BytesMut::with_capacity(5 + message.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put_slice(message);
+    peer.push(Frame::Data { bytes: framed.freeze(), last: true }).map_err(|_| unreachable())?;
+    let answer = read(&mut peer).await;
+    let outcome = match &answer {
+        Ok(_) => Outcome::Response { status: 200, latency: worker.now().saturating_duration_since(started) },
+        Err(_) => Outcome::Abandoned,
+    };
+    pick.finish(outcome, worker.now());
+    peer.finish();
+    answer
+}
+
+async fn read(peer: &mut Peer) -> Result<Bytes, CallError> {
+    let mut response = ResponseHead { status: 100, ..ResponseHead::default() };
+    let mut framing = Framing::None;
+    while response.is_informational() {
+        framing = poll_fn(|cx| {
+            // Ready or not, the response is what ends it.
+            let _ = peer.poll_flush(cx);
+            peer.poll_head(cx, &mut response)
+        })
+        .await
+        .map_err(|_| CallError::Malformed)?;
+    }
+    let mut status = grpc_status(&response.headers);
+    let mut body = BytesMut::new();
+    while !framing.is_empty() {
+        let frame = poll_fn(|cx| peer.poll_response(cx)).await.map_err(|_| CallError::Malformed)?;
+        peer.release_credit();
+        match frame {
+            Frame::Data { bytes, last } => {
+                body.extend_from_slice(&bytes);
+                if body.len() > MOST_BYTES {
+                    return Err(CallError::Malformed);
+                }
+                if last {
+                    break;
+                }
+            }
+            Frame::Trailers(trailers) => {
+                status = status.or(grpc_status(&trailers));
+                break;
+            }
+            Frame::End => break,
+        }
+    }
+    match status {
+        Some(0) if response.status == 200 => {}
+        Some(status) => return Err(CallError::Status(status)),
+        None => return Err(CallError::Malformed),
+    }
+    // Not compressed, and no longer than it says (gRPC over HTTP/2, "Length-Prefixed-Message").
+    match body.get(..5) {
+        Some([0, length @ ..]) => {
+            let length = length.iter().fold(0_usize, |length, byte| (length << 8) | usize::from(*byte));
+            let message = body.freeze().slice(5..);
+            if message.len() == length { Ok(message) } else { Err(CallError::Malformed) }
+        }
+        _ => Err(CallError::Malformed),
+    }
+}
+
+fn grpc_status(headers: &Headers) -> Option<u32> {
+    headers.get_str("grpc-status")?.parse().ok()
+}
