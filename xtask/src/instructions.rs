@@ -20,9 +20,6 @@ mod exchange;
 
 /// Share of the baseline by which a path may grow.
 const LIMIT: f64 = 0.03;
-/// Runs of a pure path: enough that an allocator's rare work evens out.
-const RUNS: u32 = 2000;
-
 #[derive(Args, Debug, Default)]
 pub(crate) struct InstructionsArgs {
     /// Only paths whose name contains this.
@@ -47,8 +44,12 @@ pub(crate) fn run(args: &InstructionsArgs) -> anyhow::Result<()> {
     let is_wanted = |name: &str| args.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
     let mut counts = BTreeMap::new();
     let program = target().join("release/leno-instructions");
-    for name in output(&mut Command::new(&program))?.lines().filter(|name| is_wanted(name)) {
-        counts.insert(name.to_owned(), per_run(RUNS, |runs| count_path(&program, name, runs))?);
+    for (name, runs) in read_counts(&output(&mut Command::new(&program))?) {
+        if is_wanted(&name) {
+            let runs = u32::try_from(runs).context("so many runs")?;
+            let count = per_run(runs, |runs| count_path(&program, &name, runs))?;
+            counts.insert(name, count);
+        }
     }
     for path in exchange::PATHS.iter().filter(|path| is_wanted(path.name)) {
         let counted = per_run(exchange::RUNS, |runs| exchange::count(path, runs));
@@ -93,7 +94,7 @@ fn baseline_file() -> PathBuf {
 }
 
 /// Lines of name and count.
-fn read_baseline(text: &str) -> BTreeMap<String, u64> {
+fn read_counts(text: &str) -> BTreeMap<String, u64> {
     let entry = |line: &str| {
         let (name, count) = line.split_once(' ')?;
         Some((name.to_owned(), count.trim().replace('_', "").parse().ok()?))
@@ -103,7 +104,7 @@ fn read_baseline(text: &str) -> BTreeMap<String, u64> {
 
 fn judge(counts: &BTreeMap<String, u64>, is_partial: bool) -> anyhow::Result<()> {
     let file = baseline_file();
-    let mut baseline = read_baseline(&std::fs::read_to_string(&file).unwrap_or_default());
+    let mut baseline = read_counts(&std::fs::read_to_string(&file).unwrap_or_default());
     if std::env::var_os("UPDATE").is_some() {
         if !is_partial {
             baseline.clear();
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn baselines_are_names_and_counts() {
-        let baseline = read_baseline("# comment\nroute 120\npick 3_000\n");
+        let baseline = read_counts("# comment\nroute 120\npick 3_000\n");
         assert_eq!(baseline, BTreeMap::from([("pick".to_owned(), 3000), ("route".to_owned(), 120)]));
     }
 }

@@ -28,7 +28,7 @@ struct Arguments {
 enum Command {
     /// Measure Leno beside Envoy and HAProxy.
     Bench(bench::BenchArgs),
-    /// What CI runs: `lint`, `test`, then a short `fuzz`.
+    /// What CI runs: `lint`, `test`, a short `fuzz`, `instructions`.
     Ci,
     /// Cut out of Envoy's API what a static bootstrap may name.
     Descriptors,
@@ -51,7 +51,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Ci => lint::run()
             .and_then(|()| test::run(&test::TestArgs::default()))
-            .and_then(|()| fuzz::run(&fuzz::FuzzArgs::default())),
+            .and_then(|()| fuzz::run(&fuzz::FuzzArgs::default()))
+            .and_then(|()| instructions::run(&instructions::InstructionsArgs::default())),
         Command::Descriptors => descriptors::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Instructions(args) => instructions::run(&args),

@@ -4,14 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{BalancerPolicy, EndpointHealth, EndpointPolicy, OutlierDetection};
+use leno_ir::{BalancerPolicy, EndpointHealth, EndpointPolicy, Labels, OutlierDetection, SubsetSettings};
 use leno_names::Fraction;
 
-use crate::consistent::HashTables;
 use crate::level::Availability;
 use crate::load::Load;
 use crate::outlier::{self, Signal};
-use crate::plan::{Candidate, Group, Plan, PlanSettings};
+use crate::plan::{Candidate, Group, PlanSettings};
+use crate::subset::{NO_LABELS, Subsets};
+use crate::view::View;
 
 /// How a cluster balances.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub struct BalancerSettings {
     /// See `ir::EndpointPolicy`.
     pub overprovisioning_percent: u32,
     pub weighted_priority_health: bool,
+    /// `None`: members are not told apart. A change holds from the next update on.
+    pub subsets: Option<Box<SubsetSettings>>,
 }
 
 impl BalancerSettings {
@@ -33,6 +36,7 @@ impl BalancerSettings {
             panic_threshold: Fraction::from_percent(50).unwrap_or(Fraction::ZERO),
             overprovisioning_percent: EndpointPolicy::OVERPROVISIONING_PERCENT,
             weighted_priority_health: false,
+            subsets: None,
         }
     }
 
@@ -79,6 +83,22 @@ impl<K> Member<K> {
     }
 }
 
+/// What a request says of the member it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'r> {
+    /// Looked at by policies that balance by hash.
+    pub hash: Option<u64>,
+    /// Looked at where there are subsets.
+    pub labels: &'r Labels,
+}
+
+impl Default for Wish<'_> {
+    /// Any.
+    fn default() -> Self {
+        Self { hash: None, labels: &NO_LABELS }
+    }
+}
+
 /// What is known of a member.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MemberStatus<K> {
@@ -96,9 +116,8 @@ pub struct Balancer<K> {
     settings: BalancerSettings,
     members: Vec<(Member<K>, Rc<Load>)>,
     candidates: Vec<Candidate>,
-    plan: Plan,
-    /// `None`: to be built by the first choice by hash.
-    tables: Option<Box<HashTables>>,
+    whole: View,
+    subsets: Option<Box<Subsets>>,
     ejected: usize,
     next_sweep: Option<Instant>,
     seed: u64,
@@ -135,8 +154,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             settings,
             members: Vec::new(),
             candidates: Vec::new(),
-            plan: Plan::default(),
-            tables: None,
+            whole: View::default(),
+            subsets: None,
             ejected: 0,
             next_sweep: None,
             seed,
@@ -151,7 +170,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             }
         }
         if self.settings.policy != settings.policy {
-            self.tables = None;
+            self.views().for_each(|view| view.tables = None);
         }
         self.settings = settings;
         self.rebuild();
@@ -159,33 +178,49 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
 
     /// Replaces the members; those with a key already known keep their state. Of two with one key the first counts.
     pub fn update(&mut self, members: impl IntoIterator<Item = Member<K>>, now: Instant) {
+        self.update_labelled(members.into_iter().map(|member| (member, Labels::new())), now);
+    }
+
+    /// The same with what subsets tell members apart by.
+    pub fn update_labelled(&mut self, members: impl IntoIterator<Item = (Member<K>, Labels)>, now: Instant) {
         let placed = |member: &Member<K>| Member { health: EndpointHealth::Unknown, ..*member };
-        let before: Option<Vec<_>> =
-            self.tables.as_ref().map(|_| self.members.iter().map(|(member, _)| placed(member)).collect());
+        let before: Vec<_> = self.members.iter().map(|(member, _)| placed(member)).collect();
         let mut known: HashMap<K, Rc<Load>> = self.members.drain(..).map(|(member, load)| (member.key, load)).collect();
         let mut seen = std::collections::HashSet::new();
+        let mut all_labels = Vec::new();
         let (default_rtt, _) = self.settings.measuring();
-        for member in members {
+        for (member, labels) in members {
             if seen.insert(member.key) {
                 let load = known.remove(&member.key).unwrap_or_else(|| Rc::new(Load::new(default_rtt, now)));
                 self.members.push((member, load));
+                all_labels.push(labels);
             }
         }
         // Health does not move anybody.
-        if before.is_some_and(|before| !self.members.iter().map(|(member, _)| placed(member)).eq(before)) {
-            self.tables = None;
+        let has_moved = !self.members.iter().map(|(member, _)| placed(member)).eq(before);
+        if has_moved {
+            self.views().for_each(|view| view.tables = None);
+        }
+        match &self.settings.subsets {
+            None => self.subsets = None,
+            Some(settings) => {
+                let is_same = |subsets: &Subsets| !has_moved && subsets.is_of(settings, &all_labels);
+                if !self.subsets.as_deref().is_some_and(is_same) {
+                    self.subsets = Some(Box::new(Subsets::new(settings, all_labels)));
+                }
+            }
         }
         self.rebuild();
     }
 
+    fn views(&mut self) -> impl Iterator<Item = &mut View> {
+        let subsets = self.subsets.iter_mut().flat_map(|subsets| subsets.views());
+        std::iter::once(&mut self.whole).chain(subsets)
+    }
+
     /// A member for one request, none of `avoid` while there is another. `None`: there is none at all (flag UH).
     pub fn pick(&mut self, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<Choice<K>> {
-        let at = if self.settings.policy.uses_hash() {
-            self.choose_by_hash(random(), avoid)
-        } else {
-            self.choose(now, random, avoid)
-        };
-        self.begin(at?)
+        self.pick_for(Wish::default(), now, random, avoid)
     }
 
     /// The member of a hash, where the policy is one that balances by hash; the next one in the table while that member
@@ -197,58 +232,31 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         random: &mut impl FnMut() -> u64,
         avoid: &[K],
     ) -> Option<Choice<K>> {
-        if !self.settings.policy.uses_hash() {
-            return self.pick(now, random, avoid);
-        }
-        let at = self.choose_by_hash(hash, avoid)?;
-        self.begin(at)
+        self.pick_for(Wish { hash: Some(hash), ..Wish::default() }, now, random, avoid)
     }
 
-    fn begin(&self, at: usize) -> Option<Choice<K>> {
-        let (member, load) = self.members.get(at)?;
+    /// The same among the members that a request asks for.
+    pub fn pick_for(
+        &mut self,
+        wish: Wish<'_>,
+        now: Instant,
+        random: &mut impl FnMut() -> u64,
+        avoid: &[K],
+    ) -> Option<Choice<K>> {
+        let Self { members, candidates, settings, whole, subsets, .. } = self;
+        let view = match subsets {
+            None => whole,
+            Some(subsets) => subsets.find(wish.labels, whole)?,
+        };
+        let pool = Pool { members, candidates, settings };
+        let at = if settings.policy.uses_hash() {
+            pool.choose_by_hash(view, wish.hash.unwrap_or_else(random), avoid)
+        } else {
+            pool.choose(view, now, random, avoid)
+        };
+        let (member, load) = members.get(at?)?;
         load.begin();
         Some(Choice { key: member.key, load: load.clone() })
-    }
-
-    fn choose_by_hash(&mut self, hash: u64, avoid: &[K]) -> Option<usize> {
-        let (members, candidates, policy) = (&self.members, &self.candidates, &self.settings.policy);
-        let tables = self
-            .tables
-            .get_or_insert_with(|| Box::new(HashTables::new(policy, members.iter().map(|(member, _)| member))));
-        let level = self.plan.level(hash)?;
-        let table = tables.of(level.priority)?;
-        let is_usable = |at: usize| level.takes(&candidates[at]);
-        let is_avoided = |at: usize| avoid.contains(&members[at].0.key);
-        let first = table.at(hash)?;
-        if is_usable(first) && !is_avoided(first) {
-            return Some(first);
-        }
-        // A table may be long and hold nobody else: that there is somebody is known before it is walked.
-        let others = || self.plan.members().filter(|at| !is_avoided(*at));
-        if others().any(|at| candidates[at].priority == level.priority) {
-            return table.walk(hash).find(|at| is_usable(*at) && !is_avoided(*at)).or_else(|| others().next());
-        }
-        others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| self.plan.members().next())
-    }
-
-    fn choose(&mut self, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
-        let (members, candidates, settings) = (&self.members, &self.candidates, &self.settings);
-        let is_avoided = |at: usize| avoid.contains(&members[at].0.key);
-        let draw = if self.plan.is_single() { 0 } else { random() };
-        let group = self.plan.group(draw)?;
-        // A few draws nearly always do; a scan settles the rest.
-        let mut last = None;
-        for _ in 0..=avoid.len() {
-            let at = choose_in(group, members, candidates, settings, now, random)?;
-            if !is_avoided(at) {
-                return Some(at);
-            }
-            last = Some(at);
-        }
-        let count = self.plan.members().count();
-        let start = usize::try_from(random() % count.max(1) as u64).unwrap_or(0);
-        let all = || self.plan.members();
-        all().skip(start).chain(all().take(start)).find(|at| !is_avoided(*at)).or(last)
     }
 
     /// Notes what came of a try. `true` when its member is ejected now.
@@ -341,8 +349,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
 
     /// Where the tables of hashes are, if they are built.
     #[cfg(test)]
-    pub(crate) fn tables_at(&self) -> Option<*const HashTables> {
-        self.tables.as_deref().map(std::ptr::from_ref)
+    pub(crate) fn tables_at(&self) -> Option<*const crate::consistent::HashTables> {
+        self.whole.tables.as_deref().map(std::ptr::from_ref)
     }
 
     /// For the admin interface.
@@ -374,7 +382,55 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             overprovisioning_percent: self.settings.overprovisioning_percent,
             weighs_health: self.settings.weighted_priority_health,
         };
-        self.plan = Plan::new(&self.candidates, &settings, self.seed);
+        let Self { candidates, whole, subsets, seed, .. } = self;
+        let subsets = subsets.iter_mut().flat_map(|subsets| subsets.views());
+        std::iter::once(whole).chain(subsets).for_each(|view| view.rebuild(candidates, &settings, *seed));
+    }
+}
+
+/// What a choice looks at.
+struct Pool<'b, K> {
+    members: &'b [(Member<K>, Rc<Load>)],
+    candidates: &'b [Candidate],
+    settings: &'b BalancerSettings,
+}
+
+impl<K: Copy + Eq> Pool<'_, K> {
+    fn choose_by_hash(&self, view: &mut View, hash: u64, avoid: &[K]) -> Option<usize> {
+        view.build_tables(&self.settings.policy, self.members.iter().map(|(member, _)| member));
+        let level = view.plan.level(hash)?;
+        let table = view.tables.as_ref()?.of(level.priority)?;
+        let is_usable = |at: usize| level.takes(&self.candidates[at]);
+        let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
+        let first = table.at(hash)?;
+        if is_usable(first) && !is_avoided(first) {
+            return Some(first);
+        }
+        // A table may be long and hold nobody else: that there is somebody is known before it is walked.
+        let others = || view.plan.members().filter(|at| !is_avoided(*at));
+        if others().any(|at| self.candidates[at].priority == level.priority) {
+            return table.walk(hash).find(|at| is_usable(*at) && !is_avoided(*at)).or_else(|| others().next());
+        }
+        others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| view.plan.members().next())
+    }
+
+    fn choose(&self, view: &mut View, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
+        let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
+        let draw = if view.plan.is_single() { 0 } else { random() };
+        let group = view.plan.group(draw)?;
+        // A few draws nearly always do; a scan settles the rest.
+        let mut last = None;
+        for _ in 0..=avoid.len() {
+            let at = choose_in(group, self.members, self.candidates, self.settings, now, random)?;
+            if !is_avoided(at) {
+                return Some(at);
+            }
+            last = Some(at);
+        }
+        let count = view.plan.members().count();
+        let start = usize::try_from(random() % count.max(1) as u64).unwrap_or(0);
+        let all = || view.plan.members();
+        all().skip(start).chain(all().take(start)).find(|at| !is_avoided(*at)).or(last)
     }
 }
 

@@ -47,10 +47,10 @@ struct Entry {
 }
 
 impl HashTables {
-    /// Places are numbered as `members` come.
-    pub(crate) fn new<'m, K: 'm>(policy: &BalancerPolicy, members: impl Iterator<Item = &'m Member<K>>) -> Self {
+    /// Of members and their places.
+    pub(crate) fn new<'m, K: 'm>(policy: &BalancerPolicy, members: impl Iterator<Item = (u32, &'m Member<K>)>) -> Self {
         let mut priorities: BTreeMap<u32, Vec<(u32, &Member<K>)>> = BTreeMap::new();
-        for (at, member) in (0..).zip(members) {
+        for (at, member) in members {
             priorities.entry(member.priority).or_default().push((at, member));
         }
         let table = |members: Vec<(u32, &Member<K>)>| {

@@ -2,6 +2,7 @@
 //! passed in. Circuit breakers and retry budgets are counters shared by workers and live with the proxy's clusters.
 //!
 //! Shape       1 `Balancer` (per cluster and worker) -> priorities -> localities -> members; a `Choice` counts one request
+//!             a cluster with subsets: n `View`s of its members, and a request's labels lead to one of them
 //! Invariants  a member that stays in an update keeps what was measured; at least one member may always be ejected
 //! Cost        a choice: two draws and two exponentials (peak EWMA), O(log n) for weighted round robin; a change: O(n)
 //!             by hash: one look-up in a table that is rebuilt, at the next choice, when members or weights have changed
@@ -15,9 +16,11 @@ mod level;
 mod load;
 mod outlier;
 mod plan;
+mod subset;
 mod token_bucket;
+mod view;
 
-pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus};
+pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus, Wish};
 pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use outlier::Signal;
 pub use token_bucket::TokenBucket;

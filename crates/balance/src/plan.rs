@@ -70,9 +70,19 @@ pub(crate) struct Group {
 impl Plan {
     /// `seed` lets workers start their rounds at different members.
     pub(crate) fn new(candidates: &[Candidate], settings: &PlanSettings, seed: u64) -> Self {
+        Self::among(candidates, 0..candidates.len(), settings, seed)
+    }
+
+    /// The same for some of the candidates.
+    pub(crate) fn among(
+        candidates: &[Candidate],
+        places: impl Iterator<Item = usize>,
+        settings: &PlanSettings,
+        seed: u64,
+    ) -> Self {
         let mut priorities: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (at, candidate) in candidates.iter().enumerate() {
-            priorities.entry(candidate.priority).or_default().push(at);
+        for at in places {
+            priorities.entry(candidates[at].priority).or_default().push(at);
         }
         let healths: Vec<Health> =
             priorities.values().map(|members| Health::of(candidates, members, settings)).collect();

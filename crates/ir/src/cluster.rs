@@ -4,17 +4,19 @@ use std::time::Duration;
 use leno_names::{Fraction, ServiceKey};
 use serde::Serialize;
 
-use crate::{EndpointSet, UpstreamTls};
+use crate::{EndpointSet, ProxyProtocolVersion, UpstreamTls};
 
 mod balancing;
 mod dns;
 mod health_check;
 mod outlier;
+mod subset;
 
 pub use balancing::{Balancing, LocalityBalancing};
 pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
 pub use outlier::{Consecutive, FailurePercentage, OutlierDetection, SuccessRate};
+pub use subset::{Labels, SubsetFallback, SubsetSelector, SubsetSettings};
 
 /// A set of endpoints that are interchangeable for a route, and how to talk to them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,6 +36,9 @@ pub struct Cluster {
     pub circuit_breakers: CircuitBreakers,
     pub outlier_detection: Option<OutlierDetection>,
     pub tls: Option<UpstreamTls>,
+    /// Connections begin, before TLS, with a header that says for whom they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
     pub http: UpstreamHttp,
     /// The service behind it, for telemetry; `None` for `inbound` and foreign clusters.
     pub service: Option<ServiceKey>,
@@ -51,6 +56,7 @@ impl Cluster {
             circuit_breakers: CircuitBreakers::default(),
             outlier_detection: None,
             tls: None,
+            proxy_protocol: None,
             http: UpstreamHttp::default(),
             service: None,
         }

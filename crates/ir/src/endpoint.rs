@@ -3,6 +3,8 @@ use std::net::{IpAddr, SocketAddr};
 use leno_names::{Fraction, Locality};
 use serde::{Deserialize, Serialize};
 
+use crate::Labels;
+
 /// The endpoints of one cluster (Envoy `ClusterLoadAssignment`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct EndpointSet {
@@ -59,7 +61,7 @@ pub struct LocalityEndpoints {
     pub endpoints: Vec<Endpoint>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Endpoint {
     pub address: SocketAddr,
     /// Its name, for health checks and rewrites of the host; empty where there is none.
@@ -74,6 +76,9 @@ pub struct Endpoint {
     #[serde(skip_serializing_if = "EndpointCheck::is_default")]
     pub check: EndpointCheck,
     pub workload: WorkloadLabels,
+    /// What subsets tell it apart by.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 impl Endpoint {
@@ -86,6 +91,7 @@ impl Endpoint {
             health: EndpointHealth::Unknown,
             check: EndpointCheck::default(),
             workload: WorkloadLabels::default(),
+            labels: Labels::new(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod listener;
 mod matching;
 mod metadata;
 mod node;
+mod overload;
 mod rbac;
 mod route;
 mod router;
@@ -32,8 +33,9 @@ pub use access_log::{
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
-    FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, LocalityBalancing,
-    OutlierDetection, RetryBudget, StatusRange, SuccessRate, TcpProbe, UpstreamHttp, UpstreamProtocol,
+    FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LocalityBalancing,
+    OutlierDetection, RetryBudget, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe,
+    UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
 pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
@@ -57,13 +59,14 @@ pub use listener::{
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
 pub use node::{Flavor, Node, WorkloadPort};
+pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
     AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,
-    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HostRewrite, Mirror, PathMatch, QueryMatch,
-    QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath, RequireTls,
-    ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteTable,
-    StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
+    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HostRewrite, InternalRedirects, Mirror,
+    PathMatch, QueryMatch, QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath,
+    RedirectPredicate, RequireTls, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route, RouteAction,
+    RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use tls::{

@@ -1,6 +1,7 @@
 mod forward;
 mod hash;
 mod headers;
+mod internal_redirect;
 mod matches;
 mod rate_limit;
 mod reply;
@@ -12,6 +13,7 @@ use serde::Serialize;
 pub use forward::{Forward, HostRewrite, Mirror, Rewrite, WeightedCluster};
 pub use hash::{HashCookie, HashPolicy, HashSource};
 pub use headers::{HeaderAppend, HeaderOps, HeaderValue};
+pub use internal_redirect::{InternalRedirects, RedirectPredicate};
 pub use matches::{
     CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch,
 };

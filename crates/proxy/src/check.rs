@@ -1,6 +1,6 @@
 //! What can be said of a listener or a cluster before it runs, beyond what its fields say: files, certificates.
 
-use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteSource};
+use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteSource, RouteTable};
 
 use crate::http::HeaderFormats;
 use crate::tls::TlsContexts;
@@ -38,11 +38,16 @@ pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> 
     let formats = chains.clone().chain(default.clone()).filter_map(|(path, chain)| {
         let NetworkFilter::Http(http) = &chain.filter else { return None };
         let RouteSource::Inline(table) = &http.routes else { return None };
-        let reason = HeaderFormats::check(table).err()?.to_string();
+        let reason = table_problem(table)?;
         Some(FieldProblem { field: format!("{path}.filters[0].typed_config.route_config"), reason })
     });
     let formats: Vec<_> = formats.collect();
     chains.chain(default).flat_map(problems).chain(formats).collect()
+}
+
+/// What is wrong with the header values of a route table.
+pub(crate) fn table_problem(table: &RouteTable) -> Option<String> {
+    HeaderFormats::check(table).err().map(|error| error.to_string())
 }
 
 pub(crate) fn cluster_problems(cluster: &Cluster, contexts: &TlsContexts) -> Vec<FieldProblem> {

@@ -5,6 +5,7 @@ use leno_ir::Direction;
 use leno_names::SpiffeId;
 
 use crate::drain::DrainSignal;
+use crate::proxy_protocol::ProxyAddresses;
 
 /// What is known of a downstream connection; shared by its exchanges.
 #[derive(Debug)]
@@ -34,6 +35,12 @@ pub(crate) struct Connection {
     pub(crate) mtls: bool,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
     pub(crate) drain: Rc<DrainSignal>,
+}
+
+impl Connection {
+    pub(crate) const fn addresses(&self) -> ProxyAddresses {
+        ProxyAddresses { source: self.remote, destination: self.local }
+    }
 }
 
 /// The protocols that Leno, Istio and the public agree on by ALPN.

@@ -26,6 +26,7 @@ mod http;
 mod listener;
 #[cfg(feature = "measuring")]
 pub mod measuring;
+mod overload;
 mod proxy;
 pub mod proxy_protocol;
 mod shared;

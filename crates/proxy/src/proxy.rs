@@ -3,11 +3,11 @@
 //! Shape       `ir::Config` -> bind -> `Plan` -> every worker answers -> active; one configuration at a time
 //! Invariants  what cannot be activated is rejected by name and leaves its last good version; the rest is activated
 //! Cost        a change: one comparison per resource and worker; unchanged resources keep sockets, pools, measurements
-mod clusters;
 mod config;
 mod cpus;
 mod sockets;
 mod status;
+mod usable;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +29,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
+use crate::overload::Overload;
 use crate::shared::SharedStates;
 use crate::stats::{Stats, StatsSettings};
 use crate::supervisor::Supervisor;
@@ -136,12 +137,14 @@ impl Proxy {
         let shared_states = SharedStates::default();
         let count = config.workers.map_or_else(default_threads, usize::from);
         let tls_contexts = TlsContexts::default();
+        let overload = config.overload.take().map(|config| Overload::register(config, &registry));
         let seed = |index| WorkerSeed {
             index,
             local_cluster: config.workload.service.clone(),
             stats: stats.worker(),
             access_logs: access_logs.clone(),
             shared_states: shared_states.clone(),
+            overload: overload.clone(),
             identity: identity.clone(),
             tls_contexts: tls_contexts.clone(),
             handshake_timeout: config.handshake_timeout,
@@ -171,6 +174,9 @@ impl Proxy {
         };
         let handle = ProxyHandle { inner: Arc::new(inner) };
         handle.inner.tasks.spawn("certificates", watch_certificates(handle.inner.tls_contexts.clone()));
+        if let Some(overload) = overload {
+            handle.inner.tasks.spawn("overload", crate::overload::watch_memory(overload));
+        }
         if let Some(listener) = admin {
             let admin = status::admin(&handle, identity, registry, readiness, config_on_leave);
             handle.inner.tasks.spawn("admin", admin.serve(listener));
@@ -229,7 +235,7 @@ impl ProxyHandle {
         let mut supervisor = inner.supervisor.lock().await;
         // Only who holds the supervisor changes what runs.
         let running = inner.state.lock().await.plan.config.clone();
-        let (config, mut rejections) = clusters::usable(config, &running, &inner.tls_contexts);
+        let (config, mut rejections) = usable::usable(config, &running, &inner.tls_contexts);
         let dynamics = supervisor.follow(&config).await;
         let mut state = inner.state.lock().await;
         if state.is_draining {

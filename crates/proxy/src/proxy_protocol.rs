@@ -10,6 +10,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use leno_ir::ProxyProtocolVersion;
+
 const V1_START: &[u8] = b"PROXY ";
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// With its end of line.
@@ -19,21 +21,15 @@ const V2_FIXED_BYTES: usize = 16;
 /// Of any header.
 pub const MAX_HEADER_BYTES: usize = V2_FIXED_BYTES + u16::MAX as usize;
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ProxyVersion {
-    V1,
-    V2,
-}
-
 /// What a header says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ProxyHeader {
-    pub version: ProxyVersion,
+    pub version: ProxyProtocolVersion,
     /// `None`: the connection is the balancer's own, or of a protocol it does not name; its own addresses count.
     pub addresses: Option<ProxyAddresses>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ProxyAddresses {
     pub source: SocketAddr,
     pub destination: SocketAddr,
@@ -81,7 +77,7 @@ fn parse_v1(bytes: &[u8]) -> Result<Progress, Malformed> {
         return if line.len() == MAX_V1_BYTES { Err(Malformed::TooLong) } else { Ok(Progress::More) };
     };
     let complete = |addresses| Progress::Complete {
-        header: ProxyHeader { version: ProxyVersion::V1, addresses },
+        header: ProxyHeader { version: ProxyProtocolVersion::V1, addresses },
         length: end + 2,
     };
     let text = line.get(V1_START.len()..end).and_then(|text| std::str::from_utf8(text).ok());
@@ -121,7 +117,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Progress, Malformed> {
         _ => return Err(Malformed::Unknown),
     };
     let complete =
-        |addresses| Progress::Complete { header: ProxyHeader { version: ProxyVersion::V2, addresses }, length };
+        |addresses| Progress::Complete { header: ProxyHeader { version: ProxyProtocolVersion::V2, addresses }, length };
     let Some(payload) = bytes.get(V2_FIXED_BYTES..length) else {
         // What can be told already is told now.
         return if is_local || matches!(family_and_protocol, 0x11 | 0x12 | 0x21 | 0x22) {
@@ -156,7 +152,7 @@ fn addresses<const N: usize>(payload: &[u8], ip: impl Fn([u8; N]) -> IpAddr) -> 
 }
 
 /// The header that says `addresses`; without them, that the connection is our own.
-pub fn encode(version: ProxyVersion, addresses: Option<ProxyAddresses>) -> Vec<u8> {
+pub fn encode(version: ProxyProtocolVersion, addresses: Option<ProxyAddresses>) -> Vec<u8> {
     // One header has one family: an IPv4 address is written as IPv6 beside one that is.
     let addresses = addresses.map(|ProxyAddresses { source, destination }| {
         let (from, to) = (source.ip().to_canonical(), destination.ip().to_canonical());
@@ -168,8 +164,8 @@ pub fn encode(version: ProxyVersion, addresses: Option<ProxyAddresses>) -> Vec<u
         (SocketAddr::new(from, source.port()), SocketAddr::new(to, destination.port()))
     });
     match version {
-        ProxyVersion::V1 => encode_v1(addresses),
-        ProxyVersion::V2 => encode_v2(addresses),
+        ProxyProtocolVersion::V1 => encode_v1(addresses),
+        ProxyProtocolVersion::V2 => encode_v2(addresses),
     }
 }
 

@@ -15,7 +15,7 @@ mod http2;
 mod limits;
 mod members;
 
-pub(crate) use cluster::{Outcome, Pick, Shared, UpstreamCluster};
+pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
 pub(crate) use connect::{ApplicationProtocol, Occupancy};
 pub(crate) use endpoint::EndpointId;
 pub(crate) use error::ConnectError;

@@ -31,6 +31,7 @@ pub(crate) use thread::spawn;
 use crate::access_log::{AccessLogs, WorkerLogs};
 use crate::filter::RouteRules;
 use crate::listener::{AcceptOutage, ActiveListener, Binding};
+use crate::overload::Overload;
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
 use crate::stats::WorkerStats;
@@ -44,6 +45,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) stats: WorkerStats,
     pub(crate) access_logs: AccessLogs,
     pub(crate) shared_states: SharedStates,
+    /// `None`: nothing is shed.
+    pub(crate) overload: Option<Arc<Overload>>,
     /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
     pub(crate) local_cluster: String,
     /// `None`: no TLS.
@@ -62,6 +65,7 @@ pub(crate) struct Worker {
     access_logs: WorkerLogs,
     local_cluster: String,
     shared_states: SharedStates,
+    overload: Option<Arc<Overload>>,
     plan: RefCell<Arc<Plan>>,
     clusters: RefCell<FxHashMap<String, Rc<UpstreamCluster>>>,
     bindings: RefCell<HashMap<BindKey, Rc<Binding>>>,
@@ -84,6 +88,7 @@ impl Worker {
             stats: seed.stats,
             access_logs: WorkerLogs::new(seed.access_logs),
             shared_states: seed.shared_states,
+            overload: seed.overload,
             local_cluster: seed.local_cluster,
             plan: RefCell::default(),
             clusters: RefCell::default(),
@@ -137,6 +142,24 @@ impl Worker {
 
     pub(crate) fn shared_states(&self) -> &SharedStates {
         &self.shared_states
+    }
+
+    /// `None`: nothing is shed.
+    pub(crate) fn overload(&self) -> Option<&Arc<Overload>> {
+        self.overload.as_ref()
+    }
+
+    /// Whether a connection is to end after the exchange that is beginning on it.
+    pub(crate) fn ends_keepalive(&self) -> bool {
+        self.overload.as_ref().is_some_and(|overload| overload.ends_keepalive(|| self.random()))
+    }
+
+    /// Resolves when listeners are to stop (`true`) or go on (`false`) accepting for want of memory.
+    pub(crate) async fn stops_accepting(&self, stops: bool) {
+        match &self.overload {
+            Some(overload) => overload.stops_accepting(stops).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Owner of every task on this thread but the connections.

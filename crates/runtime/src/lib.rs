@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod drain;
+pub mod memory;
 mod readiness;
 mod signal;
 pub mod sys;

@@ -95,6 +95,13 @@ pub fn trim_heap() {
     }
 }
 
+/// In bytes.
+pub(crate) fn page_size() -> u64 {
+    // SAFETY: looks up a constant of the system.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

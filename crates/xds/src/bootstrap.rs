@@ -18,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_ir::{Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, RouteAction, RouteSource, RouteTable};
+use leno_ir::{
+    Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, Overload, RouteAction, RouteSource, RouteTable,
+};
 
 use self::reader::Reader;
 use self::tree::Tree;
@@ -40,6 +42,8 @@ pub struct Bootstrap {
     pub node_cluster: String,
     /// `None`: no admin interface.
     pub admin: Option<SocketAddr>,
+    /// `None`: nothing is shed.
+    pub overload: Option<Overload>,
     pub config: Config,
 }
 
@@ -134,6 +138,9 @@ impl Build<'_> {
         }
         if let Some(admin) = message.part("admin") {
             self.bootstrap.admin = self.decode(&admin, "admin", codec::decode_admin).flatten();
+        }
+        if let Some(overload) = message.part("overload_manager") {
+            self.bootstrap.overload = self.decode(&overload, "overload_manager", codec::decode_overload);
         }
         let Some(resources) = message.part("static_resources") else {
             return self.report("static_resources", "is missing: there would be nothing to serve");

@@ -24,15 +24,18 @@ mod matching;
 mod metadata;
 mod node;
 mod outlier;
+mod overload;
 mod policy;
+mod proxy_protocol;
 mod rbac;
 mod route;
 mod router;
+mod subset;
 mod tls;
 
 use std::net::SocketAddr;
 
-use leno_ir::{Cluster, EndpointSet, Flavor, Listener, RouteTable};
+use leno_ir::{Cluster, EndpointSet, Flavor, Listener, Overload, RouteTable};
 use leno_proto::envoy::config;
 use prost::Message;
 
@@ -89,6 +92,11 @@ pub fn decode_route_table(body: &[u8]) -> Result<RouteTable, DecodeError> {
 pub(crate) fn decode_admin(body: &[u8]) -> Result<Option<SocketAddr>, DecodeError> {
     let admin = message::<config::bootstrap::v3::Admin>(body)?;
     admin.address.as_ref().map(|address| common::read_address(Some(address))).transpose()
+}
+
+/// What a bootstrap sheds under pressure.
+pub(crate) fn decode_overload(body: &[u8]) -> Result<Overload, DecodeError> {
+    overload::decode(&message::<config::overload::v3::OverloadManager>(body)?)
 }
 
 /// A secret that a bootstrap has itself, and its name.

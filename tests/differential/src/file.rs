@@ -35,6 +35,8 @@ pub(crate) struct OriginSpec {
     /// What it does unless the request says.
     #[serde(rename = "do")]
     pub(crate) behaviour: String,
+    /// Reads a PROXY header first, and reports it without its ports.
+    pub(crate) proxy: bool,
     /// Address it listens on.
     pub(crate) address: Option<String>,
 }

@@ -5,6 +5,7 @@
 
 mod http1;
 mod http2;
+mod proxy;
 mod script;
 mod tcp;
 
@@ -129,13 +130,17 @@ async fn accept(listener: TcpListener, tls: Option<tokio_rustls::TlsAcceptor>, o
 }
 
 async fn serve(
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     peer: SocketAddr,
     tls: Option<tokio_rustls::TlsAcceptor>,
     origin: Arc<Origin>,
 ) -> anyhow::Result<()> {
     let mut about = Value::Null;
     let mut is_http2 = false;
+    let proxy = match origin.spec.proxy {
+        true => Some(proxy::read_header(&mut tcp).await?),
+        false => None,
+    };
     let stream = match tls {
         None => Stream::tcp(tcp)?,
         Some(acceptor) => {
@@ -153,6 +158,9 @@ async fn serve(
             plain.over(Box::new(tls))
         }
     };
+    if let Some(header) = proxy {
+        about = json!({ "proxy": header, "of_tls": about });
+    }
     if let Some(mode) = &origin.spec.tcp {
         return tcp::serve(stream, mode, &origin.name, peer).await;
     }

@@ -12,7 +12,7 @@ use crate::bench::bootstrap::{Bootstrap, Protocol};
 use crate::command::{output, target};
 
 /// Requests of the shorter run.
-pub(super) const RUNS: u32 = 1500;
+pub(super) const RUNS: u32 = 500;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]

@@ -61,7 +61,7 @@ fn moved(before: &[u16], after: &[u16]) -> f64 {
 #[test]
 fn the_ring_is_that_of_envoy() {
     let policy = BalancerPolicy::RingHash { minimum_ring_size: 12, maximum_ring_size: 1024 };
-    let tables = HashTables::new(&policy, members(90..96).iter());
+    let tables = HashTables::new(&policy, (0..).zip(members(90..96).iter()));
     let Some(Table::Ring(points)) = tables.of(0) else { panic!("a ring") };
     let points: Vec<(u32, u64)> = points.iter().map(|Point { hash, at }| (90 + at, *hash)).collect();
     let expected = [
@@ -84,7 +84,7 @@ fn the_ring_is_that_of_envoy() {
 /// Envoy `maglev_lb_test.cc`, `MaglevLoadBalancerTest.Basic`.
 #[test]
 fn the_maglev_table_is_that_of_envoy() {
-    let tables = HashTables::new(&BalancerPolicy::Maglev { table_size: 7 }, members(90..96).iter());
+    let tables = HashTables::new(&BalancerPolicy::Maglev { table_size: 7 }, (0..).zip(members(90..96).iter()));
     let Some(Table::Maglev(places)) = tables.of(0) else { panic!("a table") };
     assert_eq!(*places, [2, 4, 0, 1, 5, 0, 3]);
 }

@@ -1,8 +1,10 @@
 use leno_names::Fraction;
 use serde::Serialize;
 
+use super::SubsetSettings;
+
 /// What holds for every balancing policy (Envoy `CommonLbConfig` and what is beside it in a cluster).
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Balancing {
     /// With a smaller share of healthy endpoints all of a priority are used. `None`: 50 %, Envoy's default; guests that
     /// run Envoy are told 0 %, as Istio tells them.
@@ -12,6 +14,9 @@ pub struct Balancing {
     pub ignore_new_until_checked: bool,
     /// An endpoint that discovery takes away goes at once, even while its health checks pass.
     pub ignore_health_on_removal: bool,
+    /// `None`: endpoints are not told apart. Localities have no weights where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subsets: Option<Box<SubsetSettings>>,
 }
 
 impl Balancing {
@@ -27,6 +32,7 @@ impl Default for Balancing {
             localities: LocalityBalancing::Weighted,
             ignore_new_until_checked: false,
             ignore_health_on_removal: false,
+            subsets: None,
         }
     }
 }

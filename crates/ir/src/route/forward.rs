@@ -3,8 +3,8 @@ use std::time::Duration;
 use leno_names::Fraction;
 use serde::Serialize;
 
-use super::{GrpcTimeout, HashPolicy, HeaderOps, RateLimitRule, RetryPolicy, StreamDuration};
-use crate::FilterOverrides;
+use super::{GrpcTimeout, HashPolicy, HeaderOps, InternalRedirects, RateLimitRule, RetryPolicy, StreamDuration};
+use crate::{FilterOverrides, Labels};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forward {
@@ -24,6 +24,9 @@ pub struct Forward {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
+    /// `None`: all redirects are passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_redirects: Option<InternalRedirects>,
     pub rewrite: Option<Rewrite>,
     pub host_rewrite: Option<HostRewrite>,
     /// A host that is replaced is added to `x-forwarded-host`.
@@ -52,6 +55,7 @@ impl Forward {
             idle_timeout: None,
             flush_timeout: None,
             retry: None,
+            internal_redirects: None,
             rewrite: None,
             host_rewrite: None,
             append_x_forwarded_host: false,
@@ -76,6 +80,9 @@ pub struct WeightedCluster {
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+    /// The endpoints wanted, where the cluster has subsets; what the route wants included.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub metadata_match: Labels,
 }
 
 impl WeightedCluster {
@@ -87,6 +94,7 @@ impl WeightedCluster {
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
             filters: FilterOverrides::new(),
+            metadata_match: Labels::new(),
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::parent;
 
 mod bootstrap;
 mod moved;
+mod overload;
 
 /// Of each step of joining.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,6 +122,7 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         admin: Some(admin),
         dns: Some(DnsConfig { block, namespace: args.namespace.clone(), upstream: system_resolver() }),
         workload: labels(&node),
+        overload: overload::within_control_group(),
         on_leave: Some(Box::new(move || {
             leave.send_replace(true);
             let mut has_left = has_left.clone();

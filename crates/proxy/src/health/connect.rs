@@ -1,9 +1,12 @@
 use std::io;
 use std::net::SocketAddr;
 
+use leno_ir::ProxyProtocolVersion;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::session::Probe;
+use crate::proxy_protocol::{ProxyAddresses, encode};
 use crate::stream::Stream;
 use crate::tls::TlsSettings;
 use crate::upstream::ApplicationProtocol;
@@ -19,11 +22,24 @@ impl Probe {
                 Some(client.map_err(io::Error::other)?)
             }
         };
-        let stream = TcpStream::connect(address).await?;
+        let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        if let Some(version) = self.cluster.proxy_protocol {
+            stream.write_all(&encode(version, own(version, &stream)?)).await?;
+        }
         match client {
             None => Ok(Stream::Plain(stream)),
             Some(client) => client.connect(stream, address).await,
         }
+    }
+}
+
+/// As in Envoy: version 2 can say that a connection is our own; version 1 says its real addresses.
+fn own(version: ProxyProtocolVersion, stream: &TcpStream) -> io::Result<Option<ProxyAddresses>> {
+    match version {
+        ProxyProtocolVersion::V1 => {
+            Ok(Some(ProxyAddresses { source: stream.local_addr()?, destination: stream.peer_addr()? }))
+        }
+        ProxyProtocolVersion::V2 => Ok(None),
     }
 }

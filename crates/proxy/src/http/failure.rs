@@ -5,7 +5,7 @@ use h2::Reason;
 use super::codec::Malformed;
 use super::peer::PeerError;
 use crate::flags::ResponseFlags;
-use crate::upstream::ConnectError;
+use crate::upstream::{ConnectError, Dropped};
 
 /// Why an exchange did not end with the upstream's response.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(super) enum Failure {
     /// The client closed or reset.
     DownstreamGone,
     DownstreamMalformed(Malformed),
+    /// One of the cluster's shares that are refused (Envoy `drop_overloads`).
+    Dropped(Dropped),
     /// No bytes for the stream's idle time; `request_was_complete` tells whose silence it was.
     Idle {
         request_was_complete: bool,
@@ -24,6 +26,8 @@ pub(super) enum Failure {
     NoHealthyUpstream,
     NoRoute,
     Overflow,
+    /// Memory is short.
+    Overload,
     PerTryIdle,
     PerTryTimeout,
     Peer(PeerError),
@@ -60,7 +64,12 @@ impl Failure {
             Self::NoRoute => 404,
             Self::NoCluster { status } | Self::Refused { status, .. } => *status,
             Self::Peer(PeerError::Protocol(_)) => 502,
-            Self::Connect(_) | Self::NoHealthyUpstream | Self::Overflow | Self::Peer(_) => 503,
+            Self::Connect(_)
+            | Self::Dropped(_)
+            | Self::NoHealthyUpstream
+            | Self::Overflow
+            | Self::Overload
+            | Self::Peer(_) => 503,
         }
     }
 
@@ -70,6 +79,8 @@ impl Failure {
             Self::Connect(_) => ResponseFlags::UPSTREAM_CONNECTION_FAILURE,
             Self::DownstreamGone => ResponseFlags::DOWNSTREAM_TERMINATION,
             Self::DownstreamMalformed(_) => ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
+            Self::Dropped(Dropped::Always) => ResponseFlags::UNCONDITIONAL_DROP_OVERLOAD,
+            Self::Dropped(Dropped::Share) => ResponseFlags::DROP_OVERLOAD,
             Self::Idle { .. } => ResponseFlags::STREAM_IDLE_TIMEOUT,
             Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
             Self::NoHealthyUpstream => ResponseFlags::NO_HEALTHY_UPSTREAM,
@@ -78,8 +89,8 @@ impl Failure {
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
-            // As in Envoy, only the details tell of a stream's duration.
-            Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
+            // As in Envoy, only the details tell of an overload and of a stream's duration.
+            Self::Overload | Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
             Self::WrongHeader { .. } => ResponseFlags::INVALID_HEADERS,
         }
     }
@@ -100,10 +111,13 @@ impl Failure {
         Cow::Borrowed(match self {
             Self::DownstreamGone => "downstream_remote_disconnect",
             Self::DownstreamMalformed(malformed) => malformed.details(),
+            Self::Dropped(Dropped::Always) => "unconditional_drop_overload",
+            Self::Dropped(Dropped::Share) => "drop_overload",
             Self::Idle { .. } => "stream_idle_timeout",
             Self::NoCluster { .. } => "cluster_not_found",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NoRoute => "route_not_found",
+            Self::Overload => "overload",
             Self::PerTryIdle => "upstream_per_try_idle_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration { .. } => "max_duration_timeout",
@@ -139,8 +153,11 @@ impl Failure {
         Cow::Borrowed(match self {
             Self::DownstreamMalformed(Malformed::HeadTooLarge) => "Request Header Fields Too Large",
             Self::DownstreamMalformed(_) => "Bad Request",
+            Self::Dropped(Dropped::Always) => "unconditional drop overload",
+            Self::Dropped(Dropped::Share) => "drop overload",
             Self::Idle { .. } => "stream timeout",
             Self::NoHealthyUpstream => "no healthy upstream",
+            Self::Overload => "envoy overloaded",
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
             Self::StreamDuration { .. } => "downstream duration timeout",
             _ => "",

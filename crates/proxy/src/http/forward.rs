@@ -10,6 +10,7 @@ mod edge;
 mod edit;
 mod filters;
 mod hash;
+mod internal_redirect;
 mod local_reply;
 mod mirror;
 mod prepare;
@@ -25,9 +26,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use leno_ir::{AttemptCount, HttpConnectionManager, Redirect, RouteAction};
+use leno_routing::Matched;
 
 use self::edge::Spelling;
 use self::filters::Filtered;
+use self::internal_redirect::Followed;
 use self::local_reply::{NOTHING, Reply};
 use self::timeouts::Deadlines;
 use super::downstream::Downstream;
@@ -54,6 +57,13 @@ impl Context {
     }
 }
 
+/// The route of an exchange, and its table.
+#[derive(Clone, Copy)]
+struct Route<'r> {
+    rules: &'r RouteRules,
+    matched: Matched<'r>,
+}
+
 /// One exchange under way.
 #[derive(Debug)]
 pub(super) struct Forwarder<'a, 'd> {
@@ -70,6 +80,8 @@ pub(super) struct Forwarder<'a, 'd> {
     /// `None`: there are no filters, or the request has not come so far.
     run: Option<Box<FilterRun>>,
     is_tunnel: bool,
+    /// `None`: no redirect was followed.
+    followed: Option<Box<Followed>>,
     /// The request has `x-envoy-…` headers, and its client may have them.
     has_envoy_headers: bool,
     /// A trusted client wants 204 where it would get 504.
@@ -104,6 +116,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             attempt_count: AttemptCount::default(),
             run: None,
             is_tunnel: false,
+            followed: None,
             has_envoy_headers: false,
             answers_timeouts_with_204: false,
             hedges: false,
@@ -114,10 +127,15 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     /// To the end, record included.
     pub(super) async fn run(&mut self) {
         let _active = self.context.worker.stats.active_request(self.context.connection.direction);
-        if let Err(failure) = self.route_and_serve().await {
-            self.fail(failure, NOTHING).await;
+        loop {
+            if let Err(failure) = self.route_and_serve().await {
+                self.fail(failure, NOTHING).await;
+            }
+            self.record();
+            if !self.begins_again() {
+                return;
+            }
         }
-        self.record();
     }
 
     /// For what is not even a request.
@@ -133,8 +151,15 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             let location = Some(location.as_str());
             return self.reply(Reply { location, ..Reply::new(307, bytes::Bytes::new()) }).await;
         }
-        self.prepare(rules.as_ref().map(|rules| &**rules.routes.table()))?;
+        if self.followed.is_none() {
+            self.prepare(rules.as_ref().map(|rules| &**rules.routes.table()))?;
+        }
         let worker = &self.context.worker;
+        if let Some(overload) = worker.overload()
+            && overload.sheds_request(|| worker.random())
+        {
+            return Err(Failure::Overload);
+        }
         let dice = Dice { route: worker.random(), cluster: worker.random() };
         let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
         if !self.context.manager.filters.is_empty() {
@@ -173,7 +198,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 let chosen = chosen.ok_or(Failure::NoCluster { status })?;
                 let ops = rules.response_headers(matched, Some(chosen));
                 self.attempt_count = matched.virtual_host.attempt_count;
-                if let Err(failure) = self.serve(&rules, matched, forward, chosen, &ops).await {
+                if let Err(failure) = self.serve(Route { rules: &rules, matched }, forward, chosen, &ops).await {
                     self.fail(failure, &ops).await;
                 }
                 Ok(())

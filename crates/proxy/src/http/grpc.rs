@@ -71,7 +71,7 @@ async fn answer(
         headers,
         ..RequestHead::default()
     };
-    let lease = match cluster.http2(&worker, &pick).await {
+    let lease = match cluster.http2(&worker, &pick, None).await {
         Ok(lease) => lease,
         Err(error) => {
             let outcome = if error.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };

@@ -5,6 +5,7 @@
 //!             because tokio remembers after a short read that the socket is empty
 
 mod server;
+mod spare;
 
 use std::future::Future;
 use std::io;
@@ -66,10 +67,20 @@ impl Http1Io {
         self.is_eof = false;
     }
 
+    /// Nothing has come: an idle connection holds no buffer.
+    fn lend(&mut self) {
+        if self.read.capacity() > 0 {
+            spare::give(std::mem::take(&mut self.read));
+        }
+    }
+
     /// One read; 0 bytes means that the peer closed.
     pub(super) fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.is_eof {
             return Poll::Ready(Ok(0));
+        }
+        if self.read.capacity() == 0 {
+            self.read = spare::take();
         }
         if self.read.capacity() - self.read.len() < self.read_bytes / 4 {
             self.read.reserve(self.read_bytes);

@@ -27,6 +27,7 @@ thread_local! {
 }
 
 /// The upstream's side of one try.
+#[expect(clippy::large_enum_variant, reason = "one per try, on the stack; the commonest variant is the large one")]
 #[derive(Debug)]
 pub(super) enum Peer {
     Http1(Http1Peer),

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::head::Frame;
@@ -83,6 +85,13 @@ impl Replay {
             self.next = 0;
         }
         self.is_on = false;
+    }
+
+    /// All that was kept, as it came.
+    pub(super) fn frames(&mut self) -> VecDeque<Frame> {
+        let data = self.frames.drain(..).map(|bytes| Frame::Data { bytes, last: false });
+        let end = self.ends.then(|| self.trailers.take().map_or(Frame::End, Frame::Trailers));
+        data.chain(end).collect()
     }
 
     /// All of the body that was kept.

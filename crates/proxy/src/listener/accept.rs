@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::ActiveListener;
 use super::serve::serve;
 use crate::drain::DrainSignal;
+use crate::overload::TooManyConnections;
 use crate::worker::Worker;
 
 /// A listening socket of one worker. Which listener it serves may change; the socket stays, so no connection is lost.
@@ -70,6 +71,12 @@ async fn accept_loop(socket: TcpListener, binding: Rc<Binding>, worker: Rc<Worke
         let accepted = tokio::select! {
             biased;
             () = binding.stop.draining() => break,
+            () = worker.stops_accepting(true) => {
+                tokio::select! {
+                    () = binding.stop.draining() => break,
+                    () = worker.stops_accepting(false) => continue,
+                }
+            }
             accepted = socket.accept() => accepted,
         };
         match accepted {
@@ -105,8 +112,13 @@ fn sweep(socket: &TcpListener, binding: &Rc<Binding>, worker: &Rc<Worker>) {
 }
 
 fn spawn(binding: &Rc<Binding>, stream: TcpStream, remote: SocketAddr, worker: &Rc<Worker>) {
+    let slot = match worker.overload().map(|overload| overload.admit()).transpose() {
+        Ok(slot) => slot.flatten(),
+        // Closed at once.
+        Err(TooManyConnections) => return,
+    };
     let listener = binding.listener();
-    worker.connections().spawn_local("connection", serve(stream, remote, listener, worker.clone()));
+    worker.connections().spawn_local("connection", serve(stream, remote, listener, worker.clone(), slot));
 }
 
 /// Errors of a connection that died in the queue, which accept(2) passes on.

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::serve::Accepted;
 use crate::detect::peek_more;
-use crate::proxy_protocol::{MAX_HEADER_BYTES, Malformed, Progress, ProxyHeader, ProxyVersion, parse};
+use crate::proxy_protocol::{MAX_HEADER_BYTES, Malformed, Progress, ProxyHeader, parse};
 use crate::stats::ProxyHeaderResult;
 use crate::stream::Stream;
 
@@ -20,7 +20,7 @@ use crate::stream::Stream;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeaderError {
     #[error("version {0:?} is not allowed here")]
-    Disallowed(ProxyVersion),
+    Disallowed(ProxyProtocolVersion),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -84,10 +84,7 @@ async fn read_header(socket: &mut TcpStream, settings: &ProxyProtocol) -> Result
         let has_more = peek_more(socket, &mut seen, MAX_HEADER_BYTES).await?;
         match parse(&seen)? {
             Progress::Complete { header, length } => {
-                let is_disallowed = settings.disallowed_versions.contains(&match header.version {
-                    ProxyVersion::V1 => ProxyProtocolVersion::V1,
-                    ProxyVersion::V2 => ProxyProtocolVersion::V2,
-                });
+                let is_disallowed = settings.disallowed_versions.contains(&header.version);
                 if is_disallowed && settings.allow_requests_without_proxy_protocol {
                     // As Envoy: what may not be a header is the first of the data.
                     return Ok(None);

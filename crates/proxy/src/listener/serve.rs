@@ -16,6 +16,8 @@ use super::addresses::HeaderError;
 use super::chain::{Chain, Facts, Filter};
 use crate::connection::{Alpn, Connection};
 use crate::detect::{Question, Sniffer, Verdict};
+use crate::overload::ConnectionSlot;
+use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{HandshakeResult, TlsSide};
 use crate::stream::Stream;
 use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
@@ -29,7 +31,13 @@ const GRACE: Duration = Duration::from_millis(5);
 const SILENCE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Serves one accepted connection to its end.
-pub(super) async fn serve(stream: TcpStream, remote: SocketAddr, listener: Rc<ActiveListener>, worker: Rc<Worker>) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    remote: SocketAddr,
+    listener: Rc<ActiveListener>,
+    worker: Rc<Worker>,
+    _slot: Option<ConnectionSlot>,
+) {
     let Ok(local) = stream.local_addr() else { return };
     // Fails only on a socket that is gone already, which the first read reports.
     let _ = stream.set_nodelay(true);
@@ -158,7 +166,7 @@ impl Accepted {
                 let upstream = match found.upstream {
                     Upstream::Dialled(dialled) => Ok(*dialled),
                     Upstream::Failed(error) => Err(error),
-                    Upstream::NotDialled => dial(&manager.config, connection.remote.ip(), &worker).await,
+                    Upstream::NotDialled => dial(&manager.config, connection.addresses(), &worker).await,
                 };
                 tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
             }
@@ -231,12 +239,13 @@ impl Accepted {
     async fn find_out_and_dial(&mut self, question: Question, manager: &TcpManager) -> Result<Found, ServeError> {
         let hint = &self.listener.clients_speak_first;
         let has_started = Cell::new(false);
+        let client = ProxyAddresses { source: self.remote, destination: self.local };
         let mut dialling = pin!(async {
             if hint.get() {
                 tokio::time::sleep(GRACE).await;
             }
             has_started.set(true);
-            dial(&manager.config, self.remote.ip(), &self.worker).await
+            dial(&manager.config, client, &self.worker).await
         });
         let mut sniffer = Sniffer::default();
         let mut upstream = Upstream::NotDialled;

@@ -23,6 +23,8 @@ pub struct ProxyConfig {
     pub mesh_domain: String,
     /// Label sets a worker keeps per kind of traffic; what exceeds them is counted under `other`.
     pub max_series: usize,
+    /// What is shed under pressure. `None`: nothing.
+    pub overload: Option<leno_ir::Overload>,
     /// Called when the admin interface is asked to drain: the workload should leave the mesh, so that callers stop coming.
     /// Resolves when it has. Existing connections go on. `None`: the admin interface has no such command.
     pub on_leave: Option<Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>>,
@@ -47,6 +49,7 @@ impl Default for ProxyConfig {
             workload: WorkloadLabels::default(),
             mesh_domain: "cluster.local".to_owned(),
             max_series: 10_000,
+            overload: None,
             on_leave: None,
         }
     }

@@ -42,7 +42,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read(addresses in addresses(), version in prop_oneof![Just(ProxyVersion::V1), Just(ProxyVersion::V2)]) {
+    fn what_is_written_is_read(addresses in addresses(), version in prop_oneof![Just(ProxyProtocolVersion::V1), Just(ProxyProtocolVersion::V2)]) {
         let bytes = encode(version, Some(addresses));
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         let Ok(Progress::Complete { header, length }) = parse(&bytes) else { panic!("a header") };
@@ -64,7 +64,8 @@ fn a_line_names_both_ends() {
 
 #[test]
 fn a_connection_of_the_balancer_itself_has_no_addresses() {
-    for bytes in [&b"PROXY UNKNOWN\r\n"[..], b"PROXY UNKNOWN ffff:: 1 2 3\r\n", &encode(ProxyVersion::V2, None)] {
+    for bytes in [&b"PROXY UNKNOWN\r\n"[..], b"PROXY UNKNOWN ffff:: 1 2 3\r\n", &encode(ProxyProtocolVersion::V2, None)]
+    {
         let Ok(Progress::Complete { header, length }) = parse(bytes) else { panic!("a header") };
         assert_eq!((header.addresses, length), (None, bytes.len()));
     }
@@ -76,10 +77,10 @@ fn what_is_not_said_after_the_addresses_is_stepped_over() {
         source: "192.0.2.1:1".parse().expect("an address"),
         destination: "192.0.2.2:2".parse().expect("an address"),
     };
-    let mut bytes = encode(ProxyVersion::V2, Some(addresses));
+    let mut bytes = encode(ProxyProtocolVersion::V2, Some(addresses));
     bytes[15] += 5;
     bytes.extend([4, 0, 2, 1, 1]);
-    let header = ProxyHeader { version: ProxyVersion::V2, addresses: Some(addresses) };
+    let header = ProxyHeader { version: ProxyProtocolVersion::V2, addresses: Some(addresses) };
     assert_eq!(parse(&bytes), Ok(Progress::Complete { header, length: bytes.len() }));
 }
 

@@ -1,12 +1,14 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use leno_balance::Wish;
 use leno_ir::TcpProxy;
 
 use crate::flags::ResponseFlags;
 use crate::http::hash_of_ip;
+use crate::proxy_protocol::ProxyAddresses;
 use crate::stream::Stream;
 use crate::upstream::{ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
 use crate::worker::Worker;
@@ -54,11 +56,11 @@ impl DialError {
 
 /// Connects to an endpoint of one of the clusters; to another one when that fails.
 ///
-/// `source` is where the client is, for clusters that balance by it.
+/// `client` is for clusters that balance by its address, or tell it.
 ///
 /// # Errors
 /// When no endpoint can be reached in three tries.
-pub(crate) async fn dial(config: &TcpProxy, source: IpAddr, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
+pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
     let name = &leno_routing::pick_cluster(&config.clusters, worker.random())
         .ok_or(DialError::NoCluster { name: String::new() })?
         .name;
@@ -66,14 +68,14 @@ pub(crate) async fn dial(config: &TcpProxy, source: IpAddr, worker: &Rc<Worker>)
     let permit = cluster.admit()?;
     let occupancy = cluster.occupy_one()?;
     let hashes = config.hash_source_ip && cluster.config.balancer.uses_hash();
-    let hash = hashes.then(|| hash_of_ip(source));
+    let hash = hashes.then(|| hash_of_ip(client.source.ip()));
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
         let pick = cluster
-            .pick_by_hash(worker, worker.now(), hash, &tried)
+            .pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried)
             .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
         let started = worker.now();
-        match cluster.tcp(worker, &pick).await {
+        match cluster.tcp(worker, &pick, client).await {
             Ok(stream) => {
                 return Ok(Dialled {
                     cluster,

@@ -3,8 +3,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal};
+use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal, Wish};
 use leno_ir::{Cluster, EndpointSet};
+use leno_names::Fraction;
 
 use super::endpoint::{EndpointSource, EndpointState};
 use super::limits::Limits;
@@ -57,6 +58,15 @@ pub(crate) enum Outcome {
     Timeout,
 }
 
+/// Why a request is refused for its cluster's `drop_overloads`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Dropped {
+    /// All of them are.
+    Always,
+    /// It was drawn.
+    Share,
+}
+
 impl Outcome {
     fn signal(self) -> Option<(Signal, Option<Duration>)> {
         match self {
@@ -77,7 +87,7 @@ impl UpstreamCluster {
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             members.set_health(dynamics.health());
         }
-        balancer.update(members.for_balancer(&config.balancing), worker.now());
+        balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
             stats: worker.stats.cluster(&config.name),
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
@@ -91,7 +101,7 @@ impl UpstreamCluster {
     }
 
     /// The same cluster under another configuration. Endpoints that stay keep their measurements, and their connections
-    /// unless TLS has changed.
+    /// unless TLS or the PROXY header has changed.
     pub(crate) fn successor(
         &self,
         config: Arc<Cluster>,
@@ -102,7 +112,7 @@ impl UpstreamCluster {
         let Shared { limits, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
         let mut members = self.members.borrow().clone();
-        if self.config.tls != config.tls {
+        if self.config.tls != config.tls || self.config.proxy_protocol != config.proxy_protocol {
             members.renew();
         }
         let mut balancer = self.balancer.borrow_mut();
@@ -112,7 +122,7 @@ impl UpstreamCluster {
             Some(dynamics) => drop(members.set_health(dynamics.health())),
             None => members.forget_health(),
         }
-        balancer.update(members.for_balancer(&config.balancing), worker.now());
+        balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
@@ -152,7 +162,7 @@ impl UpstreamCluster {
             members.update(set);
         }
         let passed = health.map(|health| members.set_health(health)).unwrap_or_default();
-        balancer.update(members.for_balancer(&self.config.balancing), worker.now());
+        balancer.update_labelled(members.for_balancer(&self.config.balancing), worker.now());
         if balancer.readmit(&passed) {
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
@@ -168,6 +178,17 @@ impl UpstreamCluster {
         if let Some(dynamics) = &self.dynamics {
             dynamics.report_failed(pick.state.address);
         }
+    }
+
+    /// Whether the request is one of those that are refused before an endpoint is looked for. Each share is drawn for by itself.
+    pub(crate) fn drops(&self, mut random: impl FnMut() -> u64) -> Option<Dropped> {
+        let members = self.members.borrow();
+        let shares = members.drop_overloads();
+        if shares.contains(&Fraction::ONE) {
+            return Some(Dropped::Always);
+        }
+        let is_drawn = |share: &Fraction| random() % 1_000_000 < u64::from(share.parts_per_million());
+        shares.iter().any(is_drawn).then_some(Dropped::Share)
     }
 
     /// # Errors
@@ -186,24 +207,18 @@ impl UpstreamCluster {
 
     /// The endpoint for a try, preferably none of `avoid`. `None`: no endpoint at all (503, flag UH).
     pub(crate) fn pick(self: &Rc<Self>, worker: &Worker, now: Instant, avoid: &[EndpointId]) -> Option<Pick> {
-        self.pick_by_hash(worker, now, None, avoid)
+        self.pick_for(worker, now, Wish::default(), avoid)
     }
 
-    /// The same for a request with a hash, which clusters that balance otherwise do not look at.
-    pub(crate) fn pick_by_hash(
+    /// The same for a request that says more of its endpoint.
+    pub(crate) fn pick_for(
         self: &Rc<Self>,
         worker: &Worker,
         now: Instant,
-        hash: Option<u64>,
+        wish: Wish<'_>,
         avoid: &[EndpointId],
     ) -> Option<Pick> {
-        let mut balancer = self.balancer.borrow_mut();
-        let random = &mut || worker.random();
-        let choice = match hash {
-            Some(hash) => balancer.pick_by_hash(hash, now, random, avoid)?,
-            None => balancer.pick(now, random, avoid)?,
-        };
-        drop(balancer);
+        let choice = self.balancer.borrow_mut().pick_for(wish, now, &mut || worker.random(), avoid)?;
         let state = self.members.borrow().get(choice.key())?;
         Some(Pick { source: state.source(), state, choice, cluster: self.clone() })
     }
@@ -302,6 +317,7 @@ fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {
         panic_threshold: config.balancing.panic_threshold.unwrap_or(default.panic_threshold),
         overprovisioning_percent: set.policy.overprovisioning_percent,
         weighted_priority_health: set.policy.weighted_priority_health,
+        subsets: config.balancing.subsets.clone(),
         ..default
     }
 }

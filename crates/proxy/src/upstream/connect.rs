@@ -2,11 +2,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use leno_identity::UpstreamAlpn;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::cluster::UpstreamCluster;
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Overflow, Pick};
+use crate::proxy_protocol::{ProxyAddresses, encode};
 use crate::stats::{ConnectionGuard, HandshakeResult, TlsSide};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -63,27 +65,41 @@ impl UpstreamCluster {
         Ok(self.occupy(permit))
     }
 
-    /// A connection of its own to the picked endpoint, for bytes.
+    /// A connection of its own to the picked endpoint, for bytes of a client with these addresses.
     ///
     /// # Errors
     /// When the endpoint cannot be reached, or a limit is reached.
-    pub(crate) async fn tcp(self: &Rc<Self>, worker: &Rc<Worker>, pick: &Pick) -> Result<Stream, ConnectError> {
-        connect(self, worker, pick.state().address, ApplicationProtocol::Tcp).await
+    pub(crate) async fn tcp(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        pick: &Pick,
+        client: ProxyAddresses,
+    ) -> Result<Stream, ConnectError> {
+        connect(self, worker, pick.state().address, ApplicationProtocol::Tcp, self.announced(client)).await
+    }
+
+    /// What a connection says of the client: one that says something carries nobody else's requests.
+    pub(super) fn announced(&self, client: ProxyAddresses) -> Option<ProxyAddresses> {
+        self.config.proxy_protocol.map(|_| client)
     }
 }
 
-/// TCP and, where the cluster wants it, TLS; both within the cluster's `connect_timeout`, as in Envoy.
+/// TCP and, where the cluster wants it, a PROXY header and TLS; all within the cluster's `connect_timeout`, as in Envoy.
 pub(super) async fn connect(
     cluster: &UpstreamCluster,
     worker: &Rc<Worker>,
     endpoint: SocketAddr,
     protocol: ApplicationProtocol,
+    client: Option<ProxyAddresses>,
 ) -> Result<Stream, ConnectError> {
     let after = cluster.config.connect_timeout;
     let connecting = async {
         let refused = |source| ConnectError::Refused { endpoint, source };
-        let stream = TcpStream::connect(endpoint).await.map_err(refused)?;
+        let mut stream = TcpStream::connect(endpoint).await.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
+        if let Some(version) = cluster.config.proxy_protocol {
+            stream.write_all(&encode(version, client)).await.map_err(refused)?;
+        }
         match cluster.config.tls.as_ref().zip(cluster.tls.as_ref()) {
             None => Ok(Stream::Plain(stream)),
             Some((tls, settings)) => {

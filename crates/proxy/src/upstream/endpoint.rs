@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::http1::Http1Connection;
 use super::http2::Http2Pool;
 use crate::dynamics::CheckedHealth;
+use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{WorkerStats, WorkloadId};
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
@@ -112,6 +113,8 @@ impl EndpointState {
             priority: locality.priority,
             locality: u32::try_from(source.locality).unwrap_or(u32::MAX),
             locality_weight: match balancing.localities {
+                // Envoy, without `locality_weight_aware`.
+                _ if balancing.subsets.is_some() => 0,
                 LocalityBalancing::Ignored => 0,
                 LocalityBalancing::Weighted => locality.weight,
             },
@@ -140,15 +143,21 @@ impl EndpointState {
         *self.source.borrow_mut() = Rc::new(source);
     }
 
-    /// An idle connection that is still good. Closes the bad ones it meets.
-    pub(super) fn pop_idle(&self) -> Option<Http1Connection> {
+    /// An idle connection for this client that is still good. Closes the bad ones it meets.
+    pub(super) fn pop_idle(&self, client: Option<ProxyAddresses>) -> Option<Http1Connection> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(mut connection) = idle.pop() {
+        // Where none of them is for one client only, the last one.
+        while let Some(at) = idle.iter().rposition(|connection| connection.client == client) {
+            let mut connection = idle.remove(at);
             if connection.stream.is_quiet() {
                 return Some(connection);
             }
         }
         None
+    }
+
+    pub(super) fn close_idle(&self) {
+        self.idle.borrow_mut().clear();
     }
 
     pub(super) fn push_idle(&self, connection: Http1Connection) {

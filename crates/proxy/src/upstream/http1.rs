@@ -8,6 +8,7 @@ use super::connect::{ApplicationProtocol, Occupancy, connect};
 use super::endpoint::EndpointState;
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Overflow, Pick};
+use crate::proxy_protocol::ProxyAddresses;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -16,6 +17,8 @@ use crate::worker::Worker;
 pub(super) struct Http1Connection {
     pub(super) stream: Stream,
     local: Option<SocketAddr>,
+    /// What its PROXY header says.
+    pub(super) client: Option<ProxyAddresses>,
     pub(super) idle_since: Instant,
     requests: u32,
     _occupancy: Occupancy,
@@ -88,7 +91,13 @@ impl UpstreamCluster {
     ///
     /// # Errors
     /// When the endpoint cannot be reached, or a limit is reached.
-    pub(crate) async fn http1(self: &Rc<Self>, worker: &Rc<Worker>, pick: &Pick) -> Result<Http1Lease, ConnectError> {
+    pub(crate) async fn http1(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        pick: &Pick,
+        client: ProxyAddresses,
+    ) -> Result<Http1Lease, ConnectError> {
+        let client = self.announced(client);
         let endpoint = pick.state();
         let lease = |connection, reused| Http1Lease {
             reused,
@@ -96,22 +105,27 @@ impl UpstreamCluster {
             endpoint: endpoint.clone(),
             cluster: self.clone(),
         };
-        if let Some(connection) = endpoint.pop_idle() {
+        if let Some(connection) = endpoint.pop_idle(client) {
             return Ok(lease(connection, true));
         }
         let _pending = self.counted(self.limits().pending(&self.config.circuit_breakers))?;
+        if client.is_some() && self.connection_permit(endpoint).is_err() {
+            // The idle connections of other clients are of no use here, and make room.
+            endpoint.close_idle();
+        }
         let permit = match self.connection_permit(endpoint) {
             Ok(permit) => permit,
-            Err(overflow) => match self.wait_for_connection(endpoint, overflow).await? {
+            Err(overflow) => match self.wait_for_connection(endpoint, client, overflow).await? {
                 Waited::Idle(connection) => return Ok(lease(*connection, true)),
                 Waited::Room(permit) => permit,
             },
         };
         let open = OpenGuard::new(&endpoint.open);
-        let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1).await?;
+        let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1, client).await?;
         let connection = Http1Connection {
             local: stream.tcp().local_addr().ok(),
             stream,
+            client,
             idle_since: self.coarse_now(),
             requests: 0,
             _occupancy: self.occupy(permit),
@@ -127,13 +141,21 @@ impl UpstreamCluster {
         }
     }
 
-    async fn wait_for_connection(&self, endpoint: &EndpointState, overflow: Overflow) -> Result<Waited, ConnectError> {
+    async fn wait_for_connection(
+        &self,
+        endpoint: &EndpointState,
+        client: Option<ProxyAddresses>,
+        overflow: Overflow,
+    ) -> Result<Waited, ConnectError> {
         let waiting = async {
             loop {
                 let _counted = WaitGuard::new(&endpoint.waiting);
                 endpoint.released.notified().await;
-                if let Some(connection) = endpoint.pop_idle() {
+                if let Some(connection) = endpoint.pop_idle(client) {
                     return Waited::Idle(Box::new(connection));
+                }
+                if client.is_some() {
+                    endpoint.close_idle();
                 }
                 if let Ok(permit) = self.connection_permit(endpoint) {
                     return Waited::Room(permit);

@@ -12,6 +12,7 @@ use super::connect::{ApplicationProtocol, Occupancy, connect};
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
+use crate::proxy_protocol::ProxyAddresses;
 use crate::stream::Stream;
 use crate::tls::ClusterTls;
 use crate::worker::Worker;
@@ -27,13 +28,16 @@ const MAX_HEADER_LIST_BYTES: u32 = 60 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Http2Pool {
     connections: RefCell<Vec<Rc<Http2Connection>>>,
-    dial: RefCell<Option<Rc<Dial>>>,
+    /// One for each client that connections are kept apart for; at most one where they are not.
+    dials: RefCell<Vec<Rc<Dial>>>,
 }
 
 #[derive(Debug)]
 struct Http2Connection {
     sender: SendRequest<Bytes>,
     local: Option<SocketAddr>,
+    /// What its PROXY header says.
+    client: Option<ProxyAddresses>,
     active: Cell<u32>,
     started: Cell<u32>,
     most_streams: u32,
@@ -46,6 +50,7 @@ struct Http2Connection {
 /// A connection attempt that everybody who needs the endpoint waits for.
 #[derive(Debug, Default)]
 struct Dial {
+    client: Option<ProxyAddresses>,
     over: Cell<bool>,
     error: RefCell<Option<ConnectError>>,
     done: Notify,
@@ -105,11 +110,12 @@ impl Http2Pool {
         self.connections.borrow_mut().clear();
     }
 
-    fn reserve(&self, cluster: &Rc<UpstreamCluster>) -> Option<StreamSlot> {
+    fn reserve(&self, cluster: &Rc<UpstreamCluster>, client: Option<ProxyAddresses>) -> Option<StreamSlot> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.is_usable());
         // The first with room, so that few connections carry many streams and the rest can age.
-        let connection = connections.iter().find(|connection| connection.has_room())?.clone();
+        let is_fit = |connection: &&Rc<Http2Connection>| connection.client == client && connection.has_room();
+        let connection = connections.iter().find(is_fit)?.clone();
         connection.active.set(connection.active.get() + 1);
         connection.started.set(connection.started.get().saturating_add(1));
         Some(StreamSlot { connection, cluster: cluster.clone() })
@@ -117,15 +123,22 @@ impl Http2Pool {
 }
 
 impl UpstreamCluster {
-    /// Room for a stream on a connection to the picked endpoint; opens another connection when all are full.
+    /// Room for a stream on a connection to the picked endpoint; opens another connection when all are full. `client` is
+    /// whose stream it is; `None`: our own.
     ///
     /// # Errors
     /// When the endpoint cannot be reached or does not speak HTTP/2, or a limit is reached.
-    pub(crate) async fn http2(self: &Rc<Self>, worker: &Rc<Worker>, pick: &Pick) -> Result<Http2Lease, ConnectError> {
+    pub(crate) async fn http2(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        pick: &Pick,
+        client: Option<ProxyAddresses>,
+    ) -> Result<Http2Lease, ConnectError> {
+        let client = client.and_then(|client| self.announced(client));
         let endpoint = pick.state();
         let mut reused = true;
         loop {
-            if let Some(slot) = endpoint.http2.reserve(self) {
+            if let Some(slot) = endpoint.http2.reserve(self, client) {
                 // An error means GOAWAY or a broken connection: not ours to report, another connection will do.
                 match slot.connection.sender.clone().ready().await {
                     Ok(sender) => return Ok(Http2Lease { sender, reused, slot }),
@@ -135,10 +148,10 @@ impl UpstreamCluster {
             }
             reused = false;
             let _pending = self.counted(self.limits().pending(&self.config.circuit_breakers))?;
-            let under_way = endpoint.http2.dial.borrow().clone();
+            let under_way = endpoint.http2.dials.borrow().iter().find(|dial| dial.client == client).cloned();
             let dial = match under_way {
                 Some(dial) => dial,
-                None => self.start_dial(worker, pick)?,
+                None => self.start_dial(worker, pick, client)?,
             };
             let done = dial.done.notified();
             if !dial.over.get() {
@@ -151,18 +164,23 @@ impl UpstreamCluster {
     }
 
     /// Connects in a task of its own, so that a request that is given up does not fail the others that wait.
-    fn start_dial(self: &Rc<Self>, worker: &Rc<Worker>, pick: &Pick) -> Result<Rc<Dial>, ConnectError> {
+    fn start_dial(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        pick: &Pick,
+        client: Option<ProxyAddresses>,
+    ) -> Result<Rc<Dial>, ConnectError> {
         let endpoint = pick.state().clone();
         let permit = match self.limits().connection(&self.config.circuit_breakers) {
             Err(_) if endpoint.http2.connections.borrow().is_empty() => self.limits().first_connection(),
             result => self.counted(result)?,
         };
-        let dial = Rc::new(Dial::default());
-        *endpoint.http2.dial.borrow_mut() = Some(dial.clone());
+        let dial = Rc::new(Dial { client, ..Dial::default() });
+        endpoint.http2.dials.borrow_mut().push(dial.clone());
         let (cluster, of_worker, of_task) = (self.clone(), worker.clone(), dial.clone());
         worker.tasks().spawn_local("http2-connect", async move {
-            let result = cluster.open_http2(&of_worker, endpoint.address, permit).await;
-            *endpoint.http2.dial.borrow_mut() = None;
+            let result = cluster.open_http2(&of_worker, endpoint.address, permit, client).await;
+            endpoint.http2.dials.borrow_mut().retain(|dial| !Rc::ptr_eq(dial, &of_task));
             match result {
                 // Also when the endpoint has left meanwhile: those who wait still get their stream.
                 Ok(connection) => endpoint.http2.connections.borrow_mut().push(connection),
@@ -179,8 +197,9 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         endpoint: SocketAddr,
         permit: ConnectionPermit,
+        client: Option<ProxyAddresses>,
     ) -> Result<Rc<Http2Connection>, ConnectError> {
-        let stream = connect(self, worker, endpoint, ApplicationProtocol::Http2).await?;
+        let stream = connect(self, worker, endpoint, ApplicationProtocol::Http2, client).await?;
         if let Stream::Tls(tls) = &stream
             && self.tls.as_ref().is_some_and(ClusterTls::is_of_mesh)
             && tls.get_ref().1.alpn_protocol().map(Alpn::parse) != Some(Alpn::Http2)
@@ -212,6 +231,7 @@ impl UpstreamCluster {
         Ok(Rc::new(Http2Connection {
             sender,
             local,
+            client,
             active: Cell::new(0),
             started: Cell::new(0),
             most_streams: http.max_concurrent_streams.max(1),

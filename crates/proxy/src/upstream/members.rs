@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use leno_balance::Member;
-use leno_ir::{Balancing, EndpointSet};
+use leno_ir::{Balancing, EndpointSet, Labels};
+use leno_names::Fraction;
 
 use super::EndpointId;
 use super::endpoint::{EndpointSource, EndpointState};
@@ -33,6 +34,10 @@ impl Members {
         Arc::ptr_eq(&self.set, set) || self.set == *set
     }
 
+    pub(super) fn drop_overloads(&self) -> &[Fraction] {
+        &self.set.policy.drop_overloads
+    }
+
     pub(super) fn get(&self, id: EndpointId) -> Option<Rc<EndpointState>> {
         self.slots.get(id.slot as usize)?.as_ref().filter(|state| state.id == id).cloned()
     }
@@ -41,8 +46,12 @@ impl Members {
         self.slots.iter().flatten().for_each(|state| act(state));
     }
 
-    pub(super) fn for_balancer(&self, balancing: &Balancing) -> impl Iterator<Item = Member<EndpointId>> {
-        self.slots.iter().flatten().map(|state| state.member(balancing))
+    pub(super) fn for_balancer(&self, balancing: &Balancing) -> impl Iterator<Item = (Member<EndpointId>, Labels)> {
+        let labels = |state: &EndpointState| match balancing.subsets {
+            None => Labels::new(),
+            Some(_) => state.source().endpoint().labels.clone(),
+        };
+        self.slots.iter().flatten().map(move |state| (state.member(balancing), labels(state)))
     }
 
     pub(super) fn has_health(&self, health: &Arc<HealthMap>) -> bool {

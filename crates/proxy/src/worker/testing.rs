@@ -20,6 +20,7 @@ impl Worker {
         let seed = WorkerSeed {
             index: 0,
             access_logs: AccessLogs::new(stats.access_log_dropped()),
+            overload: None,
             shared_states: crate::shared::SharedStates::default(),
             stats: stats.worker(),
             identity: Some(Identity::from_svid(svid())),

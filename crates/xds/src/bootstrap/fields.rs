@@ -63,7 +63,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
@@ -76,7 +76,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.cluster.v3.Cluster",
         "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
-         ignore_health_on_host_removal lb_policy least_request_lb_config load_assignment load_balancing_policy metadata \
+         ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy metadata \
          name outlier_detection respect_dns_ttl transport_socket type typed_dns_resolver_config \
          typed_extension_protocol_options use_tcp_for_dns_lookups",
         "",
@@ -87,6 +87,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.LbSubsetConfig",
+        "default_subset fallback_policy list_as_any subset_selectors",
+        "locality_weight_aware panic_mode_any scale_locality_weight",
+    ),
+    (
+        "envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector",
+        "fallback_policy keys",
+        "single_host_per_subset",
+    ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
@@ -139,6 +149,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
+    ("envoy.config.core.v3.ProxyProtocolConfig", "version", ""),
     ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
@@ -186,6 +197,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
     ("envoy.config.listener.v3.ListenerFilter", "name typed_config", ""),
+    ("envoy.config.overload.v3.OverloadAction", "name triggers", ""),
+    ("envoy.config.overload.v3.OverloadManager", "actions refresh_interval resource_monitors", ""),
+    ("envoy.config.overload.v3.ResourceMonitor", "name typed_config", ""),
+    ("envoy.config.overload.v3.ScaledTrigger", "saturation_threshold scaling_threshold", ""),
+    ("envoy.config.overload.v3.ThresholdTrigger", "value", ""),
+    ("envoy.config.overload.v3.Trigger", "name scaled threshold", ""),
     ("envoy.config.ratelimit.v3.RateLimitServiceConfig", "grpc_service transport_api_version", ""),
     (
         "envoy.config.rbac.v3.Permission",
@@ -212,6 +229,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.route.v3.HeaderMatcher",
         "contains_match exact_match invert_match name prefix_match present_match range_match safe_regex_match \
          string_match suffix_match treat_missing_header_as_empty",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.InternalRedirectPolicy",
+        "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
         "",
     ),
     ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
@@ -257,8 +279,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "envoy.config.route.v3.RouteAction",
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
          grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         max_grpc_timeout \
-         max_stream_duration include_vh_rate_limits prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+         internal_redirect_policy max_grpc_timeout \
+         max_stream_duration include_vh_rate_limits metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "",
     ),
     (
@@ -280,7 +302,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive cookies grpc headers path path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+        "case_sensitive cookies grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
          tls_context",
         "",
     ),
@@ -296,7 +318,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "cluster_header name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),
@@ -455,6 +477,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
+    ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
+    ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
+    ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
@@ -463,6 +488,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig", "", ""),
+    ("envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig", "path_template", ""),
+    ("envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig", "path_template_rewrite", ""),
+    (
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections",
+        "",
+    ),
+    ("envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes", ""),
+    (
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+        "config transport_socket",
+        "allow_unspecified_address tlv_as_pool_key",
+    ),
     (
         "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
         "allow_expired_certificate match_subject_alt_names match_typed_subject_alt_names suppress_client_ca_list \

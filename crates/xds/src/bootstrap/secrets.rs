@@ -27,7 +27,10 @@ pub(super) fn resolve_listener(listener: &mut Listener, secrets: &Secrets) -> Ve
 pub(super) fn resolve_cluster(cluster: &mut Cluster, secrets: &Secrets) -> Vec<DecodeError> {
     let mut missing = Vec::new();
     if let Some(tls) = &mut cluster.tls {
-        let path = "transport_socket.typed_config.common_tls_context";
+        let path = match cluster.proxy_protocol {
+            None => "transport_socket.typed_config.common_tls_context",
+            Some(_) => "transport_socket.typed_config.transport_socket.typed_config.common_tls_context",
+        };
         if let Some(certificate) = &mut tls.certificate {
             resolve_certificate(certificate, secrets, path, &mut missing);
         }

@@ -267,3 +267,31 @@ fn json_means_the_same_and_its_faults_have_lines() {
     let twice = json.replacen("\"id\": \"one\"", "\"id\": \"one\", \"id\": \"two\"", 1);
     assert_eq!(problems(&twice).len(), 1);
 }
+
+const OVERLOAD: &str = r#"
+overload_manager:
+  resource_monitors:
+  - name: envoy.resource_monitors.fixed_heap
+    typed_config: { "@type": type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig, max_heap_size_bytes: 1000 }
+  actions:
+  - name: envoy.overload_actions.stop_accepting_requests
+    triggers: [{ name: envoy.resource_monitors.fixed_heap, threshold: { value: 0.95 } }]
+"#;
+
+#[test]
+fn an_overload_manager_is_read() {
+    let bootstrap = read_bootstrap(&format!("{HTTP}{OVERLOAD}")).expect("it is supported");
+    let overload = bootstrap.overload.expect("there is one");
+    assert_eq!(overload.refresh_interval, Duration::from_secs(1));
+    assert_eq!((overload.max_heap_size_bytes, overload.max_downstream_connections), (Some(1000), None));
+    let kind = leno_ir::OverloadActionKind::StopAcceptingRequests;
+    let trigger = leno_ir::OverloadTrigger::Threshold(0.95);
+    assert_eq!(overload.actions, [leno_ir::OverloadAction { kind, trigger }]);
+}
+
+#[test]
+fn an_action_that_is_not_supported_is_refused_by_its_place() {
+    let text = OVERLOAD.replace("stop_accepting_requests", "reduce_timeouts");
+    let problems = problems(&format!("{HTTP}{text}"));
+    assert!(problems.len() == 1 && problems[0].contains("overload_manager.actions[0].name: "), "{problems:?}");
+}

@@ -33,7 +33,7 @@ use super::common::{
     structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{dns, endpoints, hash, health_check, outlier, policy, tls};
+use super::{dns, endpoints, hash, health_check, outlier, policy, proxy_protocol, subset};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
@@ -50,7 +50,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         name: cluster.name.clone(),
         connect_timeout: duration(cluster.connect_timeout),
         circuit_breakers: Some(policy::encode_breakers(&cluster.circuit_breakers)),
-        transport_socket: cluster.tls.as_ref().map(|settings| tls::upstream(settings, flavor)),
+        transport_socket: proxy_protocol::encode(cluster, flavor),
         metadata: cluster.service.as_ref().map(metadata),
         ..Proto::default()
     };
@@ -94,6 +94,7 @@ fn encode_balancing(proto: &mut Proto, balancing: &Balancing, flavor: Flavor) {
         },
         ..CommonLbConfig::default()
     });
+    proto.lb_subset_config = balancing.subsets.as_deref().map(subset::encode);
     proto.ignore_health_on_host_removal = balancing.ignore_health_on_removal;
 }
 
@@ -177,19 +178,29 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = decode_discovery(proto)?;
-    refuse!(proto, transport_socket_matches, lb_subset_config, filters, upstream_bind_config);
+    refuse!(proto, transport_socket_matches, filters, upstream_bind_config);
     refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
+    let socket = proto.transport_socket.as_ref().map(proxy_protocol::decode).transpose().at("transport_socket")?;
+    let (proxy_protocol, tls) = socket.unwrap_or_default();
+    let health_check = health_check::decode_one(&proto.health_checks)?;
+    if tls.is_some() && health_check.as_ref().is_some_and(|check| !check.alpn.is_empty()) {
+        // Without TLS it means nothing.
+        return Err(DecodeError::unsupported("health_checks[0].tls_options.alpn_protocols"));
+    }
+    let subsets = proto.lb_subset_config.as_ref().map(subset::decode).transpose().at("lb_subset_config")?.flatten();
+    let subsets = subsets.map(Box::new);
     Ok(Cluster {
         name: proto.name.clone(),
         discovery,
         connect_timeout: read_duration(proto.connect_timeout.as_ref()).unwrap_or(policy::CONNECT_TIMEOUT),
         balancer: decode_balancer(proto)?,
-        balancing: decode_balancing(proto)?,
-        health_check: health_check::decode_one(&proto.health_checks)?,
+        balancing: Balancing { subsets, ..decode_balancing(proto)? },
+        health_check,
         circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
         outlier_detection: proto.outlier_detection.as_ref().map(outlier::decode).transpose().at("outlier_detection")?,
-        tls: proto.transport_socket.as_ref().map(tls::read_upstream).transpose().at("transport_socket")?.flatten(),
+        tls,
+        proxy_protocol,
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })
@@ -223,6 +234,7 @@ fn decode_balancing(proto: &Proto) -> Result<Balancing> {
             },
             ignore_new_until_checked: common.ignore_new_hosts_until_first_hc,
             ignore_health_on_removal: proto.ignore_health_on_host_removal,
+            subsets: None,
         })
     };
     decode().at("common_lb_config")

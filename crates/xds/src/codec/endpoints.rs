@@ -17,6 +17,7 @@ use super::common::{
     address, as_text, fraction, named_address, read_address, read_fraction, read_named, string, structure, u32_value,
 };
 use super::error::{At, DecodeError, Result, refuse};
+use super::subset;
 
 /// Istio's metadata: filter `istio`, key `workload`.
 const FILTER: &str = "istio";
@@ -82,7 +83,7 @@ fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
         }
         .into(),
         load_balancing_weight: u32_value(endpoint.weight.max(1)),
-        metadata: metadata(&endpoint.workload),
+        metadata: subset::encode_labels(&endpoint.labels, metadata(&endpoint.workload)),
     }
 }
 
@@ -182,6 +183,7 @@ fn decode_endpoint(endpoint: &LbEndpoint, read: ReadAddress) -> Result<Endpoint>
         },
         check: host.health_check_config.as_ref().map(decode_check).transpose().at("endpoint")?.unwrap_or_default(),
         workload: read_labels(endpoint.metadata.as_ref()),
+        labels: subset::decode_labels(endpoint.metadata.as_ref()),
     })
 }
 

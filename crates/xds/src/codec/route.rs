@@ -1,11 +1,13 @@
 mod clusters;
 mod forward;
+mod internal_redirect;
 pub(super) mod matches;
 mod mirror;
 pub(super) mod rate_limit;
 mod reply;
 mod retry;
 mod rewrite;
+mod template;
 mod timeouts;
 
 use leno_ir::{AttemptCount, Flavor, HeaderOrder, Mirror, RequireTls, Route, RouteAction, RouteTable, VirtualHost};
@@ -184,7 +186,7 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
                 RouteAction::Direct(reply::decode_direct(direct).at("direct_response")?)
             }
             Some(route::Action::Route(forward)) => {
-                RouteAction::Forward(Box::new(forward::decode(forward).at("route")?))
+                RouteAction::Forward(Box::new(forward::decode(forward, matches).at("route")?))
             }
             Some(route::Action::Redirect(redirect)) => {
                 RouteAction::Redirect(reply::decode_redirect(redirect).at("redirect")?)

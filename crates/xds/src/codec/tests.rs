@@ -100,6 +100,7 @@ fn routes() -> RouteTable {
     };
     let weighted = WeightedCluster { request_headers: ops(), response_headers: ops(), ..WeightedCluster::new("a", 90) };
     let forward = Forward {
+        internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
         timeout: Some(Duration::from_secs(3)),
         stream_duration: Some(StreamDuration {

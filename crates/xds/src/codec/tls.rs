@@ -19,7 +19,7 @@ use super::error::{At, DecodeError, Result, refuse};
 const NAME: &str = "envoy.transport_sockets.tls";
 pub(super) const DOWNSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 pub(super) const UPSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
-const RAW_BUFFER: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
+pub(super) const RAW_BUFFER: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 /// The certificate provider that `leno bootstrap grpc` defines.
 const PROVIDER: &str = "default";
 
@@ -171,7 +171,7 @@ fn check(common: &CommonTlsContext) -> Result<()> {
     Ok(())
 }
 
-fn config(socket: &TransportSocket) -> Option<&Any> {
+pub(super) fn config(socket: &TransportSocket) -> Option<&Any> {
     match &socket.config_type {
         Some(ConfigType::TypedConfig(config)) => Some(config),
         None => None,

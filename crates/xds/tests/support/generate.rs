@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use leno_ir::*;
 use leno_names::{Fraction, Locality, ServiceKey};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -203,14 +203,15 @@ fn timeouts() -> impl Strategy<Value = Forward> {
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
-    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides()).prop_map(
-        |(name, weight, request_headers, response_headers, filters)| WeightedCluster {
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels()).prop_map(
+        |(name, weight, request_headers, response_headers, filters, metadata_match)| WeightedCluster {
             name,
             name_header: None,
             weight,
             request_headers,
             response_headers,
             filters,
+            metadata_match,
         },
     );
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
@@ -228,6 +229,24 @@ fn hash_policy() -> impl Strategy<Value = HashPolicy> {
         Just(HashSource::SourceIp),
     ];
     (source, any::<bool>()).prop_map(|(source, terminal)| HashPolicy { source, terminal })
+}
+
+fn internal_redirects() -> impl Strategy<Value = InternalRedirects> {
+    let predicate = prop_oneof![
+        vec(name(), 0..3).prop_map(RedirectPredicate::AllowListedRoutes),
+        Just(RedirectPredicate::PreviousRoutes),
+        Just(RedirectPredicate::SafeCrossScheme),
+    ];
+    let statuses = vec(select(vec![301_u16, 302, 303, 307, 308]), 1..3);
+    (0..5_u32, statuses, vec(predicate, 0..3), any::<bool>(), vec("x-[a-z]{1,6}", 0..2)).prop_map(
+        |(max, statuses, predicates, allow_cross_scheme, response_headers_to_copy)| InternalRedirects {
+            max,
+            statuses,
+            predicates,
+            allow_cross_scheme,
+            response_headers_to_copy,
+        },
+    )
 }
 
 fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
@@ -275,19 +294,23 @@ fn forward() -> BoxedStrategy<Forward> {
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
     let limits = (rate_limits(), any::<bool>());
-    (weighted_clusters(), timeouts(), of(retry()), of(rewrite), host, vec(mirror, 0..2), hash, limits)
-        .prop_map(|(clusters, timeouts, retry, rewrite, host, mirrors, hash_policies, limits)| Forward {
-            rate_limits: limits.0,
-            include_host_rate_limits: limits.1,
-            clusters,
-            retry,
-            rewrite,
-            host_rewrite: host.0,
-            append_x_forwarded_host: host.1,
-            cluster_not_found_status: host.2,
-            mirrors,
-            hash_policies,
-            ..timeouts
+    let again = (of(retry()), of(internal_redirects()));
+    (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
+        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies, limits)| {
+            Forward {
+                rate_limits: limits.0,
+                include_host_rate_limits: limits.1,
+                clusters,
+                retry,
+                internal_redirects,
+                rewrite,
+                host_rewrite: host.0,
+                append_x_forwarded_host: host.1,
+                cluster_not_found_status: host.2,
+                mirrors,
+                hash_policies,
+                ..timeouts
+            }
         })
         .boxed()
 }
@@ -863,14 +886,15 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let ip = || of(address().prop_map(|address| address.ip()));
     let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
         .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
-    let endpoint = (address(), hostname(), 1..1000_u32, health, check, labels).prop_map(
-        |(address, hostname, weight, health, check, workload)| Endpoint {
+    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels())).prop_map(
+        |(address, hostname, weight, health, check, (workload, labels))| Endpoint {
             address,
             hostname,
             weight,
             health,
             check,
             workload,
+            labels,
             ..Endpoint::new(address)
         },
     );
@@ -969,14 +993,44 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
     )
 }
 
+fn subset_labels() -> impl Strategy<Value = Labels> {
+    let text = || "[a-z]{0,3}".prop_map(MetadataValue::String);
+    let value = prop_oneof![
+        Just(MetadataValue::Null),
+        any::<bool>().prop_map(MetadataValue::Bool),
+        (-9..9_i32).prop_map(|number| MetadataValue::Number(number.into())),
+        text(),
+        vec(text(), 0..3).prop_map(MetadataValue::List),
+        btree_map("[a-z]{1,2}", text(), 0..2).prop_map(MetadataValue::Struct),
+    ];
+    btree_map("[a-z]{1,3}", value, 0..3)
+}
+
+fn subsets() -> impl Strategy<Value = SubsetSettings> {
+    let fallback =
+        || select(vec![SubsetFallback::AnyEndpoint, SubsetFallback::DefaultSubset, SubsetFallback::NoFallback]);
+    let selectors = btree_map(btree_set("[a-z]{1,3}", 0..3), of(fallback()), 1..3);
+    (fallback(), subset_labels(), selectors, any::<bool>()).prop_map(
+        |(fallback, default_subset, selectors, list_as_any)| SubsetSettings {
+            fallback,
+            default_subset,
+            selectors: selectors.into_iter().map(|(keys, fallback)| SubsetSelector { keys, fallback }).collect(),
+            list_as_any,
+        },
+    )
+}
+
 fn balancing() -> impl Strategy<Value = Balancing> {
     let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
-    (of(percent()), localities, any::<[bool; 2]>()).prop_map(|(panic_threshold, localities, flags)| Balancing {
-        panic_threshold,
-        localities,
-        ignore_new_until_checked: flags[0],
-        ignore_health_on_removal: flags[1],
-    })
+    (of(percent()), localities, any::<[bool; 2]>(), of(subsets())).prop_map(
+        |(panic_threshold, localities, flags, subsets)| Balancing {
+            panic_threshold,
+            localities,
+            ignore_new_until_checked: flags[0],
+            ignore_health_on_removal: flags[1],
+            subsets: subsets.map(Box::new),
+        },
+    )
 }
 
 fn balancer() -> impl Strategy<Value = BalancerPolicy> {
@@ -1109,8 +1163,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
-    (cluster_name(), of(localities()), parts, service, health)
-        .prop_map(|(name, inline, parts, service, health)| {
+    let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
+    (cluster_name(), of(localities()), parts, service, health, proxy_protocol)
+        .prop_map(|(name, inline, parts, service, health, proxy_protocol)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1122,6 +1177,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 })),
             };
             let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            // Refused where there is TLS.
+            let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
+            let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };
             Cluster {
                 name,
                 discovery,
@@ -1132,6 +1190,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 circuit_breakers,
                 outlier_detection,
                 tls,
+                proxy_protocol,
                 http,
                 service,
             }

@@ -26,6 +26,7 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         workers: args.threads,
         admin: args.admin.or(bootstrap.admin),
         workload: labels(&bootstrap),
+        overload: bootstrap.overload.clone(),
         ..ProxyConfig::default()
     };
     let proxy = Proxy::start(config, None, Registry::new(), readiness.clone()).context("starting the proxy")?;

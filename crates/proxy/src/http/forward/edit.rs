@@ -2,10 +2,9 @@ use bytes::Bytes;
 use leno_ir::{Forward, HostRewrite, WeightedCluster};
 use leno_routing::{Matched, RequestView as _};
 
-use super::Forwarder;
+use super::{Forwarder, Route};
 use crate::access_log::LineValues;
 use crate::exchange::HeaderLookup as _;
-use crate::filter::RouteRules;
 use crate::http::failure::Failure;
 use crate::http::header_ops::Levels;
 
@@ -15,12 +14,12 @@ impl Forwarder<'_, '_> {
     /// In Envoy's order: the client's wishes, the headers, the rewrites, the tries.
     pub(super) async fn serve(
         &mut self,
-        rules: &RouteRules,
-        matched: Matched<'_>,
+        route: Route<'_>,
         forward: &Forward,
         chosen: &WeightedCluster,
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
+        let Route { rules, matched } = route;
         let cluster = match &chosen.name_header {
             None => self.context.worker.cluster(&chosen.name),
             Some(header) => {
@@ -30,6 +29,9 @@ impl Forwarder<'_, '_> {
         };
         let cluster = cluster.ok_or(Failure::NoCluster { status: forward.cluster_not_found_status })?;
         self.exchange.cluster = Some(cluster.config.clone());
+        if let Some(dropped) = cluster.drops(|| self.context.worker.random()) {
+            return Err(Failure::Dropped(dropped));
+        }
         self.check_wishes()?;
         self.start_deadlines(forward);
         if self.attempt_count.in_request {
@@ -45,7 +47,7 @@ impl Forwarder<'_, '_> {
             }
             self.request.path = path.into();
         }
-        self.forward(cluster, forward, matched.route.request_buffer_limit_bytes, response_ops).await
+        self.forward(cluster, route, (forward, chosen), response_ops).await
     }
 
     fn edit_request(&mut self, ops: &Levels<'_>) {

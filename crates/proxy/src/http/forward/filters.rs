@@ -97,6 +97,9 @@ impl Forwarder<'_, '_> {
 
     /// Reads the whole body, and says how long it is; `None` when that is too long.
     async fn buffer_request(&mut self, limit_bytes: u64) -> Result<Option<u64>, Failure> {
+        if let (Some(followed), Some(run)) = (&mut self.followed, &mut self.run) {
+            followed.frames.drain(..).for_each(|frame| run.push_request(frame));
+        }
         self.continue_ourselves().await?;
         // What another filter wanted before.
         let here = self.run.as_ref().map_or(0, |run| run.request_frames.iter().map(data_bytes).sum());
@@ -116,6 +119,9 @@ impl Forwarder<'_, '_> {
 
     async fn discard_request(&mut self) -> Result<(), Failure> {
         self.continue_ourselves().await?;
+        if let Some(followed) = &mut self.followed {
+            followed.frames.clear();
+        }
         while !self.downstream.request_is_done() {
             self.receive().await?;
         }
@@ -135,9 +141,11 @@ impl Forwarder<'_, '_> {
         Ok(frame)
     }
 
-    /// Whether all of the request was taken, from the client and from filters that held it.
+    /// Whether all of the request was taken, from the client, from the route before and from filters that held it.
     pub(super) fn request_is_done(&self) -> bool {
-        self.downstream.request_is_done() && self.run.as_ref().is_none_or(|run| run.request_frames.is_empty())
+        self.downstream.request_is_done()
+            && self.followed.as_ref().is_none_or(|followed| followed.frames.is_empty())
+            && self.run.as_ref().is_none_or(|run| run.request_frames.is_empty())
     }
 
     /// The next piece of the request's body, through the filters. Not to be called after its end.
@@ -148,11 +156,16 @@ impl Forwarder<'_, '_> {
             {
                 return Poll::Ready(Ok(frame));
             }
-            if self.downstream.request_is_done() {
-                return Poll::Ready(Ok(Frame::End));
-            }
-            let frame = ready!(self.downstream.poll_request(cx))?;
-            self.note_received(&frame);
+            let kept = self.followed.as_mut().and_then(|followed| followed.frames.pop_front());
+            let frame = match kept {
+                Some(frame) => frame,
+                None if self.downstream.request_is_done() => return Poll::Ready(Ok(Frame::End)),
+                None => {
+                    let frame = ready!(self.downstream.poll_request(cx))?;
+                    self.note_received(&frame);
+                    frame
+                }
+            };
             match &mut self.run {
                 Some(run) if run.transforms_request() && !self.is_tunnel => run.push_request(frame),
                 _ => return Poll::Ready(Ok(frame)),

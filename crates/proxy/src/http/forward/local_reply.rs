@@ -16,6 +16,13 @@ use crate::http::peer::PeerError;
 /// No operations.
 pub(super) const NOTHING: &Levels<'static> = &Levels::NONE;
 
+/// What clients are told of, unless Envoy's headers are suppressed.
+const OVERLOADS: [(ResponseFlags, &str); 3] = [
+    (ResponseFlags::UPSTREAM_OVERFLOW, "x-envoy-overloaded"),
+    (ResponseFlags::DROP_OVERLOAD, "x-envoy-drop-overload"),
+    (ResponseFlags::UNCONDITIONAL_DROP_OVERLOAD, "x-envoy-unconditional-drop-overload"),
+];
+
 /// A response of our own.
 pub(super) struct Reply<'a> {
     pub(super) status: u16,
@@ -66,6 +73,7 @@ impl Forwarder<'_, '_> {
             Failure::DownstreamMalformed(_)
                 | Failure::Idle { .. }
                 | Failure::NoRoute
+                | Failure::Overload
                 | Failure::Refused { .. }
                 | Failure::StreamDuration { .. }
         );
@@ -112,9 +120,9 @@ impl Forwarder<'_, '_> {
         if self.context.manager.config.edge == leno_ir::HttpEdge::default() {
             headers.append(b"server", b"leno");
         }
-        let is_overload = self.exchange.flags.contains(ResponseFlags::UPSTREAM_OVERFLOW);
-        if is_overload && !self.context.config().router.suppress_envoy_headers {
-            headers.append(b"x-envoy-overloaded", b"true");
+        let told = OVERLOADS.iter().find(|(flag, _)| self.exchange.flags.contains(*flag));
+        if let Some((_, name)) = told.filter(|_| !self.context.config().router.suppress_envoy_headers) {
+            headers.append(name.as_bytes(), b"true");
         }
         self.tell_attempts();
         self.edit_response(ops);

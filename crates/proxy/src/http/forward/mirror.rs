@@ -8,6 +8,7 @@ use super::Forwarder;
 use crate::http::head::{Frame, Framing, RequestHead, ResponseHead};
 use crate::http::peer::Peer;
 use crate::http::replay::Replay;
+use crate::proxy_protocol::ProxyAddresses;
 use crate::upstream::{Outcome, UpstreamCluster};
 use crate::worker::Worker;
 
@@ -48,10 +49,12 @@ impl Forwarder<'_, '_> {
                 UpstreamProtocol::Http2 => true,
                 UpstreamProtocol::SameAsDownstream => is_http2,
             };
+            let client = self.context.connection.addresses();
             let tasks = worker.tasks().clone();
             tasks.spawn_local("mirror", async move {
                 // Given up or failed: the copy must not be noticed by anybody.
-                let _ = tokio::time::timeout(PATIENCE, send(worker, cluster, head, framing, body, speaks_http2)).await;
+                let sending = send(worker, cluster, head, framing, body, speaks_http2, client);
+                let _ = tokio::time::timeout(PATIENCE, sending).await;
             });
         }
     }
@@ -74,13 +77,14 @@ async fn send(
     framing: Framing,
     body: Vec<Bytes>,
     speaks_http2: bool,
+    client: ProxyAddresses,
 ) -> Option<()> {
     let _admitted = cluster.admit().ok()?;
     let pick = cluster.pick(&worker, worker.now(), &[])?;
     let peer = if speaks_http2 {
-        Peer::http2(cluster.http2(&worker, &pick).await.ok()?, &head, framing).ok()
+        Peer::http2(cluster.http2(&worker, &pick, Some(client)).await.ok()?, &head, framing).ok()
     } else {
-        Some(Peer::http1(cluster.http1(&worker, &pick).await.ok()?, &head, framing))
+        Some(Peer::http1(cluster.http1(&worker, &pick, client).await.ok()?, &head, framing))
     };
     let mut peer = peer?;
     for bytes in body {

@@ -2,15 +2,16 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{Forward, HostRewrite, RetryPolicy, UpstreamProtocol};
+use leno_balance::Wish;
+use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
 
-use super::Forwarder;
 use super::hash::RequestHash;
 use super::retry::{
     asked_wait, at_least, back_off, is_grpc_refusal, is_idempotent, is_unprocessed, wants_retry_after_failure,
     wants_retry_after_response,
 };
+use super::{Forwarder, Route};
 use crate::exchange::Protocol;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, http_status_of};
@@ -32,6 +33,8 @@ const IMMEDIATE_FAILURE: &str = "x-envoy-immediate-health-check-fail";
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
     hash: RequestHash,
+    /// Of the endpoints.
+    wanted: &'f Labels,
     policy: Option<Cow<'f, RetryPolicy>>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
@@ -73,15 +76,15 @@ impl Forwarder<'_, '_> {
     pub(super) async fn forward(
         &mut self,
         cluster: Rc<UpstreamCluster>,
-        forward: &Forward,
-        buffer_limit_bytes: Option<u64>,
+        route: Route<'_>,
+        (forward, chosen): (&Forward, &WeightedCluster),
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
         let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
-        let wants_body = policy.is_some() || !forward.mirrors.is_empty();
+        let wants_body = policy.is_some() || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
         let keeps_body = !self.is_tunnel && (wants_body || is_idempotent(&self.request.method));
-        let most_bytes = match buffer_limit_bytes.map(usize::try_from) {
+        let most_bytes = match route.matched.route.request_buffer_limit_bytes.map(usize::try_from) {
             _ if !wants_body => REPLACE_STALE_BYTES,
             Some(limit) => limit.unwrap_or(usize::MAX),
             None => REPLAY_BYTES,
@@ -94,6 +97,7 @@ impl Forwarder<'_, '_> {
         let mut tries = Tries {
             cluster,
             hash,
+            wanted: &chosen.metadata_match,
             policy,
             replay: Replay::new(keeps_body, most_bytes),
             avoid: SmallVec::new(),
@@ -108,6 +112,15 @@ impl Forwarder<'_, '_> {
         let answer = self.answer(&mut tries).await?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
+        if let Some(policy) = &forward.internal_redirects
+            && self.follow(route, policy, &mut tries.replay)
+        {
+            let Answer { peer, pick, sent, .. } = answer;
+            pick.finish(self.note_head(sent), self.last_activity());
+            self.exchange.details = "internal_redirect".into();
+            peer.cancel(h2::Reason::CANCEL);
+            return Ok(());
+        }
         for cookie in &tries.hash.set_cookies {
             self.response.headers.append(b"set-cookie", cookie.as_bytes());
         }
@@ -239,10 +252,8 @@ impl Forwarder<'_, '_> {
         let avoid: &[EndpointId] =
             if tries.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
         let now = self.last_activity();
-        let pick = tries
-            .cluster
-            .pick_by_hash(&self.context.worker, now, tries.hash.hash, avoid)
-            .ok_or(Failure::NoHealthyUpstream)?;
+        let wish = Wish { hash: tries.hash.hash, labels: tries.wanted };
+        let pick = tries.cluster.pick_for(&self.context.worker, now, wish, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);
@@ -291,19 +302,20 @@ impl Forwarder<'_, '_> {
 
     async fn connect(&mut self, cluster: &Rc<UpstreamCluster>, pick: &Pick) -> Result<Peer, Failure> {
         let worker = self.context.worker.clone();
+        let client = self.context.connection.addresses();
         if self.is_tunnel {
-            let stream = self.guard(cluster.tcp(&worker, pick)).await?.map_err(Failure::Connect)?;
+            let stream = self.guard(cluster.tcp(&worker, pick, client)).await?.map_err(Failure::Connect)?;
             return Ok(Peer::raw(stream));
         }
         if self.speaks_http2(cluster) {
             self.request.upgrade = None;
-            let lease = self.guard(cluster.http2(&worker, pick)).await?.map_err(Failure::Connect)?;
+            let lease = self.guard(cluster.http2(&worker, pick, Some(client))).await?.map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
-        let lease = self.guard(cluster.http1(&worker, pick)).await?.map_err(Failure::Connect)?;
+        let lease = self.guard(cluster.http1(&worker, pick, client)).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))

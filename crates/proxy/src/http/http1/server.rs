@@ -77,7 +77,8 @@ impl Server<'_> {
                     // serve, however much they look like one.
                     let keep_alive = decoded.keep_alive
                         && request.method != Method::CONNECT
-                        && !self.context.connection.drain.is_draining();
+                        && !self.context.connection.drain.is_draining()
+                        && !self.context.worker.ends_keepalive();
                     exchange.request_header_bytes = head_bytes as u64;
                     if request.version == Version::Http10 {
                         exchange.protocol = Protocol::Http10;
@@ -125,6 +126,7 @@ impl Server<'_> {
                 Poll::Pending => {}
             }
             if self.io.read.is_empty() {
+                self.io.lend();
                 if context.connection.drain.is_draining() || draining.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Next::Close);
                 }

@@ -113,6 +113,10 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
             Event::Accepted(None) => return Ok(()),
             Event::Accepted(Some(accepted)) => {
                 let (request, responder) = accepted?;
+                if state == State::Open && context.worker.ends_keepalive() {
+                    (state, idle_since) = (State::Leaving, context.worker.now());
+                    connection.graceful_shutdown();
+                }
                 active.count.set(active.count.get() + 1);
                 let guard = ActiveGuard(active.clone());
                 let context = context.clone();

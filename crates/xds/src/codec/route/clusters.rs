@@ -5,7 +5,7 @@ use leno_proto::envoy::config::route::v3::{
 
 use crate::codec::common::{headers_to_add, read_header_ops, u32_value};
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::filter;
+use crate::codec::{filter, subset};
 
 /// A single cluster without more to say is written the short way.
 pub(super) fn encode(clusters: &[WeightedCluster], flavor: Flavor) -> route_action::ClusterSpecifier {
@@ -14,6 +14,7 @@ pub(super) fn encode(clusters: &[WeightedCluster], flavor: Flavor) -> route_acti
         && only.request_headers.is_empty()
         && only.response_headers.is_empty()
         && only.filters.is_empty()
+        && only.metadata_match.is_empty()
     {
         return match &only.name_header {
             Some(header) => route_action::ClusterSpecifier::ClusterHeader(header.clone()),
@@ -29,6 +30,7 @@ pub(super) fn encode(clusters: &[WeightedCluster], flavor: Flavor) -> route_acti
         response_headers_to_add: headers_to_add(&cluster.response_headers),
         response_headers_to_remove: cluster.response_headers.remove.clone(),
         typed_per_filter_config: filter::encode_overrides(&cluster.filters, flavor),
+        metadata_match: subset::encode_labels(&cluster.metadata_match, None),
         ..ClusterWeight::default()
     };
     let clusters = clusters.iter().map(encode).collect();
@@ -55,7 +57,7 @@ pub(super) fn decode(specifier: Option<&route_action::ClusterSpecifier>) -> Resu
 }
 
 fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
-    refuse!(cluster, metadata_match, host_rewrite_specifier);
+    refuse!(cluster, host_rewrite_specifier);
     if cluster.name.is_empty() == cluster.cluster_header.is_empty() {
         return Err(DecodeError::new("name", "either name or cluster_header must be set"));
     }
@@ -69,5 +71,6 @@ fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
         response_headers: read_header_ops(&cluster.response_headers_to_add, &cluster.response_headers_to_remove)
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&cluster.typed_per_filter_config)?,
+        metadata_match: subset::decode_labels(cluster.metadata_match.as_ref()),
     })
 }

@@ -1,15 +1,15 @@
 use leno_ir::{Flavor, Forward, HostRewrite, PathMatch, Rewrite};
 use leno_proto::envoy::config::route::v3::{
-    RouteAction as Proto,
+    RouteAction as Proto, RouteMatch,
     route_action::{ClusterNotFoundResponseCode, HostRewriteSpecifier},
 };
 use leno_proto::google::protobuf::BoolValue;
 
 use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
-use super::{clusters, mirror, rate_limit, retry, timeouts};
+use super::{clusters, internal_redirect, mirror, rate_limit, retry, template, timeouts};
 use crate::codec::common::read_visible;
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::hash;
+use crate::codec::{hash, subset};
 
 pub(super) fn takes_nothing(forward: &Forward) -> bool {
     forward.clusters.iter().all(|cluster| cluster.weight == 0)
@@ -34,6 +34,7 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
             _ => ClusterNotFoundResponseCode::ServiceUnavailable,
         }
         .into(),
+        internal_redirect_policy: forward.internal_redirects.as_ref().map(internal_redirect::encode),
         hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
         rate_limits: rate_limit::encode(&forward.rate_limits),
         include_vh_rate_limits: forward.include_host_rate_limits.then_some(BoolValue { value: true }),
@@ -57,15 +58,25 @@ fn include_host_rate_limits(action: &Proto) -> bool {
     action.include_vh_rate_limits.as_ref().is_some_and(|include| include.value)
 }
 
-pub(super) fn decode(action: &Proto) -> Result<Forward> {
-    refuse!(action, internal_redirect_policy, hedge_policy, metadata_match, path_rewrite_policy);
+#[allow(deprecated, reason = "a field that is refused has to be looked at")]
+pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
+    refuse!(action, internal_redirect_action, max_internal_redirects, hedge_policy);
     refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy, priority);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
         rate_limits: rate_limit::decode(&action.rate_limits)?,
         include_host_rate_limits: include_host_rate_limits(action),
         retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
-        rewrite: rewrite::decode(action)?,
+        internal_redirects: action
+            .internal_redirect_policy
+            .as_ref()
+            .map(internal_redirect::decode)
+            .transpose()
+            .at("internal_redirect_policy")?,
+        rewrite: match template::decode_rewrite(action, matches)? {
+            None => rewrite::decode(action)?,
+            rewrite => rewrite,
+        },
         host_rewrite: match &action.host_rewrite_specifier {
             None | Some(HostRewriteSpecifier::AutoHostRewrite(BoolValue { value: false })) => None,
             Some(specifier) => Some(decode_host(specifier)?),
@@ -81,6 +92,12 @@ pub(super) fn decode(action: &Proto) -> Result<Forward> {
         ..Forward::to("")
     };
     timeouts::decode(action, &mut forward);
+    // What a cluster of several wants goes before what the route wants.
+    let wanted = subset::decode_labels(action.metadata_match.as_ref());
+    for cluster in forward.clusters.iter_mut().filter(|_| !wanted.is_empty()) {
+        let own = std::mem::replace(&mut cluster.metadata_match, wanted.clone());
+        cluster.metadata_match.extend(own);
+    }
     Ok(forward)
 }
 

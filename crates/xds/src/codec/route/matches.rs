@@ -9,6 +9,7 @@ use leno_proto::envoy::config::route::v3::{
 use leno_proto::envoy::r#type::v3::Int64Range;
 
 use super::rewrite::literal;
+use super::template;
 use crate::codec::common::{bool_value, read_fraction, runtime_fraction};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::matching;
@@ -53,6 +54,7 @@ pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
         }
         Some(PathSpecifier::Prefix(text)) => PathMatch::Prefix { text: text.clone(), ignore_case },
         Some(PathSpecifier::SafeRegex(regex)) => PathMatch::Regex(matching::read_regex(regex).at("safe_regex")?),
+        Some(PathSpecifier::PathMatchPolicy(policy)) => template::decode_match(policy)?,
         Some(_) => return Err(DecodeError::unsupported("path_specifier")),
         None => return Err(DecodeError::new("path_specifier", "is missing")),
     };

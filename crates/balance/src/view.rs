@@ -1,0 +1,48 @@
+use leno_ir::BalancerPolicy;
+
+use crate::Member;
+use crate::consistent::HashTables;
+use crate::plan::{Candidate, Plan, PlanSettings};
+
+/// Members among which a request is balanced, all of them or a subset: priorities, shares and tables of hashes.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// Places; `None`: all.
+    places: Option<Vec<usize>>,
+    pub(crate) plan: Plan,
+    /// `None`: to be built by the first choice by hash.
+    pub(crate) tables: Option<Box<HashTables>>,
+}
+
+impl View {
+    pub(crate) fn of(places: Vec<usize>) -> Self {
+        Self { places: Some(places), ..Self::default() }
+    }
+
+    pub(crate) fn rebuild(&mut self, candidates: &[Candidate], settings: &PlanSettings, seed: u64) {
+        self.plan = match &self.places {
+            None => Plan::new(candidates, settings, seed),
+            Some(places) => Plan::among(candidates, places.iter().copied(), settings, seed),
+        };
+    }
+
+    /// `members` by place, all there are.
+    pub(crate) fn build_tables<'m, K: 'm>(
+        &mut self,
+        policy: &BalancerPolicy,
+        members: impl Iterator<Item = &'m Member<K>>,
+    ) {
+        if self.tables.is_some() {
+            return;
+        }
+        let all = (0_u32..).zip(members);
+        let tables = match &self.places {
+            None => HashTables::new(policy, all),
+            // Places are in order.
+            Some(places) => {
+                HashTables::new(policy, all.filter(|(at, _)| places.binary_search(&(*at as usize)).is_ok()))
+            }
+        };
+        self.tables = Some(Box::new(tables));
+    }
+}

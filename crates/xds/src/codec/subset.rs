@@ -1,0 +1,130 @@
+//! Subsets of a cluster's endpoints, and the labels that lead to them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use leno_ir::{Labels, MetadataValue, SubsetFallback, SubsetSelector, SubsetSettings};
+use leno_proto::envoy::config::cluster::v3::cluster::{
+    LbSubsetConfig,
+    lb_subset_config::{
+        LbSubsetFallbackPolicy, LbSubsetSelector, lb_subset_selector::LbSubsetSelectorFallbackPolicy as OfSelector,
+    },
+};
+use leno_proto::envoy::config::core::v3::Metadata;
+use leno_proto::google::protobuf::{ListValue, Struct, Value, value::Kind};
+
+use super::error::{At, DecodeError, Result, refuse};
+
+/// The namespace of labels.
+const FILTER: &str = "envoy.lb";
+
+pub(super) fn encode(settings: &SubsetSettings) -> LbSubsetConfig {
+    let selector = |selector: &SubsetSelector| LbSubsetSelector {
+        keys: selector.keys.iter().cloned().collect(),
+        fallback_policy: match selector.fallback {
+            None => OfSelector::NotDefined,
+            Some(SubsetFallback::AnyEndpoint) => OfSelector::AnyEndpoint,
+            Some(SubsetFallback::DefaultSubset) => OfSelector::DefaultSubset,
+            Some(SubsetFallback::NoFallback) => OfSelector::NoFallback,
+        }
+        .into(),
+        ..LbSubsetSelector::default()
+    };
+    LbSubsetConfig {
+        fallback_policy: match settings.fallback {
+            SubsetFallback::AnyEndpoint => LbSubsetFallbackPolicy::AnyEndpoint,
+            SubsetFallback::DefaultSubset => LbSubsetFallbackPolicy::DefaultSubset,
+            SubsetFallback::NoFallback => LbSubsetFallbackPolicy::NoFallback,
+        }
+        .into(),
+        default_subset: (!settings.default_subset.is_empty()).then(|| encode_fields(&settings.default_subset)),
+        subset_selectors: settings.selectors.iter().map(selector).collect(),
+        list_as_any: settings.list_as_any,
+        ..LbSubsetConfig::default()
+    }
+}
+
+/// `None`: there are no selectors, so the rest means nothing (Envoy `LoadBalancerSubsetInfo::isEnabled`).
+pub(super) fn decode(config: &LbSubsetConfig) -> Result<Option<SubsetSettings>> {
+    if config.subset_selectors.is_empty() {
+        return Ok(None);
+    }
+    refuse!(config, locality_weight_aware, scale_locality_weight, panic_mode_any, metadata_fallback_policy);
+    let mut selectors: Vec<SubsetSelector> = Vec::new();
+    for (index, selector) in config.subset_selectors.iter().enumerate() {
+        let selector = decode_selector(selector).at_index("subset_selectors", index)?;
+        if selectors.iter().any(|known| known.keys == selector.keys) {
+            let error = DecodeError::new("keys", "are those of another selector, which is not supported");
+            return Err(error).at_index("subset_selectors", index);
+        }
+        selectors.push(selector);
+    }
+    Ok(Some(SubsetSettings {
+        fallback: match config.fallback_policy() {
+            LbSubsetFallbackPolicy::AnyEndpoint => SubsetFallback::AnyEndpoint,
+            LbSubsetFallbackPolicy::DefaultSubset => SubsetFallback::DefaultSubset,
+            LbSubsetFallbackPolicy::NoFallback => SubsetFallback::NoFallback,
+        },
+        default_subset: config.default_subset.as_ref().map(decode_fields).unwrap_or_default(),
+        selectors,
+        list_as_any: config.list_as_any,
+    }))
+}
+
+fn decode_selector(selector: &LbSubsetSelector) -> Result<SubsetSelector> {
+    refuse!(selector, single_host_per_subset, fallback_keys_subset);
+    Ok(SubsetSelector {
+        keys: selector.keys.iter().cloned().collect::<BTreeSet<_>>(),
+        fallback: match selector.fallback_policy() {
+            OfSelector::NotDefined => None,
+            OfSelector::AnyEndpoint => Some(SubsetFallback::AnyEndpoint),
+            OfSelector::DefaultSubset => Some(SubsetFallback::DefaultSubset),
+            OfSelector::NoFallback => Some(SubsetFallback::NoFallback),
+            OfSelector::KeysSubset => return Err(DecodeError::new("fallback_policy", "KEYS_SUBSET is not supported")),
+        },
+    })
+}
+
+/// Adds `labels` to what else is said.
+pub(super) fn encode_labels(labels: &Labels, metadata: Option<Metadata>) -> Option<Metadata> {
+    if labels.is_empty() {
+        return metadata;
+    }
+    let mut metadata = metadata.unwrap_or_default();
+    metadata.filter_metadata.insert(FILTER.to_owned(), encode_fields(labels));
+    Some(metadata)
+}
+
+pub(super) fn decode_labels(metadata: Option<&Metadata>) -> Labels {
+    metadata.and_then(|metadata| metadata.filter_metadata.get(FILTER)).map(decode_fields).unwrap_or_default()
+}
+
+fn encode_fields(fields: &Labels) -> Struct {
+    Struct { fields: fields.iter().map(|(key, value)| (key.clone(), encode_value(value))).collect::<HashMap<_, _>>() }
+}
+
+fn decode_fields(fields: &Struct) -> Labels {
+    fields.fields.iter().map(|(key, value)| (key.clone(), decode_value(value))).collect()
+}
+
+fn encode_value(value: &MetadataValue) -> Value {
+    let kind = match value {
+        MetadataValue::Null => Kind::NullValue(0),
+        MetadataValue::Bool(value) => Kind::BoolValue(*value),
+        MetadataValue::Number(value) => Kind::NumberValue(*value),
+        MetadataValue::String(text) => Kind::StringValue(text.clone()),
+        MetadataValue::List(values) => Kind::ListValue(ListValue { values: values.iter().map(encode_value).collect() }),
+        MetadataValue::Struct(fields) => Kind::StructValue(encode_fields(fields)),
+    };
+    Value { kind: Some(kind) }
+}
+
+fn decode_value(value: &Value) -> MetadataValue {
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => MetadataValue::Null,
+        Some(Kind::BoolValue(value)) => MetadataValue::Bool(*value),
+        Some(Kind::NumberValue(value)) => MetadataValue::Number(*value),
+        Some(Kind::StringValue(text)) => MetadataValue::String(text.clone()),
+        Some(Kind::ListValue(list)) => MetadataValue::List(list.values.iter().map(decode_value).collect()),
+        Some(Kind::StructValue(fields)) => MetadataValue::Struct(decode_fields(fields)),
+    }
+}
