@@ -184,23 +184,35 @@ fn rate_limit() -> impl Strategy<Value = RateLimit> {
         ops
     });
     let names = (name(), name(), "[a-z]{0,3}");
-    (names, 0..=10_u32, requests, of(span()), flags, 400..600_u16, 200..600_u16, headers).prop_map(
-        |(names, stage, requests, timeout, flags, rate_limited_status, status_on_error, response_headers)| RateLimit {
-            domain: names.0,
-            stage,
-            requests,
-            timeout,
-            failure_mode_deny: flags.0,
-            resource_exhausted: flags.1,
-            cluster: names.1,
-            limit_headers: flags.2,
-            ratelimited_header: flags.3,
-            rate_limited_status,
-            status_on_error,
-            response_headers,
-            stat_prefix: names.2,
-        },
+    (
+        names,
+        0..=10_u32,
+        requests,
+        of(span()),
+        flags,
+        select(vec![400_u16, 429, 503]),
+        select(vec![200_u16, 403, 500]),
+        headers,
     )
+        .prop_map(
+            |(names, stage, requests, timeout, flags, rate_limited_status, status_on_error, response_headers)| {
+                RateLimit {
+                    domain: names.0,
+                    stage,
+                    requests,
+                    timeout,
+                    failure_mode_deny: flags.0,
+                    resource_exhausted: flags.1,
+                    cluster: names.1,
+                    limit_headers: flags.2,
+                    ratelimited_header: flags.3,
+                    rate_limited_status,
+                    status_on_error,
+                    response_headers,
+                    stat_prefix: names.2,
+                }
+            },
+        )
 }
 
 fn route_rate_limit() -> impl Strategy<Value = RouteRateLimit> {
