@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::command::root;
+use crate::command::{cargo, output, root};
 use crate::packages;
 
 /// Crate and the workspace crates it may use. Layers 0 and 1 are the rows before `runtime`.
@@ -55,6 +55,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     check_readme(&mut findings)?;
     if !crate::descriptors::is_current()? {
         findings.push("the descriptors of the bootstrap are not current: run cargo xtask descriptors".to_owned());
+    }
+    let mut locked = cargo(&["metadata", "--format-version=1", "--locked"]);
+    if output(locked.current_dir(root().join("fuzz"))).is_err() {
+        findings.push("fuzz/Cargo.lock is not current: run cargo metadata in fuzz".to_owned());
     }
     for finding in &findings {
         eprintln!("tidy: {finding}");
