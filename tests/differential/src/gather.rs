@@ -33,7 +33,7 @@ pub(crate) async fn gather(sides: [&Side; 2], outcomes: &mut [Vec<Vec<StepOutcom
     for (at, side) in sides.into_iter().enumerate() {
         for outcome in outcomes[at].iter_mut().flatten() {
             left[at].complete(outcome);
-            side.names.normal(&mut outcome.value);
+            side.names.normal_outcome(&mut outcome.value);
         }
     }
 }
