@@ -74,6 +74,7 @@ impl Forwarder<'_, '_> {
                 | Failure::Idle { .. }
                 | Failure::NoRoute
                 | Failure::Refused { .. }
+                | Failure::RequestTimeout
                 | Failure::StreamDuration { .. }
         );
         self.exchange.grpc_status = failure.grpc_status();
