@@ -52,8 +52,8 @@ pub use filter::{
     VirtualHostRules,
 };
 pub use listener::{
-    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
-    ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
+    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits,
+    Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
     TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +177,27 @@ pub struct HttpConnectionManager {
     pub router: RouterOptions,
     #[serde(skip_serializing_if = "HttpEdge::is_default")]
     pub edge: HttpEdge,
+    #[serde(skip_serializing_if = "HttpLimits::is_default")]
+    pub limits: HttpLimits,
+}
+
+/// How long and how much of a client. `None`: without bound.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct HttpLimits {
+    /// A connection as old as this is closed once its streams have ended.
+    pub max_connection_duration: Option<Duration>,
+    /// The response to the last of so many requests closes the connection.
+    pub max_requests_per_connection: Option<NonZeroU32>,
+    /// From the beginning of a request to the end of its response, where the route does not say.
+    pub max_stream_duration: Option<Duration>,
+    /// From the beginning of a request to its end; then 408.
+    pub request_timeout: Option<Duration>,
+}
+
+impl HttpLimits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl HttpConnectionManager {
@@ -197,6 +219,7 @@ impl HttpConnectionManager {
             idle_timeout: Some(Duration::from_secs(3600)),
             router: RouterOptions::default(),
             edge: HttpEdge::default(),
+            limits: HttpLimits::default(),
         }
     }
 }
@@ -240,5 +263,10 @@ pub struct TcpProxy {
     pub hash_source_ip: bool,
     /// No byte either way for this long closes the connection. Default 1 h, as Envoy.
     pub idle_timeout: Option<Duration>,
+    /// Endpoints tried before the client's connection is given up.
+    pub max_connect_attempts: NonZeroU32,
+    /// The connection is closed when it is as old as this. `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_duration: Option<Duration>,
     pub access_log: Vec<AccessLog>,
 }

@@ -2,6 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use h2::Reason;
 use tokio::io::AsyncWrite;
@@ -32,6 +33,8 @@ pub(super) struct Http1Downstream<'a> {
     /// The end of a body without length is told by closing.
     shuts_down: bool,
     pub(super) drain: Rc<DrainSignal>,
+    /// When the connection is as old as it may be.
+    pub(super) expires: Option<Instant>,
 }
 
 /// Why the client's side ended before its time.
@@ -61,7 +64,17 @@ impl<'a> Http1Downstream<'a> {
         drain: Rc<DrainSignal>,
     ) -> Self {
         let request_is_done = io.decoder.is_done();
-        Self { stream, io, version, keep_alive, request_is_done, tunnel: false, shuts_down: false, drain }
+        Self {
+            stream,
+            io,
+            version,
+            keep_alive,
+            request_is_done,
+            tunnel: false,
+            shuts_down: false,
+            drain,
+            expires: None,
+        }
     }
 }
 
@@ -141,7 +154,9 @@ impl Downstream<'_> {
                     },
                     framing => framing,
                 };
-                let closes = framing == Framing::UntilClose || !http1.request_is_done || http1.drain.is_draining();
+                let is_old = http1.expires.is_some_and(|at| at <= Instant::now());
+                let closes =
+                    framing == Framing::UntilClose || !http1.request_is_done || http1.drain.is_draining() || is_old;
                 http1.keep_alive &= !closes;
                 http1.shuts_down = framing == Framing::UntilClose;
                 let keep_alive = http1.keep_alive || http1.tunnel;

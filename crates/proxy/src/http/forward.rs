@@ -101,7 +101,10 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         response: &'a mut ResponseHead,
         exchange: &'a mut Exchange,
     ) -> Self {
-        let deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
+        let mut deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
+        if let Some(limit) = context.config().limits.request_timeout.filter(|_| !downstream.request_is_done()) {
+            deadlines.request = exchange.started.checked_add(limit);
+        }
         response.headers.clear();
         response.status = 0;
         Self {

@@ -143,7 +143,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
-        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection \
+         max_stream_duration",
         "",
     ),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
@@ -437,7 +438,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
-         http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
+         http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
          stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
@@ -471,7 +472,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster idle_timeout stat_prefix weighted_clusters",
+        "access_log cluster idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
+         weighted_clusters",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),

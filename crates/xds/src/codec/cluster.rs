@@ -335,7 +335,7 @@ fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
     let options: HttpProtocolOptions =
         unpack(Some(config), OPTIONS).at(&format!("typed_extension_protocol_options[{OPTIONS}]"))?;
     let common = options.common_http_protocol_options.unwrap_or_default();
-    refuse!(common, max_headers_count);
+    refuse!(common, max_headers_count, max_connection_duration, max_stream_duration);
     let (protocol, http2) = match options.upstream_protocol_options {
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => match explicit.protocol_config {
             Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, Some(http2)),

@@ -2,9 +2,10 @@
 
 mod edge;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
+use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits, RouteSource};
 use leno_proto::envoy::config::core::v3::HttpProtocolOptions;
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager as Proto, Rds,
@@ -13,7 +14,7 @@ use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3
     },
 };
 
-use super::common::{ads, bool_value, duration_or_off, read_limit, u32_value};
+use super::common::{ads, bool_value, duration, duration_or_off, read_limit, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, filter, route, router};
 
@@ -61,8 +62,12 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
     proto.common_http_protocol_options = Some(HttpProtocolOptions {
         idle_timeout: duration_or_off(manager.idle_timeout),
         max_headers_count: u32_value(manager.max_request_headers_count),
+        max_connection_duration: manager.limits.max_connection_duration.and_then(duration),
+        max_requests_per_connection: manager.limits.max_requests_per_connection.and_then(|most| u32_value(most.get())),
+        max_stream_duration: manager.limits.max_stream_duration.and_then(duration),
         ..HttpProtocolOptions::default()
     });
+    proto.request_timeout = manager.limits.request_timeout.and_then(duration);
     edge::encode(&manager.edge, &mut proto);
     proto
 }
@@ -70,7 +75,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let filters = filter::decode(&proto.http_filters)?;
     let router = router::decode(&proto.http_filters)?;
-    refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions);
+    refuse!(proto, local_reply_config, original_ip_detection_extensions);
     refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
@@ -93,8 +98,6 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let edge = edge::decode(proto)?;
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
     let common = proto.common_http_protocol_options.unwrap_or_default();
-    refuse!(common, max_stream_duration, max_connection_duration);
-    refuse!(common, max_requests_per_connection);
     let enabled = |upgrade: &&UpgradeConfig| upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
     if proto.upgrade_configs.iter().any(|upgrade| !upgrade.filters.is_empty()) {
         return Err(DecodeError::new("upgrade_configs", "filters of an upgrade are not supported"));
@@ -133,6 +136,15 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         idle_timeout: read_limit(common.idle_timeout.as_ref(), default.idle_timeout),
         router,
         edge,
+        limits: HttpLimits {
+            max_connection_duration: read_limit(common.max_connection_duration.as_ref(), None),
+            max_requests_per_connection: common
+                .max_requests_per_connection
+                .as_ref()
+                .and_then(|most| NonZeroU32::new(most.value)),
+            max_stream_duration: read_limit(common.max_stream_duration.as_ref(), None),
+            request_timeout: read_limit(proto.request_timeout.as_ref(), None),
+        },
         ..default
     })
 }

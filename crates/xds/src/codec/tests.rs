@@ -225,6 +225,8 @@ fn listener() -> Listener {
         clusters: vec![WeightedCluster::new("a", 1)],
         hash_source_ip: true,
         idle_timeout: None,
+        max_connect_attempts: std::num::NonZeroU32::MIN,
+        max_connection_duration: None,
         access_log: Vec::new(),
     };
     Listener {

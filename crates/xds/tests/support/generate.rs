@@ -544,7 +544,14 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
-    let upgrades = (upgrades, router(), edge().boxed());
+    let bounds =
+        (of(span()), of(1..9_u32), of(span()), of(span())).prop_map(|(connection, most, stream, request)| HttpLimits {
+            max_connection_duration: connection,
+            max_requests_per_connection: most.and_then(std::num::NonZeroU32::new),
+            max_stream_duration: stream,
+            request_timeout: request,
+        });
+    let upgrades = (upgrades, router(), edge().boxed(), bounds);
     let routes = (routes, filters());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
         .prop_map(
@@ -555,7 +562,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                 access_log,
                 forward_client_cert,
                 generate_request_id,
-                (upgrades, router, edge),
+                (upgrades, router, edge, bounds),
                 limits,
                 timeouts,
             )| {
@@ -575,6 +582,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     idle_timeout: timeouts.2,
                     router,
                     edge,
+                    limits: bounds,
                 }
             },
         )
@@ -619,12 +627,15 @@ fn tcp() -> BoxedStrategy<TcpProxy> {
         [(name, _)] => vec![WeightedCluster::new(name, 1)],
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
-    (name(), clusters, any::<bool>(), of(span()), vec(access_log(), 0..2))
-        .prop_map(|(stat_prefix, clusters, hash_source_ip, idle_timeout, access_log)| TcpProxy {
+    let limits = (of(span()), 0..5_u32, of(span()));
+    (name(), clusters, any::<bool>(), limits, vec(access_log(), 0..2))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, access_log)| TcpProxy {
             stat_prefix,
             clusters,
             hash_source_ip,
-            idle_timeout,
+            idle_timeout: limits.0,
+            max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(limits.1),
+            max_connection_duration: limits.2,
             access_log,
         })
         .boxed()

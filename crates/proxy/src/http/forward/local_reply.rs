@@ -75,6 +75,7 @@ impl Forwarder<'_, '_> {
                 | Failure::NoRoute
                 | Failure::Overload
                 | Failure::Refused { .. }
+                | Failure::RequestTimeout
                 | Failure::StreamDuration { .. }
         );
         self.exchange.grpc_status = failure.grpc_status();

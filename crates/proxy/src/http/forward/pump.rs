@@ -131,6 +131,7 @@ impl Forwarder<'_, '_> {
     /// The time-outs of route and try start now.
     pub(super) fn request_is_complete(&mut self) {
         let now = self.touch();
+        self.deadlines.request = None;
         // Not anew for one that a filter held back.
         let took = now.saturating_duration_since(self.exchange.started);
         self.exchange.request_duration.get_or_insert(took);

@@ -1,4 +1,5 @@
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,6 +21,8 @@ use crate::stream::Stream;
 /// After our last byte a client that still sends is listened to for this long and much, so that the reset that our
 /// close would cause does not destroy the response on its way (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
+/// What a connection that is as old as it may be waits for its last request. Envoy's `drain_timeout`.
+const FAREWELL: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// How the wait for the next request ended.
@@ -35,7 +38,9 @@ enum Next {
 
 /// Serves the requests of one HTTP/1 connection one after the other.
 pub(in crate::http) async fn serve(mut stream: Stream, first_bytes: BytesMut, context: &Context) {
-    let mut server = Server { context, io: Http1Io::new(first_bytes), timer: Timer::default() };
+    let most = context.config().limits.max_connection_duration;
+    let expires = most.and_then(|most| context.worker.now().checked_add(most));
+    let mut server = Server { context, io: Http1Io::new(first_bytes), timer: Timer::default(), expires };
     server.run(&mut stream).await;
 }
 
@@ -43,6 +48,8 @@ struct Server<'a> {
     context: &'a Context,
     io: Http1Io,
     timer: Timer,
+    /// When the connection is as old as it may be.
+    expires: Option<Instant>,
 }
 
 impl Server<'_> {
@@ -56,6 +63,8 @@ impl Server<'_> {
         let mut draining = pin!(drain.draining());
         let mut request = RequestHead::default();
         let mut response = ResponseHead::default();
+        let most = config.limits.max_requests_per_connection.map_or(u32::MAX, NonZeroU32::get);
+        let mut served = 0_u32;
         loop {
             let next = self.next(stream, limits, draining.as_mut()).await;
             let mut exchange = self.exchange();
@@ -75,7 +84,9 @@ impl Server<'_> {
                     self.io.decoder = BodyDecoder::new(decoded.framing, limits);
                     // Bytes behind a `CONNECT` were meant for the tunnel: when there is none, they are no request of ours to
                     // serve, however much they look like one.
+                    served = served.saturating_add(1);
                     let keep_alive = decoded.keep_alive
+                        && served < most
                         && request.method != Method::CONNECT
                         && !self.context.connection.drain.is_draining()
                         && !self.context.worker.ends_keepalive();
@@ -132,6 +143,8 @@ impl Server<'_> {
                 }
                 let since = *idle_since.get_or_insert_with(|| context.worker.now());
                 let deadline = config.idle_timeout.and_then(|timeout| since.checked_add(timeout));
+                let expiry = self.expires.and_then(|at| at.checked_add(FAREWELL));
+                let deadline = deadline.into_iter().chain(expiry).min();
                 return self.timer.poll(cx, deadline).map(|()| Next::Close);
             }
             let since = *head_since.get_or_insert_with(|| context.worker.now());
@@ -151,7 +164,8 @@ impl Server<'_> {
         keep_alive: bool,
     ) -> bool {
         let drain = self.context.connection.drain.clone();
-        let http1 = Http1Downstream::new(stream, &mut self.io, request.version, keep_alive, drain);
+        let mut http1 = Http1Downstream::new(stream, &mut self.io, request.version, keep_alive, drain);
+        http1.expires = self.expires;
         let mut downstream = Downstream::Http1(http1);
         Forwarder::new(self.context, &mut downstream, &mut self.timer, (request, framing), response, exchange)
             .run()

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{self, Poll};
@@ -87,12 +88,23 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
     let mut timer = Timer::default();
     let mut state = State::Open;
     let mut idle_since = context.worker.now();
+    let limits = &context.config().limits;
+    let expires = limits.max_connection_duration.and_then(|most| idle_since.checked_add(most));
+    let mut life = expires.map(|at| (Timer::default(), at));
+    let most = limits.max_requests_per_connection.map_or(u32::MAX, NonZeroU32::get);
+    let mut accepted_streams = 0_u32;
     loop {
         let next = poll_fn(|cx| {
             if let Poll::Ready(next) = connection.poll_accept(cx) {
                 return Poll::Ready(Event::Accepted(next));
             }
             if state == State::Open && (drain.is_draining() || draining.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Event::Drain);
+            }
+            if state == State::Open
+                && let Some((timer, at)) = &mut life
+                && timer.poll(cx, Some(*at)).is_ready()
+            {
                 return Poll::Ready(Event::Drain);
             }
             if pin!(active.ended.notified()).poll(cx).is_ready() {
@@ -118,6 +130,11 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
                     connection.graceful_shutdown();
                 }
                 active.count.set(active.count.get() + 1);
+                accepted_streams = accepted_streams.saturating_add(1);
+                if accepted_streams >= most && state == State::Open {
+                    (state, idle_since) = (State::Leaving, context.worker.now());
+                    connection.graceful_shutdown();
+                }
                 let guard = ActiveGuard(active.clone());
                 let context = context.clone();
                 let tasks = context.worker.connections().clone();
