@@ -7,7 +7,7 @@ use std::time::Instant;
 use h2::Reason;
 use tokio::io::AsyncWrite;
 
-use super::codec::{BodyDecoder, BodyEncoder, HeadLimits, Malformed, encode_response};
+use super::codec::{BodyDecoder, HeadLimits, Malformed, Names, encode_response};
 use super::head::{Frame, Framing, ResponseHead, Version};
 use super::http1::{Http1Io, ReadError};
 use super::http2::{BodySink, ServerStream};
@@ -136,7 +136,8 @@ impl Downstream<'_> {
         match self {
             // RFC 9110 §15.2: not to HTTP/1.0 clients.
             Self::Http1(http1) if http1.version == Version::Http11 => {
-                encode_response(head, Framing::None, http1.version, true, &mut http1.io.out);
+                let names = Names::of(head.keeps_names, http1.io.names);
+                encode_response(head, Framing::None, http1.version, true, names, &mut http1.io.out);
             }
             Self::Http1(_) => {}
             Self::Http2(stream) => stream.inform(head),
@@ -160,8 +161,9 @@ impl Downstream<'_> {
                 http1.keep_alive &= !closes;
                 http1.shuts_down = framing == Framing::UntilClose;
                 let keep_alive = http1.keep_alive || http1.tunnel;
-                encode_response(head, framing, http1.version, keep_alive, &mut http1.io.out);
-                http1.io.encoder = BodyEncoder::new(framing);
+                let names = Names::of(head.keeps_names, http1.io.names);
+                encode_response(head, framing, http1.version, keep_alive, names, &mut http1.io.out);
+                http1.io.start_body(framing, names);
             }
             Self::Http2(stream) => stream.respond(head, framing),
         }

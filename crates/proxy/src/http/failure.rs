@@ -93,7 +93,7 @@ impl Failure {
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
-// As in Envoy, only the details tell of an overload and of a stream's duration.
+            // As in Envoy, only the details tell of an overload and of a stream's duration.
             Self::Overload | Self::Refused { .. } | Self::RequestTimeout | Self::StreamDuration { .. } => {
                 ResponseFlags::NONE
             }
@@ -159,7 +159,9 @@ impl Failure {
         }
         Cow::Borrowed(match self {
             Self::DownstreamMalformed(Malformed::HeadTooLarge) => "Request Header Fields Too Large",
+            Self::DownstreamMalformed(Malformed::TransferEncoding) => "Not Implemented",
             Self::DownstreamMalformed(_) => "Bad Request",
+            Self::Refused { status: 426, .. } => "Upgrade Required",
             Self::Dropped(Dropped::Always) => "unconditional drop overload",
             Self::Dropped(Dropped::Share) => "drop overload",
             Self::Idle { .. } => "stream timeout",

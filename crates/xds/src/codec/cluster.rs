@@ -2,7 +2,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use leno_ir::{
-    BalancerPolicy, Balancing, Cluster, Discovery, Flavor, LocalityBalancing, UpstreamHttp, UpstreamProtocol,
+    BalancerPolicy, Balancing, Cluster, Discovery, Flavor, Http1Options, Http2Options, LocalityBalancing, UpstreamHttp,
+    UpstreamProtocol,
 };
 use leno_names::{Fraction, ServiceKey};
 use leno_proto::envoy::config::cluster::v3::{
@@ -15,7 +16,7 @@ use leno_proto::envoy::config::cluster::v3::{
     load_balancing_policy::Policy,
 };
 use leno_proto::envoy::config::core::v3::{
-    Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, Metadata, TypedExtensionConfig,
+    Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, Metadata, TypedExtensionConfig,
 };
 use leno_proto::envoy::extensions::load_balancing_policies::least_request::v3::LeastRequest;
 use leno_proto::envoy::extensions::upstreams::http::v3::{
@@ -33,6 +34,7 @@ use super::common::{
     structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
+use super::http::options;
 use super::{dns, endpoints, hash, health_check, outlier, policy, proxy_protocol, subset};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -135,9 +137,10 @@ fn encode_balancer(proto: &mut Proto, balancer: &BalancerPolicy, flavor: Flavor)
 }
 
 fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
+    let http1 = || options::encode_http1(&http.http1);
     let http2 = || Http2ProtocolOptions {
         max_concurrent_streams: u32_value(http.max_concurrent_streams.clamp(1, MAX_STREAMS)),
-        ..Http2ProtocolOptions::default()
+        ..options::encode_http2(&http.http2)
     };
     let explicit =
         |config| UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config: Some(config) });
@@ -148,11 +151,11 @@ fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
             ..CommonOptions::default()
         }),
         upstream_protocol_options: Some(match http.protocol {
-            UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default())),
+            UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(http1())),
             UpstreamProtocol::Http2 => explicit(ProtocolConfig::Http2ProtocolOptions(http2())),
             UpstreamProtocol::SameAsDownstream => {
                 UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
-                    http_protocol_options: Some(Http1ProtocolOptions::default()),
+                    http_protocol_options: Some(http1()),
                     http2_protocol_options: Some(http2()),
                     ..UseDownstreamHttpConfig::default()
                 })
@@ -317,7 +320,12 @@ fn decode_extension(config: &Any) -> Result<Option<BalancerPolicy>> {
 
 #[allow(deprecated, reason = "other control planes still say HTTP/2 on the cluster itself")]
 fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
-    let default = UpstreamHttp { protocol: UpstreamProtocol::Http1, ..UpstreamHttp::default() };
+    let default = UpstreamHttp {
+        protocol: UpstreamProtocol::Http1,
+        http1: Http1Options::default(),
+        http2: Http2Options::default(),
+        ..UpstreamHttp::default()
+    };
     if let Some(other) = proto.typed_extension_protocol_options.keys().find(|name| *name != OPTIONS) {
         return Err(DecodeError::unsupported(format!("typed_extension_protocol_options[{other}]")));
     }
@@ -328,6 +336,7 @@ fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
         return Ok(UpstreamHttp {
             protocol: UpstreamProtocol::Http2,
             max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
+            http2: options::decode_http2(Some(http2)).at("http2_protocol_options")?,
             ..default
         });
     }
@@ -336,19 +345,20 @@ fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
         unpack(Some(config), OPTIONS).at(&format!("typed_extension_protocol_options[{OPTIONS}]"))?;
     let common = options.common_http_protocol_options.unwrap_or_default();
     refuse!(common, max_headers_count, max_connection_duration, max_stream_duration);
-    let (protocol, http2) = match options.upstream_protocol_options {
+    let (protocol, http1, http2) = match options.upstream_protocol_options {
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => match explicit.protocol_config {
-            Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, Some(http2)),
-            Some(ProtocolConfig::HttpProtocolOptions(_)) | None => (UpstreamProtocol::Http1, None),
+            Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, None, Some(http2)),
+            Some(ProtocolConfig::HttpProtocolOptions(http1)) => (UpstreamProtocol::Http1, Some(http1), None),
+            None => (UpstreamProtocol::Http1, None, None),
             Some(_) => return Err(DecodeError::new("explicit_http_config", "only HTTP/1.1 and HTTP/2 are supported")),
         },
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(same)) => {
-            (UpstreamProtocol::SameAsDownstream, same.http2_protocol_options)
+            (UpstreamProtocol::SameAsDownstream, same.http_protocol_options, same.http2_protocol_options)
         }
         Some(UpstreamProtocolOptions::AutoConfig(_)) => return Err(DecodeError::unsupported("auto_config")),
-        None => (UpstreamProtocol::Http1, None),
+        None => (UpstreamProtocol::Http1, None, None),
     };
-    let streams = http2.and_then(|http2| http2.max_concurrent_streams).map(|streams| streams.value);
+    let streams = http2.as_ref().and_then(|http2| http2.max_concurrent_streams).map(|streams| streams.value);
     Ok(UpstreamHttp {
         protocol,
         max_requests_per_connection: common
@@ -357,5 +367,7 @@ fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
             .filter(|count| *count > 0),
         idle_timeout: read_duration(common.idle_timeout.as_ref()).unwrap_or(default.idle_timeout),
         max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
+        http1: options::decode_http1(http1.as_ref()).at("http_protocol_options")?,
+        http2: options::decode_http2(http2.as_ref()).at("http2_protocol_options")?,
     })
 }

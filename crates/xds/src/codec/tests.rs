@@ -44,6 +44,8 @@ fn cluster() -> Cluster {
             ]))
         }),
         http: UpstreamHttp {
+            http1: Http1Options::default(),
+            http2: Http2Options::mesh(),
             protocol: UpstreamProtocol::Http2,
             max_requests_per_connection: Some(10),
             idle_timeout: Duration::from_secs(5),
@@ -100,6 +102,7 @@ fn routes() -> RouteTable {
     };
     let weighted = WeightedCluster { request_headers: ops(), response_headers: ops(), ..WeightedCluster::new("a", 90) };
     let forward = Forward {
+        upgrades: Vec::new(),
         internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
         timeout: Some(Duration::from_secs(3)),

@@ -4,13 +4,14 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::Method;
+use leno_ir::{HeaderNames, Http1Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Http1Io, ReadError};
 use crate::exchange::{Exchange, Protocol};
-use crate::http::codec::{BodyDecoder, HeadLimits, Malformed, decode_request};
+use crate::http::codec::{BodyDecoder, Fault, HeadLimits, Malformed, decode_request, is_registered};
 use crate::http::downstream::{Downstream, Http1Downstream};
 use crate::http::failure::Failure;
 use crate::http::forward::{Context, Forwarder};
@@ -40,8 +41,29 @@ enum Next {
 pub(in crate::http) async fn serve(mut stream: Stream, first_bytes: BytesMut, context: &Context) {
     let most = context.config().limits.max_connection_duration;
     let expires = most.and_then(|most| context.worker.now().checked_add(most));
-    let mut server = Server { context, io: Http1Io::new(first_bytes), timer: Timer::default(), expires };
+    let mut io = Http1Io::new(first_bytes);
+    io.set_options(&context.config().http1);
+    let mut server = Server { context, io, timer: Timer::default(), expires };
     server.run(&mut stream).await;
+}
+
+fn check(request: &RequestHead, options: &Http1Options) -> Result<(), Malformed> {
+    if options.custom_methods || is_registered(&request.method) { Ok(()) } else { Err(Malformed::Method) }
+}
+
+/// What is understood, and not served all the same.
+fn refusal(request: &mut RequestHead, fault: Option<Fault>, options: &Http1Options) -> Option<Failure> {
+    if request.version == Version::Http10 && !options.accept_http_10 {
+        return Some(Failure::Refused { status: 426, details: "low_version" });
+    }
+    match fault? {
+        Fault::Fragment => Some(Failure::Refused { status: 400, details: "path_normalization_failed" }),
+        Fault::NoHost if request.version == Version::Http10 && !options.default_host_for_http_10.is_empty() => {
+            request.authority = Bytes::copy_from_slice(options.default_host_for_http_10.as_bytes());
+            None
+        }
+        Fault::NoHost => Some(Failure::Refused { status: 400, details: "missing_host_header" }),
+    }
 }
 
 struct Server<'a> {
@@ -73,6 +95,7 @@ impl Server<'_> {
                 Next::Head(length) => {
                     let before = self.io.read.len();
                     decode_request(&mut self.io.read, length, limits, &mut request)
+                        .and_then(|decoded| check(&request, &config.http1).map(|()| decoded))
                         .map(|decoded| (decoded, length.min(before)))
                         .map_err(Failure::DownstreamMalformed)
                 }
@@ -94,10 +117,20 @@ impl Server<'_> {
                     if request.version == Version::Http10 {
                         exchange.protocol = Protocol::Http10;
                     }
-                    self.forward(stream, (&mut request, decoded.framing), &mut response, &mut exchange, keep_alive)
-                        .await
+                    request.keeps_names = config.http1.names == HeaderNames::AsReceived;
+                    match refusal(&mut request, decoded.fault, &config.http1) {
+                        None => {
+                            let framed = (&mut request, decoded.framing);
+                            self.forward(stream, framed, &mut response, &mut exchange, keep_alive).await
+                        }
+                        Some(failure) => {
+                            self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
+                            false
+                        }
+                    }
                 }
                 Err(failure) => {
+                    request = RequestHead::default();
                     self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
                     false
                 }
@@ -182,7 +215,6 @@ impl Server<'_> {
         response: &mut ResponseHead,
         exchange: &mut Exchange,
     ) {
-        *request = RequestHead::default();
         let drain = self.context.connection.drain.clone();
         let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, false, drain);
         let mut downstream = Downstream::Http1(http1);
