@@ -325,7 +325,7 @@ fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
     let Some(config) = proto.typed_extension_protocol_options.get(OPTIONS) else {
         let protocol =
             if proto.http2_protocol_options.is_some() { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 };
-        let common = proto.common_http_protocol_options.clone().unwrap_or_default();
+        let common = proto.common_http_protocol_options.unwrap_or_default();
         let http = decode_common(&common, protocol, proto.http2_protocol_options.as_ref())?;
         let requests = proto.max_requests_per_connection.map(|count| count.value).filter(|count| *count > 0);
         return Ok(UpstreamHttp { max_requests_per_connection: http.max_requests_per_connection.or(requests), ..http });
