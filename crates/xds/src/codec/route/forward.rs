@@ -42,6 +42,7 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         priority: policy::encode_priority(forward.priority),
         ..Proto::default()
     };
+    action.hedge_policy = retry::encode_hedge(forward.hedge_on_per_try_timeout);
     timeouts::encode(forward, &mut action, flavor);
     match &forward.rewrite {
         None => {}
@@ -62,7 +63,7 @@ fn include_host_rate_limits(action: &Proto) -> bool {
 
 #[allow(deprecated, reason = "a field that is refused has to be looked at")]
 pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
-    refuse!(action, internal_redirect_action, max_internal_redirects, hedge_policy);
+    refuse!(action, internal_redirect_action, max_internal_redirects);
     refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
@@ -73,6 +74,7 @@ pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
             ProtoPriority::Default => RoutingPriority::Default,
             ProtoPriority::High => RoutingPriority::High,
         },
+        hedge_on_per_try_timeout: retry::decode_hedge(action.hedge_policy.as_ref()).at("hedge_policy")?,
         internal_redirects: action
             .internal_redirect_policy
             .as_ref()
