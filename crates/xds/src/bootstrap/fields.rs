@@ -231,6 +231,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          string_match suffix_match treat_missing_header_as_empty",
         "",
     ),
+    ("envoy.config.route.v3.HedgePolicy", "hedge_on_per_try_timeout initial_requests", "additional_request_chance"),
     (
         "envoy.config.route.v3.InternalRedirectPolicy",
         "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
@@ -278,7 +279,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.RouteAction",
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
-         grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
+         grpc_timeout_offset hedge_policy host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
          internal_redirect_policy max_grpc_timeout \
          max_stream_duration include_vh_rate_limits metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
         "",
@@ -310,7 +311,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+        "domains hedge_policy include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
          per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
