@@ -37,11 +37,13 @@ pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LocalityBalancing,
-    OutlierDetection, RetryBudget, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe,
-    UpstreamHttp, UpstreamProtocol,
+    OutlierDetection, RetryBudget, RoutingPriority, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
+    SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
-pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
+pub use connection_filter::{
+    ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, ListenerRateLimit, RbacEnforcement,
+};
 pub use data_source::{DataSource, Hidden};
 pub use edge::{EscapedSlashes, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 pub use endpoint::{
@@ -50,9 +52,9 @@ pub use endpoint::{
 pub use filter::{
     Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
     CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
-    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, RateLimit,
-    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, ShareUnit,
-    VirtualHostRules,
+    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor,
+    LocalRateLimit, RateLimit, RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig,
+    RouteRateLimit, ShareUnit, VirtualHostRules,
 };
 pub use http1::{HeaderNames, Http1Options};
 pub use http2::{Http2Keepalive, Http2Options};

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     AccessLog, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge, HttpFilter,
-    RouteTable, RouterOptions, Upgrade, WeightedCluster,
+    ListenerRateLimit, RouteTable, RouterOptions, Upgrade, WeightedCluster,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -60,6 +60,8 @@ pub struct ListenerOptions {
     pub original_dst: bool,
     /// Connections begin with a PROXY header, whose addresses count from then on.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// All are asked, in order.
+    pub rate_limits: Vec<ListenerRateLimit>,
 }
 
 impl ListenerOptions {

@@ -65,20 +65,21 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
-    ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
+    ("envoy.config.cluster.v3.CircuitBreakers", "per_host_thresholds thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-        "max_connections max_pending_requests max_requests max_retries priority retry_budget",
+        "max_connections max_pending_requests max_requests max_retries priority retry_budget track_remaining",
         "",
     ),
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
-         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
-         ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy metadata \
-         name outlier_detection respect_dns_ttl transport_socket type typed_dns_resolver_config \
-         typed_extension_protocol_options use_tcp_for_dns_lookups",
+        "circuit_breakers cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks \
+         http2_protocol_options ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config \
+         load_assignment load_balancing_policy maglev_lb_config max_requests_per_connection metadata name outlier_detection respect_dns_ttl \
+         ring_hash_lb_config transport_socket type typed_dns_resolver_config typed_extension_protocol_options \
+         use_tcp_for_dns_lookups",
         "",
     ),
     (
@@ -98,7 +99,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "single_host_per_subset",
     ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
+    ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
+    ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "minimum_ring_size maximum_ring_size hash_function", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
@@ -244,6 +247,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          string_match suffix_match treat_missing_header_as_empty",
         "",
     ),
+    ("envoy.config.route.v3.HedgePolicy", "hedge_on_per_try_timeout initial_requests", "additional_request_chance"),
     (
         "envoy.config.route.v3.InternalRedirectPolicy",
         "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
@@ -290,12 +294,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
-         grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout upgrade_configs \
-         internal_redirect_policy max_grpc_timeout \
-         max_stream_duration include_vh_rate_limits metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code \
+         flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
+         host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
+         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite \
+         request_mirror_policies retry_policy timeout upgrade_configs weighted_clusters",
         "",
     ),
+    (
+        "envoy.config.route.v3.RouteAction.HashPolicy",
+        "header cookie connection_properties query_parameter terminal",
+        "",
+    ),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties", "source_ip", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Cookie", "name ttl path attributes", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute", "name value", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Header", "header_name", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter", "name", ""),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
@@ -326,7 +341,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+        "domains hedge_policy include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
          per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
@@ -352,6 +367,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate", "base_interval max_interval", ""),
+    ("envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor", "entries shadow_mode token_bucket", ""),
+    ("envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry", "key value", ""),
     (
         "envoy.extensions.compression.brotli.compressor.v3.Brotli",
         "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
@@ -421,6 +438,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "always_consume_default_token_bucket descriptors enable_retry_after_header enable_x_ratelimit_headers \
+         filter_enabled filter_enforced local_rate_limit_per_downstream_connection max_dynamic_descriptors rate_limits \
+         rate_limited_as_resource_exhausted request_headers_to_add_when_not_enforced response_headers_to_add stage \
+         stat_prefix status token_bucket vh_rate_limits",
+        "",
+    ),
+    (
         "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
         "disable_x_envoy_ratelimited_header domain enable_x_ratelimit_headers failure_mode_deny rate_limit_service \
          rate_limited_as_resource_exhausted rate_limited_status request_type response_headers_to_add stage \
@@ -439,6 +464,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
          suppress_grpc_request_failure_code_stats",
         "start_child_span",
+    ),
+    (
+        "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit",
+        "runtime_enabled stat_prefix token_bucket",
+        "",
     ),
     (
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
@@ -487,7 +517,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
+        "access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
          weighted_clusters",
         "",
     ),
@@ -498,6 +528,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
     ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    ("envoy.extensions.load_balancing_policies.maglev.v3.Maglev", "table_size", ""),
+    (
+        "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash",
+        "minimum_ring_size maximum_ring_size hash_function",
+        "",
+    ),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
         "dns_resolver_options edns0_max_payload_size max_udp_channel_duration query_timeout_seconds \
@@ -587,6 +623,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.HashPolicy", "source_ip", ""),
+    ("envoy.type.v3.HashPolicy.SourceIp", "", ""),
     ("envoy.type.v3.HttpStatus", "code", ""),
     ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),

@@ -191,8 +191,9 @@ fn stream_duration() -> impl Strategy<Value = StreamDuration> {
 
 fn timeouts() -> impl Strategy<Value = Forward> {
     let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
-    (of(span()), limit(), limit(), of(stream_duration()), of(grpc))
-        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc), any::<bool>())
+        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout, hedges)| Forward {
+            hedge_on_per_try_timeout: hedges,
             timeout,
             idle_timeout,
             flush_timeout,
@@ -295,25 +296,37 @@ fn forward() -> BoxedStrategy<Forward> {
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
     let limits = (rate_limits(), any::<bool>(), route_upgrades());
-    let again = (of(retry()), of(internal_redirects()));
+    let again = (of(retry()), of(internal_redirects()), select(vec![RoutingPriority::Default, RoutingPriority::High]));
     (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
-        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies, limits)| {
-            Forward {
-                rate_limits: limits.0,
-                include_host_rate_limits: limits.1,
-                upgrades: limits.2,
+        .prop_map(
+            |(
                 clusters,
-                retry,
-                internal_redirects,
+                timeouts,
+                (retry, internal_redirects, priority),
                 rewrite,
-                host_rewrite: host.0,
-                append_x_forwarded_host: host.1,
-                cluster_not_found_status: host.2,
+                host,
                 mirrors,
                 hash_policies,
-                ..timeouts
-            }
-        })
+                limits,
+            )| {
+                Forward {
+                    rate_limits: limits.0,
+                    include_host_rate_limits: limits.1,
+                    upgrades: limits.2,
+                    clusters,
+                    retry,
+                    priority,
+                    internal_redirects,
+                    rewrite,
+                    host_rewrite: host.0,
+                    append_x_forwarded_host: host.1,
+                    cluster_not_found_status: host.2,
+                    mirrors,
+                    hash_policies,
+                    ..timeouts
+                }
+            },
+        )
         .boxed()
 }
 
@@ -862,8 +875,10 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
         disallowed_versions,
     });
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy)).prop_map(
-        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol)| {
+    let rate_limit = (name(), token_bucket())
+        .prop_map(|(stat_prefix, token_bucket)| ListenerRateLimit { stat_prefix, token_bucket });
+    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), vec(rate_limit, 0..2)).prop_map(
+        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol, rate_limits)| {
             ListenerOptions {
                 additional_addresses,
                 ipv4_compat: false,
@@ -872,6 +887,7 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
                 use_original_dst,
                 original_dst: original_dst || use_original_dst,
                 proxy_protocol,
+                rate_limits,
             }
         },
     )
@@ -1113,19 +1129,24 @@ fn balancer() -> impl Strategy<Value = BalancerPolicy> {
     ]
 }
 
-fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
+fn thresholds() -> impl Strategy<Value = Thresholds> {
     let limit = || prop_oneof![Just(u32::MAX), 1..10_000_u32];
     let budget = (fraction(), 0..100_u32)
         .prop_map(|(budget, min_retry_concurrency)| RetryBudget { budget, min_retry_concurrency });
-    (limit(), limit(), limit(), limit(), of(budget)).prop_map(
-        |(max_connections, max_pending_requests, max_requests, max_retries, retry_budget)| CircuitBreakers {
+    (limit(), limit(), limit(), limit(), of(budget), of(limit())).prop_map(
+        |(max_connections, max_pending_requests, max_requests, max_retries, retry_budget, of_endpoint)| Thresholds {
             max_connections,
             max_pending_requests,
             max_requests,
             max_retries,
             retry_budget,
+            max_connections_per_endpoint: of_endpoint,
         },
     )
+}
+
+fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
+    (thresholds(), of(thresholds())).prop_map(|(default, high)| CircuitBreakers { default, high: high.map(Box::new) })
 }
 
 fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
@@ -1173,19 +1194,22 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
 fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::Http2, UpstreamProtocol::SameAsDownstream]);
     let options = (http1_options(), http2_options());
-    (protocol, of(1..1000_u32), span(), 1..2000_u32, options).prop_map(
-        |(protocol, max_requests_per_connection, idle_timeout, max_concurrent_streams, (http1, http2))| UpstreamHttp {
-            // What is not spoken is not told.
-            http1: if protocol == UpstreamProtocol::Http2 { Http1Options::default() } else { http1 },
-            http2: if protocol == UpstreamProtocol::Http1 { Http2Options::default() } else { http2 },
-            protocol,
-            max_requests_per_connection,
-            idle_timeout,
-            // HTTP/1.1 has no streams to count, so nothing says how many.
-            max_concurrent_streams: match protocol {
-                UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
-                UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
-            },
+    (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32, options).prop_map(
+        |(protocol, max_requests_per_connection, (idle_timeout, duration), max_concurrent_streams, (http1, http2))| {
+            UpstreamHttp {
+                // What is not spoken is not told.
+                http1: if protocol == UpstreamProtocol::Http2 { Http1Options::default() } else { http1 },
+                http2: if protocol == UpstreamProtocol::Http1 { Http2Options::default() } else { http2 },
+                protocol,
+                max_requests_per_connection,
+                idle_timeout,
+                max_connection_duration: duration.filter(|duration| !duration.is_zero()),
+                // HTTP/1.1 has no streams to count, so nothing says how many.
+                max_concurrent_streams: match protocol {
+                    UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
+                    UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
+                },
+            }
         },
     )
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use leno_balance::Wish;
-use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, UpstreamProtocol, WeightedCluster};
+use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, RoutingPriority, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
 
 use super::hash::RequestHash;
@@ -23,7 +23,7 @@ use crate::http::header_ops::Levels;
 use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
 use crate::proxy_protocol::encode;
-use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, UpstreamCluster};
+use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RetryPermit, UpstreamCluster};
 
 const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
 /// Most of a body kept for another try or a mirror: Envoy's default (`per_connection_buffer_limit_bytes`).
@@ -36,6 +36,7 @@ const IMMEDIATE_FAILURE: &str = "x-envoy-immediate-health-check-fail";
 /// Where the tries of one exchange stand.
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
+    priority: RoutingPriority,
     hash: RequestHash,
     /// Of the endpoints.
     wanted: &'f Labels,
@@ -56,23 +57,27 @@ struct Tries<'f> {
 }
 
 /// A response that has begun.
-struct Answer {
-    peer: Peer,
-    pick: Pick,
-    framing: Framing,
-    sent: Instant,
+pub(super) struct Answer {
+    pub(super) peer: Peer,
+    pub(super) pick: Pick,
+    pub(super) framing: Framing,
+    pub(super) sent: Instant,
 }
 
 /// A try without a response.
-struct Miss {
-    failure: Failure,
-    pick: Option<Pick>,
-    was_stale: bool,
+enum Miss {
+    Failed {
+        failure: Failure,
+        pick: Option<Pick>,
+        was_stale: bool,
+    },
+    /// It goes on, and the next one shall begin.
+    Hedged,
 }
 
 impl From<Failure> for Miss {
     fn from(failure: Failure) -> Self {
-        Self { failure, pick: None, was_stale: false }
+        Self::Failed { failure, pick: None, was_stale: false }
     }
 }
 
@@ -84,7 +89,7 @@ impl Forwarder<'_, '_> {
         (forward, chosen): (&Forward, &WeightedCluster),
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
-        let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
+        let _admitted = cluster.admit(forward.priority).map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
         let wants_body = policy.is_some() || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
         let keeps_body = self.raw.is_none() && (wants_body || is_idempotent(&self.request.method));
@@ -100,6 +105,7 @@ impl Forwarder<'_, '_> {
         };
         let mut tries = Tries {
             cluster,
+            priority: forward.priority,
             hash,
             wanted: &chosen.metadata_match,
             policy,
@@ -113,7 +119,9 @@ impl Forwarder<'_, '_> {
             takes_host: (forward.host_rewrite == Some(HostRewrite::Auto)).then_some(forward.append_x_forwarded_host),
             has_taken_host: false,
         };
-        let answer = self.answer(&mut tries).await?;
+        let answer = self.answer(&mut tries).await;
+        self.end_hedging();
+        let answer = answer?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
         if let Some(policy) = &forward.internal_redirects
@@ -137,17 +145,18 @@ impl Forwarder<'_, '_> {
             match self.attempt(tries).await {
                 Ok(answer) => {
                     if !self.may_retry_response(tries) {
-                        return Ok(answer);
+                        if !self.waits_for_better() {
+                            return Ok(answer);
+                        }
+                        self.pass_over(answer);
+                        return self.hedged_answer(Failure::Hedged).await;
                     }
-                    let Answer { peer, pick, sent, .. } = answer;
                     tries.was_late = false;
-                    let now = self.last_activity();
-                    let outcome = self.response_outcome(self.grpc_status(), now.saturating_duration_since(sent));
-                    tries.avoid(&pick);
-                    pick.finish(outcome, now);
-                    peer.cancel(h2::Reason::CANCEL);
+                    tries.avoid(&answer.pick);
+                    self.pass_over(answer);
                 }
-                Err(Miss { failure, pick, was_stale }) => {
+                Err(Miss::Hedged) => tries.was_late = true,
+                Err(Miss::Failed { failure, pick, was_stale }) => {
                     if let Some(pick) = pick {
                         // A connection that went stale in the pool says nothing about the endpoint.
                         if !was_stale {
@@ -167,14 +176,24 @@ impl Forwarder<'_, '_> {
                         tries.replay.restart();
                         continue;
                     }
-                    if !can_replay || !self.may_retry_failure(tries, &failure) {
-                        return Err(failure);
+                    if matches!(failure, Failure::Hedged) || !can_replay || !self.may_retry_failure(tries, &failure) {
+                        return self.hedged_answer(failure).await;
                     }
                     tries.was_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout);
                 }
             }
-            self.wait_before_retry(tries).await?;
+            if let Err(failure) = self.wait_before_retry(tries).await {
+                return self.hedged_answer(failure).await;
+            }
         }
+    }
+
+    /// Of the response that is there the client gets nothing.
+    fn pass_over(&self, answer: Answer) {
+        let Answer { peer, pick, sent, .. } = answer;
+        let now = self.last_activity();
+        pick.finish(self.response_outcome(self.grpc_status(), now.saturating_duration_since(sent)), now);
+        peer.cancel(h2::Reason::CANCEL);
     }
 
     async fn wait_before_retry(&mut self, tries: &mut Tries<'_>) -> Result<(), Failure> {
@@ -241,7 +260,7 @@ impl Forwarder<'_, '_> {
             return false;
         }
         // The permit of the try before ends only when the next has one, so that one request counts once.
-        match tries.cluster.admit_retry() {
+        match tries.cluster.admit_retry(tries.priority) {
             Ok(permit) => tries.permit = Some(permit),
             Err(_) => {
                 self.exchange.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
@@ -265,9 +284,15 @@ impl Forwarder<'_, '_> {
         if let Some(appends) = tries.takes_host {
             self.take_host(&pick, appends, &mut tries.has_taken_host);
         }
-        let mut peer = match self.connect(&tries.cluster, &pick).await {
+        let mut peer = match self.connect(&tries.cluster, &pick, tries.priority).await {
             Ok(peer) => peer,
-            Err(failure) => return Err(Miss { failure, pick: Some(pick), was_stale: false }),
+            Err(failure) => {
+                if matches!(failure, Failure::Connect(ConnectError::Overflow(Overflow::Pending))) {
+                    // It waits for nobody.
+                    self.exchange.upstream = None;
+                }
+                return Err(Miss::Failed { failure, pick: Some(pick), was_stale: false });
+            }
         };
         let sent = self.context.worker.now();
         if self.raw.is_some() {
@@ -280,7 +305,20 @@ impl Forwarder<'_, '_> {
             .await?;
             return Ok(Answer { peer, pick, framing: Framing::UntilClose, sent });
         }
-        match self.exchange_heads(&mut peer, &mut tries.replay).await {
+        let mut head = self.exchange_heads(&mut peer, &mut tries.replay).await;
+        if matches!(head, Err(Failure::PerTryTimeout)) && self.hedge.is_some() {
+            // A clone of what is borrowed, but for what the client said.
+            if let Some(policy) = tries.policy.clone().filter(|_| tries.replay.is_possible() && self.take_retry(tries))
+            {
+                tries.avoid(&pick);
+                self.hedge(&policy, (peer, pick, sent), &mut tries.replay);
+                return Err(Miss::Hedged);
+            }
+            // There is no other, so this one may go on.
+            self.deadlines.per_try = None;
+            head = self.exchange_heads(&mut peer, &mut tries.replay).await;
+        }
+        match head {
             Ok(framing) => {
                 if tries.cluster.is_checked() && self.response.headers.contains(IMMEDIATE_FAILURE) {
                     tries.cluster.report_failed(&pick);
@@ -290,7 +328,7 @@ impl Forwarder<'_, '_> {
             Err(failure) => {
                 let was_stale = peer.may_be_stale() && matches!(failure, Failure::Peer(PeerError::Closed));
                 peer.cancel(failure.reset_code());
-                Err(Miss { failure, pick: Some(pick), was_stale })
+                Err(Miss::Failed { failure, pick: Some(pick), was_stale })
             }
         }
     }
@@ -309,7 +347,12 @@ impl Forwarder<'_, '_> {
         }
     }
 
-    async fn connect(&mut self, cluster: &Rc<UpstreamCluster>, pick: &Pick) -> Result<Peer, Failure> {
+    async fn connect(
+        &mut self,
+        cluster: &Rc<UpstreamCluster>,
+        pick: &Pick,
+        priority: RoutingPriority,
+    ) -> Result<Peer, Failure> {
         let worker = self.context.worker.clone();
         let client = self.context.connection.addresses();
         if let Some(header) = self.raw {
@@ -322,7 +365,8 @@ impl Forwarder<'_, '_> {
             return Ok(peer);
         }
         if self.speaks_http2(cluster) {
-            let lease = self.guard(cluster.http2(&worker, pick, Some(client))).await?.map_err(Failure::Connect)?;
+            let lease =
+                self.guard(cluster.http2(&worker, pick, Some(client), priority)).await?.map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
@@ -331,7 +375,7 @@ impl Forwarder<'_, '_> {
             }
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
-        let lease = self.guard(cluster.http1(&worker, pick, client)).await?.map_err(Failure::Connect)?;
+        let lease = self.guard(cluster.http1(&worker, pick, client, priority)).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))
