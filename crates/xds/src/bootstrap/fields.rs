@@ -162,6 +162,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          max_stream_duration",
         "",
     ),
+    ("envoy.config.core.v3.KeepaliveSettings", "interval timeout", ""),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
