@@ -1,6 +1,8 @@
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use leno_balance::RateLimiter;
 use leno_ir::Direction;
 use leno_names::SpiffeId;
 
@@ -35,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) mtls: bool,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
     pub(crate) drain: Rc<DrainSignal>,
+    /// Of the filter `local_ratelimit` that counts by connection.
+    pub(crate) rate_limiter: OnceCell<Box<RateLimiter>>,
 }
 
 impl Connection {

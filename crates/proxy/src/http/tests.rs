@@ -84,6 +84,7 @@ async fn proxy(
                 is_tls: false,
                 mtls: false,
                 drain: signal.clone(),
+                rate_limiter: Default::default(),
             };
             let serving =
                 serve(Stream::Plain(stream), BytesMut::new(), Rc::new(connection), manager.clone(), worker.clone());

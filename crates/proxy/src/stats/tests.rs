@@ -42,6 +42,7 @@ fn connection(direction: Direction, peer: Option<&str>) -> Connection {
         is_tls: false,
         mtls: peer.is_some(),
         drain: Rc::default(),
+        rate_limiter: Default::default(),
     }
 }
 
