@@ -37,7 +37,6 @@ pub(super) fn encode(forward: &Forward, flavor: Flavor) -> route_action::Cluster
         typed_per_filter_config: filter::encode_overrides(&cluster.filters, flavor),
         metadata_match: subset::encode_labels(&cluster.metadata_match, None),
         host_rewrite_specifier: cluster.host_rewrite.clone().map(HostRewriteSpecifier::HostRewriteLiteral),
-        ..ClusterWeight::default()
     };
     let clusters = clusters.iter().map(encode).collect();
     let random_value_specifier = number_header.clone().map(RandomValueSpecifier::HeaderName);
