@@ -63,8 +63,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin layered_runtime node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
+    ("envoy.config.bootstrap.v3.LayeredRuntime", "layers", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer", "admin_layer name static_layer", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer", "", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
