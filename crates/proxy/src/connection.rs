@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -35,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) mtls: bool,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
     pub(crate) drain: Rc<DrainSignal>,
+    /// It was the client who ended it.
+    pub(crate) closed_by_client: Cell<bool>,
 }
 
 impl Connection {

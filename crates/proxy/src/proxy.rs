@@ -11,6 +11,7 @@ mod usable;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -87,6 +88,8 @@ struct Inner {
     stats: Stats,
     access_logs: AccessLogs,
     tls_contexts: TlsContexts,
+    /// Health checks of this proxy are to fail.
+    unwell: Arc<AtomicBool>,
     readiness: Readiness,
     quit: Notify,
     tasks: Tasks,
@@ -155,6 +158,7 @@ impl Proxy {
         let admin = config.admin.map(bind_admin).transpose()?;
         let supervisor = Supervisor::new(identity.clone(), tls_contexts.clone(), tasks.clone());
         supervisor.tell(workers.iter().map(|worker: &WorkerHandle| worker.commands.downgrade()).collect());
+        let unwell = shared_states.unwell();
         let plan = Arc::new(Plan::new(shared_states));
         let state = State { plan, ..State::default() };
         let inner = Inner {
@@ -168,6 +172,7 @@ impl Proxy {
             stats,
             access_logs,
             tls_contexts,
+            unwell,
             readiness: readiness.clone(),
             quit: Notify::new(),
             tasks,

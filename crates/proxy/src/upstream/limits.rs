@@ -57,6 +57,27 @@ pub(crate) struct PendingPermit {
 }
 
 impl Limits {
+    /// Whether each limit is reached, in the order of the fields.
+    pub(crate) fn are_reached(&self, config: &CircuitBreakers) -> [bool; 4] {
+        let is = |counter: &AtomicU32, most: u32| counter.load(Ordering::Relaxed) >= most;
+        [
+            is(&self.connections, config.max_connections),
+            is(&self.pending, config.max_pending_requests),
+            is(&self.requests, config.max_requests),
+            is(&self.retries, self.most_retries(config)),
+        ]
+    }
+
+    fn most_retries(&self, config: &CircuitBreakers) -> u32 {
+        match &config.retry_budget {
+            Some(budget) => {
+                let active = u64::from(self.requests.load(Ordering::Relaxed));
+                u32::try_from(budget.budget.of(active)).unwrap_or(u32::MAX).max(budget.min_retry_concurrency)
+            }
+            None => config.max_retries,
+        }
+    }
+
     pub(crate) fn request(self: &Arc<Self>, config: &CircuitBreakers) -> Result<RequestPermit, Overflow> {
         take(&self.requests, config.max_requests, Overflow::Requests)?;
         Ok(RequestPermit { limits: self.clone() })
@@ -64,14 +85,7 @@ impl Limits {
 
     /// With a budget its share of the active requests, otherwise `max_retries`.
     pub(crate) fn retry(self: &Arc<Self>, config: &CircuitBreakers) -> Result<RetryPermit, Overflow> {
-        let most = match &config.retry_budget {
-            Some(budget) => {
-                let active = u64::from(self.requests.load(Ordering::Relaxed));
-                u32::try_from(budget.budget.of(active)).unwrap_or(u32::MAX).max(budget.min_retry_concurrency)
-            }
-            None => config.max_retries,
-        };
-        take(&self.retries, most, Overflow::Retries)?;
+        take(&self.retries, self.most_retries(config), Overflow::Retries)?;
         Ok(RetryPermit { limits: self.clone() })
     }
 
