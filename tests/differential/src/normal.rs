@@ -23,7 +23,7 @@ fn round_up(value: &mut Value) {
 
 /// How long a body is once it is coded, by the clock too where it is flushed while the origin pauses: every library has its own.
 fn hide_coded_length(outcome: &mut Value) {
-    if outcome["answer"]["headers"]["content-encoding"].is_string() && outcome["log"]["bytes_sent"] != Value::from(0) {
+    if outcome["answer"]["headers"]["content-encoding"].is_string() && outcome["log"]["bytes_sent"] != 0 {
         hide(outcome.get_mut("log").and_then(|log| log.get_mut("bytes_sent")));
     }
 }

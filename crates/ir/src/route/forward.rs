@@ -24,6 +24,9 @@ pub struct Forward {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
+    /// A try that runs out of its time goes on beside the next one; the first good response is taken, all others are reset.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hedge_on_per_try_timeout: bool,
     /// `None`: all redirects are passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub internal_redirects: Option<InternalRedirects>,
@@ -55,6 +58,7 @@ impl Forward {
             idle_timeout: None,
             flush_timeout: None,
             retry: None,
+            hedge_on_per_try_timeout: false,
             internal_redirects: None,
             rewrite: None,
             host_rewrite: None,

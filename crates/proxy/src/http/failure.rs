@@ -16,6 +16,8 @@ pub(super) enum Failure {
     DownstreamMalformed(Malformed),
     /// One of the cluster's shares that are refused (Envoy `drop_overloads`).
     Dropped(Dropped),
+    /// Not of the exchange: an earlier try, which went on beside this one, has answered.
+    Hedged,
     /// No bytes for the stream's idle time; `request_was_complete` tells whose silence it was.
     Idle {
         request_was_complete: bool,
@@ -52,7 +54,7 @@ impl Failure {
     /// 0: there is nobody to answer.
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::DownstreamGone => 0,
+            Self::DownstreamGone | Self::Hedged => 0,
             Self::DownstreamMalformed(malformed) => malformed.status(),
             Self::Idle { request_was_complete: false } | Self::StreamDuration { request_was_complete: false } => 408,
             Self::Idle { .. }
@@ -90,7 +92,7 @@ impl Failure {
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
             // As in Envoy, only the details tell of an overload and of a stream's duration.
-            Self::Overload | Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
+            Self::Hedged | Self::Overload | Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
             Self::WrongHeader { .. } => ResponseFlags::INVALID_HEADERS,
         }
     }
@@ -175,6 +177,7 @@ impl Failure {
         match self {
             Self::Peer(PeerError::Reset(reason)) => *reason,
             Self::DownstreamGone
+            | Self::Hedged
             | Self::Idle { .. }
             | Self::PerTryIdle
             | Self::PerTryTimeout

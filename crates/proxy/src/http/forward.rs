@@ -11,6 +11,7 @@ mod edge;
 mod edit;
 mod filters;
 mod hash;
+mod hedge;
 mod internal_redirect;
 mod local_reply;
 mod mirror;
@@ -31,6 +32,7 @@ use leno_routing::Matched;
 
 use self::edge::Spelling;
 use self::filters::Filtered;
+use self::hedge::Hedge;
 use self::internal_redirect::Followed;
 use self::local_reply::{NOTHING, Reply};
 use self::timeouts::Deadlines;
@@ -97,8 +99,8 @@ pub(super) struct Forwarder<'a, 'd> {
     has_envoy_headers: bool,
     /// A trusted client wants 204 where it would get 504.
     answers_timeouts_with_204: bool,
-    /// Tries that run out of time go on beside the next one.
-    hedges: bool,
+    /// `None`: a try that runs out of time is given up.
+    hedge: Option<Box<Hedge>>,
     /// The response's head is on its way to the client.
     has_responded: bool,
 }
@@ -130,7 +132,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             followed: None,
             has_envoy_headers: false,
             answers_timeouts_with_204: false,
-            hedges: false,
+            hedge: None,
             has_responded: false,
         }
     }

@@ -50,7 +50,7 @@ pub(super) struct Http1Peer {
 enum Transport {
     Lease(Http1Lease),
     /// A connection of its own: `CONNECT`.
-    Raw(Box<Connected>),
+    Raw(Connected),
 }
 
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Peer {
 
     /// Bytes to a TCP upstream, for `CONNECT`.
     pub(super) fn raw(connected: Connected) -> Self {
-        let mut peer = Http1Peer::new(Transport::Raw(Box::new(connected)), spare(), Method::CONNECT);
+        let mut peer = Http1Peer::new(Transport::Raw(connected), spare(), Method::CONNECT);
         peer.become_tunnel();
         Self::Http1(peer)
     }

@@ -54,6 +54,7 @@ macro_rules! slots {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[allow(clippy::enum_variant_names, reason = "they are Envoy's")]
         pub(crate) enum $name {
             $($variant,)*
         }

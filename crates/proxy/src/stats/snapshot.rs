@@ -28,7 +28,7 @@ pub(crate) enum Value {
 
 /// Milliseconds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Histogram(MergedHistogram);
+pub(crate) struct Histogram(Box<MergedHistogram>);
 
 impl Histogram {
     pub(crate) fn count(&self) -> u64 {
@@ -48,16 +48,15 @@ impl Histogram {
     pub(crate) fn quantile(&self, quantile: f64) -> f64 {
         let wanted = quantile * self.count() as f64;
         let (mut lower, mut passed) = (0.0, 0.0);
-        for (upper, count) in self.buckets() {
+        for (upper, count) in self.buckets().into_iter().filter(|(upper, _)| upper.is_finite()) {
             let count = count as f64;
             if count > 0.0 && passed + count >= wanted {
-                let upper = if upper.is_finite() { upper } else { lower };
                 return lower + (upper - lower) * ((wanted - passed) / count).clamp(0.0, 1.0);
             }
             passed += count;
             lower = upper;
         }
-        lower
+        if passed > 0.0 { lower } else { 0.0 }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leno_balance::Member;
-use leno_ir::{Balancing, EndpointHealth, EndpointSet, LocalityBalancing, LocalityEndpoints};
+use leno_ir::{Balancing, EndpointHealth, EndpointSet, LocalityBalancing, LocalityEndpoints, MetadataValue};
 use tokio::sync::Notify;
 
 use super::http1::Http1Connection;
@@ -13,6 +13,9 @@ use super::http2::Http2Pool;
 use crate::dynamics::CheckedHealth;
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{WorkerStats, WorkloadId};
+
+/// The label that places an endpoint in the tables of ring hash and Maglev instead of its address.
+const HASH_KEY: &str = "hash_key";
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -152,6 +155,10 @@ impl EndpointState {
                 LocalityBalancing::Weighted => locality.weight,
             },
             address: endpoint.address,
+            hash_key: match endpoint.labels.get(HASH_KEY) {
+                Some(MetadataValue::String(key)) => Some(key.as_str().into()),
+                _ => None,
+            },
         }
     }
 

@@ -75,10 +75,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.cluster.v3.Cluster",
         "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
-         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
-         ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy metadata \
-         name outlier_detection respect_dns_ttl transport_socket type typed_dns_resolver_config \
-         typed_extension_protocol_options use_tcp_for_dns_lookups",
+         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks \
+         http2_protocol_options ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config \
+         load_assignment load_balancing_policy maglev_lb_config metadata name outlier_detection respect_dns_ttl \
+         ring_hash_lb_config transport_socket type typed_dns_resolver_config typed_extension_protocol_options \
+         use_tcp_for_dns_lookups",
         "",
     ),
     (
@@ -98,7 +99,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "single_host_per_subset",
     ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
+    ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
+    ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "minimum_ring_size maximum_ring_size hash_function", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
@@ -231,6 +234,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          string_match suffix_match treat_missing_header_as_empty",
         "",
     ),
+    ("envoy.config.route.v3.HedgePolicy", "hedge_on_per_try_timeout initial_requests", "additional_request_chance"),
     (
         "envoy.config.route.v3.InternalRedirectPolicy",
         "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
@@ -277,12 +281,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
-         grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         internal_redirect_policy max_grpc_timeout \
-         max_stream_duration include_vh_rate_limits metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code \
+         flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
+         host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
+         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite \
+         request_mirror_policies retry_policy timeout weighted_clusters",
         "",
     ),
+    (
+        "envoy.config.route.v3.RouteAction.HashPolicy",
+        "header cookie connection_properties query_parameter terminal",
+        "",
+    ),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties", "source_ip", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Cookie", "name ttl path attributes", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute", "name value", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Header", "header_name", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter", "name", ""),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
@@ -310,7 +325,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+        "domains hedge_policy include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
          per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
@@ -471,7 +486,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster idle_timeout stat_prefix weighted_clusters",
+        "access_log cluster hash_policy idle_timeout stat_prefix weighted_clusters",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
@@ -481,6 +496,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
     ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    ("envoy.extensions.load_balancing_policies.maglev.v3.Maglev", "table_size", ""),
+    (
+        "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash",
+        "minimum_ring_size maximum_ring_size hash_function",
+        "",
+    ),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
         "dns_resolver_options edns0_max_payload_size max_udp_channel_duration query_timeout_seconds \
@@ -570,6 +591,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.HashPolicy", "source_ip", ""),
+    ("envoy.type.v3.HashPolicy.SourceIp", "", ""),
     ("envoy.type.v3.HttpStatus", "code", ""),
     ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),

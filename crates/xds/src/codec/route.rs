@@ -120,11 +120,16 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
 
 #[allow(deprecated, reason = "other control planes still write the older field")]
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
-    refuse!(host, matcher, hedge_policy);
-    refuse!(host, retry_policy_typed_config);
+    refuse!(host, matcher, retry_policy_typed_config);
     let mut routes = Vec::with_capacity(host.routes.len());
-    for (index, route) in host.routes.iter().enumerate() {
-        let mut route = decode_route(route).at_index("routes", index)?;
+    let hedges = retry::decode_hedge(host.hedge_policy.as_ref()).at("hedge_policy")?;
+    for (index, proto) in host.routes.iter().enumerate() {
+        let mut route = decode_route(proto).at_index("routes", index)?;
+        if let (RouteAction::Forward(forward), Some(route::Action::Route(action))) = (&mut route.action, &proto.action)
+            && action.hedge_policy.is_none()
+        {
+            forward.hedge_on_per_try_timeout = hedges;
+        }
         if let (RouteAction::Forward(forward), Some(retry)) = (&mut route.action, &host.retry_policy)
             && forward.retry.is_none()
         {

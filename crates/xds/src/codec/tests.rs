@@ -112,6 +112,7 @@ fn routes() -> RouteTable {
         flush_timeout: Some(Duration::from_secs(4)),
         idle_timeout: Some(Duration::ZERO),
         retry: Some(retry),
+        hedge_on_per_try_timeout: true,
         rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
         host_rewrite: Some("other".into()),
         append_x_forwarded_host: true,

@@ -190,8 +190,9 @@ fn stream_duration() -> impl Strategy<Value = StreamDuration> {
 
 fn timeouts() -> impl Strategy<Value = Forward> {
     let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
-    (of(span()), limit(), limit(), of(stream_duration()), of(grpc))
-        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc), any::<bool>())
+        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout, hedges)| Forward {
+            hedge_on_per_try_timeout: hedges,
             timeout,
             idle_timeout,
             flush_timeout,

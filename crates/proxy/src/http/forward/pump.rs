@@ -44,6 +44,11 @@ impl Forwarder<'_, '_> {
         if self.downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(Failure::DownstreamGone);
         }
+        if let Some(hedge) = &mut self.hedge
+            && hedge.poll_answer(cx, self.context.worker.now()).is_ready()
+        {
+            return Poll::Ready(Failure::Hedged);
+        }
         let deadlines = &self.deadlines;
         let request_was_complete = self.downstream.request_is_done();
         self.timer

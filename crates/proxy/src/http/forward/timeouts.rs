@@ -153,6 +153,7 @@ impl Forwarder<'_, '_> {
         if let Some(idle) = forward.idle_timeout {
             timeouts.idle = Some(idle).filter(|idle| !idle.is_zero());
         }
+        self.read_hedging(forward);
         self.deadlines.stream = stream.and_then(|limit| self.exchange.started.checked_add(limit));
         self.tell_timeout(self.exchange.started);
         if self.framing.is_empty() || self.downstream.request_is_done() {
@@ -163,8 +164,9 @@ impl Forwarder<'_, '_> {
     /// Tells the upstream how long its answer to the next try is waited for.
     pub(super) fn tell_timeout(&mut self, now: Instant) {
         let timeouts = &self.deadlines.timeouts;
-        let whole = if self.hedges { timeouts.route } else { timeouts.per_try.or(timeouts.route) };
-        let Some(mut expected) = whole.or(timeouts.per_try) else { return };
+        // A try that is hedged may use all of the route's time.
+        let per_try = timeouts.per_try.filter(|_| self.hedge.is_none() || timeouts.route.is_none());
+        let Some(mut expected) = per_try.or(timeouts.route) else { return };
         if let Some(deadline) = self.deadlines.route {
             // Zero would say that there is no limit.
             let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));

@@ -53,23 +53,27 @@ struct Tries<'f> {
 }
 
 /// A response that has begun.
-struct Answer {
-    peer: Peer,
-    pick: Pick,
-    framing: Framing,
-    sent: Instant,
+pub(super) struct Answer {
+    pub(super) peer: Peer,
+    pub(super) pick: Pick,
+    pub(super) framing: Framing,
+    pub(super) sent: Instant,
 }
 
 /// A try without a response.
-struct Miss {
-    failure: Failure,
-    pick: Option<Pick>,
-    was_stale: bool,
+enum Miss {
+    Failed {
+        failure: Failure,
+        pick: Option<Pick>,
+        was_stale: bool,
+    },
+    /// It goes on, and the next one shall begin.
+    Hedged,
 }
 
 impl From<Failure> for Miss {
     fn from(failure: Failure) -> Self {
-        Self { failure, pick: None, was_stale: false }
+        Self::Failed { failure, pick: None, was_stale: false }
     }
 }
 
@@ -110,7 +114,9 @@ impl Forwarder<'_, '_> {
             takes_host: (forward.host_rewrite == Some(HostRewrite::Auto)).then_some(forward.append_x_forwarded_host),
             has_taken_host: false,
         };
-        let answer = self.answer(&mut tries).await?;
+        let answer = self.answer(&mut tries).await;
+        self.end_hedging();
+        let answer = answer?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
         tries.cluster.stats().answered(self.response.status, self.origin());
@@ -141,18 +147,22 @@ impl Forwarder<'_, '_> {
             match self.attempt(tries).await {
                 Ok(answer) => {
                     if !self.may_retry_response(tries) {
-                        return Ok(answer);
+                        if !self.waits_for_better() {
+                            return Ok(answer);
+                        }
+                        self.pass_over(answer);
+                        return self.hedged_answer(Failure::Hedged).await;
                     }
-                    let Answer { peer, pick, sent, .. } = answer;
                     tries.was_late = false;
                     tries.cluster.stats().retried_after(self.response.status);
-                    let now = self.last_activity();
-                    let outcome = self.response_outcome(self.grpc_status(), now.saturating_duration_since(sent));
-                    tries.avoid(&pick);
-                    pick.finish(outcome, now);
-                    peer.cancel(h2::Reason::CANCEL);
+                    tries.avoid(&answer.pick);
+                    self.pass_over(answer);
                 }
-                Err(Miss { failure, pick, was_stale }) => {
+                Err(Miss::Hedged) => {
+                    tries.cluster.stats().count(ClusterCounter::RqPerTryTimeout);
+                    tries.was_late = true;
+                }
+                Err(Miss::Failed { failure, pick, was_stale }) => {
                     Self::count_miss(tries.cluster.stats(), &failure);
                     if let Some(pick) = pick {
                         // A connection that went stale in the pool says nothing about the endpoint.
@@ -173,14 +183,24 @@ impl Forwarder<'_, '_> {
                         tries.replay.restart();
                         continue;
                     }
-                    if !can_replay || !self.may_retry_failure(tries, &failure) {
-                        return Err(failure);
+                    if matches!(failure, Failure::Hedged) || !can_replay || !self.may_retry_failure(tries, &failure) {
+                        return self.hedged_answer(failure).await;
                     }
                     tries.was_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout);
                 }
             }
-            self.wait_before_retry(tries).await?;
+            if let Err(failure) = self.wait_before_retry(tries).await {
+                return self.hedged_answer(failure).await;
+            }
         }
+    }
+
+    /// Of the response that is there the client gets nothing.
+    fn pass_over(&self, answer: Answer) {
+        let Answer { peer, pick, sent, .. } = answer;
+        let now = self.last_activity();
+        pick.finish(self.response_outcome(self.grpc_status(), now.saturating_duration_since(sent)), now);
+        peer.cancel(h2::Reason::CANCEL);
     }
 
     async fn wait_before_retry(&mut self, tries: &mut Tries<'_>) -> Result<(), Failure> {
@@ -281,7 +301,7 @@ impl Forwarder<'_, '_> {
         }
         let mut peer = match self.connect(&tries.cluster, &pick).await {
             Ok(peer) => peer,
-            Err(failure) => return Err(Miss { failure, pick: Some(pick), was_stale: false }),
+            Err(failure) => return Err(Miss::Failed { failure, pick: Some(pick), was_stale: false }),
         };
         let sent = self.context.worker.now();
         if self.is_tunnel {
@@ -289,7 +309,20 @@ impl Forwarder<'_, '_> {
             self.response.headers.clear();
             return Ok(Answer { peer, pick, framing: Framing::UntilClose, sent });
         }
-        match self.exchange_heads(&mut peer, &mut tries.replay).await {
+        let mut head = self.exchange_heads(&mut peer, &mut tries.replay).await;
+        if matches!(head, Err(Failure::PerTryTimeout)) && self.hedge.is_some() {
+            // A clone of what is borrowed, but for what the client said.
+            if let Some(policy) = tries.policy.clone().filter(|_| tries.replay.is_possible() && self.take_retry(tries))
+            {
+                tries.avoid(&pick);
+                self.hedge(&policy, (peer, pick, sent), &mut tries.replay);
+                return Err(Miss::Hedged);
+            }
+            // There is no other, so this one may go on.
+            self.deadlines.per_try = None;
+            head = self.exchange_heads(&mut peer, &mut tries.replay).await;
+        }
+        match head {
             Ok(framing) => {
                 if tries.cluster.is_checked() && self.response.headers.contains(IMMEDIATE_FAILURE) {
                     tries.cluster.report_failed(&pick);
@@ -299,7 +332,7 @@ impl Forwarder<'_, '_> {
             Err(failure) => {
                 let was_stale = peer.may_be_stale() && matches!(failure, Failure::Peer(PeerError::Closed));
                 peer.cancel(failure.reset_code());
-                Err(Miss { failure, pick: Some(pick), was_stale })
+                Err(Miss::Failed { failure, pick: Some(pick), was_stale })
             }
         }
     }

@@ -40,6 +40,7 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         include_vh_rate_limits: forward.include_host_rate_limits.then_some(BoolValue { value: true }),
         ..Proto::default()
     };
+    action.hedge_policy = retry::encode_hedge(forward.hedge_on_per_try_timeout);
     timeouts::encode(forward, &mut action, flavor);
     match &forward.rewrite {
         None => {}
@@ -60,13 +61,14 @@ fn include_host_rate_limits(action: &Proto) -> bool {
 
 #[allow(deprecated, reason = "a field that is refused has to be looked at")]
 pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
-    refuse!(action, internal_redirect_action, max_internal_redirects, hedge_policy);
+    refuse!(action, internal_redirect_action, max_internal_redirects);
     refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy, priority);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
         rate_limits: rate_limit::decode(&action.rate_limits)?,
         include_host_rate_limits: include_host_rate_limits(action),
         retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
+        hedge_on_per_try_timeout: retry::decode_hedge(action.hedge_policy.as_ref()).at("hedge_policy")?,
         internal_redirects: action
             .internal_redirect_policy
             .as_ref()
