@@ -38,7 +38,9 @@ pub use cluster::{
     UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
-pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
+pub use connection_filter::{
+    ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, ListenerRateLimit, RbacEnforcement,
+};
 pub use data_source::{DataSource, Hidden};
 pub use edge::{EscapedSlashes, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 pub use endpoint::{
@@ -47,9 +49,9 @@ pub use endpoint::{
 pub use filter::{
     Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
     CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
-    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, RateLimit,
-    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, ShareUnit,
-    VirtualHostRules,
+    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor,
+    LocalRateLimit, RateLimit, RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig,
+    RouteRateLimit, ShareUnit, VirtualHostRules,
 };
 pub use listener::{
     Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,

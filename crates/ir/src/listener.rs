@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    AccessLog, CidrRange, ConnectionFilter, DownstreamTls, HttpEdge, HttpFilter, RouteTable, RouterOptions,
-    WeightedCluster,
+    AccessLog, CidrRange, ConnectionFilter, DownstreamTls, HttpEdge, HttpFilter, ListenerRateLimit, RouteTable,
+    RouterOptions, WeightedCluster,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -59,6 +59,8 @@ pub struct ListenerOptions {
     pub original_dst: bool,
     /// Connections begin with a PROXY header, whose addresses count from then on.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// All are asked, in order.
+    pub rate_limits: Vec<ListenerRateLimit>,
 }
 
 impl ListenerOptions {

@@ -27,8 +27,10 @@ mod buffer;
 mod compressor;
 mod context;
 mod cors;
+mod descriptors;
 mod fault;
 mod health_check;
+mod local_rate_limit;
 mod overrides;
 mod pace;
 mod rate_limit;
@@ -51,6 +53,7 @@ pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
 use self::fault::{ActiveFault, FaultFilter};
 use self::health_check::{ActiveHealthCheck, HealthCheckFilter};
+use self::local_rate_limit::{ActiveLocalRateLimit, LocalRateLimit};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
 use self::rate_limit::{ActiveRateLimit, Answer, RateLimit};
 use self::rbac::Rbac;
@@ -131,6 +134,7 @@ enum Filter {
     Fault(Rc<FaultFilter>),
     HealthCheck(Rc<HealthCheckFilter>),
     Compressor(Rc<Compressor>),
+    LocalRateLimit(Rc<LocalRateLimit>),
     RateLimit(Rc<RateLimit>),
     Rbac(Rc<Rbac>),
 }
@@ -143,6 +147,9 @@ impl Filter {
             HttpFilterConfig::HealthCheck(check) => Self::HealthCheck(Rc::new(HealthCheckFilter::new(check, place))),
             HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
             HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+            HttpFilterConfig::LocalRateLimit(filter) => {
+                Self::LocalRateLimit(Rc::new(LocalRateLimit::new(filter, place)))
+            }
             HttpFilterConfig::RateLimit(filter) => Self::RateLimit(Rc::new(RateLimit::new(filter, place))),
             HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
         }
@@ -155,6 +162,7 @@ impl Filter {
             Self::Fault(fault) => ActiveFilter::Fault(ActiveFault::new(fault.clone())),
             Self::HealthCheck(check) => ActiveFilter::HealthCheck(ActiveHealthCheck::new(check.clone())),
             Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
+            Self::LocalRateLimit(filter) => ActiveFilter::LocalRateLimit(ActiveLocalRateLimit::new(filter.clone())),
             Self::RateLimit(filter) => ActiveFilter::RateLimit(ActiveRateLimit::new(filter.clone())),
             Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
         }
@@ -169,6 +177,7 @@ pub(crate) enum ActiveFilter {
     Fault(ActiveFault),
     HealthCheck(ActiveHealthCheck),
     Compressor(ActiveCompressor),
+    LocalRateLimit(ActiveLocalRateLimit),
     RateLimit(ActiveRateLimit),
     Rbac(Rc<Rbac>),
 }
@@ -182,6 +191,7 @@ impl ActiveFilter {
             Self::Fault(fault) => fault.on_request(cx),
             Self::HealthCheck(check) => check.on_request(cx),
             Self::Compressor(filter) => filter.on_request(cx),
+            Self::LocalRateLimit(filter) => filter.on_request(cx),
             Self::RateLimit(filter) => filter.on_request(cx),
             Self::Rbac(rbac) => rbac.on_request(cx),
         }
@@ -212,6 +222,7 @@ impl ActiveFilter {
             Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
             Self::HealthCheck(check) => check.on_response(cx),
+            Self::LocalRateLimit(filter) => filter.on_response(cx),
             Self::RateLimit(filter) => filter.on_response(cx),
             _ => {}
         }

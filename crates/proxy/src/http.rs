@@ -38,7 +38,7 @@ use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
 pub(crate) use self::grpc::{CallError, call};
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
-pub(crate) use self::header_ops::{HeaderFormats, Levels, apply_literally};
+pub(crate) use self::header_ops::{HeaderEdits, HeaderFormats, Levels};
 pub(crate) use self::headers::Headers;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};

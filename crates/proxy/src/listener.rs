@@ -19,6 +19,7 @@ use leno_ir::{FilterChainMatch, Listener, TransportProtocol};
 pub(crate) use accept::{AcceptOutage, Binding};
 
 use self::chain::Chain;
+use crate::connection_filter::RateLimitFilter;
 use crate::detect::Question;
 use crate::drain::DrainSignal;
 use crate::stats::ListenerStats;
@@ -32,6 +33,7 @@ pub(crate) struct ActiveListener {
     stats: ListenerStats,
     chains: Vec<Rc<Chain>>,
     default_chain: Option<Rc<Chain>>,
+    rate_limits: Box<[RateLimitFilter]>,
     /// There is one chain, and it matches everything.
     only_chain_takes_all: bool,
     /// A chain asks for what only a look at the ClientHello tells. Envoy, too, looks without being told to.
@@ -49,6 +51,10 @@ impl ActiveListener {
             let place = format!("{}.{place}", config.name);
             Rc::new(Chain::new(chain, &place, &stats, worker))
         };
+        let rate_limit = |(index, limit)| {
+            RateLimitFilter::of_listener(limit, &format!("{}.rate_limits[{index}]", config.name), worker)
+        };
+        let rate_limits = config.options.rate_limits.iter().enumerate().map(rate_limit).collect();
         let chains = config.filter_chains.iter().enumerate();
         let default_chain = config.default_filter_chain.as_ref();
         Self {
@@ -56,6 +62,7 @@ impl ActiveListener {
             chains: chains.map(|(at, config)| chain(&format!("filter_chains[{at}]"), config)).collect(),
             only_chain_takes_all: matches!(config.filter_chains.as_slice(), [only] if only.matches == FilterChainMatch::default()),
             default_chain: default_chain.map(|config| chain("default_filter_chain", config)),
+            rate_limits,
             needs_inspection: config.filter_chains.iter().any(|chain| needs_inspection(&chain.matches)),
             drain: Rc::default(),
             clients_speak_first: std::cell::Cell::new(false),

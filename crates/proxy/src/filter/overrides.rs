@@ -5,6 +5,7 @@ use leno_ir::{
 };
 use leno_routing::{CompiledRoutes, Matched, RequestView, RoutePosition};
 
+use super::local_rate_limit::LocalLimit;
 use crate::http::{HeaderFormats, Levels};
 use crate::shared::SharedStates;
 
@@ -55,6 +56,7 @@ pub(crate) enum RouteFilter {
     Cors(leno_ir::CorsPolicy),
     Fault(Box<leno_ir::Fault>),
     Compressor(leno_ir::RouteCompressor),
+    LocalRateLimit(Arc<LocalLimit>),
     RateLimit(leno_ir::RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<leno_ir::HttpRbac>>),
@@ -83,12 +85,15 @@ pub(crate) struct RouteRef {
 }
 
 impl RouteFilter {
-    fn compile(config: &RouteFilterConfig, _place: &str, _states: &SharedStates) -> Self {
+    fn compile(config: &RouteFilterConfig, place: &str, states: &SharedStates) -> Self {
         match config {
             RouteFilterConfig::Buffer(said) => Self::Buffer(*said),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
             RouteFilterConfig::Fault(fault) => Self::Fault(fault.clone()),
             RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
+            RouteFilterConfig::LocalRateLimit(limit) => {
+                Self::LocalRateLimit(Arc::new(LocalLimit::new(limit, place, states)))
+            }
             RouteFilterConfig::RateLimit(route) => Self::RateLimit(route.clone()),
             RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }

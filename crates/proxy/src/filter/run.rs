@@ -109,7 +109,7 @@ impl FilterRun {
         request: &RequestHead,
         (response, framing): (&mut ResponseHead, &mut Framing),
         exchange: &mut Exchange,
-        worker: &Rc<Worker>,
+        (connection, worker): (&Rc<Connection>, &Rc<Worker>),
     ) {
         for active in self.active.iter_mut().rev() {
             let mut cx = ResponseContext {
@@ -118,6 +118,7 @@ impl FilterRun {
                 response,
                 framing,
                 exchange,
+                connection,
                 worker,
                 route: self.route.as_ref(),
                 transforms_body: false,

@@ -85,6 +85,7 @@ async fn proxy(
                 mtls: false,
                 drain: signal.clone(),
                 closed_by_client: std::cell::Cell::default(),
+                rate_limiter: Default::default(),
             };
             let serving =
                 serve(Stream::Plain(stream), BytesMut::new(), Rc::new(connection), manager.clone(), worker.clone());

@@ -38,6 +38,9 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     _slot: Option<ConnectionSlot>,
 ) {
+    if !listener.rate_limits.iter().all(|limit| limit.take(worker.now())) {
+        return;
+    }
     let Ok(local) = stream.local_addr() else { return };
     // Fails only on a socket that is gone already, which the first read reports.
     let _ = stream.set_nodelay(true);
@@ -202,6 +205,7 @@ impl Accepted {
             alpn: tls.alpn,
             drain: self.listener.drain.clone(),
             closed_by_client: Cell::new(false),
+            rate_limiter: Default::default(),
         }
     }
 

@@ -43,6 +43,7 @@ fn connection(direction: Direction, peer: Option<&str>) -> Connection {
         mtls: peer.is_some(),
         drain: Rc::default(),
         closed_by_client: std::cell::Cell::default(),
+        rate_limiter: Default::default(),
     }
 }
 

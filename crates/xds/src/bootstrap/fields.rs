@@ -351,6 +351,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate", "base_interval max_interval", ""),
+    ("envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor", "entries shadow_mode token_bucket", ""),
+    ("envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry", "key value", ""),
     (
         "envoy.extensions.compression.brotli.compressor.v3.Brotli",
         "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
@@ -420,6 +422,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "always_consume_default_token_bucket descriptors enable_retry_after_header enable_x_ratelimit_headers \
+         filter_enabled filter_enforced local_rate_limit_per_downstream_connection max_dynamic_descriptors rate_limits \
+         rate_limited_as_resource_exhausted request_headers_to_add_when_not_enforced response_headers_to_add stage \
+         stat_prefix status token_bucket vh_rate_limits",
+        "",
+    ),
+    (
         "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
         "disable_x_envoy_ratelimited_header domain enable_x_ratelimit_headers failure_mode_deny rate_limit_service \
          rate_limited_as_resource_exhausted rate_limited_status request_type response_headers_to_add stage \
@@ -438,6 +448,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "dynamic_stats respect_expected_rq_timeout strict_check_headers suppress_envoy_headers \
          suppress_grpc_request_failure_code_stats",
         "start_child_span",
+    ),
+    (
+        "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit",
+        "runtime_enabled stat_prefix token_bucket",
+        "",
     ),
     (
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",

@@ -149,6 +149,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             // As in Envoy, the field brings the filter with it.
             original_dst: filters.original_dst || is_set(&proto.use_original_dst),
             proxy_protocol: filters.proxy_protocol,
+            rate_limits: filters.rate_limits,
         },
         api: false,
     })

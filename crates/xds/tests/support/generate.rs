@@ -797,8 +797,10 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
         disallowed_versions,
     });
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy)).prop_map(
-        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol)| {
+    let rate_limit = (name(), token_bucket())
+        .prop_map(|(stat_prefix, token_bucket)| ListenerRateLimit { stat_prefix, token_bucket });
+    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), vec(rate_limit, 0..2)).prop_map(
+        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol, rate_limits)| {
             ListenerOptions {
                 additional_addresses,
                 ipv4_compat: false,
@@ -807,6 +809,7 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
                 use_original_dst,
                 original_dst: original_dst || use_original_dst,
                 proxy_protocol,
+                rate_limits,
             }
         },
     )

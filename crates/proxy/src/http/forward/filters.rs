@@ -176,7 +176,8 @@ impl Forwarder<'_, '_> {
     /// The response's head on its way through the filters; the value is how its body is sent now.
     pub(super) fn filter_response(&mut self, mut framing: Framing) -> Framing {
         if let Some(run) = &mut self.run {
-            run.on_response(self.request, (self.response, &mut framing), self.exchange, &self.context.worker);
+            let places = (&self.context.connection, &self.context.worker);
+            run.on_response(self.request, (self.response, &mut framing), self.exchange, places);
             self.exchange.status = self.response.status;
         }
         framing

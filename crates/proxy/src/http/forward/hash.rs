@@ -152,6 +152,7 @@ mod tests {
             mtls: false,
             drain: Rc::default(),
             closed_by_client: std::cell::Cell::default(),
+            rate_limiter: Default::default(),
         }
     }
 

@@ -12,9 +12,9 @@ use crate::codec::common::{bool_value, u32_value};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 
 /// Envoy's.
-pub(in crate::codec) const MAX_STAGE: u32 = 10;
+const MAX_STAGE: u32 = 10;
 
-pub(super) fn encode(rules: &[RateLimitRule]) -> Vec<Proto> {
+pub(in crate::codec) fn encode(rules: &[RateLimitRule]) -> Vec<Proto> {
     let rule = |rule: &RateLimitRule| Proto {
         stage: u32_value(rule.stage),
         actions: rule.actions.iter().map(encode_action).collect(),
@@ -23,7 +23,7 @@ pub(super) fn encode(rules: &[RateLimitRule]) -> Vec<Proto> {
     rules.iter().map(rule).collect()
 }
 
-pub(super) fn decode(protos: &[Proto]) -> Result<Vec<RateLimitRule>> {
+pub(in crate::codec) fn decode(protos: &[Proto]) -> Result<Vec<RateLimitRule>> {
     let rule = |(index, proto)| decode_rule(proto).at_index("rate_limits", index);
     protos.iter().enumerate().map(rule).collect()
 }
@@ -57,13 +57,17 @@ fn encode_action(action: &RateLimitAction) -> Action {
     Action { action_specifier: Some(specifier) }
 }
 
-fn decode_rule(proto: &Proto) -> Result<RateLimitRule> {
-    // `disable_key` names a runtime flag, of which there are none here.
-    refuse!(proto, limit, hits_addend, apply_on_stream_done);
-    let stage = proto.stage.as_ref().map_or(0, |stage| stage.value);
+pub(in crate::codec) fn read_stage(stage: u32) -> Result<u32> {
     if stage > MAX_STAGE {
         return Err(DecodeError::new("stage", format!("{stage} is above {MAX_STAGE}")));
     }
+    Ok(stage)
+}
+
+fn decode_rule(proto: &Proto) -> Result<RateLimitRule> {
+    // `disable_key` names a runtime flag, of which there are none here.
+    refuse!(proto, limit, hits_addend, apply_on_stream_done);
+    let stage = read_stage(proto.stage.as_ref().map_or(0, |stage| stage.value))?;
     if proto.actions.is_empty() {
         return Err(DecodeError::new("actions", "must not be empty"));
     }
