@@ -106,8 +106,8 @@ impl fmt::Debug for AdminHooks {
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterStatus {
     pub(crate) config: Arc<leno_ir::Cluster>,
-    /// Which limits are reached: connections, pending requests, requests, retries.
-    pub(crate) breakers: [bool; 4],
+    /// Which limits are reached, by priority: connections, pending requests, requests, retries.
+    pub(crate) breakers: [[bool; 4]; 2],
     /// It came from a control plane.
     pub(crate) is_dynamic: bool,
     pub(crate) endpoints: Vec<EndpointStatus>,

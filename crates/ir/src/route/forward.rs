@@ -4,7 +4,7 @@ use leno_names::Fraction;
 use serde::Serialize;
 
 use super::{GrpcTimeout, HashPolicy, HeaderOps, InternalRedirects, RateLimitRule, RetryPolicy, StreamDuration};
-use crate::{FilterOverrides, Labels};
+use crate::{FilterOverrides, Labels, RoutingPriority};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forward {
@@ -24,6 +24,8 @@ pub struct Forward {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
+    #[serde(skip_serializing_if = "RoutingPriority::is_default")]
+    pub priority: RoutingPriority,
     /// A try that runs out of its time goes on beside the next one; the first good response is taken, all others are reset.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hedge_on_per_try_timeout: bool,
@@ -58,6 +60,7 @@ impl Forward {
             idle_timeout: None,
             flush_timeout: None,
             retry: None,
+            priority: RoutingPriority::Default,
             hedge_on_per_try_timeout: false,
             internal_redirects: None,
             rewrite: None,

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use leno_ir::{CircuitBreakers, EndpointHealth};
+use leno_ir::{CircuitBreakers, EndpointHealth, Thresholds};
 use serde_json::{Map, Value, json};
 
 use super::pages::socket;
@@ -14,8 +14,8 @@ pub(super) fn text(clusters: &[ClusterStatus]) -> String {
         let name = &cluster.config.name;
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(out, "{name}::observability_name::{name}");
-        for priority in ["default", "high"] {
-            for (limit, value) in limits(&cluster.config.circuit_breakers) {
+        for (priority, thresholds) in priorities(&cluster.config.circuit_breakers) {
+            for (limit, value) in limits(thresholds) {
                 let _ = writeln!(out, "{name}::{priority}_priority::{limit}::{value}");
             }
         }
@@ -56,12 +56,16 @@ fn write_endpoint(cluster: &str, endpoint: &EndpointStatus, out: &mut String) {
     let _ = writeln!(out, "{start}ewma_ms::{:.3}", endpoint.latency.as_secs_f64() * 1000.0);
 }
 
-fn limits(breakers: &CircuitBreakers) -> [(&'static str, u32); 4] {
+fn priorities(breakers: &CircuitBreakers) -> [(&'static str, &Thresholds); 2] {
+    [("default", &breakers.default), ("high", breakers.high.as_deref().unwrap_or(&Thresholds::ENVOY))]
+}
+
+fn limits(thresholds: &Thresholds) -> [(&'static str, u32); 4] {
     [
-        ("max_connections", breakers.max_connections),
-        ("max_pending_requests", breakers.max_pending_requests),
-        ("max_requests", breakers.max_requests),
-        ("max_retries", breakers.max_retries),
+        ("max_connections", thresholds.max_connections),
+        ("max_pending_requests", thresholds.max_pending_requests),
+        ("max_requests", thresholds.max_requests),
+        ("max_retries", thresholds.max_retries),
     ]
 }
 
@@ -96,9 +100,9 @@ pub(super) fn json(clusters: &[ClusterStatus]) -> Value {
 
 fn cluster_json(cluster: &ClusterStatus) -> Value {
     let name = &cluster.config.name;
-    let thresholds = |priority: Option<&str>| {
-        let priority = priority.map(|priority| ("priority".to_owned(), json!(priority)));
-        let of_limits = limits(&cluster.config.circuit_breakers).map(|(name, value)| (name.to_owned(), json!(value)));
+    let thresholds = |(priority, thresholds): (&str, &Thresholds)| {
+        let priority = (priority == "high").then(|| ("priority".to_owned(), json!("HIGH")));
+        let of_limits = limits(thresholds).map(|(name, value)| (name.to_owned(), json!(value)));
         Value::Object(priority.into_iter().chain(of_limits).collect())
     };
     let mut status = Map::new();
@@ -110,7 +114,10 @@ fn cluster_json(cluster: &ClusterStatus) -> Value {
         let hosts = cluster.endpoints.iter().map(endpoint_json);
         status.insert("host_statuses".to_owned(), hosts.collect());
     }
-    status.insert("circuit_breakers".to_owned(), json!({ "thresholds": [thresholds(None), thresholds(Some("HIGH"))] }));
+    status.insert(
+        "circuit_breakers".to_owned(),
+        json!({ "thresholds": priorities(&cluster.config.circuit_breakers).map(thresholds) }),
+    );
     status.insert("observability_name".to_owned(), json!(name));
     Value::Object(status)
 }

@@ -56,10 +56,11 @@ fn add_cluster(snapshot: &mut Snapshot, cluster: &ClusterStatus) {
     ] {
         snapshot.gauge_at(place, name, level);
     }
-    // Leno has one set of limits; Envoy's second one is for routes of high priority.
     let names = ["cx_open", "rq_pending_open", "rq_open", "rq_retry_open"];
-    for (name, is_reached) in names.into_iter().zip(cluster.breakers) {
-        snapshot.gauge_at(place, &format!("circuit_breakers.default.{name}"), i64::from(is_reached));
+    for (priority, are_reached) in ["default", "high"].into_iter().zip(cluster.breakers) {
+        for (name, is_reached) in names.into_iter().zip(are_reached) {
+            snapshot.gauge_at(place, &format!("circuit_breakers.{priority}.{name}"), i64::from(is_reached));
+        }
     }
 }
 

@@ -58,7 +58,7 @@ async fn clusters_are_listed_as_envoy_does() {
         weight: 1,
     };
     let config = Arc::new(Cluster::new("a", Discovery::Eds { service_name: "a".to_owned() }));
-    let status = ClusterStatus { config, breakers: [false; 4], is_dynamic: true, endpoints: vec![endpoint] };
+    let status = ClusterStatus { config, breakers: [[false; 4]; 2], is_dynamic: true, endpoints: vec![endpoint] };
     let clusters =
         move || -> BoxFuture<'static, Vec<ClusterStatus>> { Box::pin(std::future::ready(vec![status.clone()])) };
     let (admin, _) = admin(AdminHooks { clusters: Some(Box::new(clusters)), ..AdminHooks::default() });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_balance::Wish;
-use leno_ir::TcpProxy;
+use leno_ir::{RoutingPriority, TcpProxy};
 
 use crate::flags::ResponseFlags;
 use crate::http::hash_of_ip;
@@ -67,8 +67,7 @@ pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<
         .ok_or(DialError::NoCluster { name: String::new() })?
         .name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
-    let permit = cluster.admit()?;
-    let occupancy = cluster.occupy_one()?;
+    let permit = cluster.admit(RoutingPriority::Default)?;
     let hashes = config.hash_source_ip && cluster.config.balancer.uses_hash();
     let hash = hashes.then(|| hash_of_ip(client.source.ip()));
     let mut tried: Vec<EndpointId> = Vec::new();
@@ -78,6 +77,7 @@ pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<
                 cluster.stats().count(ClusterCounter::CxNoneHealthy);
                 DialError::NoEndpoint { cluster: cluster.config.name.clone() }
             })?;
+        let occupancy = cluster.occupy_one(&pick)?;
         let started = worker.now();
         let waiting = cluster.stats().request_waits();
         let result = cluster.tcp(worker, &pick, client).await;

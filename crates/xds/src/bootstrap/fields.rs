@@ -65,19 +65,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
     ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
-    ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
+    ("envoy.config.cluster.v3.CircuitBreakers", "per_host_thresholds thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-        "max_connections max_pending_requests max_requests max_retries priority retry_budget",
+        "max_connections max_pending_requests max_requests max_retries priority retry_budget track_remaining",
         "",
     ),
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+        "circuit_breakers cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks \
          http2_protocol_options ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config \
-         load_assignment load_balancing_policy maglev_lb_config metadata name outlier_detection respect_dns_ttl \
+         load_assignment load_balancing_policy maglev_lb_config max_requests_per_connection metadata name outlier_detection respect_dns_ttl \
          ring_hash_lb_config transport_socket type typed_dns_resolver_config typed_extension_protocol_options \
          use_tcp_for_dns_lookups",
         "",
@@ -146,7 +146,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
-        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection",
         "",
     ),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
@@ -284,7 +284,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code \
          flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
          host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
-         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite \
+         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite \
          request_mirror_policies retry_policy timeout weighted_clusters",
         "",
     ),
