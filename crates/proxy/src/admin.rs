@@ -8,6 +8,7 @@
 
 mod clusters;
 mod commands;
+mod dump;
 mod levels;
 mod logging;
 mod pages;
@@ -77,6 +78,8 @@ pub(crate) struct Admin {
 pub(crate) struct AdminHooks {
     /// Endpoints as the workers see them.
     pub(crate) clusters: Option<Ask<Vec<ClusterStatus>>>,
+    /// The configuration as Envoy's API has it; `true` with endpoints.
+    pub(crate) config_dump: Option<Box<dyn Fn(bool) -> Vec<serde_json::Value> + Send + Sync>>,
     /// What was counted under Envoy's names.
     pub(crate) stats: Option<Box<dyn Fn() -> Snapshot + Send + Sync>>,
     /// What the process is; the interface knows its state.
@@ -218,7 +221,7 @@ impl Admin {
             "/certs" => Ok(Some(json(&self.certificates()))),
             "/clusters" => self.clusters(&query).await,
             "/config" => Ok(Some(json(&pages::config(&(self.config.0)())))),
-            "/config_dump" => Ok(Some(json(&pages::config(&(self.config.0)())))),
+            "/config_dump" => self.config_dump(&query),
             "/contention" => Ok(Some(text(StatusCode::OK, "Mutex contention tracing is not available."))),
             "/drain_listeners" => Ok(self.drain().await),
             "/healthcheck/fail" => Ok(self.set_unwell(true)),
@@ -283,6 +286,15 @@ impl Admin {
             Some(of) => pages::certificates(&of(), SystemTime::now()),
             None => serde_json::json!({ "certificates": [] }),
         }
+    }
+
+    fn config_dump(&self, query: &Query) -> Result<Option<Answer>, String> {
+        let Some(dump) = &self.hooks.config_dump else { return Ok(None) };
+        let shown = dump::Wanted::new(query)?.of(dump(query.has("include_eds")));
+        Ok(Some(match shown {
+            Ok(configs) => json(&serde_json::json!({ "configs": configs })),
+            Err(reason) => text(StatusCode::NOT_FOUND, reason),
+        }))
     }
 
     async fn snapshot(&self) -> Option<Snapshot> {

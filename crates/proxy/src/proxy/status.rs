@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use leno_identity::Identity;
@@ -6,11 +7,12 @@ use leno_runtime::Readiness;
 use leno_telemetry::Registry;
 use tokio::sync::oneshot;
 
-use super::ProxyHandle;
+use super::{ConfigDump, ProxyHandle};
 use crate::admin::{Admin, AdminHooks, Ask, CertificatesInUse, ClusterStatus, EndpointStatus, Server};
 use crate::worker::Command;
 
 type Certificates = Box<dyn Fn() -> CertificatesInUse + Send + Sync>;
+type Dump = Box<dyn Fn(bool) -> Vec<serde_json::Value> + Send + Sync>;
 type OnLeave = Ask<()>;
 
 /// The admin interface of the proxy; `on_leave` is what `/drain_listeners` does.
@@ -19,12 +21,20 @@ pub(super) fn admin(
     identity: Option<Identity>,
     registry: Registry,
     readiness: Readiness,
+    dump: Option<ConfigDump>,
     on_leave: Option<OnLeave>,
 ) -> Admin {
     let of_logs = proxy.clone();
     let (of_config, of_clusters, of_listeners, of_quit) = (proxy.clone(), proxy.clone(), proxy.clone(), proxy.clone());
     let (of_stats, of_server, of_health) = (proxy.clone(), proxy.clone(), proxy.clone());
+    let of_dump = proxy.clone();
     let hooks = AdminHooks {
+        config_dump: dump.map(|dump| -> Dump {
+            Box::new(move |includes_endpoints| {
+                let updated = *of_dump.inner.updated.lock().unwrap_or_else(PoisonError::into_inner);
+                dump(&of_dump.config(), &humantime::format_rfc3339_millis(updated).to_string(), includes_endpoints)
+            })
+        }),
         stats: Some(Box::new(move || of_stats.inner.stats.snapshot())),
         server: Some(Box::new(move || {
             let memory = leno_runtime::memory::resident_bytes().unwrap_or(0);
