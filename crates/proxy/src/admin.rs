@@ -221,7 +221,7 @@ impl Admin {
             "/certs" => Ok(Some(json(&self.certificates()))),
             "/clusters" => self.clusters(&query).await,
             "/config" => Ok(Some(json(&pages::config(&(self.config.0)())))),
-            "/config_dump" => self.config_dump(&query),
+            "/config_dump" => Ok(self.config_dump(&query)),
             "/contention" => Ok(Some(text(StatusCode::OK, "Mutex contention tracing is not available."))),
             "/drain_listeners" => Ok(self.drain().await),
             "/healthcheck/fail" => Ok(self.set_unwell(true)),
@@ -288,13 +288,18 @@ impl Admin {
         }
     }
 
-    fn config_dump(&self, query: &Query) -> Result<Option<Answer>, String> {
-        let Some(dump) = &self.hooks.config_dump else { return Ok(None) };
-        let shown = dump::Wanted::new(query)?.of(dump(query.has("include_eds")));
-        Ok(Some(match shown {
+    fn config_dump(&self, query: &Query) -> Option<Answer> {
+        let dump = self.hooks.config_dump.as_ref()?;
+        // Envoy names no character set here.
+        let refused = |status, reason: String| answer(status, "text/plain", reason);
+        let wanted = match dump::Wanted::new(query) {
+            Ok(wanted) => wanted,
+            Err(reason) => return Some(refused(StatusCode::BAD_REQUEST, reason)),
+        };
+        Some(match wanted.of(dump(query.has("include_eds"))) {
             Ok(configs) => json(&serde_json::json!({ "configs": configs })),
-            Err(reason) => text(StatusCode::NOT_FOUND, reason),
-        }))
+            Err(reason) => refused(StatusCode::NOT_FOUND, reason),
+        })
     }
 
     async fn snapshot(&self) -> Option<Snapshot> {

@@ -70,6 +70,10 @@ impl Wanted {
                 .map(|part| masked(part, &self.mask.iter().map(Vec::as_slice).collect::<Vec<_>>()))
                 .collect();
         }
+        if self.resource.is_none() && !self.mask.is_empty() {
+            // A part that the mask is not about is left out.
+            parts.retain(|part| part.as_object().is_some_and(|fields| fields.len() > 1));
+        }
         Ok(parts)
     }
 
@@ -129,7 +133,7 @@ mod tests {
         assert_eq!(shown("resource=static_clusters&name_regex=o.e&mask=cluster"), Ok(vec![one]));
         assert_eq!(
             shown("mask=bootstrap.node.id"),
-            Ok(vec![json!({ "@type": "b", "bootstrap": { "node": { "id": "i" } } }), json!({ "@type": "c" })])
+            Ok(vec![json!({ "@type": "b", "bootstrap": { "node": { "id": "i" } } })])
         );
         assert_eq!(shown("resource=nothing"), Err("nothing not found in config dump".to_owned()));
         assert!(Wanted::new(&Query::new("name_regex=(")).is_err());
