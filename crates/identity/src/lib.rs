@@ -17,6 +17,7 @@ mod identity;
 mod join;
 mod key_files;
 mod peer;
+mod peer_chain;
 mod rotation;
 mod svid;
 mod tls;
@@ -31,6 +32,7 @@ pub use context::{
 pub use identity::Identity;
 pub use join::{CsrClient, JoinConfig, JoinError, join};
 pub use peer::{NameMatch, PeerExpiry, PeerNames, PeerRefused, SpiffePeerError, peer_spiffe_id};
+pub use peer_chain::PeerChain;
 pub use rotation::spawn_rotation;
 pub use svid::{Svid, SvidError};
 pub use tls::{ClientAuth, ClientTls, ServerTls, TlsError};

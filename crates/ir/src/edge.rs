@@ -1,5 +1,7 @@
 use serde::Serialize;
 
+use crate::CidrRange;
+
 /// What is made of requests and responses at the edge: how far the client is believed, and how things are spelt.
 ///
 /// The default is what proxies of the mesh do between them: nothing.
@@ -11,6 +13,19 @@ pub struct HttpEdge {
     pub xff_num_trusted_hops: u32,
     /// Add no address to `x-forwarded-for`.
     pub skip_xff_append: bool,
+    /// How the client is found where its address is not used; `None`: by `xff_num_trusted_hops`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_ip: Option<ForwardedFor>,
+    /// Whose requests are taken for our own: what they say in `x-envoy-…` headers counts. Nobody's unless said otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub internal_addresses: Vec<CidrRange>,
+    /// Say in `x-forwarded-port` at which port of ours the request came.
+    pub append_x_forwarded_port: bool,
+    /// Say the name of this proxy's cluster in `user-agent`, where there is none, and in `x-envoy-downstream-service-cluster`.
+    pub add_user_agent: bool,
+    /// Replaces the scheme that requests came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
     /// Added to `via` of requests and responses; empty: nothing.
     pub via: String,
     pub server_header: ServerHeader,
@@ -31,6 +46,33 @@ pub struct HttpEdge {
 impl HttpEdge {
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Where in `x-forwarded-for` the client is looked for (Envoy's `xff` extension).
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ForwardedFor {
+    /// From the right; not looked at when there are trusted ranges.
+    pub trusted_hops: u32,
+    /// Proxies whose word is believed: the client is the last address that is not theirs.
+    pub trusted_ranges: Vec<CidrRange>,
+    /// Add the address of who connects to us.
+    pub appends: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub use connection_filter::{
     ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, ListenerRateLimit, RbacEnforcement,
 };
 pub use data_source::{DataSource, Hidden};
-pub use edge::{EscapedSlashes, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
+pub use edge::{EscapedSlashes, ForwardedFor, HttpEdge, Scheme, ServerHeader, StripPort, UnderscoreHeaders};
 pub use endpoint::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
@@ -59,9 +59,9 @@ pub use filter::{
 pub use http1::{HeaderNames, Http1Options};
 pub use http2::{Http2Keepalive, Http2Options};
 pub use listener::{
-    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits,
-    Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
-    TransportProtocol,
+    ClientCertDetails, Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager,
+    HttpLimits, Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType,
+    TcpProxy, TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};

@@ -161,6 +161,9 @@ pub struct HttpConnectionManager {
     pub filters: Vec<HttpFilter>,
     pub access_log: Vec<AccessLog>,
     pub forward_client_cert: ForwardClientCert,
+    /// What is said of the client beside the hash of its certificate and our own name.
+    #[serde(skip_serializing_if = "ClientCertDetails::is_mesh")]
+    pub client_cert_details: ClientCertDetails,
     /// Add `x-request-id` when the request has none.
     pub generate_request_id: bool,
     pub upgrades: Vec<Upgrade>,
@@ -189,7 +192,7 @@ pub struct HttpConnectionManager {
 }
 
 /// How long and how much of a client. `None`: without bound.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct HttpLimits {
     /// A connection as old as this is closed once its streams have ended.
     pub max_connection_duration: Option<Duration>,
@@ -201,6 +204,24 @@ pub struct HttpLimits {
     pub request_timeout: Option<Duration>,
     /// Of an HTTP/2 connection at once; `None`: our own choice.
     pub max_concurrent_streams: Option<NonZeroU32>,
+    /// How long a client that is asked to leave may stay. Default 5 s, as Envoy.
+    pub drain_timeout: Duration,
+    /// How long a client may go on sending after our last byte. Default 1 s, as Envoy.
+    pub delayed_close_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            max_connection_duration: None,
+            max_requests_per_connection: None,
+            max_stream_duration: None,
+            request_timeout: None,
+            max_concurrent_streams: None,
+            drain_timeout: Duration::from_secs(5),
+            delayed_close_timeout: Duration::from_secs(1),
+        }
+    }
 }
 
 impl HttpLimits {
@@ -220,6 +241,7 @@ impl HttpConnectionManager {
             filters: Vec::new(),
             access_log: Vec::new(),
             forward_client_cert: ForwardClientCert::Sanitize,
+            client_cert_details: ClientCertDetails::mesh(),
             generate_request_id: true,
             upgrades: vec![Upgrade::new("websocket")],
             forwards_informational: true,
@@ -259,11 +281,39 @@ pub enum RouteSource {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ForwardClientCert {
+    /// Passed on, whoever says it.
+    AlwaysForwardOnly,
+    /// The client's certificate is added, where there is one; otherwise it is removed.
+    AppendForward,
+    /// Passed on from clients with a certificate; otherwise removed.
+    ForwardOnly,
     /// Removed.
     #[default]
     Sanitize,
-    /// Replaced by the identity of the verified peer: `By=…;URI=…`.
+    /// Replaced by the client's certificate, where there is one: `By=…;Hash=…;URI=…`.
     SanitizeSet,
+}
+
+/// Parts of `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ClientCertDetails {
+    /// As PEM, percent-encoded.
+    pub cert: bool,
+    pub chain: bool,
+    pub subject: bool,
+    pub uri: bool,
+    pub dns: bool,
+}
+
+impl ClientCertDetails {
+    /// Its SPIFFE ID.
+    pub const fn mesh() -> Self {
+        Self { cert: false, chain: false, subject: false, uri: true, dns: false }
+    }
+
+    fn is_mesh(&self) -> bool {
+        *self == Self::mesh()
+    }
 }
 
 /// Bytes both ways to one cluster, chosen once per connection.

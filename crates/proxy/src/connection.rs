@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use leno_balance::RateLimiter;
-use leno_ir::Direction;
+use leno_identity::PeerChain;
+use leno_ir::{ClientCertDetails, Direction};
 use leno_names::SpiffeId;
 
 use crate::drain::DrainSignal;
@@ -35,6 +36,10 @@ pub(crate) struct Connection {
     pub(crate) is_tls: bool,
     /// TLS with a verified client certificate.
     pub(crate) mtls: bool,
+    /// What both sides showed in the handshake, until `client_cert` is made of it.
+    pub(crate) shown: Option<Box<Shown>>,
+    /// `x-forwarded-client-cert`, where the filter chain says it.
+    pub(crate) client_cert: String,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
     pub(crate) drain: Rc<DrainSignal>,
     /// It was the client who ended it.
@@ -43,10 +48,68 @@ pub(crate) struct Connection {
     pub(crate) rate_limiter: OnceCell<Box<RateLimiter>>,
 }
 
+/// What TLS knows of the two certificates.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) client: PeerChain,
+    /// Of our own certificate where it is no SPIFFE ID of the mesh.
+    pub(crate) local_uri: Option<String>,
+}
+
 impl Connection {
+    /// The wishes are those of the chain that serves the connection; `None`: nobody is told.
+    pub(crate) fn describe_client(&mut self, details: Option<ClientCertDetails>) {
+        let shown = self.shown.take().filter(|_| self.mtls);
+        if let (Some(details), Some(shown)) = (details, shown) {
+            let ours = self.local_identity.as_ref().map(ToString::to_string).or(shown.local_uri);
+            self.client_cert = describe(ours, &shown.client, details);
+        }
+    }
+
     pub(crate) const fn addresses(&self) -> ProxyAddresses {
         ProxyAddresses { source: self.remote, destination: self.local }
     }
+}
+
+/// As Envoy writes it.
+fn describe(ours: Option<String>, client: &PeerChain, details: ClientCertDetails) -> String {
+    let mut parts = Vec::new();
+    parts.extend(ours.map(|uri| format!("By={uri}")));
+    parts.push(format!("Hash={}", client.sha256()));
+    if details.cert {
+        parts.push(format!("Cert=\"{}\"", escape_pem(&client.certificate_pem())));
+    }
+    if details.chain {
+        parts.push(format!("Chain=\"{}\"", escape_pem(&client.chain_pem())));
+    }
+    if details.subject {
+        parts.push(format!("Subject=\"{}\"", client.subject()));
+    }
+    if details.uri {
+        let uris = client.uris();
+        // The key stands there also where there is none.
+        let none = uris.is_empty().then(String::new);
+        parts.extend(uris.into_iter().chain(none).map(|uri| format!("URI={uri}")));
+    }
+    if details.dns {
+        parts.extend(client.dns_names().into_iter().map(|name| format!("DNS={name}")));
+    }
+    parts.join(";")
+}
+
+fn escape_pem(pem: &str) -> String {
+    let mut escaped = String::with_capacity(pem.len() + pem.len() / 8);
+    for character in pem.chars() {
+        match character {
+            '\n' => escaped.push_str("%0A"),
+            ' ' => escaped.push_str("%20"),
+            '+' => escaped.push_str("%2B"),
+            '/' => escaped.push_str("%2F"),
+            '=' => escaped.push_str("%3D"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 /// The protocols that Leno, Istio and the public agree on by ALPN.

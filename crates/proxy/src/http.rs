@@ -31,7 +31,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
+use leno_ir::{ClientCertDetails, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
 use tokio::io::AsyncReadExt;
 
 pub(crate) use self::failure::grpc_status_of;
@@ -81,6 +81,16 @@ impl HttpManager {
             filters,
             access_log: AccessLogger::new(&config.access_log, worker.access_logs()),
             stats: worker.stats.http(&config.stat_prefix, listener),
+        }
+    }
+}
+
+impl HttpManager {
+    /// What upstreams are told of a client's certificate.
+    pub(crate) fn told_of_client(&self) -> Option<ClientCertDetails> {
+        match self.config.forward_client_cert {
+            ForwardClientCert::AppendForward | ForwardClientCert::SanitizeSet => Some(self.config.client_cert_details),
+            ForwardClientCert::AlwaysForwardOnly | ForwardClientCert::ForwardOnly | ForwardClientCert::Sanitize => None,
         }
     }
 }

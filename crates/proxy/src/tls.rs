@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_identity::{
-    ClientAuth, ClientContext, ClientTls, Identity, NameMatch, PeerNames, PeerRefused, ServerContext, ServerTls,
-    TlsError,
+    ClientAuth, ClientContext, ClientTls, Identity, NameMatch, PeerChain, PeerNames, PeerRefused, ServerContext,
+    ServerTls, TlsError,
 };
 use leno_ir::{DownstreamTls, StringMatch, SubjectAltName, SubjectAltNameKind, UpstreamTls};
 use leno_names::SpiffeId;
@@ -27,7 +27,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsConnector, TlsStream, ser
 
 pub(crate) use self::contexts::TlsContexts;
 use self::report::FailureLog;
-use crate::connection::Alpn;
+use crate::connection::{Alpn, Shown};
 use crate::stream::Stream;
 use crate::upstream::ApplicationProtocol;
 
@@ -62,6 +62,7 @@ pub(crate) struct PeerFacts {
     pub(crate) server_name: Option<String>,
     pub(crate) alpn: Option<Alpn>,
     pub(crate) mtls: bool,
+    pub(crate) shown: Option<Box<Shown>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -173,8 +174,13 @@ impl TlsSettings {
         let is_checked = tls.config.validation.is_some();
         let certificates = session.peer_certificates().filter(|_| is_checked).unwrap_or_default();
         let identity = self.identity.as_ref().filter(|_| tls.context.is_none());
+        let shown = || Shown {
+            client: PeerChain::new(certificates),
+            local_uri: tls.context.as_ref().and_then(|context| context.uri_for(session.server_name())),
+        };
         PeerFacts {
             mtls: !certificates.is_empty(),
+            shown: (!certificates.is_empty()).then(|| Box::new(shown())),
             peer: leno_identity::peer_spiffe_id(certificates).ok(),
             local_identity: identity.map(|identity| identity.current().id.clone()),
             server_name: session.server_name().map(str::to_owned),

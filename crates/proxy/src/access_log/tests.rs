@@ -22,6 +22,8 @@ fn connection() -> Connection {
         alpn: None,
         is_tls: false,
         mtls: false,
+        shown: None,
+        client_cert: String::new(),
         drain: Rc::default(),
         closed_by_client: std::cell::Cell::default(),
         rate_limiter: Default::default(),

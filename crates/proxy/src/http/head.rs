@@ -176,7 +176,8 @@ impl HeaderLookup for RequestHead {
             ":method" if self.path.is_empty() && self.method != Method::CONNECT => None,
             ":method" => Some(self.method.as_str().as_bytes()),
             ":path" => Some(&*self.path).filter(|path| !path.is_empty()),
-            ":authority" | "host" => Some(&*self.authority).filter(|authority| !authority.is_empty()),
+            ":authority" | "host" if self.path.is_empty() && self.authority.is_empty() => None,
+            ":authority" | "host" => Some(&self.authority),
             ":scheme" => Some(RequestView::scheme(self).as_bytes()),
             name => self.headers.get(name),
         }

@@ -88,6 +88,8 @@ async fn proxy(
                 alpn: None,
                 is_tls: false,
                 mtls: false,
+                shown: None,
+                client_cert: String::new(),
                 drain: signal.clone(),
                 closed_by_client: std::cell::Cell::default(),
                 rate_limiter: Default::default(),

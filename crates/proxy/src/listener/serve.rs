@@ -157,8 +157,12 @@ impl Accepted {
         }
     }
 
-    async fn dispatch(self, chain: &Chain, connection: Connection, found: Found) {
+    async fn dispatch(self, chain: &Chain, mut connection: Connection, found: Found) {
         let Self { stream, worker, .. } = self;
+        connection.describe_client(match &chain.filter {
+            Filter::Http(manager) => manager.told_of_client(),
+            Filter::Tcp(_) => None,
+        });
         let connection = Rc::new(connection);
         let _admission = match chain.connection_filters.admit(&connection, worker.now()) {
             Ok(admission) => admission,
@@ -199,6 +203,8 @@ impl Accepted {
             listener: self.listener.name.clone(),
             is_tls,
             mtls: tls.mtls,
+            shown: tls.shown,
+            client_cert: String::new(),
             peer: tls.peer,
             local_identity: tls.local_identity,
             server_name: tls.server_name,

@@ -41,6 +41,8 @@ fn connection(direction: Direction, peer: Option<&str>) -> Connection {
         alpn: None,
         is_tls: false,
         mtls: peer.is_some(),
+        shown: None,
+        client_cert: String::new(),
         drain: Rc::default(),
         closed_by_client: std::cell::Cell::default(),
         rate_limiter: Default::default(),

@@ -173,6 +173,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
+    ("envoy.config.core.v3.SchemeHeaderTransformation", "scheme_to_overwrite", "match_upstream"),
     ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
     (
         "envoy.config.core.v3.SubstitutionFormatString",
@@ -490,16 +491,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue always_set_request_id_in_response merge_slashes normalize_path \
+         stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue \
+         add_user_agent append_x_forwarded_port delayed_close_timeout drain_timeout internal_address_config \
+         original_ip_detection_extensions scheme_header_transformation always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
          xff_num_trusted_hops",
         "",
     ),
     (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig",
+        "cidr_ranges",
+        "unix_sockets",
+    ),
+    (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails",
-        "uri",
-        "subject",
+        "cert chain dns subject uri",
+        "",
     ),
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig",
@@ -530,6 +538,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
+    (
+        "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+        "",
+        "forward_reason_phrase formatter_type_on_envoy_headers",
+    ),
+    (
+        "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+        "skip_xff_append xff_num_trusted_hops xff_trusted_cidrs",
+        "",
+    ),
+    ("envoy.extensions.http.original_ip_detection.xff.v3.XffTrustedCidrs", "cidrs", ""),
     ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
     ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),

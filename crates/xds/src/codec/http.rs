@@ -7,14 +7,14 @@ pub(super) mod upgrade;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits, RouteSource};
+use leno_ir::{Flavor, HttpCodec, HttpConnectionManager, HttpLimits, RouteSource};
 use leno_proto::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager as Proto, Rds,
-    http_connection_manager::{CodecType, ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails},
+    http_connection_manager::{CodecType, RouteSpecifier},
 };
 
-use super::common::{ads, bool_value, duration, duration_or_off, read_limit, u32_value};
+use super::common::{ads, bool_value, duration, duration_or_off, read_duration, read_limit, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, filter, route, router};
 
@@ -45,11 +45,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
     }
     .into();
     proto.access_log = manager.access_log.iter().map(access_log::encode).collect();
-    if manager.forward_client_cert == ForwardClientCert::SanitizeSet {
-        proto.forward_client_cert_details = ForwardClientCertDetails::SanitizeSet.into();
-        proto.set_current_client_cert_details =
-            Some(SetCurrentClientCertDetails { uri: true, ..SetCurrentClientCertDetails::default() });
-    }
+    edge::encode_client_cert(manager.forward_client_cert, manager.client_cert_details, &mut proto);
     proto.generate_request_id = bool_value(manager.generate_request_id);
     proto.upgrade_configs = upgrade::encode(&manager.upgrades);
     proto.proxy_100_continue = manager.forwards_informational;
@@ -70,6 +66,8 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
         ..HttpProtocolOptions::default()
     });
     proto.request_timeout = manager.limits.request_timeout.and_then(duration);
+    proto.drain_timeout = duration(manager.limits.drain_timeout);
+    proto.delayed_close_timeout = duration(manager.limits.delayed_close_timeout);
     edge::encode(&manager.edge, &mut proto);
     proto
 }
@@ -77,7 +75,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let filters = filter::decode(&proto.http_filters)?;
     let router = router::decode(&proto.http_filters)?;
-    refuse!(proto, local_reply_config, original_ip_detection_extensions);
+    refuse!(proto, local_reply_config);
     refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
@@ -98,6 +96,8 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         CodecType::Http3 => return Err(DecodeError::new("codec_type", "HTTP3 is not supported")),
     };
     let edge = edge::decode(proto)?;
+    let (forward_client_cert, client_cert_details) =
+        edge::decode_client_cert(proto).at("set_current_client_cert_details")?;
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
     let common = proto.common_http_protocol_options.unwrap_or_default();
     let http2 = proto.http2_protocol_options.as_ref();
@@ -105,16 +105,8 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         codec,
         filters,
         access_log: access_logs,
-        forward_client_cert: match proto.forward_client_cert_details() {
-            ForwardClientCertDetails::SanitizeSet => ForwardClientCert::SanitizeSet,
-            ForwardClientCertDetails::Sanitize => ForwardClientCert::Sanitize,
-            _ => {
-                return Err(DecodeError::new(
-                    "forward_client_cert_details",
-                    "only SANITIZE and SANITIZE_SET are supported",
-                ));
-            }
-        },
+        forward_client_cert,
+        client_cert_details,
         generate_request_id: proto.generate_request_id.as_ref().is_none_or(|generate| generate.value),
         upgrades: upgrade::decode(&proto.upgrade_configs)?,
         forwards_informational: proto.proxy_100_continue,
@@ -141,6 +133,9 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
                 .and_then(|most| NonZeroU32::new(most.value)),
             max_stream_duration: read_limit(common.max_stream_duration.as_ref(), None),
             request_timeout: read_limit(proto.request_timeout.as_ref(), None),
+            drain_timeout: read_duration(proto.drain_timeout.as_ref()).unwrap_or(default.limits.drain_timeout),
+            delayed_close_timeout: read_duration(proto.delayed_close_timeout.as_ref())
+                .unwrap_or(default.limits.delayed_close_timeout),
             max_concurrent_streams: http2
                 .and_then(|http2| http2.max_concurrent_streams)
                 .and_then(|most| NonZeroU32::new(most.value)),

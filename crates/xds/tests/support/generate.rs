@@ -557,7 +557,21 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
         name().prop_map(RouteSource::Rds),
     ];
     let codec = select(vec![HttpCodec::Auto, HttpCodec::Http1, HttpCodec::Http2]);
-    let forward = select(vec![ForwardClientCert::Sanitize, ForwardClientCert::SanitizeSet]);
+    let forward = select(vec![
+        ForwardClientCert::AlwaysForwardOnly,
+        ForwardClientCert::AppendForward,
+        ForwardClientCert::ForwardOnly,
+        ForwardClientCert::Sanitize,
+        ForwardClientCert::SanitizeSet,
+    ]);
+    let details = any::<[bool; 5]>().prop_map(|[cert, chain, subject, uri, dns]| ClientCertDetails {
+        cert,
+        chain,
+        subject,
+        uri,
+        dns,
+    });
+    let forward = (forward, details);
     let upgrades = subsequence(vec!["websocket", "other", "connect"], 0..=2);
     let upgrades = (upgrades, any::<bool>()).prop_map(|(names, is_enabled)| {
         names.into_iter().map(|name| Upgrade { is_enabled, ..Upgrade::new(name) }).collect::<Vec<_>>()
@@ -567,6 +581,8 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     let bounds = (of(span()), of(1..9_u32), of(span()), of(span()), of(1..9_u32)).prop_map(
         |(connection, most, stream, request, streams)| HttpLimits {
             max_concurrent_streams: streams.and_then(std::num::NonZeroU32::new),
+            drain_timeout: Duration::from_secs(7),
+            delayed_close_timeout: Duration::from_millis(8),
             max_connection_duration: connection,
             max_requests_per_connection: most.and_then(std::num::NonZeroU32::new),
             max_stream_duration: stream,
@@ -582,7 +598,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                 codec,
                 (routes, filters),
                 access_log,
-                forward_client_cert,
+                (forward_client_cert, client_cert_details),
                 generate_request_id,
                 (upgrades, router, edge, bounds, forwards_informational, http1, http2),
                 limits,
@@ -595,6 +611,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     filters,
                     access_log,
                     forward_client_cert,
+                    client_cert_details,
                     generate_request_id,
                     upgrades,
                     max_request_headers_bytes: limits.0 * 1024,
@@ -669,10 +686,24 @@ fn edge() -> impl Strategy<Value = HttpEdge> {
     let server = select(vec![ServerHeader::AppendIfAbsent, ServerHeader::Overwrite, ServerHeader::PassThrough]);
     let port = select(vec![StripPort::Any, StripPort::Keep, StripPort::Matching]);
     let underscores = select(vec![UnderscoreHeaders::Allow, UnderscoreHeaders::Drop, UnderscoreHeaders::Reject]);
-    let flags = proptest::array::uniform7(any::<bool>());
-    (flags, 0..3_u32, "[a-z]{0,3}", "[a-z]{0,3}", slashes, server, port, underscores).prop_map(
-        |(flags, hops, via, server_name, escaped_slashes, server_header, strip_port, headers_with_underscores)| {
+    let flags = proptest::array::uniform9(any::<bool>());
+    let forwarded = (0..3_u32, vec(cidr_range(), 0..3), any::<bool>()).prop_map(|(hops, trusted_ranges, appends)| {
+        ForwardedFor { trusted_hops: if trusted_ranges.is_empty() { hops } else { 0 }, trusted_ranges, appends }
+    });
+    let scheme = of(select(vec![Scheme::Http, Scheme::Https]));
+    let names = ("[a-z]{0,3}", "[a-z]{0,3}");
+    let client = (0..3_u32, of(forwarded), vec(cidr_range(), 0..3), scheme);
+    (flags, client, names, slashes, server, port, underscores).prop_map(
+        |(flags, client, (via, server_name), escaped_slashes, server_header, strip_port, headers_with_underscores)| {
+            let (hops, original_ip, internal_addresses, scheme) = client;
+            // One way to find the client excludes the others.
+            let original_ip = original_ip.filter(|_| !flags[0] && hops == 0);
             HttpEdge {
+                original_ip,
+                internal_addresses,
+                scheme,
+                append_x_forwarded_port: flags[7],
+                add_user_agent: flags[8],
                 use_remote_address: flags[0],
                 xff_num_trusted_hops: hops,
                 skip_xff_append: flags[1],

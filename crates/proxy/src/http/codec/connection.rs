@@ -95,7 +95,11 @@ impl Facts {
                 headers.remove_bytes(&name);
             }
         }
+        let takes_trailers = headers.get_all("te").any(|value| !is_trailers(value) && options(value).any(is_trailers));
         headers.retain(|name, value| !is_hop_by_hop(name) || is_te_trailers(name, value));
+        if takes_trailers {
+            headers.set("te", b"trailers");
+        }
     }
 
     pub(super) fn framing(&self) -> Framing {
@@ -119,7 +123,11 @@ fn is_end_to_end(name: &[u8]) -> bool {
 }
 
 fn is_te_trailers(name: &[u8], value: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"te") && value.eq_ignore_ascii_case(b"trailers")
+    name.eq_ignore_ascii_case(b"te") && is_trailers(value)
+}
+
+fn is_trailers(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"trailers")
 }
 
 pub(in crate::http) fn is_hop_by_hop(name: &[u8]) -> bool {

@@ -7,13 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::Method;
-use leno_ir::{HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
+use leno_ir::{ForwardedFor, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 
 use super::Forwarder;
 use super::prepare::request_id;
 use crate::http::date::date;
 use crate::http::downstream::Downstream;
 use crate::http::failure::Failure;
+use crate::http::head::RequestHead;
+use crate::http::headers::Headers;
 use crate::http::path::{Normalized, PathRules, normalize};
 
 /// What is left to do once a request has been put in order.
@@ -92,18 +94,28 @@ impl Forwarder<'_, '_> {
     }
 
     /// Where the client is, by itself or by those who forwarded its request.
-    pub(super) fn place_client(&mut self) {
+    pub(super) fn place_client(&mut self) -> Client {
         let edge = &self.context.manager.config.edge;
         let connection = &self.context.connection;
-        if !edge.use_remote_address {
-            if let Some(ip) = forwarded_for(&*self.request, edge.xff_num_trusted_hops) {
-                self.exchange.remote = Some(SocketAddr::new(ip, 0));
+        let found = if !edge.use_remote_address {
+            let found = match &edge.original_ip {
+                None => forwarded_for(self.request, edge.xff_num_trusted_hops),
+                Some(forwarded) => self.original_ip(forwarded),
+            };
+            if let Some(found) = found {
+                self.exchange.remote = Some(SocketAddr::new(found.ip, 0));
             }
+            if edge.original_ip.as_ref().is_some_and(|forwarded| forwarded.appends || !self.is_known(forwarded)) {
+                let ip = connection.remote.ip().to_string();
+                append_to_list(&mut self.request.headers, "x-forwarded-for", ip.as_bytes());
+            }
+            found
         } else {
+            let is_alone = !self.request.headers.contains("x-forwarded-for");
             let hops = edge.xff_num_trusted_hops;
-            let trusted = hops.checked_sub(1).and_then(|hops| forwarded_for(&*self.request, hops));
-            self.exchange.remote = trusted.map(|ip| SocketAddr::new(ip, 0));
-            let client = trusted.unwrap_or(connection.remote.ip());
+            let trusted = hops.checked_sub(1).and_then(|hops| forwarded_for(self.request, hops));
+            self.exchange.remote = trusted.map(|found| SocketAddr::new(found.ip, 0));
+            let ip = trusted.map_or(connection.remote.ip(), |found| found.ip);
             if !edge.skip_xff_append {
                 append_to_list(
                     &mut self.request.headers,
@@ -115,15 +127,78 @@ impl Forwarder<'_, '_> {
                 let scheme: &[u8] = if connection.is_tls { b"https" } else { b"http" };
                 self.request.headers.set("x-forwarded-proto", scheme);
             }
-            self.request.headers.set("x-envoy-external-address", client.to_string().as_bytes());
-            if self.context.config().generate_request_id && !edge.preserve_external_request_id {
-                let id = request_id(self.context.worker.random(), self.context.worker.random());
-                self.request.headers.set("x-request-id", &id);
+            if edge.append_x_forwarded_port && (hops == 0 || !self.request.headers.contains("x-forwarded-port")) {
+                let port = itoa::Buffer::new().format(connection.local.port()).to_owned();
+                self.request.headers.set("x-forwarded-port", port.as_bytes());
+            }
+            Some(Found { ip, is_alone })
+        };
+        let is_ours = |found: Found| edge.internal_addresses.iter().any(|range| range.contains(found.ip));
+        let client = match found {
+            Some(found) if found.is_alone && is_ours(found) => Client::Internal,
+            Some(found) if edge.use_remote_address => Client::Edge(found.ip),
+            _ => Client::External,
+        };
+        if let Some(scheme) = edge.scheme {
+            self.request.headers.set("x-forwarded-proto", scheme.as_str().as_bytes());
+        }
+        client
+    }
+
+    /// What is added to requests once the client's own words are gone.
+    pub(super) fn introduce(&mut self, client: Client) {
+        let edge = &self.context.manager.config.edge;
+        let worker = &self.context.worker;
+        let headers = &mut self.request.headers;
+        if edge.add_user_agent && !worker.local_cluster().is_empty() {
+            let name = worker.local_cluster().as_bytes();
+            headers.set("x-envoy-downstream-service-cluster", name);
+            if headers.get("user-agent").is_none_or(<[u8]>::is_empty) {
+                headers.set("user-agent", name);
+            }
+            if !worker.node_id().is_empty() {
+                headers.set("x-envoy-downstream-service-node", worker.node_id().as_bytes());
             }
         }
         if !edge.via.is_empty() {
-            append_to_list(&mut self.request.headers, "via", edge.via.as_bytes());
+            append_to_list(headers, "via", edge.via.as_bytes());
         }
+        if let Client::Edge(ip) = client {
+            headers.set("x-envoy-external-address", ip.to_string().as_bytes());
+            if self.context.config().generate_request_id && !edge.preserve_external_request_id {
+                let id = request_id(worker.random(), worker.random());
+                headers.set("x-request-id", &id);
+            }
+        }
+    }
+
+    /// Whether who connects to us may say who the client is.
+    fn is_known(&self, forwarded: &ForwardedFor) -> bool {
+        let ip = self.context.connection.remote.ip();
+        let ranges = &forwarded.trusted_ranges;
+        ranges.is_empty() || ranges.iter().any(|range| range.contains(ip))
+    }
+
+    /// As Envoy's extension finds it.
+    fn original_ip(&self, forwarded: &ForwardedFor) -> Option<Found> {
+        let ranges = &forwarded.trusted_ranges;
+        if ranges.is_empty() {
+            return forwarded_for(self.request, forwarded.trusted_hops);
+        }
+        let is_trusted = |ip: IpAddr| ranges.iter().any(|range| range.contains(ip));
+        if !self.is_known(forwarded) {
+            return None;
+        }
+        let list = self.request.headers.get_str("x-forwarded-for")?;
+        let mut found = None;
+        for place in list.rsplit(',') {
+            let ip: IpAddr = place.trim().parse().ok()?;
+            found = Some(Found { ip, is_alone: false });
+            if !is_trusted(ip) {
+                break;
+            }
+        }
+        found
     }
 
     /// The last touch to every response but informational ones.
@@ -141,7 +216,8 @@ impl Forwarder<'_, '_> {
             self.response.headers.append(b"date", &date(self.exchange.started_at + passed));
         }
         let headers = &mut self.response.headers;
-        if edge.always_set_request_id_in_response
+        let is_traced = || self.has_envoy_headers && self.request.headers.contains("x-envoy-force-trace");
+        if (edge.always_set_request_id_in_response || is_traced())
             && let Some(id) = self.request.headers.get("x-request-id")
         {
             headers.set("x-request-id", id);
@@ -152,15 +228,34 @@ impl Forwarder<'_, '_> {
     }
 }
 
+/// Whose request it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Client {
+    /// A stranger's who connects to us.
+    Edge(IpAddr),
+    /// A stranger's who was let in by somebody else.
+    External,
+    /// One of ours.
+    Internal,
+}
+
+/// An address, and whether no other one was there.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    ip: IpAddr,
+    is_alone: bool,
+}
+
 /// The address that many places from the right of `x-forwarded-for`.
-fn forwarded_for(request: &crate::http::head::RequestHead, hops: u32) -> Option<IpAddr> {
+fn forwarded_for(request: &RequestHead, hops: u32) -> Option<Found> {
     let value = request.headers.get_str("x-forwarded-for")?;
     let place = value.rsplit(',').nth(usize::try_from(hops).ok()?)?;
-    place.trim().parse().ok()
+    let ip = place.trim().parse().ok()?;
+    Some(Found { ip, is_alone: !value.contains(',') })
 }
 
 /// Envoy parts addresses by a comma alone.
-fn append_to_list(headers: &mut crate::http::headers::Headers, name: &str, value: &[u8]) {
+pub(super) fn append_to_list(headers: &mut Headers, name: &str, value: &[u8]) {
     let comma: &[u8] = if name == "via" { b", " } else { b"," };
     let joined = headers.get(name).filter(|before| !before.is_empty()).map(|before| [before, comma, value].concat());
     headers.set(name, joined.as_deref().unwrap_or(value));

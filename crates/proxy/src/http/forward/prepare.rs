@@ -2,6 +2,7 @@ use http::Method;
 use leno_ir::{Forward, ForwardClientCert, RouteTable};
 
 use super::Forwarder;
+use super::edge::append_to_list;
 use crate::http::downstream::Downstream;
 use crate::http::failure::Failure;
 use crate::http::head::as_text;
@@ -9,7 +10,6 @@ use crate::http::head::as_text;
 impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
     pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
-        self.sanitize(table);
         self.request.has_certificate = self.context.connection.mtls;
         self.exchange.is_grpc =
             self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
@@ -32,7 +32,8 @@ impl Forwarder<'_, '_> {
             return Err(Failure::Refused { status: 404, details: "absolute_path_rejected" });
         }
         self.identify_client();
-        self.place_client();
+        let client = self.place_client();
+        self.sanitize(table, client);
         if self.context.config().generate_request_id && !self.request.headers.contains("x-request-id") {
             let id = request_id(self.context.worker.random(), self.context.worker.random());
             self.request.headers.append(b"x-request-id", &id);
@@ -72,18 +73,20 @@ impl Forwarder<'_, '_> {
     }
 
     fn identify_client(&mut self) {
-        let connection = &self.context.connection;
+        let (connection, config) = (&*self.context.connection, self.context.config());
+        let headers = &mut self.request.headers;
         let name = "x-forwarded-client-cert";
-        match (self.context.config().forward_client_cert, &connection.peer) {
-            (ForwardClientCert::SanitizeSet, Some(peer)) => {
-                let value = match &connection.local_identity {
-                    Some(local) => format!("By={local};URI={peer}"),
-                    None => format!("URI={peer}"),
-                };
-                self.request.headers.set(name, value.as_bytes());
+        match config.forward_client_cert {
+            ForwardClientCert::AlwaysForwardOnly => {}
+            ForwardClientCert::ForwardOnly if connection.mtls => {}
+            ForwardClientCert::AppendForward if connection.mtls => {
+                append_to_list(headers, name, connection.client_cert.as_bytes());
+            }
+            ForwardClientCert::SanitizeSet if connection.mtls => {
+                headers.set(name, connection.client_cert.as_bytes());
             }
             _ => {
-                self.request.headers.remove(name);
+                headers.remove(name);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use leno_ir::{HeaderMatch, HeaderMatchKind, RetryOn, RetryPolicy, RouteTable, StrictHeader};
 use leno_routing::header_matches;
 
+use super::edge::Client;
 use super::{Forwarder, timeouts};
 use crate::http::failure::Failure;
 use crate::http::headers::Headers;
@@ -16,8 +17,14 @@ const RETRIABLE_HEADER_NAMES: &str = "x-envoy-retriable-header-names";
 const RETRIABLE_STATUS_CODES: &str = "x-envoy-retriable-status-codes";
 const PREFIX: &[u8] = b"x-envoy-";
 
+/// Says that a request is of one of ours; nobody else may say it.
+const OF_OURS: &str = "x-envoy-internal";
+/// Those of Envoy that nobody who connects to us from outside may send.
+const OF_EDGE: [&str; 3] =
+    ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node"];
 /// Those of Envoy that only trusted clients may send.
-const INTERNAL: [&str; 14] = [
+const INTERNAL: [&str; 15] = [
+    OF_OURS,
     StrictHeader::MaxRetries.as_str(),
     StrictHeader::RetryGrpcOn.as_str(),
     StrictHeader::RetryOn.as_str(),
@@ -36,11 +43,12 @@ const INTERNAL: [&str; 14] = [
 
 impl Forwarder<'_, '_> {
     /// Before anything of the request is read.
-    pub(super) fn sanitize(&mut self, table: Option<&RouteTable>) {
-        let is_internal = self.is_internal();
+    pub(super) fn sanitize(&mut self, table: Option<&RouteTable>, client: Client) {
         let headers = &mut self.request.headers;
         self.has_envoy_headers = headers.iter().any(|(name, _)| is_of_envoy(name));
-        if is_internal {
+        if client == Client::Internal {
+            headers.set(OF_OURS, b"true");
+            self.introduce(client);
             return;
         }
         if self.has_envoy_headers {
@@ -48,7 +56,8 @@ impl Forwarder<'_, '_> {
             let is_peer = self.context.connection.mtls && self.context.manager.config.router.respect_expected_timeout;
             headers.retain(|name, _| {
                 let is = |internal: &str| name.eq_ignore_ascii_case(internal.as_bytes());
-                let is_internal = is_of_envoy(name) && INTERNAL.into_iter().any(is);
+                let of_edge = matches!(client, Client::Edge(_)) && OF_EDGE.into_iter().any(is);
+                let is_internal = is_of_envoy(name) && (INTERNAL.into_iter().any(is) || of_edge);
                 !is_internal || (is_peer && is(timeouts::EXPECTED))
             });
             self.has_envoy_headers = is_peer;
@@ -56,11 +65,7 @@ impl Forwarder<'_, '_> {
         for name in table.map(|table| table.internal_only_headers.as_slice()).unwrap_or_default() {
             self.request.headers.remove(name);
         }
-    }
-
-    /// Whether the client is one of ours. Envoy asks its `internal_address_config`, which by default trusts nobody.
-    fn is_internal(&self) -> bool {
-        false
+        self.introduce(client);
     }
 
     /// # Errors

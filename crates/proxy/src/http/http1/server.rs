@@ -2,7 +2,7 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -20,11 +20,8 @@ use crate::http::timer::Timer;
 use crate::stats::HttpCounter;
 use crate::stream::Stream;
 
-/// After our last byte a client that still sends is listened to for this long and much, so that the reset that our
-/// close would cause does not destroy the response on its way (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(1);
-/// What a connection that is as old as it may be waits for its last request. Envoy's `drain_timeout`.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// After our last byte a client that still sends is listened to for a while and this much, so that the reset that our close
+/// would cause does not destroy the response on its way (RFC 9112 §9.6).
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// How the wait for the next request ended.
@@ -178,7 +175,7 @@ impl Server<'_> {
                 }
                 let since = *idle_since.get_or_insert_with(|| context.worker.now());
                 let deadline = config.idle_timeout.and_then(|timeout| since.checked_add(timeout));
-                let expiry = self.expires.and_then(|at| at.checked_add(FAREWELL));
+                let expiry = self.expires.and_then(|at| at.checked_add(config.limits.drain_timeout));
                 let deadline = deadline.into_iter().chain(expiry).min();
                 return self.timer.poll(cx, deadline).map(|()| {
                     context.manager.stats.count(HttpCounter::CxIdleTimeout);
@@ -244,6 +241,6 @@ impl Server<'_> {
             }
         };
         // Either way it closes now.
-        let _ = tokio::time::timeout(LINGER, lingering).await;
+        let _ = tokio::time::timeout(self.context.config().limits.delayed_close_timeout, lingering).await;
     }
 }

@@ -33,9 +33,6 @@ const MOST_STREAMS: u32 = 1024;
 /// Unread responses per stream that h2 buffers for us.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 
-/// How long a client without streams may take to say good-bye. Envoy's `drain_timeout`.
-const FAREWELL: Duration = Duration::from_secs(5);
-
 /// Serves one HTTP/2 connection until both sides are done with it.
 pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, context: &Context) {
     let config = context.config();
@@ -122,12 +119,12 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
                 return Poll::Ready(Event::Ended);
             }
             let patience = match state {
-                State::Cut => Some(FAREWELL),
+                State::Cut => Some(limits.drain_timeout),
                 _ if active.count.get() > 0 => None,
                 State::Open => context.config().idle_timeout,
                 // The end of a response may still be on its way.
                 State::Leaving if connection.has_streams() => context.config().stream_idle_timeout,
-                State::Leaving => Some(FAREWELL),
+                State::Leaving => Some(limits.drain_timeout),
             };
             timer.poll(cx, patience.and_then(|patience| idle_since.checked_add(patience))).map(|()| Event::Idle)
         })
