@@ -35,6 +35,7 @@ use self::hedge::Hedge;
 use self::internal_redirect::Followed;
 use self::local_reply::{NOTHING, Reply};
 use self::timeouts::Deadlines;
+use super::described::Described;
 use super::downstream::Downstream;
 use super::failure::Failure;
 use super::head::{Framing, RequestHead, ResponseHead};
@@ -163,7 +164,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             return Err(Failure::Overload);
         }
         let dice = Dice { route: worker.random(), cluster: worker.random() };
-        let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
+        let mut picked = rules.as_ref().and_then(|rules| {
+            rules.pick(&Described { request: self.request, metadata: &self.exchange.metadata }, dice)
+        });
         if !self.context.manager.filters.is_empty() {
             picked = match self.filter_request(rules.as_ref(), picked, dice).await? {
                 Filtered::Answered => return Ok(()),
