@@ -34,8 +34,8 @@ pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LocalityBalancing,
-    OutlierDetection, RetryBudget, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe,
-    UpstreamHttp, UpstreamProtocol,
+    OutlierDetection, RetryBudget, RoutingPriority, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
+    SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
 pub use connection_filter::{

@@ -14,6 +14,7 @@ mod http1;
 mod http2;
 mod limits;
 mod members;
+mod pool_key;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
 pub(crate) use connect::{ApplicationProtocol, Occupancy};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_balance::Wish;
-use leno_ir::TcpProxy;
+use leno_ir::{RoutingPriority, TcpProxy};
 
 use crate::flags::ResponseFlags;
 use crate::http::hash_of_ip;
@@ -61,12 +61,11 @@ impl DialError {
 /// # Errors
 /// When no endpoint can be reached in three tries.
 pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
-    let name = &leno_routing::pick_cluster(&config.clusters, worker.random())
-        .ok_or(DialError::NoCluster { name: String::new() })?
-        .name;
+    let picked = leno_routing::pick_cluster(&config.clusters, worker.random());
+    let picked = picked.and_then(|at| config.clusters.get(at));
+    let name = &picked.ok_or(DialError::NoCluster { name: String::new() })?.name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
-    let permit = cluster.admit()?;
-    let occupancy = cluster.occupy_one()?;
+    let permit = cluster.admit(RoutingPriority::Default)?;
     let hashes = config.hash_source_ip && cluster.config.balancer.uses_hash();
     let hash = hashes.then(|| hash_of_ip(client.source.ip()));
     let mut tried: Vec<EndpointId> = Vec::new();
@@ -74,6 +73,7 @@ pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<
         let pick = cluster
             .pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried)
             .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
+        let occupancy = cluster.occupy_one(&pick)?;
         let started = worker.now();
         match cluster.tcp(worker, &pick, client).await {
             Ok(stream) => {

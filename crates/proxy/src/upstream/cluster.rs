@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal, Wish};
-use leno_ir::{Cluster, EndpointSet};
+use leno_ir::{Cluster, EndpointSet, RoutingPriority, Thresholds};
 use leno_names::Fraction;
 
-use super::endpoint::{EndpointSource, EndpointState};
-use super::limits::Limits;
+use super::endpoint::{Age, EndpointSource, EndpointState};
+use super::limits::{Limits, Usage};
 use super::members::Members;
 use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
@@ -83,7 +83,7 @@ impl UpstreamCluster {
         let Shared { limits, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
         let mut balancer = Balancer::new(settings(&config, &set), worker.random());
-        let mut members = Members::new(set);
+        let mut members = Members::new(set, counts_endpoints(&config).then(|| limits.clone()));
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             members.set_health(dynamics.health());
         }
@@ -112,8 +112,12 @@ impl UpstreamCluster {
         let Shared { limits, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
         let mut members = self.members.borrow().clone();
-        if self.config.tls != config.tls || self.config.proxy_protocol != config.proxy_protocol {
-            members.renew();
+        let counts = counts_endpoints(&config);
+        if self.config.tls != config.tls
+            || self.config.proxy_protocol != config.proxy_protocol
+            || counts_endpoints(&self.config) != counts
+        {
+            members.renew(counts.then(|| limits.clone()));
         }
         let mut balancer = self.balancer.borrow_mut();
         balancer.reconfigure(settings(&config, &set));
@@ -193,14 +197,16 @@ impl UpstreamCluster {
 
     /// # Errors
     /// When `max_requests` are under way (503, flag UO).
-    pub(crate) fn admit(self: &Rc<Self>) -> Result<RequestPermit, Overflow> {
-        self.counted(self.limits.request(&self.config.circuit_breakers))
+    pub(crate) fn admit(self: &Rc<Self>, priority: RoutingPriority) -> Result<RequestPermit, Overflow> {
+        let (usage, most) = self.usage(priority);
+        self.counted(usage.request(most))
     }
 
     /// # Errors
     /// When the retry budget or `max_retries` is used up: the last response stands.
-    pub(crate) fn admit_retry(self: &Rc<Self>) -> Result<RetryPermit, Overflow> {
-        let permit = self.counted(self.limits.retry(&self.config.circuit_breakers))?;
+    pub(crate) fn admit_retry(self: &Rc<Self>, priority: RoutingPriority) -> Result<RetryPermit, Overflow> {
+        let (usage, most) = self.usage(priority);
+        let permit = self.counted(usage.retry(most))?;
         self.stats.retried();
         Ok(permit)
     }
@@ -230,8 +236,12 @@ impl UpstreamCluster {
         if balancer.sweep(now, &mut random) {
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
-        let oldest = now.checked_sub(self.config.http.idle_timeout);
-        self.members.borrow().each(|member| member.sweep(oldest));
+        let http = &self.config.http;
+        let age = Age {
+            idle: now.checked_sub(http.idle_timeout),
+            made: http.max_connection_duration.and_then(|most| now.checked_sub(most)),
+        };
+        self.members.borrow().each(|member| member.sweep(age));
     }
 
     /// The cluster is gone: idle connections close now, the others when their exchange ends.
@@ -280,8 +290,14 @@ impl UpstreamCluster {
         }
     }
 
-    pub(super) fn limits(&self) -> &Arc<Limits> {
-        &self.limits
+    /// What is in use of the limits of a priority, and the limits.
+    pub(super) fn usage(&self, priority: RoutingPriority) -> (&Arc<Usage>, &Thresholds) {
+        let breakers = &self.config.circuit_breakers;
+        let most = match priority {
+            RoutingPriority::Default => &breakers.default,
+            RoutingPriority::High => breakers.high.as_deref().unwrap_or(&Thresholds::ENVOY),
+        };
+        (self.limits.of(priority), most)
     }
 
     pub(super) fn counted<T>(&self, result: Result<T, Overflow>) -> Result<T, Overflow> {
@@ -309,6 +325,13 @@ impl UpstreamCluster {
 
 fn found(dynamics: Option<&Arc<Dynamics>>) -> Option<Arc<EndpointSet>> {
     dynamics?.endpoints()
+}
+
+fn counts_endpoints(config: &Cluster) -> bool {
+    let breakers = &config.circuit_breakers;
+    std::iter::once(&breakers.default)
+        .chain(breakers.high.as_deref())
+        .any(|limits| limits.max_connections_per_endpoint.is_some())
 }
 
 fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {

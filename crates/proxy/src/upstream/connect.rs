@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use leno_identity::UpstreamAlpn;
+use leno_ir::RoutingPriority;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -56,12 +57,13 @@ impl UpstreamCluster {
         Occupancy { _permit: permit, _counted: self.stats().connection_opened() }
     }
 
-    /// Counts a connection made with [`UpstreamCluster::tcp`].
+    /// Counts a connection that will be made with [`UpstreamCluster::tcp`].
     ///
     /// # Errors
     /// When `max_connections` are open.
-    pub(crate) fn occupy_one(&self) -> Result<Occupancy, Overflow> {
-        let permit = self.counted(self.limits().connection(&self.config.circuit_breakers))?;
+    pub(crate) fn occupy_one(&self, pick: &Pick) -> Result<Occupancy, Overflow> {
+        let (usage, most) = self.usage(RoutingPriority::Default);
+        let permit = self.counted(usage.connection(most, pick.state().connections.as_ref()))?;
         Ok(self.occupy(permit))
     }
 

@@ -3,10 +3,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use leno_ir::RoutingPriority;
+
 use super::cluster::UpstreamCluster;
 use super::connect::{ApplicationProtocol, Occupancy, connect};
 use super::endpoint::EndpointState;
 use super::limits::ConnectionPermit;
+use super::pool_key::PoolKey;
 use super::{ConnectError, Overflow, Pick};
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stream::Stream;
@@ -17,8 +20,8 @@ use crate::worker::Worker;
 pub(super) struct Http1Connection {
     pub(super) stream: Stream,
     local: Option<SocketAddr>,
-    /// What its PROXY header says.
-    pub(super) client: Option<ProxyAddresses>,
+    pub(super) key: PoolKey,
+    pub(super) made: Instant,
     pub(super) idle_since: Instant,
     requests: u32,
     _occupancy: Occupancy,
@@ -96,8 +99,9 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         pick: &Pick,
         client: ProxyAddresses,
+        priority: RoutingPriority,
     ) -> Result<Http1Lease, ConnectError> {
-        let client = self.announced(client);
+        let key = self.pool_key(Some(client), priority);
         let endpoint = pick.state();
         let lease = |connection, reused| Http1Lease {
             reused,
@@ -105,27 +109,29 @@ impl UpstreamCluster {
             endpoint: endpoint.clone(),
             cluster: self.clone(),
         };
-        if let Some(connection) = endpoint.pop_idle(client) {
+        if let Some(connection) = endpoint.pop_idle(key) {
             return Ok(lease(connection, true));
         }
-        let _pending = self.counted(self.limits().pending(&self.config.circuit_breakers))?;
-        if client.is_some() && self.connection_permit(endpoint).is_err() {
+        let (usage, most) = self.usage(priority);
+        let _pending = self.counted(usage.pending(most))?;
+        if key.client.is_some() && self.connection_permit(endpoint, priority).is_err() {
             // The idle connections of other clients are of no use here, and make room.
             endpoint.close_idle();
         }
-        let permit = match self.connection_permit(endpoint) {
+        let permit = match self.connection_permit(endpoint, priority) {
             Ok(permit) => permit,
-            Err(overflow) => match self.wait_for_connection(endpoint, client, overflow).await? {
+            Err(overflow) => match self.wait_for_connection(endpoint, key, overflow).await? {
                 Waited::Idle(connection) => return Ok(lease(*connection, true)),
                 Waited::Room(permit) => permit,
             },
         };
-        let open = OpenGuard::new(&endpoint.open);
-        let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1, client).await?;
+        let open = OpenGuard::new(endpoint.open(priority));
+        let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1, key.client).await?;
         let connection = Http1Connection {
             local: stream.tcp().local_addr().ok(),
             stream,
-            client,
+            key,
+            made: self.coarse_now(),
             idle_since: self.coarse_now(),
             requests: 0,
             _occupancy: self.occupy(permit),
@@ -134,9 +140,15 @@ impl UpstreamCluster {
         Ok(lease(connection, false))
     }
 
-    pub(super) fn connection_permit(&self, endpoint: &EndpointState) -> Result<ConnectionPermit, Overflow> {
-        match self.limits().connection(&self.config.circuit_breakers) {
-            Err(_) if endpoint.open.get() == 0 => Ok(self.limits().first_connection()),
+    fn connection_permit(
+        &self,
+        endpoint: &EndpointState,
+        priority: RoutingPriority,
+    ) -> Result<ConnectionPermit, Overflow> {
+        let (usage, most) = self.usage(priority);
+        let connections = endpoint.connections.as_ref();
+        match usage.connection(most, connections) {
+            Err(_) if endpoint.open(priority).get() == 0 => Ok(usage.first_connection(connections)),
             result => result,
         }
     }
@@ -144,20 +156,20 @@ impl UpstreamCluster {
     async fn wait_for_connection(
         &self,
         endpoint: &EndpointState,
-        client: Option<ProxyAddresses>,
+        key: PoolKey,
         overflow: Overflow,
     ) -> Result<Waited, ConnectError> {
         let waiting = async {
             loop {
                 let _counted = WaitGuard::new(&endpoint.waiting);
                 endpoint.released.notified().await;
-                if let Some(connection) = endpoint.pop_idle(client) {
+                if let Some(connection) = endpoint.pop_idle(key) {
                     return Waited::Idle(Box::new(connection));
                 }
-                if client.is_some() {
+                if key.client.is_some() {
                     endpoint.close_idle();
                 }
-                if let Ok(permit) = self.connection_permit(endpoint) {
+                if let Ok(permit) = self.connection_permit(endpoint, key.priority) {
                     return Waited::Room(permit);
                 }
             }

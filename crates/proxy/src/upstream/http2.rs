@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use leno_ir::RoutingPriority;
 use tokio::sync::Notify;
 
 use super::cluster::UpstreamCluster;
 use super::connect::{ApplicationProtocol, Occupancy, connect};
+use super::endpoint::Age;
 use super::limits::ConnectionPermit;
+use super::pool_key::PoolKey;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
 use crate::proxy_protocol::ProxyAddresses;
@@ -36,8 +39,8 @@ pub(super) struct Http2Pool {
 struct Http2Connection {
     sender: SendRequest<Bytes>,
     local: Option<SocketAddr>,
-    /// What its PROXY header says.
-    client: Option<ProxyAddresses>,
+    key: PoolKey,
+    made: Instant,
     active: Cell<u32>,
     started: Cell<u32>,
     most_streams: u32,
@@ -50,7 +53,7 @@ struct Http2Connection {
 /// A connection attempt that everybody who needs the endpoint waits for.
 #[derive(Debug, Default)]
 struct Dial {
-    client: Option<ProxyAddresses>,
+    key: PoolKey,
     over: Cell<bool>,
     error: RefCell<Option<ConnectError>>,
     done: Notify,
@@ -98,11 +101,11 @@ impl Http2Connection {
 }
 
 impl Http2Pool {
-    /// Forgets connections that are closed or used up, and idle ones from before `oldest`. Streams under way go on.
-    pub(super) fn sweep(&self, oldest: Option<Instant>) {
+    /// Forgets connections that are closed, used up or too old. Streams under way go on.
+    pub(super) fn sweep(&self, age: Age) {
         self.connections.borrow_mut().retain(|connection| {
-            let stale = oldest.is_some_and(|oldest| connection.idle_since.get() < oldest);
-            connection.is_usable() && (connection.active.get() > 0 || !stale)
+            let is_stale = connection.active.get() == 0 && age.is_stale(connection.idle_since.get());
+            connection.is_usable() && !age.is_over(connection.made) && !is_stale
         });
     }
 
@@ -110,11 +113,11 @@ impl Http2Pool {
         self.connections.borrow_mut().clear();
     }
 
-    fn reserve(&self, cluster: &Rc<UpstreamCluster>, client: Option<ProxyAddresses>) -> Option<StreamSlot> {
+    fn reserve(&self, cluster: &Rc<UpstreamCluster>, key: PoolKey) -> Option<StreamSlot> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.is_usable());
         // The first with room, so that few connections carry many streams and the rest can age.
-        let is_fit = |connection: &&Rc<Http2Connection>| connection.client == client && connection.has_room();
+        let is_fit = |connection: &&Rc<Http2Connection>| connection.key == key && connection.has_room();
         let connection = connections.iter().find(is_fit)?.clone();
         connection.active.set(connection.active.get() + 1);
         connection.started.set(connection.started.get().saturating_add(1));
@@ -133,12 +136,13 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         pick: &Pick,
         client: Option<ProxyAddresses>,
+        priority: RoutingPriority,
     ) -> Result<Http2Lease, ConnectError> {
-        let client = client.and_then(|client| self.announced(client));
+        let key = self.pool_key(client, priority);
         let endpoint = pick.state();
         let mut reused = true;
         loop {
-            if let Some(slot) = endpoint.http2.reserve(self, client) {
+            if let Some(slot) = endpoint.http2.reserve(self, key) {
                 // An error means GOAWAY or a broken connection: not ours to report, another connection will do.
                 match slot.connection.sender.clone().ready().await {
                     Ok(sender) => return Ok(Http2Lease { sender, reused, slot }),
@@ -147,11 +151,12 @@ impl UpstreamCluster {
                 continue;
             }
             reused = false;
-            let _pending = self.counted(self.limits().pending(&self.config.circuit_breakers))?;
-            let under_way = endpoint.http2.dials.borrow().iter().find(|dial| dial.client == client).cloned();
+            let (usage, most) = self.usage(priority);
+            let _pending = self.counted(usage.pending(most))?;
+            let under_way = endpoint.http2.dials.borrow().iter().find(|dial| dial.key == key).cloned();
             let dial = match under_way {
                 Some(dial) => dial,
-                None => self.start_dial(worker, pick, client)?,
+                None => self.start_dial(worker, pick, key)?,
             };
             let done = dial.done.notified();
             if !dial.over.get() {
@@ -164,22 +169,20 @@ impl UpstreamCluster {
     }
 
     /// Connects in a task of its own, so that a request that is given up does not fail the others that wait.
-    fn start_dial(
-        self: &Rc<Self>,
-        worker: &Rc<Worker>,
-        pick: &Pick,
-        client: Option<ProxyAddresses>,
-    ) -> Result<Rc<Dial>, ConnectError> {
+    fn start_dial(self: &Rc<Self>, worker: &Rc<Worker>, pick: &Pick, key: PoolKey) -> Result<Rc<Dial>, ConnectError> {
         let endpoint = pick.state().clone();
-        let permit = match self.limits().connection(&self.config.circuit_breakers) {
-            Err(_) if endpoint.http2.connections.borrow().is_empty() => self.limits().first_connection(),
+        let (usage, most) = self.usage(key.priority);
+        let connections = endpoint.connections.as_ref();
+        let has_one = || endpoint.http2.connections.borrow().iter().any(|open| open.key.priority == key.priority);
+        let permit = match usage.connection(most, connections) {
+            Err(_) if !has_one() => usage.first_connection(connections),
             result => self.counted(result)?,
         };
-        let dial = Rc::new(Dial { client, ..Dial::default() });
+        let dial = Rc::new(Dial { key, ..Dial::default() });
         endpoint.http2.dials.borrow_mut().push(dial.clone());
         let (cluster, of_worker, of_task) = (self.clone(), worker.clone(), dial.clone());
         worker.tasks().spawn_local("http2-connect", async move {
-            let result = cluster.open_http2(&of_worker, endpoint.address, permit, client).await;
+            let result = cluster.open_http2(&of_worker, endpoint.address, permit, key).await;
             endpoint.http2.dials.borrow_mut().retain(|dial| !Rc::ptr_eq(dial, &of_task));
             match result {
                 // Also when the endpoint has left meanwhile: those who wait still get their stream.
@@ -197,9 +200,9 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         endpoint: SocketAddr,
         permit: ConnectionPermit,
-        client: Option<ProxyAddresses>,
+        key: PoolKey,
     ) -> Result<Rc<Http2Connection>, ConnectError> {
-        let stream = connect(self, worker, endpoint, ApplicationProtocol::Http2, client).await?;
+        let stream = connect(self, worker, endpoint, ApplicationProtocol::Http2, key.client).await?;
         if let Stream::Tls(tls) = &stream
             && self.tls.as_ref().is_some_and(ClusterTls::is_of_mesh)
             && tls.get_ref().1.alpn_protocol().map(Alpn::parse) != Some(Alpn::Http2)
@@ -231,7 +234,8 @@ impl UpstreamCluster {
         Ok(Rc::new(Http2Connection {
             sender,
             local,
-            client,
+            key,
+            made: self.coarse_now(),
             active: Cell::new(0),
             started: Cell::new(0),
             most_streams: http.max_concurrent_streams.max(1),

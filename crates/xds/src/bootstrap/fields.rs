@@ -64,21 +64,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin layered_runtime node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
-    ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
+    ("envoy.config.bootstrap.v3.LayeredRuntime", "layers", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer", "admin_layer name static_layer", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer", "", ""),
+    ("envoy.config.cluster.v3.CircuitBreakers", "per_host_thresholds thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-        "max_connections max_pending_requests max_requests max_retries priority retry_budget",
+        "max_connections max_pending_requests max_requests max_retries priority retry_budget track_remaining",
         "",
     ),
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+        "circuit_breakers cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks \
          http2_protocol_options ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config \
-         load_assignment load_balancing_policy maglev_lb_config metadata name outlier_detection respect_dns_ttl \
+         load_assignment load_balancing_policy maglev_lb_config max_requests_per_connection metadata name outlier_detection respect_dns_ttl \
          ring_hash_lb_config transport_socket type typed_dns_resolver_config typed_extension_protocol_options \
          use_tcp_for_dns_lookups",
         "",
@@ -147,7 +150,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
-        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection",
         "",
     ),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
@@ -227,6 +230,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.rbac.v3.RBAC", "action policies", ""),
     ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
     ("envoy.config.route.v3.CookieMatcher", "invert_match name string_match", ""),
+    ("envoy.config.route.v3.Decorator", "operation propagate", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
     ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
@@ -293,9 +297,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match metadata name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+        "decorator direct_response match metadata name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
          request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
-         typed_per_filter_config",
+         tracing typed_per_filter_config",
         "",
     ),
     (
@@ -303,7 +307,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code \
          flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
          host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
-         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite \
+         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite \
          request_mirror_policies retry_policy timeout weighted_clusters",
         "",
     ),
@@ -342,6 +346,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
+    ("envoy.config.route.v3.Tracing", "client_sampling random_sampling overall_sampling", ""),
     (
         "envoy.config.route.v3.VirtualHost",
         "domains hedge_policy include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
@@ -349,10 +354,10 @@ const FIELDS: &[(&str, &str, &str)] = &[
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
+    ("envoy.config.route.v3.WeightedCluster", "clusters header_name runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "cluster_header metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header host_rewrite_literal metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),

@@ -206,17 +206,19 @@ fn timeouts() -> impl Strategy<Value = Forward> {
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
-    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels()).prop_map(
-        |(name, weight, request_headers, response_headers, filters, metadata_match)| WeightedCluster {
-            name,
-            name_header: None,
-            weight,
-            request_headers,
-            response_headers,
-            filters,
-            metadata_match,
-        },
-    );
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels(), of(name()))
+        .prop_map(|(name, weight, request_headers, response_headers, filters, metadata_match, host_rewrite)| {
+            WeightedCluster {
+                host_rewrite,
+                name,
+                name_header: None,
+                weight,
+                request_headers,
+                response_headers,
+                filters,
+                metadata_match,
+            }
+        });
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
 }
 
@@ -326,24 +328,36 @@ fn forward() -> BoxedStrategy<Forward> {
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
     let limits = (rate_limits(), any::<bool>());
-    let again = (of(retry()), of(internal_redirects()));
+    let again = (of(retry()), of(internal_redirects()), select(vec![RoutingPriority::Default, RoutingPriority::High]));
     (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
-        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies, limits)| {
-            Forward {
-                rate_limits: limits.0,
-                include_host_rate_limits: limits.1,
+        .prop_map(
+            |(
                 clusters,
-                retry,
-                internal_redirects,
+                timeouts,
+                (retry, internal_redirects, priority),
                 rewrite,
-                host_rewrite: host.0,
-                append_x_forwarded_host: host.1,
-                cluster_not_found_status: host.2,
+                host,
                 mirrors,
                 hash_policies,
-                ..timeouts
-            }
-        })
+                limits,
+            )| {
+                Forward {
+                    rate_limits: limits.0,
+                    include_host_rate_limits: limits.1,
+                    clusters,
+                    retry,
+                    priority,
+                    internal_redirects,
+                    rewrite,
+                    host_rewrite: host.0,
+                    append_x_forwarded_host: host.1,
+                    cluster_not_found_status: host.2,
+                    mirrors,
+                    hash_policies,
+                    ..timeouts
+                }
+            },
+        )
         .boxed()
 }
 
@@ -1097,19 +1111,24 @@ fn balancer() -> impl Strategy<Value = BalancerPolicy> {
     ]
 }
 
-fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
+fn thresholds() -> impl Strategy<Value = Thresholds> {
     let limit = || prop_oneof![Just(u32::MAX), 1..10_000_u32];
     let budget = (fraction(), 0..100_u32)
         .prop_map(|(budget, min_retry_concurrency)| RetryBudget { budget, min_retry_concurrency });
-    (limit(), limit(), limit(), limit(), of(budget)).prop_map(
-        |(max_connections, max_pending_requests, max_requests, max_retries, retry_budget)| CircuitBreakers {
+    (limit(), limit(), limit(), limit(), of(budget), of(limit())).prop_map(
+        |(max_connections, max_pending_requests, max_requests, max_retries, retry_budget, of_endpoint)| Thresholds {
             max_connections,
             max_pending_requests,
             max_requests,
             max_retries,
             retry_budget,
+            max_connections_per_endpoint: of_endpoint,
         },
     )
+}
+
+fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
+    (thresholds(), of(thresholds())).prop_map(|(default, high)| CircuitBreakers { default, high: high.map(Box::new) })
 }
 
 fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
@@ -1156,11 +1175,12 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
 
 fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::Http2, UpstreamProtocol::SameAsDownstream]);
-    (protocol, of(1..1000_u32), span(), 1..2000_u32).prop_map(
-        |(protocol, max_requests_per_connection, idle_timeout, max_concurrent_streams)| UpstreamHttp {
+    (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32).prop_map(
+        |(protocol, max_requests_per_connection, (idle_timeout, duration), max_concurrent_streams)| UpstreamHttp {
             protocol,
             max_requests_per_connection,
             idle_timeout,
+            max_connection_duration: duration.filter(|duration| !duration.is_zero()),
             // HTTP/1.1 has no streams to count, so nothing says how many.
             max_concurrent_streams: match protocol {
                 UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,

@@ -9,12 +9,12 @@ use super::{Arrival, Origin};
 use crate::stream::{Headers, Stream, header};
 
 pub(super) async fn serve(mut stream: Stream, origin: &Origin, tls: Value) -> anyhow::Result<()> {
-    loop {
+    for count in 1.. {
         let Ok(head) = stream.until(b"\r\n\r\n").await else { return Ok(()) };
         let (mut arrival, headers) = read_head(origin, &head, &tls)?;
         arrival.headers.clone_from(&headers);
         let at = origin.note(arrival.clone());
-        let script = origin.script(&arrival)?;
+        let script = origin.script(&arrival)?.counted(count);
         if !script.is_early && !script.is_upgrade {
             let expects = header(&headers, "expect").is_some();
             if expects {
@@ -71,6 +71,7 @@ pub(super) async fn serve(mut stream: Stream, origin: &Origin, tls: Value) -> an
             _ => {}
         }
     }
+    Ok(())
 }
 
 fn read_head(origin: &Origin, head: &[u8], tls: &Value) -> anyhow::Result<(Arrival, Headers)> {

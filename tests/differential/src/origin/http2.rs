@@ -16,12 +16,14 @@ use crate::stream::{Headers, Stream};
 pub(super) async fn serve(stream: Stream, origin: Arc<Origin>, tls: Value) -> anyhow::Result<()> {
     let mut connection = h2::server::handshake(Replay::new(stream)).await?;
     let mut exchanges = JoinSet::new();
+    let mut count = 0;
     while let Some(accepted) = connection.accept().await {
         let (request, respond) = accepted?;
         let (origin, tls) = (origin.clone(), tls.clone());
+        count += 1;
         // An error ends the exchange, which is what its peer shall see.
         exchanges.spawn(async move {
-            let _ = exchange(request, respond, &origin, tls).await;
+            let _ = exchange(request, respond, (&origin, count), tls).await;
         });
         while exchanges.try_join_next().is_some() {}
     }
@@ -31,7 +33,7 @@ pub(super) async fn serve(stream: Stream, origin: Arc<Origin>, tls: Value) -> an
 async fn exchange(
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    origin: &Origin,
+    (origin, count): (&Origin, u32),
     tls: Value,
 ) -> anyhow::Result<()> {
     let (parts, mut body) = request.into_parts();
@@ -51,7 +53,7 @@ async fn exchange(
         tls,
     };
     let at = origin.note(arrival.clone());
-    let script = origin.script(&arrival)?;
+    let script = origin.script(&arrival)?.counted(count);
     if !script.is_early && !read(&mut body, origin, at).await {
         return Ok(());
     }

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use leno_balance::Wish;
-use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, UpstreamProtocol, WeightedCluster};
+use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, RoutingPriority, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
 
 use super::hash::RequestHash;
@@ -20,7 +20,7 @@ use crate::http::head::{Framing, ResponseHead};
 use crate::http::header_ops::Levels;
 use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
-use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, UpstreamCluster};
+use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RetryPermit, UpstreamCluster};
 
 const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
 /// Most of a body kept for another try or a mirror: Envoy's default (`per_connection_buffer_limit_bytes`).
@@ -33,6 +33,7 @@ const IMMEDIATE_FAILURE: &str = "x-envoy-immediate-health-check-fail";
 /// Where the tries of one exchange stand.
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
+    priority: RoutingPriority,
     hash: RequestHash,
     /// Of the endpoints.
     wanted: Cow<'f, Labels>,
@@ -85,7 +86,7 @@ impl Forwarder<'_, '_> {
         (forward, chosen): (&Forward, &WeightedCluster),
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
-        let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
+        let _admitted = cluster.admit(forward.priority).map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
         let wants_body = policy.is_some() || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
         let keeps_body = !self.is_tunnel && (wants_body || is_idempotent(&self.request.method));
@@ -101,6 +102,7 @@ impl Forwarder<'_, '_> {
         };
         let mut tries = Tries {
             cluster,
+            priority: forward.priority,
             hash,
             wanted: wanted_labels(&chosen.metadata_match, &self.exchange.metadata),
             policy,
@@ -255,7 +257,7 @@ impl Forwarder<'_, '_> {
             return false;
         }
         // The permit of the try before ends only when the next has one, so that one request counts once.
-        match tries.cluster.admit_retry() {
+        match tries.cluster.admit_retry(tries.priority) {
             Ok(permit) => tries.permit = Some(permit),
             Err(_) => {
                 self.exchange.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
@@ -279,9 +281,15 @@ impl Forwarder<'_, '_> {
         if let Some(appends) = tries.takes_host {
             self.take_host(&pick, appends, &mut tries.has_taken_host);
         }
-        let mut peer = match self.connect(&tries.cluster, &pick).await {
+        let mut peer = match self.connect(&tries.cluster, &pick, tries.priority).await {
             Ok(peer) => peer,
-            Err(failure) => return Err(Miss::Failed { failure, pick: Some(pick), was_stale: false }),
+            Err(failure) => {
+                if matches!(failure, Failure::Connect(ConnectError::Overflow(Overflow::Pending))) {
+                    // It waits for nobody.
+                    self.exchange.upstream = None;
+                }
+                return Err(Miss::Failed { failure, pick: Some(pick), was_stale: false });
+            }
         };
         let sent = self.context.worker.now();
         if self.is_tunnel {
@@ -331,7 +339,12 @@ impl Forwarder<'_, '_> {
         }
     }
 
-    async fn connect(&mut self, cluster: &Rc<UpstreamCluster>, pick: &Pick) -> Result<Peer, Failure> {
+    async fn connect(
+        &mut self,
+        cluster: &Rc<UpstreamCluster>,
+        pick: &Pick,
+        priority: RoutingPriority,
+    ) -> Result<Peer, Failure> {
         let worker = self.context.worker.clone();
         let client = self.context.connection.addresses();
         if self.is_tunnel {
@@ -340,13 +353,14 @@ impl Forwarder<'_, '_> {
         }
         if self.speaks_http2(cluster) {
             self.request.upgrade = None;
-            let lease = self.guard(cluster.http2(&worker, pick, Some(client))).await?.map_err(Failure::Connect)?;
+            let lease =
+                self.guard(cluster.http2(&worker, pick, Some(client), priority)).await?.map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
-        let lease = self.guard(cluster.http1(&worker, pick, client)).await?.map_err(Failure::Connect)?;
+        let lease = self.guard(cluster.http1(&worker, pick, client, priority)).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))
