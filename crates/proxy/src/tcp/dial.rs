@@ -9,8 +9,10 @@ use leno_ir::{RoutingPriority, TcpProxy};
 use crate::flags::ResponseFlags;
 use crate::http::hash_of_ip;
 use crate::proxy_protocol::ProxyAddresses;
-use crate::stream::Stream;
-use crate::upstream::{ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
+use crate::stats::ClusterCounter;
+use crate::upstream::{
+    ConnectError, Connected, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster,
+};
 use crate::worker::Worker;
 
 /// Endpoints tried before the client's connection is given up. Chosen: Envoy's default is 1, which makes a TCP client see
@@ -22,7 +24,7 @@ const MAX_CONNECT_ATTEMPTS: usize = 3;
 pub(crate) struct Dialled {
     pub(crate) cluster: Rc<UpstreamCluster>,
     pub(crate) pick: Pick,
-    pub(crate) stream: Stream,
+    pub(crate) connected: Connected,
     /// What the upstream said while the client's protocol was being found out.
     pub(crate) first_bytes: BytesMut,
     pub(super) connected_in: Duration,
@@ -70,17 +72,22 @@ pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<
     let hash = hashes.then(|| hash_of_ip(client.source.ip()));
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let pick = cluster
-            .pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried)
-            .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
+        let pick =
+            cluster.pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried).ok_or_else(|| {
+                cluster.stats().count(ClusterCounter::CxNoneHealthy);
+                DialError::NoEndpoint { cluster: cluster.config.name.clone() }
+            })?;
         let occupancy = cluster.occupy_one(&pick)?;
         let started = worker.now();
-        match cluster.tcp(worker, &pick, client).await {
-            Ok(stream) => {
+        let waiting = cluster.stats().request_waits();
+        let result = cluster.tcp(worker, &pick, client).await;
+        waiting.end(result.is_ok());
+        match result {
+            Ok(connected) => {
                 return Ok(Dialled {
                     cluster,
                     pick,
-                    stream,
+                    connected,
                     first_bytes: BytesMut::new(),
                     connected_in: started.elapsed(),
                     _permit: permit,
