@@ -17,6 +17,7 @@ use super::retry::{
 use super::{Forwarder, Route};
 use crate::exchange::Protocol;
 use crate::flags::ResponseFlags;
+use crate::http::described::wanted_labels;
 use crate::http::failure::{Failure, http_status_of};
 use crate::http::head::{Frame, Framing, ResponseHead};
 use crate::http::header_ops::Levels;
@@ -40,7 +41,7 @@ struct Tries<'f> {
     priority: RoutingPriority,
     hash: RequestHash,
     /// Of the endpoints.
-    wanted: &'f Labels,
+    wanted: Cow<'f, Labels>,
     policy: Option<Cow<'f, RetryPolicy>>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
@@ -108,7 +109,7 @@ impl Forwarder<'_, '_> {
             cluster,
             priority: forward.priority,
             hash,
-            wanted: &chosen.metadata_match,
+            wanted: wanted_labels(&chosen.metadata_match, &self.exchange.metadata),
             policy,
             replay: Replay::new(keeps_body, most_bytes),
             avoid: SmallVec::new(),
@@ -296,7 +297,7 @@ impl Forwarder<'_, '_> {
         let avoid: &[EndpointId] =
             if tries.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
         let now = self.last_activity();
-        let wish = Wish { hash: tries.hash.hash, labels: tries.wanted };
+        let wish = Wish { hash: tries.hash.hash, labels: &tries.wanted };
         self.exchange.attempts += 1;
         let pick = tries.cluster.pick_for(&self.context.worker, now, wish, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.upstream = Some(pick.endpoint().address);
