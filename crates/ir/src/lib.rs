@@ -19,6 +19,7 @@ mod filter;
 mod http1;
 mod http2;
 mod listener;
+mod local_reply;
 mod matching;
 mod metadata;
 mod node;
@@ -64,6 +65,7 @@ pub use listener::{
     HttpLimits, Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType,
     TcpProxy, TransportProtocol,
 };
+pub use local_reply::{BodyFormat, BodyFormatKind, LocalReplies, LocalReplyMapper};
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch, metadata_value};
 pub use node::{Flavor, Node, WorkloadPort};

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     AccessLog, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge, HttpFilter,
-    ListenerRateLimit, RouteTable, RouterOptions, Upgrade, WeightedCluster,
+    ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, Upgrade, WeightedCluster,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -185,6 +185,8 @@ pub struct HttpConnectionManager {
     pub edge: HttpEdge,
     #[serde(skip_serializing_if = "HttpLimits::is_default")]
     pub limits: HttpLimits,
+    #[serde(skip_serializing_if = "LocalReplies::is_default")]
+    pub local_replies: LocalReplies,
     #[serde(skip_serializing_if = "Http1Options::is_mesh")]
     pub http1: Http1Options,
     #[serde(skip_serializing_if = "Http2Options::is_mesh")]
@@ -253,6 +255,7 @@ impl HttpConnectionManager {
             router: RouterOptions::default(),
             edge: HttpEdge::default(),
             limits: HttpLimits::default(),
+            local_replies: LocalReplies::default(),
             http1: Http1Options::mesh(),
             http2: Http2Options::mesh(),
         }

@@ -22,6 +22,7 @@ use crate::exchange::{Exchange, HeaderLookup};
 
 pub(crate) use writer::AccessLogs;
 
+pub(crate) use filter::holds as filter_holds;
 pub(crate) use values::LineValues;
 use writer::Sink;
 
@@ -81,7 +82,7 @@ fn program(log: &AccessLog) -> Result<Program, FormatError> {
     Ok(program?.omitting_empty(log.omit_empty))
 }
 
-fn member(format: &JsonFormat) -> Member {
+pub(crate) fn member(format: &JsonFormat) -> Member {
     match format {
         JsonFormat::List(members) => Member::List(members.iter().map(member).collect()),
         JsonFormat::Literal(text) => Member::Literal(text.clone()),

@@ -2,7 +2,7 @@
 
 use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteSource, RouteTable};
 
-use crate::http::HeaderFormats;
+use crate::http::{HeaderFormats, Replies};
 use crate::tls::TlsContexts;
 
 /// A field that cannot be served as it says.
@@ -45,7 +45,11 @@ pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> 
             RouteSource::Inline(table) => Some(("route_config".to_owned(), table_problem(table)?)),
             RouteSource::Rds(_) => None,
         };
-        let (field, reason) = of_filters.or_else(of_routes)?;
+        let of_replies = || {
+            let reason = Replies::check(&http.local_replies).err()?.to_string();
+            Some(("local_reply_config".to_owned(), reason))
+        };
+        let (field, reason) = of_filters.or_else(of_routes).or_else(of_replies)?;
         Some(FieldProblem { field: format!("{path}.filters[0].typed_config.{field}"), reason })
     });
     let formats: Vec<_> = formats.collect();

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use leno_ir::{Cluster, Metadata};
 
 use crate::flags::ResponseFlags;
@@ -34,6 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) flags: ResponseFlags,
     /// Envoy's `%RESPONSE_CODE_DETAILS%`: `via_upstream`, `route_not_found` …; empty: not known.
     pub(crate) details: Cow<'static, str>,
+    /// Of a response of our own, before a format was applied to it.
+    pub(crate) local_reply_body: Bytes,
     /// What filters have said about the request, by namespace (Envoy's dynamic metadata).
     pub(crate) metadata: Metadata,
     /// Why the downstream connection was closed by us; empty: it was not.
@@ -97,6 +100,7 @@ impl Exchange {
             grpc_status: None,
             flags: ResponseFlags::NONE,
             details: Cow::Borrowed(""),
+            local_reply_body: Bytes::new(),
             metadata: Metadata::new(),
             termination_details: Cow::Borrowed(""),
             upstream_failure: None,

@@ -23,6 +23,7 @@ pub(crate) mod measuring;
 mod path;
 mod peer;
 mod replay;
+mod replies;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -43,6 +44,7 @@ pub(crate) use self::grpc::{CallError, call};
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
 pub(crate) use self::header_ops::{HeaderEdits, HeaderFormats, Levels};
 pub(crate) use self::headers::Headers;
+pub(crate) use self::replies::Replies;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::filter::{Filters, RouteRules};
@@ -58,6 +60,8 @@ pub(crate) struct HttpManager {
     pub(crate) filters: Filters,
     pub(crate) access_log: AccessLogger,
     pub(crate) stats: HttpStats,
+    /// `None`: responses of our own stay as they are.
+    replies: Option<Box<Replies>>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl HttpManager {
             routes,
             filters,
             access_log: AccessLogger::new(&config.access_log, worker.access_logs()),
+            replies: Replies::new(&config.local_replies),
             stats: worker.stats.http(&config.stat_prefix, listener),
         }
     }

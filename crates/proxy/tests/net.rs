@@ -8,7 +8,7 @@ mod net {
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use leno_ir::{BalancerPolicy, HttpCodec, NetworkFilter, StringMatch, UpstreamProtocol};
+use leno_ir::{BalancerPolicy, CidrRange, HttpCodec, NetworkFilter, StringMatch, UpstreamProtocol};
 use leno_proxy::ResourceType;
 use net::certificates::Authority;
 use net::harness::{
@@ -274,6 +274,38 @@ async fn pooled_connections_survive_a_configuration_that_does_not_touch_their_cl
     harness.apply(config(listeners, clusters(elsewhere))).await;
     assert_eq!(get(&mut harness.connect("web").await).await, "ok");
     assert_eq!(app.connections(), 1, "the second request should have used the first one's connection");
+    harness.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_changed_filter_chain_ends_its_own_connections_and_no_others() {
+    let (harness, upstream) = (Harness::single(), Upstream::http("hello").await);
+    let by_port = |wait: u64| {
+        let mut listener = http_listener("chains", "app");
+        let mut other = listener.filter_chains[0].clone();
+        other.name = "other".to_owned();
+        other.matches.source_prefix_ranges = vec![CidrRange::new([127, 0, 0, 2].into(), 32).expect("short enough")];
+        if let NetworkFilter::Http(manager) = &mut other.filter {
+            manager.idle_timeout = Some(Duration::from_secs(wait));
+        }
+        listener.filter_chains.push(other);
+        config([listener], [cluster("app", [upstream.address])])
+    };
+    harness.apply(by_port(100)).await;
+    let address = harness.address("chains").await;
+    let from = |ip: [u8; 4]| async move {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind((ip, 0).into()).expect("a loopback address");
+        socket.connect(address).await.expect("connects")
+    };
+    let (mut same, mut changed) = (from([127, 0, 0, 1]).await, from([127, 0, 0, 2]).await);
+    for client in [&mut same, &mut changed] {
+        assert_eq!(get(client).await, "hello");
+    }
+    harness.apply(by_port(200)).await;
+    assert_eq!(read_all(&mut changed).await, b"", "its chain has changed");
+    assert_eq!(get(&mut same).await, "hello", "its chain has not");
+    assert_eq!(get(&mut from([127, 0, 0, 2]).await).await, "hello");
     harness.shutdown().await;
 }
 

@@ -137,6 +137,7 @@ pub enum Field {
     GrpcStatusNumber,
     /// In capitals: `NOT_FOUND`.
     GrpcStatusSnake,
+    LocalReplyBody,
     Protocol,
     RequestDuration,
     RequestHeadersBytes,
@@ -298,6 +299,24 @@ impl Program {
         }
         if out.last() != Some(&b'\n') {
             out.push(b'\n');
+        }
+    }
+
+    /// Appends what the format says, of a body: no line, and nothing in it needs an escape but in JSON.
+    pub fn write_body(&self, values: &impl Values, out: &mut Vec<u8>) {
+        let Shape::Text(pieces) = &self.shape else { return self.write_line(values, out) };
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Operator(operator) => {
+                    let start = out.len();
+                    write_operator(operator, values, out);
+                    let is_body = operator.source == Source::Field(Field::LocalReplyBody);
+                    if out.len() == start && !is_body && !self.omit_empty {
+                        out.push(b'-');
+                    }
+                }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use leno_routing::{HeaderView, header_matches};
 use crate::exchange::{Exchange, HeaderLookup};
 
 /// Whether an exchange is logged. `random` decides about shares.
-pub(super) fn holds(
+pub(crate) fn holds(
     filter: &AccessLogFilter,
     exchange: &Exchange,
     request: &dyn HeaderLookup,

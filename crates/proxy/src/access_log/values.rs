@@ -78,6 +78,7 @@ impl Values for LineValues<'_> {
             Field::GrpcStatus => text(exchange.grpc_status.map(grpc_name).unwrap_or_default(), out),
             Field::GrpcStatusNumber => number_if(exchange.grpc_status.map(u64::from), out),
             Field::GrpcStatusSnake => text(exchange.grpc_status.map(grpc_snake_name).unwrap_or_default(), out),
+            Field::LocalReplyBody => out.extend_from_slice(&exchange.local_reply_body),
             Field::Protocol => text(exchange.protocol.version().unwrap_or_default(), out),
             Field::RequestDuration => number_if(exchange.request_duration.map(milliseconds), out),
             Field::RequestHeadersBytes => number(exchange.request_header_bytes, out),

@@ -40,6 +40,12 @@ impl HeaderEdits {
         Self { formats: HeaderFormats::of(ops.add.iter()), ops: ops.clone() }
     }
 
+    /// # Errors
+    /// Names the operator that is not understood.
+    pub(crate) fn check(ops: &HeaderOps) -> Result<(), FormatError> {
+        check(ops.add.iter())
+    }
+
     pub(crate) fn apply_to_request(&self, request: &mut RequestHead, exchange: &Exchange, connection: &Connection) {
         let response = &NoHeaders;
         self.levels().apply(

@@ -50,9 +50,9 @@ impl Binding {
         self.listener.borrow().clone()
     }
 
-    /// New connections are served by `listener` from now on; those of the old one drain.
+    /// New connections are served by `listener` from now on; those of filter chains it has not drain.
     pub(crate) fn replace(&self, listener: Rc<ActiveListener>) {
-        self.listener.replace(listener).drain.start();
+        self.listener.replace(listener.clone()).drain(Some(&listener));
     }
 
     /// Stops accepting; what the kernel had accepted already is still served.
@@ -100,7 +100,7 @@ async fn accept_loop(socket: TcpListener, binding: Rc<Binding>, worker: Rc<Worke
     // Unconstrained: tokio would otherwise report an empty queue after 128 connections.
     tokio::task::unconstrained(async { sweep(&socket, &binding, &worker) }).await;
     drop(socket);
-    binding.listener.borrow().drain.start();
+    binding.listener.borrow().drain(None);
     binding.closed.start();
 }
 

@@ -7,6 +7,7 @@ use super::ActiveListener;
 use crate::access_log::AccessLogger;
 use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
+use crate::drain::DrainSignal;
 use crate::http::HttpManager;
 use crate::stats::ListenerStats;
 use crate::tcp::TcpManager;
@@ -16,10 +17,14 @@ use crate::worker::Worker;
 /// A filter chain on one worker.
 #[derive(Debug)]
 pub(super) struct Chain {
+    config: FilterChain,
+    place: String,
     matches: FilterChainMatch,
     pub(super) tls: Option<ChainTls>,
     pub(super) connection_filters: ConnectionFilters,
     pub(super) filter: Filter,
+    /// Started when no version of the listener has it any more, or the worker drains.
+    pub(super) drain: Rc<DrainSignal>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,9 +35,9 @@ pub(super) enum Filter {
 
 impl Chain {
     /// `place` names it among all of the configuration.
-    pub(super) fn new(config: &FilterChain, place: &str, listener: &ListenerStats, worker: &Worker) -> Self {
+    pub(super) fn new(config: &FilterChain, place: String, listener: &ListenerStats, worker: &Worker) -> Self {
         let filter = match &config.filter {
-            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, place, listener, worker))),
+            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, &place, listener, worker))),
             NetworkFilter::Tcp(tcp) => {
                 let access_log = AccessLogger::new(&tcp.access_log, worker.access_logs());
                 let stats = worker.stats.tcp(&tcp.stat_prefix);
@@ -40,8 +45,13 @@ impl Chain {
             }
         };
         let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));
-        let connection_filters = ConnectionFilters::new(&config.connection_filters, place, worker);
-        Self { matches: config.matches.clone(), tls, connection_filters, filter }
+        let connection_filters = ConnectionFilters::new(&config.connection_filters, &place, worker);
+        let (matches, drain) = (config.matches.clone(), Rc::default());
+        Self { config: config.clone(), place, matches, tls, connection_filters, filter, drain }
+    }
+
+    pub(super) fn is(&self, config: &FilterChain, place: &str) -> bool {
+        self.place == place && self.config == *config
     }
 }
 

@@ -159,6 +159,7 @@ impl Accepted {
 
     async fn dispatch(self, chain: &Chain, mut connection: Connection, found: Found) {
         let Self { stream, worker, .. } = self;
+        connection.drain = chain.drain.clone();
         connection.describe_client(match &chain.filter {
             Filter::Http(manager) => manager.told_of_client(),
             Filter::Tcp(_) => None,
@@ -209,7 +210,7 @@ impl Accepted {
             local_identity: tls.local_identity,
             server_name: tls.server_name,
             alpn: tls.alpn,
-            drain: self.listener.drain.clone(),
+            drain: Rc::default(),
             closed_by_client: Cell::new(false),
             rate_limiter: Default::default(),
         }

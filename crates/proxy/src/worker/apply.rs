@@ -57,8 +57,11 @@ impl Worker {
         for (name, config) in plan.config.listeners.iter().filter(|(_, listener)| listener.is_bound()) {
             // One for all of its addresses.
             let mut successor = None;
-            let mut active =
-                || successor.get_or_insert_with(|| Rc::new(ActiveListener::new(config.clone(), self))).clone();
+            let before = BindKey::all_of(config).find_map(|key| old.get(&key)).map(|binding| binding.listener());
+            let mut active = || {
+                let next = || Rc::new(ActiveListener::successor(before.as_deref(), config.clone(), self));
+                successor.get_or_insert_with(next).clone()
+            };
             for key in BindKey::all_of(config) {
                 if let Some(binding) = old.remove(&key) {
                     if !binding.listener().has_config(config) {
@@ -97,7 +100,7 @@ impl Worker {
             unbound.push(kept.unwrap_or_else(|| Rc::new(ActiveListener::new(config.clone(), self))));
         }
         *self.unbound.borrow_mut() = unbound;
-        old.iter().for_each(|listener| listener.drain.start());
+        old.iter().for_each(|listener| listener.drain(None));
     }
 
     /// The listener for connections to `destination`: at exactly that address, or at all addresses of the host.
@@ -116,7 +119,7 @@ impl Worker {
     /// Takes no new connections, lets those under way finish. `false` when some had not at the deadline.
     pub(super) async fn drain(&self, deadline: Duration) -> bool {
         let bindings: Vec<_> = self.bindings.borrow_mut().drain().map(|(_, binding)| binding).collect();
-        self.unbound.borrow_mut().drain(..).for_each(|listener| listener.drain.start());
+        self.unbound.borrow_mut().drain(..).for_each(|listener| listener.drain(None));
         for binding in &bindings {
             binding.stop();
         }

@@ -191,6 +191,7 @@ fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
         "REQUEST_HEADERS_BYTES" => Field::RequestHeadersBytes,
         "REQUESTED_SERVER_NAME" => Field::RequestedServerName,
         "RESPONSE_CODE" => Field::ResponseCode,
+        "LOCAL_REPLY_BODY" => Field::LocalReplyBody,
         "RESPONSE_CODE_DETAILS" => Field::ResponseCodeDetails,
         "RESPONSE_DURATION" => Field::ResponseDuration,
         "RESPONSE_FLAGS" => Field::ResponseFlags,

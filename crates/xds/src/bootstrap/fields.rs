@@ -178,7 +178,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
     (
         "envoy.config.core.v3.SubstitutionFormatString",
-        "json_format omit_empty_values text_format text_format_source",
+        "content_type json_format omit_empty_values text_format text_format_source",
         "",
     ),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
@@ -524,7 +524,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
          stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue \
-         add_user_agent append_x_forwarded_port delayed_close_timeout drain_timeout internal_address_config \
+         add_user_agent append_x_forwarded_port local_reply_config delayed_close_timeout drain_timeout internal_address_config \
          original_ip_detection_extensions scheme_header_transformation always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
@@ -549,6 +549,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
         "disabled is_optional name typed_config",
+        "",
+    ),
+    ("envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig", "body_format mappers", ""),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper",
+        "body body_format_override filter headers_to_add status_code",
         "",
     ),
     (

@@ -14,7 +14,7 @@ use leno_proto::envoy::extensions::access_loggers::stream::v3::{
 };
 use leno_proto::google::protobuf::{Any, ListValue, Struct, Value, value::Kind};
 
-use self::filter::{decode_filter, encode_filter};
+pub(super) use self::filter::{decode_filter, encode_filter};
 use super::common::{any, is_type, string, unpack};
 use super::error::{At, DecodeError, Result};
 
@@ -79,7 +79,7 @@ fn format(format: &AccessLogFormat) -> Format {
     }
 }
 
-fn encode_object(fields: &BTreeMap<String, JsonFormat>) -> Struct {
+pub(super) fn encode_object(fields: &BTreeMap<String, JsonFormat>) -> Struct {
     Struct { fields: fields.iter().map(|(key, value)| (key.clone(), encode_member(value))).collect() }
 }
 
@@ -147,7 +147,7 @@ fn read_format(format: &SubstitutionFormatString) -> Result<(AccessLogFormat, bo
     Ok((read, format.omit_empty_values))
 }
 
-fn decode_object(fields: &Struct) -> BTreeMap<String, JsonFormat> {
+pub(super) fn decode_object(fields: &Struct) -> BTreeMap<String, JsonFormat> {
     fields.fields.iter().map(|(key, value)| (key.clone(), decode_member(value))).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP connection manager.
 
 mod edge;
+mod local_reply;
 pub(super) mod options;
 pub(super) mod upgrade;
 
@@ -69,13 +70,13 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
     proto.drain_timeout = duration(manager.limits.drain_timeout);
     proto.delayed_close_timeout = duration(manager.limits.delayed_close_timeout);
     edge::encode(&manager.edge, &mut proto);
+    proto.local_reply_config = local_reply::encode(&manager.local_replies);
     proto
 }
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let filters = filter::decode(&proto.http_filters)?;
     let router = router::decode(&proto.http_filters)?;
-    refuse!(proto, local_reply_config);
     refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
@@ -96,6 +97,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         CodecType::Http3 => return Err(DecodeError::new("codec_type", "HTTP3 is not supported")),
     };
     let edge = edge::decode(proto)?;
+    let replies = proto.local_reply_config.as_ref().map(local_reply::decode).transpose();
     let (forward_client_cert, client_cert_details) =
         edge::decode_client_cert(proto).at("set_current_client_cert_details")?;
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
@@ -105,6 +107,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         codec,
         filters,
         access_log: access_logs,
+        local_replies: replies.at("local_reply_config")?.unwrap_or_default(),
         forward_client_cert,
         client_cert_details,
         generate_request_id: proto.generate_request_id.as_ref().is_none_or(|generate| generate.value),

@@ -631,7 +631,15 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
             request_timeout: request,
         },
     );
-    let upgrades = (upgrades, router(), edge().boxed(), bounds, any::<bool>(), http1_options(), http2_options());
+    let upgrades = (
+        upgrades,
+        (router(), local_replies()),
+        edge().boxed(),
+        bounds,
+        any::<bool>(),
+        http1_options(),
+        http2_options(),
+    );
     let routes = (routes, filters());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
         .prop_map(
@@ -642,7 +650,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                 access_log,
                 (forward_client_cert, client_cert_details),
                 generate_request_id,
-                (upgrades, router, edge, bounds, forwards_informational, http1, http2),
+                (upgrades, (router, local_replies), edge, bounds, forwards_informational, http1, http2),
                 limits,
                 timeouts,
             )| {
@@ -664,6 +672,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     router,
                     edge,
                     limits: bounds,
+                    local_replies,
                     forwards_informational,
                     http1,
                     http2,
@@ -671,6 +680,28 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
             },
         )
         .boxed()
+}
+
+fn local_replies() -> impl Strategy<Value = LocalReplies> {
+    let json = btree_map("[a-z]{1,4}", Just(JsonFormat::from("%RESPONSE_CODE%")), 1..3);
+    let kind = prop_oneof![
+        json.prop_map(BodyFormatKind::Json),
+        Just(BodyFormatKind::Text("%LOCAL_REPLY_BODY%: %RESPONSE_CODE%\n".to_owned())),
+    ];
+    let format = (kind, any::<bool>(), of(Just("text/html".to_owned())))
+        .prop_map(|(kind, omit_empty, content_type)| BodyFormat { kind, omit_empty, content_type })
+        .boxed();
+    let filter = Just(AccessLogFilter::StatusCode(Comparison { op: ComparisonOp::Equal, value: 404 }));
+    let headers = header_ops().prop_map(|ops| HeaderOps { remove: Vec::new(), ..ops });
+    let mapper = (filter, of(200..599_u16), of("[a-z]{1,5}"), of(format.clone()), headers);
+    let mapper = mapper.prop_map(|(filter, status, body, body_format, headers)| LocalReplyMapper {
+        filter,
+        status,
+        body,
+        body_format,
+        headers,
+    });
+    (vec(mapper, 0..2), of(format)).prop_map(|(mappers, body_format)| LocalReplies { mappers, body_format })
 }
 
 fn http1_options() -> impl Strategy<Value = Http1Options> {

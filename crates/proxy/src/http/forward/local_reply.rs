@@ -93,7 +93,18 @@ impl Forwarder<'_, '_> {
 
     /// A response of our own; to gRPC requests a status without body, as Envoy does.
     pub(super) async fn reply(&mut self, reply: Reply<'_>) -> Result<(), Failure> {
-        let Reply { status, body, location, ops, headers: extra, grpc } = reply;
+        let Reply { mut status, mut body, location, ops, headers: extra, grpc } = reply;
+        let context = self.context;
+        self.exchange.local_reply_body = body.clone();
+        let mapped = context.manager.replies.as_ref().map(|replies| {
+            self.exchange.status = status;
+            let random = &mut || context.worker.random();
+            replies.map(self.exchange, &context.connection, self.request, random)
+        });
+        let (mut content_type, mut edits) = (None, None);
+        if let Some(mapped) = mapped {
+            (status, body, content_type, edits) = (mapped.status, mapped.body, mapped.content_type, mapped.headers);
+        }
         let is_grpc = self.exchange.is_grpc && grpc != GrpcReply::Plain;
         let headers = &mut self.response.headers;
         headers.clear();
@@ -111,9 +122,6 @@ impl Forwarder<'_, '_> {
             Bytes::new()
         } else {
             self.response.status = status;
-            if !body.is_empty() {
-                headers.append(b"content-type", b"text/plain");
-            }
             body
         };
         if let Some(location) = location {
@@ -133,6 +141,15 @@ impl Forwarder<'_, '_> {
         for (name, value) in extra {
             headers.set(name, value);
         }
+        // What the route says of the type counts, unless a format has made another body.
+        let headers = &mut self.response.headers;
+        if !is_grpc && !body.is_empty() && (content_type.is_some() || !headers.contains("content-type")) {
+            headers.set("content-type", content_type.unwrap_or("text/plain").as_bytes());
+        }
+        if let Some(edits) = edits {
+            edits.apply_to_response(self.response, self.request, self.exchange, &context.connection);
+        }
+        let headers = &mut self.response.headers;
         let has_length = !matches!(self.response.status, 100..=199 | 204 | 304);
         // HTTP/2 says with the head that there is no body.
         if has_length && !(body.is_empty() && self.downstream.is_http2()) {

@@ -14,7 +14,7 @@ use crate::codec::route::matches::{decode_header, encode_header};
 /// Envoy wants a runtime key; Leno has no runtime, so it never differs from the default.
 const RUNTIME_KEY: &str = "access_log";
 
-pub(super) fn encode_filter(filter: &AccessLogFilter) -> Proto {
+pub(in crate::codec) fn encode_filter(filter: &AccessLogFilter) -> Proto {
     let specifier = match filter {
         AccessLogFilter::All(filters) => {
             FilterSpecifier::AndFilter(AndFilter { filters: filters.iter().map(encode_filter).collect() })
@@ -63,7 +63,7 @@ fn encode_comparison(comparison: Comparison) -> ComparisonFilter {
     ComparisonFilter { op: op.into(), value: Some(value) }
 }
 
-pub(super) fn decode_filter(filter: &Proto) -> Result<AccessLogFilter> {
+pub(in crate::codec) fn decode_filter(filter: &Proto) -> Result<AccessLogFilter> {
     let all = |filters: &[Proto]| filters.iter().map(decode_filter).collect::<Result<Vec<_>>>();
     Ok(match filter.filter_specifier.as_ref().ok_or_else(|| DecodeError::new("filter_specifier", "is missing"))? {
         FilterSpecifier::AndFilter(and) => AccessLogFilter::All(all(&and.filters).at("and_filter")?),
