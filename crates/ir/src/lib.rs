@@ -28,7 +28,8 @@ mod tls;
 mod token_bucket;
 
 pub use access_log::{
-    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, GrpcAccessLog, JsonFormat,
+    LogService, OpenTelemetryAccessLog,
 };
 pub use cidr::CidrRange;
 pub use cluster::{

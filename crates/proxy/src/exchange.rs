@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use leno_ir::{Cluster, Metadata};
 
 use crate::flags::ResponseFlags;
+use crate::http::Headers;
 use crate::stats::WorkloadId;
 
 /// What happened between one request and the end of its response, or on one TCP connection.
@@ -47,6 +48,8 @@ pub(crate) struct Exchange {
     pub(crate) response_header_bytes: u64,
     /// Tries made; 1 without a retry, 0 when none got as far.
     pub(crate) attempts: u32,
+    /// Of the response, where a log may show them.
+    pub(crate) trailers: Option<Box<Headers>>,
     pub(crate) route_name: Option<Arc<str>>,
     /// The cluster the request was last sent to.
     pub(crate) cluster: Option<Arc<Cluster>>,
@@ -105,6 +108,7 @@ impl Exchange {
             request_header_bytes: 0,
             response_header_bytes: 0,
             attempts: 0,
+            trailers: None,
             route_name: None,
             cluster: None,
             upstream: None,
@@ -133,6 +137,12 @@ pub(crate) struct NoHeaders;
 impl HeaderLookup for NoHeaders {
     fn header(&self, _lower_case_name: &str) -> Option<&[u8]> {
         None
+    }
+}
+
+impl HeaderLookup for Headers {
+    fn header(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.get(lower_case_name)
     }
 }
 

@@ -257,6 +257,16 @@ impl Program {
         Self { omit_empty, ..self }
     }
 
+    /// Whether it shows trailers of the response.
+    pub fn wants_trailers(&self) -> bool {
+        let is_trailer =
+            |piece: &Piece| matches!(piece, Piece::Operator(Operator { source: Source::ResponseTrailer { .. }, .. }));
+        match &self.shape {
+            Shape::Json(object) => object.any(&is_trailer),
+            Shape::Text(pieces) => pieces.iter().any(is_trailer),
+        }
+    }
+
     /// The value of a header: what is not known is left out instead of being "-".
     ///
     /// # Errors
@@ -276,6 +286,23 @@ impl Program {
                     write_operator(operator, values, out);
                     // As in Envoy, no flags at all are a value of their own.
                     if out.len() == start && operator.source == Source::Field(Field::ResponseFlags) {
+                        out.push(b'-');
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends the text alone, what is not known as "-": for who needs neither a line nor escapes.
+    pub fn write_text(&self, values: &impl Values, out: &mut Vec<u8>) {
+        let Shape::Text(pieces) = &self.shape else { return };
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Operator(operator) => {
+                    let start = out.len();
+                    write_operator(operator, values, out);
+                    if out.len() == start {
                         out.push(b'-');
                     }
                 }

@@ -24,8 +24,8 @@ impl Values for LineValues<'_> {
         self.response.header(lower_case_name)
     }
 
-    fn response_trailer(&self, _lower_case_name: &str) -> Option<&[u8]> {
-        None
+    fn response_trailer(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.exchange.trailers.as_ref()?.header(lower_case_name)
     }
 
     fn emit_time(&self) -> Duration {
@@ -37,7 +37,11 @@ impl Values for LineValues<'_> {
         match of {
             TimePoint::RequestBegan => Some(Duration::ZERO),
             TimePoint::RequestEnded => exchange.request_duration,
-            TimePoint::ResponseBegan | TimePoint::UpstreamResponseBegan => exchange.response_duration,
+            // An answer of our own has its head at its end.
+            TimePoint::ResponseBegan => {
+                exchange.response_duration.or((exchange.status > 0).then_some(exchange.duration))
+            }
+            TimePoint::UpstreamResponseBegan => exchange.response_duration,
             TimePoint::ResponseEnded => Some(exchange.duration),
             TimePoint::UpstreamRequestEnded => exchange.response_duration?.checked_sub(exchange.upstream_service_time?),
         }

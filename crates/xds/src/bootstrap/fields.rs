@@ -347,6 +347,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "format json_format log_format path typed_json_format",
         "",
     ),
+    (
+        "envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig",
+        "buffer_flush_interval buffer_size_bytes grpc_service log_name transport_api_version",
+        "",
+    ),
+    (
+        "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+        "additional_request_headers_to_log additional_response_headers_to_log additional_response_trailers_to_log common_config",
+        "",
+    ),
+    ("envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig", "common_config", ""),
+    (
+        "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+        "attributes body buffer_flush_interval buffer_size_bytes common_config disable_builtin_labels grpc_service log_name \
+         resource_attributes",
+        "",
+    ),
     ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
     (
@@ -618,6 +635,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),
     ("envoy.type.v3.TokenBucket", "fill_interval max_tokens tokens_per_fill", ""),
+    (
+        "opentelemetry.proto.common.v1.AnyValue",
+        "array_value bool_value double_value int_value kvlist_value string_value",
+        "",
+    ),
+    ("opentelemetry.proto.common.v1.ArrayValue", "values", ""),
+    ("opentelemetry.proto.common.v1.KeyValue", "key value", ""),
+    ("opentelemetry.proto.common.v1.KeyValueList", "values", ""),
 ];
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 mod filter;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub(super) fn encode(log: &AccessLog) -> ProtoAccessLog {
                 access_log_format: Some(file_access_log::AccessLogFormat::LogFormat(format)),
             },
         ),
+        AccessLogSink::Grpc(log) => remote::encode_grpc(log),
+        AccessLogSink::OpenTelemetry(log) => remote::encode_open_telemetry(log),
         AccessLogSink::Stderr => any(
             STDERR,
             &StderrAccessLog { access_log_format: Some(stderr_access_log::AccessLogFormat::LogFormat(format)) },
@@ -104,6 +107,9 @@ pub(super) fn decode(log: &ProtoAccessLog) -> Result<AccessLog> {
         Some(ConfigType::TypedConfig(config)) => Some(config),
         None => None,
     };
+    if let Some(sink) = remote::decode(config) {
+        return Ok(AccessLog { filter, ..AccessLog::new(sink?, AccessLogFormat::Standard) });
+    }
     let (sink, (format, omit_empty)) = if is_type(config, STDOUT) {
         let stdout: StdoutAccessLog = unpack(config, STDOUT)?;
         let stdout_access_log::AccessLogFormat::LogFormat(format) = stdout
