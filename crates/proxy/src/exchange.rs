@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +9,7 @@ use leno_ir::{Cluster, Metadata};
 use crate::flags::ResponseFlags;
 use crate::http::Headers;
 use crate::stats::WorkloadId;
+use crate::upstream::EndpointSource;
 
 /// What happened between one request and the end of its response, or on one TCP connection.
 ///
@@ -32,6 +34,8 @@ pub(crate) struct Exchange {
     /// `content-type: application/grpc…`.
     pub(crate) is_grpc: bool,
     pub(crate) grpc_status: Option<u32>,
+    /// It asks a health check filter how things are.
+    pub(crate) is_health_check: bool,
     pub(crate) flags: ResponseFlags,
     /// Envoy's `%RESPONSE_CODE_DETAILS%`: `via_upstream`, `route_not_found` …; empty: not known.
     pub(crate) details: Cow<'static, str>,
@@ -55,6 +59,8 @@ pub(crate) struct Exchange {
     pub(crate) cluster: Option<Arc<Cluster>>,
     /// The endpoint of the last try.
     pub(crate) upstream: Option<SocketAddr>,
+    /// What is configured of it.
+    pub(crate) host: Option<Rc<EndpointSource>>,
     /// What it speaks.
     pub(crate) upstream_protocol: Option<Protocol>,
     /// Who runs there: `WorkerStats::workload(&pick.endpoint().workload)`.
@@ -98,6 +104,7 @@ impl Exchange {
             status: 0,
             is_grpc: false,
             grpc_status: None,
+            is_health_check: false,
             flags: ResponseFlags::NONE,
             details: Cow::Borrowed(""),
             metadata: Metadata::new(),
@@ -112,6 +119,7 @@ impl Exchange {
             route_name: None,
             cluster: None,
             upstream: None,
+            host: None,
             upstream_protocol: None,
             workload: WorkloadId::UNKNOWN,
             upstream_local: None,

@@ -61,6 +61,11 @@ enum Source {
         name: String,
         otherwise: Option<String>,
     },
+    /// The same up to a question mark.
+    RequestHeaderWithoutQuery {
+        name: String,
+        otherwise: Option<String>,
+    },
     ResponseHeader {
         name: String,
         otherwise: Option<String>,
@@ -152,6 +157,9 @@ pub enum Field {
     UpstreamCluster,
     UpstreamClusterRaw,
     UpstreamHost,
+    /// Its address where it has no name.
+    UpstreamHostName,
+    UpstreamHostNameWithoutPort,
     UpstreamLocalAddress,
     UpstreamLocalAddressWithoutPort,
     UpstreamLocalPort,
@@ -161,6 +169,7 @@ pub enum Field {
     UpstreamRemotePort,
     UpstreamRequestAttemptCount,
     UpstreamTransportFailureReason,
+    VirtualClusterName,
 }
 
 impl Field {
@@ -208,8 +217,10 @@ pub trait Values {
         None
     }
 
-    /// Appends the value: a text as it is, anything else as JSON. Appends nothing when there is none.
-    fn write_dynamic_metadata(&self, _namespace: &str, _path: &[String], _out: &mut Vec<u8>) {}
+    /// Appends the value: a text as it is, anything else as JSON (`true`). Appends nothing when there is none.
+    fn write_dynamic_metadata(&self, _namespace: &str, _path: &[String], _out: &mut Vec<u8>) -> bool {
+        false
+    }
 
     /// Appends the value; appends nothing when there is none.
     fn write(&self, field: Field, out: &mut Vec<u8>);
@@ -353,6 +364,13 @@ fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) 
             let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.request_header(name)));
             out.extend_from_slice(value.unwrap_or_default());
         }
+        Source::RequestHeaderWithoutQuery { name, otherwise } => {
+            let value = values.request_header(name);
+            let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.request_header(name)));
+            let value = value.unwrap_or_default();
+            let end = value.iter().position(|byte| *byte == b'?').unwrap_or(value.len());
+            out.extend_from_slice(value.get(..end).unwrap_or_default());
+        }
         Source::ResponseHeader { name, otherwise } => {
             let value = values.response_header(name);
             let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.response_header(name)));
@@ -364,7 +382,9 @@ fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) 
             out.extend_from_slice(value.unwrap_or_default());
         }
         Source::Duration { from, to, unit } => write_duration(values, (*from, *to), *unit, out),
-        Source::DynamicMetadata { namespace, path } => values.write_dynamic_metadata(namespace, path, out),
+        Source::DynamicMetadata { namespace, path } => {
+            values.write_dynamic_metadata(namespace, path, out);
+        }
         Source::Path(form, of) => path::write_path(values, *form, *of, out),
         Source::QueryParameter(name) => path::write_parameter(values, name, out),
         Source::Query => path::write_query(values, out),

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use leno_telemetry::access_log::{Field, TimePoint, Values};
 
+use super::metadata::write_metadata;
 use crate::connection::Connection;
 use crate::exchange::{Exchange, HeaderLookup, Protocol};
 
@@ -49,6 +50,10 @@ impl Values for LineValues<'_> {
 
     fn start_time(&self) -> Duration {
         self.exchange.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn write_dynamic_metadata(&self, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
+        write_metadata(&self.exchange.metadata, namespace, path, out)
     }
 
     fn write(&self, field: Field, out: &mut Vec<u8>) {
@@ -98,6 +103,14 @@ impl Values for LineValues<'_> {
                 text(exchange.cluster.as_ref().map(|cluster| cluster.name.as_str()).unwrap_or_default(), out);
             }
             Field::UpstreamHost => address(exchange.upstream, out),
+            Field::UpstreamHostName | Field::UpstreamHostNameWithoutPort => {
+                let name = exchange.host.as_ref().map(|host| host.endpoint().hostname.as_str()).unwrap_or_default();
+                match field {
+                    _ if !name.is_empty() => text(name, out),
+                    Field::UpstreamHostName => address(exchange.upstream, out),
+                    _ => display(exchange.upstream.map(|at| at.ip()).as_ref(), out),
+                }
+            }
             Field::UpstreamRemoteAddress => address(reached(exchange), out),
             Field::UpstreamLocalAddress => address(exchange.upstream_local, out),
             Field::UpstreamLocalAddressWithoutPort => display(exchange.upstream_local.map(|at| at.ip()).as_ref(), out),
@@ -111,6 +124,7 @@ impl Values for LineValues<'_> {
             Field::UpstreamTransportFailureReason => {
                 text(exchange.upstream_failure.as_deref().unwrap_or_default(), out)
             }
+            Field::VirtualClusterName => {}
         }
     }
 }

@@ -48,7 +48,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.AccessLog", "filter name typed_config", ""),
     (
         "envoy.config.accesslog.v3.AccessLogFilter",
-        "and_filter duration_filter grpc_status_filter header_filter not_health_check_filter or_filter \
+        "and_filter duration_filter grpc_status_filter header_filter metadata_filter not_health_check_filter or_filter \
          response_flag_filter runtime_filter status_code_filter",
         "",
     ),
@@ -57,6 +57,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.DurationFilter", "comparison", ""),
     ("envoy.config.accesslog.v3.GrpcStatusFilter", "exclude statuses", ""),
     ("envoy.config.accesslog.v3.HeaderFilter", "header", ""),
+    ("envoy.config.accesslog.v3.MetadataFilter", "match_if_key_not_found matcher", ""),
     ("envoy.config.accesslog.v3.NotHealthCheckFilter", "", ""),
     ("envoy.config.accesslog.v3.OrFilter", "filters", ""),
     ("envoy.config.accesslog.v3.ResponseFlagFilter", "flags", ""),
@@ -146,12 +147,26 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HealthCheck.Payload", "binary text", ""),
     ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
     ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
-    ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
+    (
+        "envoy.config.core.v3.Http1ProtocolOptions",
+        "accept_http_10 allow_absolute_url allow_custom_methods default_host_for_http_10 enable_trailers header_key_format \
+         ignore_http_11_upgrade send_fully_qualified_url",
+        "allow_chunked_length override_stream_error_on_invalid_http_message",
+    ),
+    ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat", "proper_case_words stateful_formatter", ""),
+    ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords", "", ""),
+    (
+        "envoy.config.core.v3.Http2ProtocolOptions",
+        "allow_connect connection_keepalive initial_connection_window_size initial_stream_window_size max_concurrent_streams",
+        "allow_metadata",
+    ),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
-        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection",
+        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection \
+         max_stream_duration",
         "",
     ),
+    ("envoy.config.core.v3.KeepaliveSettings", "interval timeout", ""),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
@@ -162,7 +177,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
     (
         "envoy.config.core.v3.SubstitutionFormatString",
-        "json_format omit_empty_values text_format text_format_source",
+        "formatters json_format omit_empty_values text_format text_format_source",
         "",
     ),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
@@ -248,18 +263,36 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
     (
         "envoy.config.route.v3.RateLimit.Action",
-        "destination_cluster generic_key header_value_match remote_address request_headers",
+        "destination_cluster dynamic_metadata generic_key header_value_match masked_remote_address metadata query_parameter_value_match query_parameters remote_address request_headers source_cluster",
         "",
     ),
     ("envoy.config.route.v3.RateLimit.Action.DestinationCluster", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.DynamicMetaData", "default_value descriptor_key metadata_key", ""),
     ("envoy.config.route.v3.RateLimit.Action.GenericKey", "descriptor_key descriptor_value", ""),
     (
         "envoy.config.route.v3.RateLimit.Action.HeaderValueMatch",
         "descriptor_key descriptor_value expect_match headers",
         "",
     ),
+    ("envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress", "v4_prefix_mask_len v6_prefix_mask_len", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action.MetaData",
+        "default_value descriptor_key metadata_key skip_if_absent source",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch",
+        "descriptor_key descriptor_value expect_match query_parameters",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RateLimit.Action.QueryParameters",
+        "descriptor_key query_parameter_name skip_if_absent",
+        "",
+    ),
     ("envoy.config.route.v3.RateLimit.Action.RemoteAddress", "", ""),
     ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
+    ("envoy.config.route.v3.RateLimit.Action.SourceCluster", "", ""),
     (
         "envoy.config.route.v3.RedirectAction",
         "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
@@ -289,7 +322,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
          host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
          max_stream_duration metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite \
-         request_mirror_policies retry_policy timeout weighted_clusters",
+         request_mirror_policies retry_policy timeout upgrade_configs weighted_clusters",
         "",
     ),
     (
@@ -312,6 +345,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "cluster cluster_header disable_shadow_host_suffix_append host_rewrite_literal runtime_fraction trace_sampled",
         "",
     ),
+    ("envoy.config.route.v3.RouteAction.UpgradeConfig", "connect_config enabled upgrade_type", ""),
+    ("envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", "allow_post proxy_protocol_config", ""),
     (
         "envoy.config.route.v3.RouteConfiguration",
         "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
@@ -321,10 +356,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive cookies grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+        "case_sensitive connect_matcher cookies dynamic_metadata grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
          tls_context",
         "",
     ),
+    ("envoy.config.route.v3.RouteMatch.ConnectMatcher", "", ""),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
     ("envoy.config.route.v3.Tracing", "client_sampling random_sampling overall_sampling", ""),
@@ -438,6 +474,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
          max_active_faults_runtime response_rate_limit response_rate_limit_percent_runtime upstream_cluster",
         "",
     ),
+    ("envoy.extensions.filters.http.header_to_metadata.v3.Config", "request_rules response_rules stat_prefix", ""),
+    (
+        "envoy.extensions.filters.http.header_to_metadata.v3.Config.KeyValuePair",
+        "encode key metadata_namespace regex_value_rewrite type value",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.header_to_metadata.v3.Config.Rule",
+        "cookie header on_header_missing on_header_present remove",
+        "",
+    ),
     (
         "envoy.extensions.filters.http.health_check.v3.HealthCheck",
         "cache_time cluster_min_healthy_percentages headers pass_through_mode",
@@ -471,6 +518,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
          suppress_grpc_request_failure_code_stats",
         "start_child_span",
     ),
+    ("envoy.extensions.filters.http.set_metadata.v3.Config", "metadata metadata_namespace value", ""),
+    ("envoy.extensions.filters.http.set_metadata.v3.Metadata", "allow_overwrite metadata_namespace value", ""),
     (
         "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit",
         "runtime_enabled stat_prefix token_bucket",
@@ -489,8 +538,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
-         http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
+         http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
+         stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
          xff_num_trusted_hops",
@@ -523,11 +572,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster hash_policy idle_timeout stat_prefix weighted_clusters",
+        "access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
+         weighted_clusters",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
+    ("envoy.extensions.formatter.metadata.v3.Metadata", "", ""),
+    ("envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery", "", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
     ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
@@ -626,6 +678,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
+    ("envoy.type.metadata.v3.MetadataKey", "key path", ""),
+    ("envoy.type.metadata.v3.MetadataKey.PathSegment", "key", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
     ("envoy.type.v3.HashPolicy", "source_ip", ""),
