@@ -4,15 +4,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{BalancerPolicy, EndpointHealth, EndpointPolicy, Labels, OutlierDetection, SubsetSettings};
+use leno_ir::{
+    BalancerPolicy, EndpointHealth, EndpointPolicy, Labels, LeastRequest, OutlierDetection, SlowStart, SubsetSettings,
+};
 use leno_names::Fraction;
 
 use crate::level::Availability;
 use crate::load::Load;
 use crate::outlier::{self, Signal};
-use crate::plan::{Candidate, Group, PlanSettings};
+use crate::plan::{Candidate, Group, Level, PlanSettings};
 use crate::subset::{NO_LABELS, Subsets};
+use crate::slow_start;
 use crate::view::View;
+use crate::zone::Zones;
 
 /// How a cluster balances.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +30,14 @@ pub struct BalancerSettings {
     pub weighted_priority_health: bool,
     /// `None`: members are not told apart. A change holds from the next update on.
     pub subsets: Option<Box<SubsetSettings>>,
+    /// `None`: members get their whole share at once.
+    pub slow_start: Option<SlowStart>,
+    /// See `ir::Hashing`.
+    pub balance_percent: Option<u32>,
+    /// `None`: zones do not matter.
+    pub zones: Option<Box<Zones>>,
+    /// In panic nobody is chosen, instead of anybody.
+    pub fails_in_panic: bool,
 }
 
 impl BalancerSettings {
@@ -37,6 +49,10 @@ impl BalancerSettings {
             overprovisioning_percent: EndpointPolicy::OVERPROVISIONING_PERCENT,
             weighted_priority_health: false,
             subsets: None,
+            slow_start: None,
+            balance_percent: None,
+            zones: None,
+            fails_in_panic: false,
         }
     }
 
@@ -50,7 +66,7 @@ impl BalancerSettings {
 }
 
 /// One endpoint, as the configuration has it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Member<K> {
     pub key: K,
     /// At least 1; 0 counts as 1.
@@ -66,6 +82,8 @@ pub struct Member<K> {
     pub locality_weight: u32,
     /// Where it stands in the tables of ring hash and Maglev; others do not look at it.
     pub address: SocketAddr,
+    /// The same instead of its address.
+    pub hash_key: Option<Rc<str>>,
 }
 
 impl<K> Member<K> {
@@ -79,6 +97,7 @@ impl<K> Member<K> {
             locality: 0,
             locality_weight: 0,
             address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            hash_key: None,
         }
     }
 }
@@ -120,6 +139,8 @@ pub struct Balancer<K> {
     subsets: Option<Box<Subsets>>,
     ejected: usize,
     next_sweep: Option<Instant>,
+    /// The last time that was told.
+    latest: Option<Instant>,
     seed: u64,
 }
 
@@ -158,6 +179,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             subsets: None,
             ejected: 0,
             next_sweep: None,
+            latest: None,
             seed,
         }
     }
@@ -183,15 +205,25 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
 
     /// The same with what subsets tell members apart by.
     pub fn update_labelled(&mut self, members: impl IntoIterator<Item = (Member<K>, Labels)>, now: Instant) {
-        let placed = |member: &Member<K>| Member { health: EndpointHealth::Unknown, ..*member };
+        self.latest = Some(now);
+        let placed = |member: &Member<K>| Member { health: EndpointHealth::Unknown, ..member.clone() };
         let before: Vec<_> = self.members.iter().map(|(member, _)| placed(member)).collect();
-        let mut known: HashMap<K, Rc<Load>> = self.members.drain(..).map(|(member, load)| (member.key, load)).collect();
+        let mut known: HashMap<K, (EndpointHealth, Rc<Load>)> =
+            self.members.drain(..).map(|(member, load)| (member.key, (member.health, load))).collect();
         let mut seen = std::collections::HashSet::new();
         let mut all_labels = Vec::new();
         let (default_rtt, _) = self.settings.measuring();
         for (member, labels) in members {
             if seen.insert(member.key) {
-                let load = known.remove(&member.key).unwrap_or_else(|| Rc::new(Load::new(default_rtt, now)));
+                let load = match known.remove(&member.key) {
+                    None => Rc::new(Load::new(default_rtt, now)),
+                    Some((health, load)) => {
+                        if health == EndpointHealth::Unhealthy && member.health != health {
+                            load.started.set(now);
+                        }
+                        load
+                    }
+                };
                 self.members.push((member, load));
                 all_labels.push(labels);
             }
@@ -286,6 +318,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             return false;
         }
         outlier::eject(&choice.load, config, now, random);
+        self.latest = Some(now);
         self.rebuild();
         true
     }
@@ -316,6 +349,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             }
         }
         if returned > 0 || has_ejected {
+            self.latest = Some(now);
             self.rebuild();
         }
         returned > 0 || has_ejected
@@ -366,7 +400,12 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
     }
 
     fn rebuild(&mut self) {
+        let slow_start = self.settings.slow_start.as_ref().zip(self.latest);
+        let is_starting = |load: &Load| {
+            slow_start.is_some_and(|(config, now)| slow_start::share(config, load.started.get(), now) < 1.0)
+        };
         let candidate = |(member, load): &(Member<K>, Rc<Load>)| Candidate {
+            is_starting: is_starting(load),
             weight: member.weight.max(1),
             priority: member.priority,
             locality: member.locality,
@@ -381,6 +420,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             panic_percent: self.settings.panic_threshold.as_f64() * 100.0,
             overprovisioning_percent: self.settings.overprovisioning_percent,
             weighs_health: self.settings.weighted_priority_health,
+            fails_in_panic: self.settings.fails_in_panic,
+            zones: self.settings.zones.as_deref(),
         };
         let Self { candidates, whole, subsets, seed, .. } = self;
         let subsets = subsets.iter_mut().flat_map(|subsets| subsets.views());
@@ -399,6 +440,16 @@ impl<K: Copy + Eq> Pool<'_, K> {
     fn choose_by_hash(&self, view: &mut View, hash: u64, avoid: &[K]) -> Option<usize> {
         view.build_tables(&self.settings.policy, self.members.iter().map(|(member, _)| member));
         let level = view.plan.level(hash)?;
+        let at = self.choose_in_table(view, level, hash, avoid)?;
+        match self.settings.balance_percent {
+            Some(percent) if level.takes(&self.candidates[at]) => {
+                Some(self.least_loaded(view, level, at, (percent, hash), avoid))
+            }
+            _ => Some(at),
+        }
+    }
+
+    fn choose_in_table(&self, view: &View, level: Level, hash: u64, avoid: &[K]) -> Option<usize> {
         let table = view.tables.as_ref()?.of(level.priority)?;
         let is_usable = |at: usize| level.takes(&self.candidates[at]);
         let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
@@ -412,6 +463,49 @@ impl<K: Copy + Eq> Pool<'_, K> {
             return table.walk(hash).find(|at| is_usable(*at) && !is_avoided(*at)).or_else(|| others().next());
         }
         others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| view.plan.members().next())
+    }
+
+    /// `wanted` unless it has more than its share of the requests under way; then one of the others that has not, by turns
+    /// that depend on the hash (Mirrokni et al., "Consistent hashing with bounded loads"; Envoy `hash_balance_factor`).
+    fn least_loaded(
+        &self,
+        view: &View,
+        level: Level,
+        wanted: usize,
+        (percent, hash): (u32, u64),
+        avoid: &[K],
+    ) -> usize {
+        let active = |at: usize| u64::from(self.members[at].1.active());
+        let weight = |at: usize| f64::from(self.candidates[at].weight.max(1));
+        let is_of_level = |at: &usize| {
+            let candidate = &self.candidates[*at];
+            candidate.priority == level.priority && level.takes(candidate)
+        };
+        let members = || view.plan.members().filter(is_of_level);
+        let (all_active, all_weights) =
+            members().fold((0, 0.0), |(requests, weights), at| (requests + active(at), weights + weight(at)));
+        let places = ((all_active + 1) * u64::from(percent)).div_ceil(100) as f64;
+        let load = |at: usize| active(at) as f64 / (places * weight(at) / all_weights).ceil().max(1.0);
+        if load(wanted) <= 1.0 {
+            return wanted;
+        }
+        let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
+        let mut others: Vec<usize> = members().filter(|at| *at != wanted && !is_avoided(*at)).collect();
+        let (mut best, mut state) = (wanted, hash | 1);
+        while !others.is_empty() {
+            // xorshift64: the same order for the same hash.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let other = others.swap_remove(usize::try_from(state % others.len() as u64).unwrap_or(0));
+            if load(other) <= 1.0 {
+                return other;
+            }
+            if load(other) < load(best) {
+                best = other;
+            }
+        }
+        best
     }
 
     fn choose(&self, view: &mut View, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
@@ -454,31 +548,62 @@ fn choose_in<K>(
     random: &mut impl FnMut() -> u64,
 ) -> Option<usize> {
     let load = |at: usize| &members[at].1;
-    // Weight relative to the mean only matters against weights that differ.
-    let weight = |at: usize| f64::from(candidates[at].weight);
-    match settings.policy {
-        BalancerPolicy::RoundRobin => group.next(candidates),
+    let ramp = |at: usize| match &settings.slow_start {
+        None => 1.0,
+        Some(config) => slow_start::share(config, load(at).started.get(), now),
+    };
+    let weight = |at: usize| f64::from(candidates[at].weight.max(1));
+    match &settings.policy {
+        BalancerPolicy::ClusterProvided | BalancerPolicy::RoundRobin => group.next(|at| weight(at) * ramp(at)),
         // Ring hash and Maglev do not come here.
         BalancerPolicy::Random | BalancerPolicy::Maglev { .. } | BalancerPolicy::RingHash { .. } => {
-            group.draw(random())
+            group.draw_any(random())
         }
-        BalancerPolicy::LeastRequest { choices } => {
-            let cost = |at: usize| f64::from(load(at).active()) / weight(at);
-            let (mut best, second) = group.draw_two(random)?;
-            let rest = (2..choices.clamp(2, 16)).filter_map(|_| group.draw(random())).collect::<Vec<_>>();
-            for at in std::iter::once(second).chain(rest) {
-                if cost(at) < cost(best) {
-                    best = at;
-                }
-            }
-            Some(best)
+        BalancerPolicy::LeastRequest(config) => {
+            least_request(group, config, |at| load(at).active(), |at| weight(at) * ramp(at), random)
         }
         BalancerPolicy::PeakEwma { decay, .. } => {
-            let (first, second) = group.draw_two(random)?;
             let mean = group.mean_weight();
+            // Weight relative to the mean only matters against weights that differ.
             let cost =
-                |at: usize| load(at).estimate(decay, now) * (f64::from(load(at).active()) * mean / weight(at) + 1.0);
+                |at: usize| load(at).estimate(*decay, now) * (f64::from(load(at).active()) * mean / weight(at) + 1.0);
+            let (mut first, mut second) = group.draw_two(random)?;
+            if settings.slow_start.is_some() {
+                first = group.settle(first, &ramp, random);
+                second = group.settle(second, &ramp, random);
+            }
             Some(if cost(second) * TIE < cost(first) { second } else { first })
         }
     }
+}
+
+fn least_request(
+    group: &mut Group,
+    config: &LeastRequest,
+    active: impl Fn(usize) -> u32,
+    weight: impl Fn(usize) -> f64,
+    random: &mut impl FnMut() -> u64,
+) -> Option<usize> {
+    if !group.has_equal_weights {
+        return group.next(|at| {
+            let busy = f64::from(active(at)) + 1.0;
+            let bias = config.active_request_bias;
+            weight(at) / if bias == LeastRequest::ACTIVE_REQUEST_BIAS { busy } else { busy.powf(bias) }
+        });
+    }
+    if config.is_full_scan {
+        let start = usize::try_from(random() % group.members.len().max(1) as u64).unwrap_or(0);
+        let (after, before) = (group.members.iter().skip(start), group.members.iter().take(start));
+        return after.chain(before).copied().min_by_key(|at| active(*at));
+    }
+    let (mut best, mut other) = group.draw_two(random)?;
+    for drawn in 2..=config.choices.max(2) {
+        if active(other) < active(best) {
+            best = other;
+        }
+        if drawn < config.choices {
+            other = group.draw_any(random())?;
+        }
+    }
+    Some(best)
 }

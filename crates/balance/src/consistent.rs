@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use leno_ir::BalancerPolicy;
 use xxhash_rust::xxh64::xxh64;
@@ -43,6 +44,8 @@ pub(crate) struct Point {
 struct Entry {
     at: u32,
     address: SocketAddr,
+    /// What its places are hashes of.
+    key: Rc<str>,
     share: f64,
 }
 
@@ -58,7 +61,7 @@ impl HashTables {
             match *policy {
                 BalancerPolicy::Maglev { table_size } => {
                     // Envoy sorts by the hash key's text.
-                    entries.sort_by_cached_key(|entry| entry.address.to_string());
+                    entries.sort_by(|one, other| one.key.cmp(&other.key));
                     Table::Maglev(maglev(&entries, table_size))
                 }
                 BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size } => {
@@ -131,7 +134,13 @@ fn entries<K>(members: &[(u32, &Member<K>)]) -> Vec<Entry> {
         }
         _ => weight(member) / all,
     };
-    let entry = |(at, member): &(u32, &Member<K>)| Entry { at: *at, address: member.address, share: share(member) };
+    let key = |member: &Member<K>| member.hash_key.clone().unwrap_or_else(|| member.address.to_string().into());
+    let entry = |(at, member): &(u32, &Member<K>)| Entry {
+        at: *at,
+        address: member.address,
+        key: key(member),
+        share: share(member),
+    };
     members.iter().map(entry).filter(|entry| entry.share > 0.0).collect()
 }
 
@@ -149,7 +158,7 @@ fn ring(entries: &[Entry], minimum_size: u32, maximum_size: u32) -> Vec<Point> {
     for entry in entries {
         text.clear();
         // Writing to a string does not fail.
-        let _ = write!(text, "{}_", entry.address);
+        let _ = write!(text, "{}_", entry.key);
         let length = text.len();
         target += scale * entry.share;
         let mut number = 0_u32;
@@ -182,7 +191,7 @@ fn maglev(entries: &[Entry], table_size: u32) -> Vec<u32> {
         if BalancerPolicy::is_maglev_table_size(table_size) { table_size } else { BalancerPolicy::MAGLEV_TABLE_SIZE };
     let places = u64::from(size);
     let turn = |entry: &Entry| {
-        let text = entry.address.to_string();
+        let text = &entry.key;
         Turn {
             at: entry.at,
             next: xxh64(text.as_bytes(), 0) % places,

@@ -37,7 +37,7 @@ pub(crate) struct Loads {
 }
 
 impl Health {
-    pub(crate) fn of(candidates: &[Candidate], members: &[usize], settings: &PlanSettings) -> Self {
+    pub(crate) fn of(candidates: &[Candidate], members: &[usize], settings: &PlanSettings<'_>) -> Self {
         let mut health = Self::default();
         for candidate in members.iter().map(|at| &candidates[*at]).filter(|candidate| !candidate.is_excluded) {
             let weight = if settings.weighs_health { u64::from(candidate.weight.max(1)) } else { 1 };
@@ -58,18 +58,18 @@ impl Health {
         health
     }
 
-    fn percent(self, part: u64, settings: &PlanSettings) -> u32 {
+    fn percent(self, part: u64, settings: &PlanSettings<'_>) -> u32 {
         let percent = (u64::from(settings.overprovisioning_percent) * part).checked_div(self.total).unwrap_or(0);
         u32::try_from(percent.min(100)).unwrap_or(100)
     }
 
-    fn is_in_panic(self, settings: &PlanSettings) -> bool {
+    fn is_in_panic(self, settings: &PlanSettings<'_>) -> bool {
         let available = f64::from(self.healthy_members + self.degraded_members);
         100.0 * available / f64::from(self.members.max(1)) < settings.panic_percent
     }
 }
 
-pub(crate) fn loads(healths: &[Health], settings: &PlanSettings) -> Loads {
+pub(crate) fn loads(healths: &[Health], settings: &PlanSettings<'_>) -> Loads {
     let healthy: Vec<u32> = healths.iter().map(|health| health.percent(health.healthy, settings)).collect();
     let degraded: Vec<u32> = healths.iter().map(|health| health.percent(health.degraded, settings)).collect();
     let available = (healthy.iter().sum::<u32>() + degraded.iter().sum::<u32>()).min(100);

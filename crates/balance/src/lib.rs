@@ -16,14 +16,17 @@ mod level;
 mod load;
 mod outlier;
 mod plan;
+mod slow_start;
 mod subset;
 mod token_bucket;
 mod view;
+mod zone;
 
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus, Wish};
 pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use outlier::Signal;
 pub use token_bucket::TokenBucket;
+pub use zone::Zones;
 
 #[cfg(test)]
 mod tests;

@@ -89,7 +89,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn equal_members_get_equal_shares_whatever_the_policy() {
     for policy in
-        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest { choices: 2 }]
+        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest(LeastRequest::default())]
     {
         let mut simulation = Simulation::new(policy.clone(), members(4));
         let shares = simulation.shares(20_000, |_| MS);
@@ -100,7 +100,7 @@ fn equal_members_get_equal_shares_whatever_the_policy() {
 #[test]
 fn weights_are_kept_by_every_policy() {
     for policy in
-        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest { choices: 2 }]
+        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest(LeastRequest::default())]
     {
         let mut simulation = Simulation::new(policy.clone(), weighted(&[1, 3, 6]));
         let shares = simulation.shares(20_000, |_| MS);
@@ -130,7 +130,7 @@ fn a_slow_member_gets_little_and_recovers() {
 
 #[test]
 fn requests_under_way_count() {
-    for policy in [ewma(), BalancerPolicy::LeastRequest { choices: 2 }] {
+    for policy in [ewma(), BalancerPolicy::LeastRequest(LeastRequest::default())] {
         let mut simulation = Simulation::new(policy, members(2));
         let held: Vec<_> = (0..10).map(|_| simulation.pick(&[]).expect("a member")).collect();
         let first = held.iter().filter(|choice| choice.key() == 0).count();

@@ -19,7 +19,7 @@ impl View {
         Self { places: Some(places), ..Self::default() }
     }
 
-    pub(crate) fn rebuild(&mut self, candidates: &[Candidate], settings: &PlanSettings, seed: u64) {
+    pub(crate) fn rebuild(&mut self, candidates: &[Candidate], settings: &PlanSettings<'_>, seed: u64) {
         self.plan = match &self.places {
             None => Plan::new(candidates, settings, seed),
             Some(places) => Plan::among(candidates, places.iter().copied(), settings, seed),

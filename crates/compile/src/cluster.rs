@@ -87,7 +87,7 @@ pub(crate) const fn protocol(protocol: Protocol) -> UpstreamProtocol {
 /// The nearest that each program has.
 fn balancer(wanted: BalancerPolicy, flavor: Flavor) -> BalancerPolicy {
     match (wanted, flavor) {
-        (BalancerPolicy::PeakEwma { .. }, Flavor::Envoy) => BalancerPolicy::LeastRequest { choices: 2 },
+        (BalancerPolicy::PeakEwma { .. }, Flavor::Envoy) => BalancerPolicy::LeastRequest(LeastRequest::default()),
         (BalancerPolicy::Maglev { .. }, Flavor::Grpc) => BalancerPolicy::RingHash {
             minimum_ring_size: BalancerPolicy::MINIMUM_RING_SIZE,
             maximum_ring_size: BalancerPolicy::MAXIMUM_RING_SIZE,

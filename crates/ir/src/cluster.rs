@@ -13,7 +13,7 @@ mod health_check;
 mod outlier;
 mod subset;
 
-pub use balancing::{Balancing, LocalityBalancing};
+pub use balancing::{Balancing, Hashing, LeastRequest, LocalityBalancing, SlowStart, ZoneAware};
 pub use circuit_breakers::{CircuitBreakers, RetryBudget, RoutingPriority, Thresholds};
 pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
@@ -84,10 +84,9 @@ pub enum Discovery {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BalancerPolicy {
-    /// The best of `choices` random endpoints by active requests over weight. Envoy's default is 2.
-    LeastRequest {
-        choices: u32,
-    },
+    /// What the cluster's discovery has itself.
+    ClusterProvided,
+    LeastRequest(LeastRequest),
     /// The better of two random endpoints by decaying peak latency times active requests.
     PeakEwma {
         /// Assumed of an endpoint that was never measured. Linkerd: 30 ms.
@@ -100,6 +99,7 @@ pub enum BalancerPolicy {
         /// Prime, at most [`BalancerPolicy::MAX_MAGLEV_TABLE_SIZE`]. Envoy's default is 65,537.
         table_size: u32,
     },
+    /// Whatever their weights, as in Envoy.
     Random,
     /// The endpoint that follows the request's hash on a ring (Ketama, as Envoy builds it).
     RingHash {

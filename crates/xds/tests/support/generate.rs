@@ -1034,9 +1034,21 @@ fn subsets() -> impl Strategy<Value = SubsetSettings> {
 }
 
 fn balancing() -> impl Strategy<Value = Balancing> {
-    let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
-    (of(percent()), localities, any::<[bool; 2]>(), of(subsets())).prop_map(
-        |(panic_threshold, localities, flags, subsets)| Balancing {
+    let zones = (percent(), 0..99_u64, any::<bool>()).prop_map(|(routing_enabled, min_cluster_size, fails_in_panic)| {
+        LocalityBalancing::ZoneAware(ZoneAware { routing_enabled, min_cluster_size, fails_in_panic })
+    });
+    let localities = prop_oneof![Just(LocalityBalancing::Ignored), Just(LocalityBalancing::Weighted), zones];
+    let hashing = (any::<bool>(), of(100..300_u32));
+    let hashing = hashing.prop_map(|(by_hostname, balance_percent)| Hashing { by_hostname, balance_percent });
+    let slow_start = of((span(), 1..9_u8, percent()).prop_map(|(window, aggression, min_weight)| SlowStart {
+        window,
+        aggression: f64::from(aggression) / 2.0,
+        min_weight,
+    }));
+    (of(percent()), localities, any::<[bool; 2]>(), (hashing, slow_start), of(subsets())).prop_map(
+        |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| Balancing {
+            hashing,
+            slow_start,
             panic_threshold,
             localities,
             ignore_new_until_checked: flags[0],
@@ -1048,7 +1060,10 @@ fn balancing() -> impl Strategy<Value = Balancing> {
 
 fn balancer() -> impl Strategy<Value = BalancerPolicy> {
     prop_oneof![
-        (2..9_u32).prop_map(|choices| BalancerPolicy::LeastRequest { choices }),
+        (2..9_u32, 0..8_u8, any::<bool>()).prop_map(|(choices, bias, is_full_scan)| {
+            let active_request_bias = f64::from(bias) / 4.0;
+            BalancerPolicy::LeastRequest(LeastRequest { choices, active_request_bias, is_full_scan })
+        }),
         (span(), span()).prop_map(|(default_rtt, decay)| BalancerPolicy::PeakEwma { default_rtt, decay }),
         select(vec![7_u32, 65_537, BalancerPolicy::MAX_MAGLEV_TABLE_SIZE])
             .prop_map(|table_size| BalancerPolicy::Maglev { table_size }),
@@ -1196,6 +1211,16 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 })),
             };
             let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            // What a policy has no use for it cannot say.
+            let starts_slowly = matches!(
+                balancer,
+                BalancerPolicy::LeastRequest(_) | BalancerPolicy::PeakEwma { .. } | BalancerPolicy::RoundRobin
+            );
+            let balancing = Balancing {
+                hashing: if balancer.uses_hash() { balancing.hashing } else { Hashing::default() },
+                slow_start: balancing.slow_start.clone().filter(|_| starts_slowly),
+                ..balancing
+            };
             // Refused where there is TLS.
             let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
             let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };
