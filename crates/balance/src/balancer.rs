@@ -82,7 +82,7 @@ pub struct Member<K> {
     pub locality_weight: u32,
     /// Where it stands in the tables of ring hash and Maglev; others do not look at it.
     pub address: SocketAddr,
-    /// The same instead of its address.
+    /// The same, instead of the address.
     pub hash_key: Option<Rc<str>>,
 }
 

@@ -15,6 +15,7 @@ mod http2;
 mod limits;
 mod members;
 mod pool_key;
+mod zone;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
 pub(crate) use connect::{ApplicationProtocol, Occupancy};
@@ -23,3 +24,4 @@ pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;
 pub(crate) use http2::Http2Lease;
 pub(crate) use limits::{Limits, Overflow, RequestPermit, RetryPermit};
+pub(crate) use zone::LocalZone;

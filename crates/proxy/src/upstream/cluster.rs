@@ -1,16 +1,17 @@
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal, Wish};
-use leno_ir::{Cluster, EndpointSet, RoutingPriority, Thresholds};
-use leno_names::Fraction;
+use leno_ir::{Cluster, EndpointSet, LocalityBalancing, RoutingPriority, Thresholds};
+use leno_names::{Fraction, Locality};
 
 use super::endpoint::{Age, EndpointSource, EndpointState};
 use super::limits::{Limits, Usage};
 use super::members::Members;
-use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
+use super::{EndpointId, LocalZone, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::dynamics::Dynamics;
 use crate::stats::{ClusterStats, Limit, WorkerStats, WorkloadId};
@@ -35,6 +36,8 @@ pub(crate) struct UpstreamCluster {
     /// The time of the worker's last tick.
     clock: Rc<Cell<Instant>>,
     members: RefCell<Members>,
+    /// Set where zones matter.
+    zone: RefCell<Option<Arc<LocalZone>>>,
     /// Shared with successors, to which tries that are under way report as well.
     balancer: Rc<RefCell<Balancer<EndpointId>>>,
     /// Set where the configuration has TLS.
@@ -82,7 +85,7 @@ impl UpstreamCluster {
     pub(crate) fn new(config: Arc<Cluster>, shared: Shared, set: Arc<EndpointSet>, worker: &Worker) -> Self {
         let Shared { limits, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
-        let mut balancer = Balancer::new(settings(&config, &set), worker.random());
+        let mut balancer = Balancer::new(settings(&config, &set, None), worker.random());
         let mut members = Members::new(set, counts_endpoints(&config).then(|| limits.clone()));
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             members.set_health(dynamics.health());
@@ -96,6 +99,7 @@ impl UpstreamCluster {
             dynamics,
             clock: worker.clock(),
             members: RefCell::new(members),
+            zone: RefCell::default(),
             balancer: Rc::new(RefCell::new(balancer)),
         }
     }
@@ -120,7 +124,8 @@ impl UpstreamCluster {
             members.renew(counts.then(|| limits.clone()));
         }
         let mut balancer = self.balancer.borrow_mut();
-        balancer.reconfigure(settings(&config, &set));
+        let zone = self.zone.borrow().clone();
+        balancer.reconfigure(settings(&config, &set, zone.as_deref()));
         members.update(set);
         match dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             Some(dynamics) => drop(members.set_health(dynamics.health())),
@@ -135,6 +140,7 @@ impl UpstreamCluster {
             stats: self.stats.clone(),
             clock: self.clock.clone(),
             members: RefCell::new(members),
+            zone: RefCell::new(zone),
             balancer: self.balancer.clone(),
         }
     }
@@ -162,7 +168,7 @@ impl UpstreamCluster {
         }
         let mut balancer = self.balancer.borrow_mut();
         if has_new_endpoints {
-            balancer.reconfigure(settings(&self.config, &set));
+            balancer.reconfigure(settings(&self.config, &set, self.zone.borrow().as_deref()));
             members.update(set);
         }
         let passed = health.map(|health| members.set_health(health)).unwrap_or_default();
@@ -170,6 +176,24 @@ impl UpstreamCluster {
         if balancer.readmit(&passed) {
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
+    }
+
+    /// Whether it matters where this proxy is.
+    pub(crate) fn is_zone_aware(&self) -> bool {
+        matches!(self.config.balancing.localities, LocalityBalancing::ZoneAware(_))
+    }
+
+    pub(crate) fn set_zone(&self, zone: Option<&Arc<LocalZone>>) {
+        if self.zone.borrow().as_ref() != zone {
+            let settings = settings(&self.config, self.members.borrow().set(), zone.map(AsRef::as_ref));
+            self.balancer.borrow_mut().reconfigure(settings);
+            *self.zone.borrow_mut() = zone.cloned();
+        }
+    }
+
+    /// Where its endpoints are that take traffic.
+    pub(crate) fn healthy_by_locality(&self) -> BTreeMap<Locality, u32> {
+        self.members.borrow().healthy(&self.config.balancing)
     }
 
     /// Whether an answer that asks for it takes its endpoint out (`x-envoy-immediate-health-check-fail`).
@@ -334,13 +358,21 @@ fn counts_endpoints(config: &Cluster) -> bool {
         .any(|limits| limits.max_connections_per_endpoint.is_some())
 }
 
-fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {
+fn settings(config: &Cluster, set: &EndpointSet, zone: Option<&LocalZone>) -> BalancerSettings {
+    let zone_aware = match &config.balancing.localities {
+        LocalityBalancing::ZoneAware(zones) => Some(zones),
+        LocalityBalancing::Ignored | LocalityBalancing::Weighted => None,
+    };
     let default = BalancerSettings::new(config.balancer.clone(), config.outlier_detection.clone());
     BalancerSettings {
         panic_threshold: config.balancing.panic_threshold.unwrap_or(default.panic_threshold),
         overprovisioning_percent: set.policy.overprovisioning_percent,
         weighted_priority_health: set.policy.weighted_priority_health,
         subsets: config.balancing.subsets.clone(),
+        slow_start: config.balancing.slow_start.clone(),
+        balance_percent: config.balancing.hashing.balance_percent,
+        zones: zone_aware.zip(zone).and_then(|(config, zone)| zone.of(set, config)).map(Box::new),
+        fails_in_panic: zone_aware.is_some_and(|config| config.fails_in_panic),
         ..default
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use leno_balance::Member;
-use leno_ir::{Balancing, EndpointHealth, EndpointSet, LocalityBalancing, RoutingPriority};
+use leno_ir::{Balancing, EndpointHealth, EndpointSet, LocalityBalancing, MetadataValue, RoutingPriority};
 use tokio::sync::Notify;
 
 use super::http1::Http1Connection;
@@ -14,6 +14,9 @@ use super::http2::Http2Pool;
 use super::pool_key::PoolKey;
 use crate::dynamics::CheckedHealth;
 use crate::stats::{WorkerStats, WorkloadId};
+
+/// The label that places an endpoint in the tables of ring hash and Maglev instead of its address.
+const HASH_KEY: &str = "hash_key";
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -136,10 +139,15 @@ impl EndpointState {
             locality_weight: match balancing.localities {
                 // Envoy, without `locality_weight_aware`.
                 _ if balancing.subsets.is_some() => 0,
-                LocalityBalancing::Ignored => 0,
+                LocalityBalancing::Ignored | LocalityBalancing::ZoneAware(_) => 0,
                 LocalityBalancing::Weighted => locality.weight,
             },
             address: endpoint.address,
+            hash_key: match endpoint.labels.get(HASH_KEY) {
+                Some(MetadataValue::String(key)) => Some(key.as_str().into()),
+                _ if balancing.hashing.by_hostname => Some(endpoint.hostname.as_str().into()),
+                _ => None,
+            },
         }
     }
 

@@ -63,8 +63,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin cluster_manager node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
+    ("envoy.config.bootstrap.v3.ClusterManager", "local_cluster_name", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "per_host_thresholds thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
@@ -308,12 +309,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
-         grpc_timeout_offset hedge_policy host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         internal_redirect_policy max_grpc_timeout \
-         max_stream_duration include_vh_rate_limits metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code \
+         flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
+         host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
+         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite \
+         request_mirror_policies retry_policy timeout weighted_clusters",
         "",
     ),
+    (
+        "envoy.config.route.v3.RouteAction.HashPolicy",
+        "header cookie connection_properties query_parameter terminal",
+        "",
+    ),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties", "source_ip", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Cookie", "name ttl path attributes", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute", "name value", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Header", "header_name", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter", "name", ""),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
@@ -502,7 +514,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster idle_timeout stat_prefix weighted_clusters",
+        "access_log cluster hash_policy idle_timeout stat_prefix weighted_clusters",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
@@ -659,6 +671,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.HashPolicy", "source_ip", ""),
+    ("envoy.type.v3.HashPolicy.SourceIp", "", ""),
     ("envoy.type.v3.HttpStatus", "code", ""),
     ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),
