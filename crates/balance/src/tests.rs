@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use leno_ir::{BalancerPolicy, Consecutive, EndpointHealth, FailurePercentage, OutlierDetection, SuccessRate};
+use leno_ir::{BalancerPolicy, Consecutive, EndpointHealth, FailurePercentage, LeastRequest, OutlierDetection, SuccessRate};
 use leno_names::Fraction;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};

@@ -1,4 +1,4 @@
-use leno_ir::{BalancerPolicy, Cluster, Discovery, Flavor, PeerValidation, StringMatch, UpstreamProtocol, UpstreamTls};
+use leno_ir::{BalancerPolicy, Cluster, Discovery, Flavor, LeastRequest, PeerValidation, StringMatch, UpstreamProtocol, UpstreamTls};
 use leno_model::api::{TlsMode, TrafficPolicy};
 use leno_model::{Problem, Protocol, Service, ServicePort, Snapshot};
 use leno_names::SpiffeId;

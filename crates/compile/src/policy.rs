@@ -1,6 +1,6 @@
 //! Traffic policies: what a DestinationRule changes in a cluster.
 
-use leno_ir::{BalancerPolicy, Cluster, Consecutive, Flavor, OutlierDetection, UpstreamProtocol};
+use leno_ir::{BalancerPolicy, Cluster, Consecutive, Flavor, LeastRequest, OutlierDetection, UpstreamProtocol};
 use leno_model::Problem;
 use leno_model::api::{
     self, ConnectionPool, ConsistentHash, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey,
