@@ -68,7 +68,10 @@ impl Cluster {
     pub fn endpoint_set_name(&self) -> Option<&str> {
         match &self.discovery {
             Discovery::Eds { service_name } => Some(service_name),
-            Discovery::Dns(_) | Discovery::Static(_) => None,
+            Discovery::Aggregate(_)
+            | Discovery::Dns(_)
+            | Discovery::OriginalDestination(_)
+            | Discovery::Static(_) => None,
         }
     }
 }
@@ -76,9 +79,31 @@ impl Cluster {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Discovery {
+    /// The endpoints of these clusters: each is there for what those before it cannot carry. Everything else of a request is
+    /// done as the cluster of its endpoint says.
+    Aggregate(Vec<String>),
     Dns(Box<Dns>),
     Eds { service_name: String },
+    /// Wherever the request, or its connection, was going.
+    OriginalDestination(OriginalDestination),
     Static(Arc<EndpointSet>),
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct OriginalDestination {
+    /// The request header that says it instead. Lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// Instead of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// A destination that was not used for so long is forgotten. Default 5 s.
+    pub cleanup_interval: Duration,
+}
+
+impl OriginalDestination {
+    pub const CLEANUP_INTERVAL: Duration = Duration::from_secs(5);
+    pub const HEADER: &str = "x-envoy-original-dst-host";
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

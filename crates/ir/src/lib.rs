@@ -34,7 +34,7 @@ pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest, LocalityBalancing,
-    OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
+    OriginalDestination, OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
     SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol, ZoneAware,
 };
 pub use config::Config;

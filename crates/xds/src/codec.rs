@@ -13,6 +13,7 @@ mod cluster;
 mod common;
 mod connection_filter;
 mod data_source;
+mod discovery;
 mod dns;
 mod endpoints;
 mod error;

@@ -75,10 +75,10 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+        "circuit_breakers cleanup_interval cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
          ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy maglev_lb_config \
-         max_requests_per_connection metadata name outlier_detection respect_dns_ttl ring_hash_lb_config \
+         max_requests_per_connection metadata name original_dst_lb_config outlier_detection respect_dns_ttl ring_hash_lb_config \
          round_robin_lb_config transport_socket type typed_dns_resolver_config \
          typed_extension_protocol_options use_tcp_for_dns_lookups",
         "",
@@ -117,6 +117,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig",
+        "http_header_name upstream_port_override use_http_header",
+        "",
+    ),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
     (
         "envoy.config.cluster.v3.Cluster.RingHashLbConfig",
@@ -372,6 +377,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    ("envoy.extensions.clusters.aggregate.v3.ClusterConfig", "clusters", ""),
     (
         "envoy.extensions.clusters.dns.v3.DnsCluster",
         "all_addresses_in_single_endpoint dns_failure_refresh_rate dns_jitter dns_lookup_family \

@@ -4,7 +4,7 @@
 //! Source      Envoy cluster.proto, load_balancing_policies/*, 1.40, and their defaults
 
 use leno_ir::{
-    BalancerPolicy, Balancing, Cluster, Flavor, Hashing, LeastRequest, LocalityBalancing, SlowStart, ZoneAware,
+    BalancerPolicy, Balancing, Cluster, Discovery, Flavor, Hashing, LeastRequest, LocalityBalancing, SlowStart, ZoneAware,
 };
 use leno_names::Fraction;
 use leno_proto::envoy::config::cluster::v3::{
@@ -41,7 +41,7 @@ use prost::Message;
 
 use super::common::{any, duration, is_type, read_duration, u32_value, unpack};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{hash, subset};
+use super::{discovery, hash, subset};
 
 const CLUSTER_PROVIDED_TYPE: &str = "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided";
 const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
@@ -195,7 +195,7 @@ fn double(value: f64) -> RuntimeDouble {
     RuntimeDouble { default_value: value, ..RuntimeDouble::default() }
 }
 
-pub(super) fn decode(proto: &Proto) -> Result<(BalancerPolicy, Balancing)> {
+pub(super) fn decode(proto: &Proto, discovery: &Discovery) -> Result<(BalancerPolicy, Balancing)> {
     let mut balancing = decode_common(proto)?;
     let policy = match &proto.load_balancing_policy {
         None => {
@@ -212,7 +212,7 @@ pub(super) fn decode(proto: &Proto) -> Result<(BalancerPolicy, Balancing)> {
         }
     };
     let is_provided = policy == BalancerPolicy::ClusterProvided;
-    let provides = super::cluster::provides_balancer(proto);
+    let provides = discovery::provides_balancer(discovery);
     if is_provided != provides {
         let reason = if provides { "must be CLUSTER_PROVIDED for a cluster of this type" } else { "CLUSTER_PROVIDED, and a cluster of this type provides none" };
         return Err(DecodeError::new("lb_policy", reason));

@@ -1,12 +1,8 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use leno_ir::{Cluster, Discovery, Flavor, UpstreamHttp, UpstreamProtocol};
+use leno_ir::{Cluster, Flavor, UpstreamHttp, UpstreamProtocol};
 use leno_names::ServiceKey;
-use leno_proto::envoy::config::cluster::v3::{
-    Cluster as Proto,
-    cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig},
-};
+use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
 use leno_proto::envoy::config::core::v3::{
     Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, Metadata,
 };
@@ -18,11 +14,11 @@ use leno_proto::envoy::extensions::upstreams::http::v3::{
 };
 
 use super::common::{
-    ads, any, as_list, as_struct, as_text, duration, duration_or_off, is_type, list, object, read_duration, read_limit,
+    any, as_list, as_struct, as_text, duration, duration_or_off, list, object, read_duration, read_limit,
     string, structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{balancer, dns, endpoints, health_check, outlier, policy, proxy_protocol};
+use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const FILTER: &str = "istio";
@@ -38,18 +34,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         metadata: cluster.service.as_ref().map(metadata),
         ..Proto::default()
     };
-    let discovery = match &cluster.discovery {
-        Discovery::Dns(config) => dns::encode(&mut proto, config),
-        Discovery::Eds { service_name } => {
-            proto.eds_cluster_config = Some(EdsClusterConfig { eds_config: ads(), service_name: service_name.clone() });
-            DiscoveryType::Eds
-        }
-        Discovery::Static(set) => {
-            proto.load_assignment = Some(endpoints::encode(set));
-            DiscoveryType::Static
-        }
-    };
-    proto.cluster_discovery_type = Some(ClusterDiscoveryType::Type(discovery.into()));
+    discovery::encode(&mut proto, &cluster.discovery);
     balancer::encode(&mut proto, cluster, flavor);
     if flavor == Flavor::Grpc {
         return proto;
@@ -106,7 +91,7 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 }
 
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
-    let discovery = decode_discovery(proto)?;
+    let discovery = discovery::decode(proto)?;
     refuse!(proto, transport_socket_matches, filters, upstream_bind_config);
     refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
@@ -117,7 +102,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         // Without TLS it means nothing.
         return Err(DecodeError::unsupported("health_checks[0].tls_options.alpn_protocols"));
     }
-    let (balancer, balancing) = balancer::decode(proto)?;
+    let (balancer, balancing) = balancer::decode(proto, &discovery)?;
     Ok(Cluster {
         name: proto.name.clone(),
         discovery,
@@ -132,36 +117,6 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })
-}
-
-fn decode_discovery(proto: &Proto) -> Result<Discovery> {
-    let kind = match &proto.cluster_discovery_type {
-        Some(ClusterDiscoveryType::Type(kind)) => DiscoveryType::try_from(*kind).unwrap_or(DiscoveryType::Static),
-        Some(ClusterDiscoveryType::ClusterType(custom)) if is_type(custom.typed_config.as_ref(), dns::DNS_CLUSTER) => {
-            return dns::decode_extension(proto, custom.typed_config.as_ref()).at("cluster_type");
-        }
-        Some(ClusterDiscoveryType::ClusterType(_)) => return Err(DecodeError::unsupported("cluster_type")),
-        None => DiscoveryType::Static,
-    };
-    match kind {
-        DiscoveryType::Eds => {
-            let config = proto.eds_cluster_config.clone().unwrap_or_default();
-            let name = if config.service_name.is_empty() { proto.name.clone() } else { config.service_name };
-            Ok(Discovery::Eds { service_name: name })
-        }
-        DiscoveryType::LogicalDns => dns::decode(proto, true),
-        DiscoveryType::StrictDns => dns::decode(proto, false),
-        DiscoveryType::Static => {
-            let set = proto.load_assignment.as_ref().map(endpoints::decode).transpose().at("load_assignment")?;
-            Ok(Discovery::Static(Arc::new(set.unwrap_or_default())))
-        }
-        other => Err(DecodeError::new("type", format!("{} is not supported", other.as_str_name()))),
-    }
-}
-
-/// Whether the kind of discovery chooses endpoints itself.
-pub(super) fn provides_balancer(_proto: &Proto) -> bool {
-    false
 }
 
 /// What goes before the options of the protocol says nothing where those are given, as in Envoy.

@@ -1067,6 +1067,7 @@ fn balancer() -> impl Strategy<Value = BalancerPolicy> {
         (span(), span()).prop_map(|(default_rtt, decay)| BalancerPolicy::PeakEwma { default_rtt, decay }),
         select(vec![7_u32, 65_537, BalancerPolicy::MAX_MAGLEV_TABLE_SIZE])
             .prop_map(|table_size| BalancerPolicy::Maglev { table_size }),
+        Just(BalancerPolicy::ClusterProvided),
         Just(BalancerPolicy::Random),
         (1..5000_u32, 5000..=BalancerPolicy::MAXIMUM_RING_SIZE).prop_map(|(minimum_ring_size, maximum_ring_size)| {
             BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size }
@@ -1193,13 +1194,24 @@ fn dns() -> BoxedStrategy<Dns> {
         .boxed()
 }
 
+/// Of clusters that choose endpoints themselves.
+fn provided_discovery() -> impl Strategy<Value = Discovery> {
+    let original = (of("x-[a-z]{1,5}"), of(1..9999_u16), span());
+    prop_oneof![
+        vec(cluster_name(), 1..3).prop_map(Discovery::Aggregate),
+        original.prop_map(|(header, port, cleanup_interval)| {
+            Discovery::OriginalDestination(OriginalDestination { header, port, cleanup_interval })
+        }),
+    ]
+}
+
 pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
-    (cluster_name(), of(localities()), parts, service, health, proxy_protocol)
-        .prop_map(|(name, inline, parts, service, health, proxy_protocol)| {
+    (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
+        .prop_map(|(name, inline, parts, service, health, proxy_protocol, provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1211,6 +1223,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 })),
             };
             let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            let discovery = if balancer == BalancerPolicy::ClusterProvided { provided } else { discovery };
             // What a policy has no use for it cannot say.
             let starts_slowly = matches!(
                 balancer,
