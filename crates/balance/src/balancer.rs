@@ -9,10 +9,11 @@ use leno_ir::{
 };
 use leno_names::Fraction;
 
-use crate::level::Availability;
+use crate::level::{Availability, Health, choose_priority};
 use crate::load::Load;
 use crate::outlier::{self, Signal};
-use crate::plan::{Candidate, Group, Level, PlanSettings};
+use crate::consistent::{HashTables, Table};
+use crate::plan::{Candidate, Group, Level, Plan, PlanSettings};
 use crate::subset::{NO_LABELS, Subsets};
 use crate::slow_start;
 use crate::view::View;
@@ -53,6 +54,16 @@ impl BalancerSettings {
             balance_percent: None,
             zones: None,
             fails_in_panic: false,
+        }
+    }
+
+    fn of_plan(&self) -> PlanSettings<'_> {
+        PlanSettings {
+            panic_percent: self.panic_threshold.as_f64() * 100.0,
+            overprovisioning_percent: self.overprovisioning_percent,
+            weighs_health: self.weighted_priority_health,
+            fails_in_panic: self.fails_in_panic,
+            zones: self.zones.as_deref(),
         }
     }
 
@@ -109,12 +120,16 @@ pub struct Wish<'r> {
     pub hash: Option<u64>,
     /// Looked at where there are subsets.
     pub labels: &'r Labels,
+    /// The only priority that will do.
+    pub priority: Option<u32>,
+    /// Priorities that other ones are preferred to.
+    pub past_priorities: &'r [u32],
 }
 
 impl Default for Wish<'_> {
     /// Any.
     fn default() -> Self {
-        Self { hash: None, labels: &NO_LABELS }
+        Self { hash: None, labels: &NO_LABELS, priority: None, past_priorities: &[] }
     }
 }
 
@@ -280,11 +295,20 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             None => whole,
             Some(subsets) => subsets.find(wish.labels, whole)?,
         };
+        let priority = match wish.priority {
+            None if !wish.past_priorities.is_empty() => {
+                other_priority(view.plan.healths(), wish.past_priorities, settings.panic_threshold, random())
+            }
+            wanted => wanted,
+        };
         let pool = Pool { members, candidates, settings };
-        let at = if settings.policy.uses_hash() {
-            pool.choose_by_hash(view, wish.hash.unwrap_or_else(random), avoid)
-        } else {
-            pool.choose(view, now, random, avoid)
+        if settings.policy.uses_hash() {
+            view.build_tables(&settings.policy, members.iter().map(|(member, _)| member));
+        }
+        let (plan, tables) = view.parts(priority, candidates, &settings.of_plan());
+        let at = match tables {
+            Some(tables) => pool.choose_by_hash(plan, tables, wish.hash.unwrap_or_else(random), avoid),
+            None => pool.choose(plan, now, random, avoid),
         };
         let (member, load) = members.get(at?)?;
         load.begin();
@@ -368,6 +392,11 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         has_any
     }
 
+    /// How each priority is, the most important first.
+    pub fn priorities(&self) -> &[(u32, Health)] {
+        self.whole.plan.healths()
+    }
+
     /// Members that are left out now.
     pub fn ejected(&self) -> usize {
         self.ejected
@@ -416,14 +445,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         };
         self.candidates = self.members.iter().map(candidate).collect();
         self.ejected = self.members.iter().filter(|(_, load)| load.ejected_until.get().is_some()).count();
-        let settings = PlanSettings {
-            panic_percent: self.settings.panic_threshold.as_f64() * 100.0,
-            overprovisioning_percent: self.settings.overprovisioning_percent,
-            weighs_health: self.settings.weighted_priority_health,
-            fails_in_panic: self.settings.fails_in_panic,
-            zones: self.settings.zones.as_deref(),
-        };
-        let Self { candidates, whole, subsets, seed, .. } = self;
+        let Self { candidates, whole, subsets, seed, settings, .. } = self;
+        let settings = settings.of_plan();
         let subsets = subsets.iter_mut().flat_map(|subsets| subsets.views());
         std::iter::once(whole).chain(subsets).for_each(|view| view.rebuild(candidates, &settings, *seed));
     }
@@ -437,20 +460,18 @@ struct Pool<'b, K> {
 }
 
 impl<K: Copy + Eq> Pool<'_, K> {
-    fn choose_by_hash(&self, view: &mut View, hash: u64, avoid: &[K]) -> Option<usize> {
-        view.build_tables(&self.settings.policy, self.members.iter().map(|(member, _)| member));
-        let level = view.plan.level(hash)?;
-        let at = self.choose_in_table(view, level, hash, avoid)?;
+    fn choose_by_hash(&self, plan: &Plan, tables: &HashTables, hash: u64, avoid: &[K]) -> Option<usize> {
+        let level = plan.level(hash)?;
+        let at = self.choose_in_table(plan, tables.of(level.priority)?, level, hash, avoid)?;
         match self.settings.balance_percent {
             Some(percent) if level.takes(&self.candidates[at]) => {
-                Some(self.least_loaded(view, level, at, (percent, hash), avoid))
+                Some(self.least_loaded(plan, level, at, (percent, hash), avoid))
             }
             _ => Some(at),
         }
     }
 
-    fn choose_in_table(&self, view: &View, level: Level, hash: u64, avoid: &[K]) -> Option<usize> {
-        let table = view.tables.as_ref()?.of(level.priority)?;
+    fn choose_in_table(&self, plan: &Plan, table: &Table, level: Level, hash: u64, avoid: &[K]) -> Option<usize> {
         let is_usable = |at: usize| level.takes(&self.candidates[at]);
         let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
         let first = table.at(hash)?;
@@ -458,18 +479,18 @@ impl<K: Copy + Eq> Pool<'_, K> {
             return Some(first);
         }
         // A table may be long and hold nobody else: that there is somebody is known before it is walked.
-        let others = || view.plan.members().filter(|at| !is_avoided(*at));
+        let others = || plan.members().filter(|at| !is_avoided(*at));
         if others().any(|at| self.candidates[at].priority == level.priority) {
             return table.walk(hash).find(|at| is_usable(*at) && !is_avoided(*at)).or_else(|| others().next());
         }
-        others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| view.plan.members().next())
+        others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| plan.members().next())
     }
 
     /// `wanted` unless it has more than its share of the requests under way; then one of the others that has not, by turns
     /// that depend on the hash (Mirrokni et al., "Consistent hashing with bounded loads"; Envoy `hash_balance_factor`).
     fn least_loaded(
         &self,
-        view: &View,
+        plan: &Plan,
         level: Level,
         wanted: usize,
         (percent, hash): (u32, u64),
@@ -481,7 +502,7 @@ impl<K: Copy + Eq> Pool<'_, K> {
             let candidate = &self.candidates[*at];
             candidate.priority == level.priority && level.takes(candidate)
         };
-        let members = || view.plan.members().filter(is_of_level);
+        let members = || plan.members().filter(is_of_level);
         let (all_active, all_weights) =
             members().fold((0, 0.0), |(requests, weights), at| (requests + active(at), weights + weight(at)));
         let places = ((all_active + 1) * u64::from(percent)).div_ceil(100) as f64;
@@ -508,10 +529,10 @@ impl<K: Copy + Eq> Pool<'_, K> {
         best
     }
 
-    fn choose(&self, view: &mut View, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
+    fn choose(&self, plan: &mut Plan, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
         let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
-        let draw = if view.plan.is_single() { 0 } else { random() };
-        let group = view.plan.group(draw)?;
+        let draw = if plan.is_single() { 0 } else { random() };
+        let group = plan.group(draw)?;
         // A few draws nearly always do; a scan settles the rest.
         let mut last = None;
         for _ in 0..=avoid.len() {
@@ -521,11 +542,23 @@ impl<K: Copy + Eq> Pool<'_, K> {
             }
             last = Some(at);
         }
-        let count = view.plan.members().count();
+        let count = plan.members().count();
         let start = usize::try_from(random() % count.max(1) as u64).unwrap_or(0);
-        let all = || view.plan.members();
+        let all = || plan.members();
         all().skip(start).chain(all().take(start)).find(|at| !is_avoided(*at)).or(last)
     }
+}
+
+/// The priority that takes a request which was in those of `past`; they count as if they had nobody, unless then nobody is
+/// left (Envoy `previous_priorities`).
+fn other_priority(healths: &[(u32, Health)], past: &[u32], panic_threshold: Fraction, random: u64) -> Option<u32> {
+    let fresh: Vec<_> = healths.iter().filter(|(priority, _)| !past.contains(priority)).collect();
+    if !fresh.iter().any(|(_, health)| health.has_any()) {
+        return None;
+    }
+    let of: Vec<Health> = fresh.iter().map(|(_, health)| *health).collect();
+    let at = choose_priority(&of, panic_threshold, random)?;
+    fresh.get(at).map(|(priority, _)| *priority)
 }
 
 fn availability(health: EndpointHealth, load: &Load) -> Availability {

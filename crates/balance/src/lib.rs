@@ -23,6 +23,7 @@ mod view;
 mod zone;
 
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus, Wish};
+pub use level::{Health, choose_priority};
 pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use outlier::Signal;
 pub use token_bucket::TokenBucket;

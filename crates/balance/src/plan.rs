@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     /// Sums of the groups' shares, in percent.
     shares: Vec<f64>,
     levels: Vec<Level>,
+    /// By priority.
+    healths: Vec<(u32, Health)>,
 }
 
 /// A priority that takes traffic.
@@ -91,8 +93,9 @@ impl Plan {
         }
         let healths: Vec<Health> =
             priorities.values().map(|members| Health::of(candidates, members, settings)).collect();
-        let loads = level::loads(&healths, settings);
-        let mut plan = Self::default();
+        let loads = level::loads(&healths, settings.panic_percent);
+        let by_priority = priorities.keys().copied().zip(healths).collect();
+        let mut plan = Self { healths: by_priority, ..Self::default() };
         let mut until = 0;
         for (wanted, load) in [(Availability::Healthy, &loads.healthy), (Availability::Degraded, &loads.degraded)] {
             for (((priority, members), percent), is_panic) in priorities.iter().zip(load).zip(&loads.is_panic) {
@@ -170,6 +173,11 @@ impl Plan {
     pub(crate) fn level(&self, hash: u64) -> Option<Level> {
         let at = u32::try_from(hash % 100).unwrap_or(0);
         self.levels.iter().find(|level| at < level.until).or(self.levels.last()).copied()
+    }
+
+    /// How each priority is, the most important first.
+    pub(crate) fn healths(&self) -> &[(u32, Health)] {
+        &self.healths
     }
 
     /// Whether there is nothing to draw between priorities and localities.

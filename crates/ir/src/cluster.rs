@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +105,11 @@ pub struct OriginalDestination {
 impl OriginalDestination {
     pub const CLEANUP_INTERVAL: Duration = Duration::from_secs(5);
     pub const HEADER: &str = "x-envoy-original-dst-host";
+
+    /// Where a request goes that was going to `address`.
+    pub fn replaced(&self, address: SocketAddr) -> SocketAddr {
+        SocketAddr::new(address.ip(), self.port.unwrap_or(address.port()))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -6,6 +6,7 @@
 //! Cost        a pooled HTTP/1 request: two hash look-ups, no allocation, no system call
 //! Source      Envoy cluster.proto v1.31 (circuit breakers, connection pools); healthy panic threshold 50 % as its default
 
+mod aggregate;
 mod cluster;
 mod connect;
 mod endpoint;
@@ -14,6 +15,7 @@ mod http1;
 mod http2;
 mod limits;
 mod members;
+mod original_dst;
 mod pool_key;
 mod zone;
 

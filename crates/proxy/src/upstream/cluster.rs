@@ -1,16 +1,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal, Wish};
-use leno_ir::{Cluster, EndpointSet, LocalityBalancing, RoutingPriority, Thresholds};
+use leno_balance::{Balancer, BalancerSettings, Choice, Health, MemberStatus, Signal, Wish};
+use leno_ir::{Cluster, Discovery, EndpointSet, LocalityBalancing, RoutingPriority, Thresholds};
 use leno_names::{Fraction, Locality};
 
 use super::endpoint::{Age, EndpointSource, EndpointState};
 use super::limits::{Limits, Usage};
 use super::members::Members;
+use super::original_dst::Destinations;
 use super::{EndpointId, LocalZone, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::dynamics::Dynamics;
@@ -38,6 +40,8 @@ pub(crate) struct UpstreamCluster {
     members: RefCell<Members>,
     /// Set where zones matter.
     zone: RefCell<Option<Arc<LocalZone>>>,
+    /// Set where requests say themselves where they go.
+    destinations: Option<Rc<Destinations>>,
     /// Shared with successors, to which tries that are under way report as well.
     balancer: Rc<RefCell<Balancer<EndpointId>>>,
     /// Set where the configuration has TLS.
@@ -93,6 +97,7 @@ impl UpstreamCluster {
         balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
             stats: worker.stats.cluster(&config.name),
+            destinations: has_destinations(&config).then(Rc::default),
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits,
@@ -125,6 +130,9 @@ impl UpstreamCluster {
         }
         let mut balancer = self.balancer.borrow_mut();
         let zone = self.zone.borrow().clone();
+        let is_same = self.config.tls == config.tls && self.config.proxy_protocol == config.proxy_protocol;
+        let kept = self.destinations.clone().filter(|_| is_same);
+        let destinations = has_destinations(&config).then(|| kept.unwrap_or_default());
         balancer.reconfigure(settings(&config, &set, zone.as_deref()));
         members.update(set);
         match dynamics.as_ref().filter(|_| config.health_check.is_some()) {
@@ -141,6 +149,7 @@ impl UpstreamCluster {
             clock: self.clock.clone(),
             members: RefCell::new(members),
             zone: RefCell::new(zone),
+            destinations,
             balancer: self.balancer.clone(),
         }
     }
@@ -189,6 +198,10 @@ impl UpstreamCluster {
             self.balancer.borrow_mut().reconfigure(settings);
             *self.zone.borrow_mut() = zone.cloned();
         }
+    }
+
+    pub(crate) fn each_endpoint(&self, mut see: impl FnMut(EndpointId, &leno_ir::Endpoint)) {
+        self.members.borrow().states().for_each(|state| see(state.id, state.source().endpoint()));
     }
 
     /// Where its endpoints are that take traffic.
@@ -248,9 +261,26 @@ impl UpstreamCluster {
         wish: Wish<'_>,
         avoid: &[EndpointId],
     ) -> Option<Pick> {
+        if let Discovery::Aggregate(_) = self.config.discovery {
+            return self.pick_among(worker, now, wish, avoid);
+        }
         let choice = self.balancer.borrow_mut().pick_for(wish, now, &mut || worker.random(), avoid)?;
         let state = self.members.borrow().get(choice.key())?;
-        Some(Pick { source: state.source(), state, choice, cluster: self.clone() })
+        Some(Pick { source: state.source(), state, choice: Some(choice), cluster: self.clone(), admitted: None })
+    }
+
+    /// The endpoint at an address, where requests say themselves where they go.
+    pub(crate) fn pick_destination(self: &Rc<Self>, address: SocketAddr, now: Instant) -> Option<Pick> {
+        let state = self.destinations.as_ref()?.at(address, now);
+        Some(Pick { source: state.source(), state, choice: None, cluster: self.clone(), admitted: None })
+    }
+
+    pub(super) fn with_priorities(&self, mut see: impl FnMut(u32, Health)) {
+        self.balancer.borrow().priorities().iter().for_each(|(priority, health)| see(*priority, *health));
+    }
+
+    pub(super) fn panic_threshold(&self) -> Fraction {
+        self.config.balancing.panic_threshold.unwrap_or_else(half)
     }
 
     /// Once a second: sweeps of the outlier detector, idle connections.
@@ -266,11 +296,19 @@ impl UpstreamCluster {
             made: http.max_connection_duration.and_then(|most| now.checked_sub(most)),
         };
         self.members.borrow().each(|member| member.sweep(age));
+        if let (Some(destinations), Discovery::OriginalDestination(config)) =
+            (&self.destinations, &self.config.discovery)
+        {
+            destinations.sweep(age, now, config.cleanup_interval);
+        }
     }
 
     /// The cluster is gone: idle connections close now, the others when their exchange ends.
     pub(crate) fn retire(&self) {
         self.members.borrow().each(EndpointState::retire);
+        if let Some(destinations) = &self.destinations {
+            destinations.retire();
+        }
         self.stats.set_ejected_endpoints(0);
     }
 
@@ -347,8 +385,17 @@ impl UpstreamCluster {
     }
 }
 
+/// Envoy's panic threshold where nothing is said.
+fn half() -> Fraction {
+    Fraction::from_percent(50).unwrap_or(Fraction::ZERO)
+}
+
 fn found(dynamics: Option<&Arc<Dynamics>>) -> Option<Arc<EndpointSet>> {
     dynamics?.endpoints()
+}
+
+fn has_destinations(config: &Cluster) -> bool {
+    matches!(config.discovery, Discovery::OriginalDestination(_))
 }
 
 fn counts_endpoints(config: &Cluster) -> bool {
@@ -383,10 +430,33 @@ pub(crate) struct Pick {
     cluster: Rc<UpstreamCluster>,
     state: Rc<EndpointState>,
     source: Rc<EndpointSource>,
-    choice: Choice<EndpointId>,
+    /// `None`: nobody chose, the request said it.
+    choice: Option<Choice<EndpointId>>,
+    /// In the limits of a cluster that another one is made of.
+    admitted: Option<RequestPermit>,
 }
 
 impl Pick {
+    /// The one the endpoint belongs to: not the one asked, where that is made of others.
+    pub(crate) fn cluster(&self) -> &Rc<UpstreamCluster> {
+        &self.cluster
+    }
+
+    pub(crate) fn priority(&self) -> u32 {
+        self.source.priority()
+    }
+
+    /// Counts the request in the limits of the endpoint's cluster, where that is not `asked`, which counts it already.
+    ///
+    /// # Errors
+    /// When `max_requests` are under way there.
+    pub(crate) fn admit(&mut self, asked: &Rc<UpstreamCluster>, priority: RoutingPriority) -> Result<(), Overflow> {
+        if !Rc::ptr_eq(asked, &self.cluster) {
+            self.admitted = Some(self.cluster.admit(priority)?);
+        }
+        Ok(())
+    }
+
     /// Who runs there, as the statistics of this worker number it.
     pub(crate) fn workload(&self, stats: &WorkerStats) -> WorkloadId {
         self.source.workload(stats)
@@ -402,7 +472,9 @@ impl Pick {
 
     /// Tells balancer and outlier detector how it went. A pick that is dropped counts as [`Outcome::Abandoned`].
     pub(crate) fn finish(self, outcome: Outcome, now: Instant) {
-        self.cluster.report(&self.choice, &self.state, outcome, now);
+        if let Some(choice) = &self.choice {
+            self.cluster.report(choice, &self.state, outcome, now);
+        }
     }
 
     pub(super) fn state(&self) -> &Rc<EndpointState> {

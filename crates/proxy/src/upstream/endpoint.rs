@@ -74,6 +74,10 @@ impl EndpointSource {
         *self.workload.get_or_init(|| stats.workload(&self.endpoint().workload))
     }
 
+    pub(super) fn priority(&self) -> u32 {
+        self.set.localities[self.locality].priority
+    }
+
     pub(super) fn endpoint(&self) -> &leno_ir::Endpoint {
         // In range: `new` is only called while enumerating exactly this set.
         &self.set.localities[self.locality].endpoints[self.index]

@@ -62,6 +62,10 @@ impl Members {
         self.slots.get(id.slot as usize)?.as_ref().filter(|state| state.id == id).cloned()
     }
 
+    pub(super) fn states(&self) -> impl Iterator<Item = &Rc<EndpointState>> {
+        self.slots.iter().flatten()
+    }
+
     pub(super) fn each(&self, act: impl Fn(&EndpointState)) {
         self.slots.iter().flatten().for_each(|state| act(state));
     }

@@ -298,7 +298,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.RetryPolicy",
         "host_selection_retry_max_attempts num_retries per_try_idle_timeout per_try_timeout rate_limited_retry_back_off \
-         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on",
+         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on retry_priority",
         "",
     ),
     ("envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff", "max_interval reset_headers", ""),
