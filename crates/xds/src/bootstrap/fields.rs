@@ -305,6 +305,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RetryPolicy.ResetHeader", "format name", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryBackOff", "base_interval max_interval", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
+    ("envoy.config.route.v3.RetryPolicy.RetryPriority", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
         "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
@@ -603,6 +604,10 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes", ""),
+    ("envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate", "", ""),
+    ("envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig", "metadata_match", ""),
+    ("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", "", ""),
+    ("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", "update_frequency", ""),
     (
         "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
         "config transport_socket",

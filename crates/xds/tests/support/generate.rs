@@ -144,12 +144,13 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
     let back_off = (1..100_u64, 1..20_u32, of(rate_limited_back_off()));
     let timeouts = (of(span()), of(span()));
     let headers = (vec(header_match(), 0..2), vec(header_match(), 0..2));
-    let flags = (any::<bool>(), any::<bool>());
-    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags)
+    let labels = vec(btree_map("[a-z]{1,3}", "[a-z]{0,3}".prop_map(MetadataValue::String), 1..3), 0..2);
+    let hosts = (any::<[bool; 3]>(), labels, of(1..9_u32));
+    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, hosts)
         .prop_map(
-            |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
+            |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), hosts)| {
                 let back_off_base = Duration::from_millis(base);
-                let (avoid_previous_hosts, unsafe_too) = flags;
+                let ([avoid_previous_hosts, avoid_canaries, unsafe_too], avoid_labelled, frequency) = hosts;
                 RetryPolicy {
                     on,
                     retriable_status_codes,
@@ -162,6 +163,9 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
                     back_off_base,
                     back_off_max: back_off_base * times,
                     avoid_previous_hosts,
+                    avoid_canaries,
+                    avoid_labelled,
+                    other_priorities: frequency.and_then(std::num::NonZeroU32::new),
                     retry_non_idempotent: unsafe_too,
                 }
             },
