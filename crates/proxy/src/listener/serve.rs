@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::ActiveListener;
 use super::addresses::HeaderError;
 use super::chain::{Chain, Facts, Filter};
-use crate::connection::{Alpn, Connection};
+use crate::connection::{Alpn, Connection, Ends};
 use crate::detect::{Question, Sniffer, Verdict};
 use crate::overload::ConnectionSlot;
 use crate::proxy_protocol::ProxyAddresses;
@@ -50,7 +50,15 @@ pub(super) async fn serve(
         true => (canonical(local), canonical(remote)),
         false => (local, remote),
     };
-    let accepted = Accepted { stream: Stream::Plain(stream), local, remote, direct_remote: remote, listener, worker };
+    let accepted = Accepted {
+        stream: Stream::Plain(stream),
+        local,
+        is_restored: false,
+        remote,
+        direct_remote: remote,
+        listener,
+        worker,
+    };
     if let Err(error) = accepted.run().await {
         tracing::debug!(listener = %name, %remote, %error, "connection closed before it was served");
     }
@@ -59,6 +67,8 @@ pub(super) async fn serve(
 pub(super) struct Accepted {
     pub(super) stream: Stream,
     pub(super) local: SocketAddr,
+    /// That is not our own address.
+    pub(super) is_restored: bool,
     pub(super) remote: SocketAddr,
     /// Of the connection itself, whatever a PROXY header says.
     direct_remote: SocketAddr,
@@ -169,7 +179,7 @@ impl Accepted {
                 let upstream = match found.upstream {
                     Upstream::Dialled(dialled) => Ok(*dialled),
                     Upstream::Failed(error) => Err(error),
-                    Upstream::NotDialled => dial(&manager.config, connection.addresses(), &worker).await,
+                    Upstream::NotDialled => dial(&manager.config, &connection.ends(), &worker).await,
                 };
                 tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
             }
@@ -182,6 +192,7 @@ impl Accepted {
         Connection {
             id: next_connection_id(),
             local: self.local,
+            is_restored: self.is_restored,
             remote: self.remote,
             direct_remote: self.direct_remote,
             direction: self.listener.config.direction,
@@ -198,12 +209,12 @@ impl Accepted {
     }
 
     async fn terminate_tls(self, tls: &ChainTls) -> Result<(Self, Connection), ServeError> {
-        let Self { stream, local, remote, direct_remote, listener, worker } = self;
+        let Self { stream, local, is_restored, remote, direct_remote, listener, worker } = self;
         let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
         match worker.tls().accept(socket, tls).await {
             Ok((stream, facts)) => {
                 worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
-                let inner = Self { stream, local, remote, direct_remote, listener, worker };
+                let inner = Self { stream, local, is_restored, remote, direct_remote, listener, worker };
                 let connection = inner.connection(Some(facts));
                 Ok((inner, connection))
             }
@@ -243,13 +254,14 @@ impl Accepted {
     async fn find_out_and_dial(&mut self, question: Question, manager: &TcpManager) -> Result<Found, ServeError> {
         let hint = &self.listener.clients_speak_first;
         let has_started = Cell::new(false);
-        let client = ProxyAddresses { source: self.remote, destination: self.local };
+        let addresses = ProxyAddresses { source: self.remote, destination: self.local };
+        let client = Ends { addresses, original_destination: self.is_restored.then_some(self.local) };
         let mut dialling = pin!(async {
             if hint.get() {
                 tokio::time::sleep(GRACE).await;
             }
             has_started.set(true);
-            dial(&manager.config, client, &self.worker).await
+            dial(&manager.config, &client, &self.worker).await
         });
         let mut sniffer = Sniffer::default();
         let mut upstream = Upstream::NotDialled;

@@ -26,6 +26,7 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         workers: args.threads,
         admin: args.admin.or(bootstrap.admin),
         workload: labels(&bootstrap),
+        local_zone: bootstrap.local_zone.clone(),
         overload: bootstrap.overload.clone(),
         ..ProxyConfig::default()
     };
