@@ -10,6 +10,7 @@
 
 mod fields;
 mod reader;
+mod runtime;
 mod secrets;
 mod tree;
 mod wire;
@@ -87,7 +88,7 @@ pub fn read_bootstrap_checked(
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
     // Of JSON only what has something wrong in it is read for its lines.
     if let Some(tree) = Tree::from_json(text)
-        && let Ok(bootstrap) = read_tree(&tree, check)
+        && let Ok(bootstrap) = read_tree(tree, check)
     {
         return Ok(bootstrap);
     }
@@ -97,16 +98,22 @@ pub fn read_bootstrap_checked(
         let reason = format!("not readable as YAML: {}", text.lines().next().unwrap_or_default());
         vec![BootstrapProblem { line, field: String::new(), reason }]
     })?;
-    read_tree(&tree, check)
+    read_tree(tree, check)
 }
 
 fn read_tree(
-    tree: &Tree,
+    mut tree: Tree,
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
+    let of_runtime = runtime::apply(&mut tree);
+    let tree = &tree;
     let mut reader = Reader::new();
     let message = reader.read(BOOTSTRAP, tree);
-    let problems = reader.problems.into_iter().map(|(line, field, reason)| BootstrapProblem { line, field, reason });
+    let problems = reader.problems.into_iter().chain(of_runtime).map(|(line, field, reason)| BootstrapProblem {
+        line,
+        field,
+        reason,
+    });
     let clusters = tree.at(CLUSTERS).map(Tree::items).unwrap_or_default();
     let clusters = clusters.iter().filter_map(|cluster| cluster.at("name")?.text()).collect();
     let mut build = Build {

@@ -10,6 +10,10 @@ use crate::{FilterOverrides, Labels, RoutingPriority};
 pub struct Forward {
     /// At least one, in a fixed order; weights are relative, all zero means that no cluster takes the request (503).
     pub clusters: Vec<WeightedCluster>,
+    /// The request header with a number that decides between the clusters, so that several proxies decide alike; without
+    /// one, chance does. Lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_number_header: Option<String>,
     /// From the end of the request to the end of the response, tries included; then 504, flag UT. `None`: unbounded.
     pub timeout: Option<Duration>,
     /// Replaces `timeout`, which then is not looked at.
@@ -54,6 +58,7 @@ impl Forward {
     pub fn to(cluster: impl Into<String>) -> Self {
         Self {
             clusters: vec![WeightedCluster::new(cluster, 1)],
+            cluster_number_header: None,
             timeout: None,
             stream_duration: None,
             grpc_timeout: None,
@@ -90,6 +95,9 @@ pub struct WeightedCluster {
     /// The endpoints wanted, where the cluster has subsets; what the route wants included.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub metadata_match: Labels,
+    /// Replaces `:authority`, before the route does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_rewrite: Option<String>,
 }
 
 impl WeightedCluster {
@@ -102,6 +110,7 @@ impl WeightedCluster {
             response_headers: HeaderOps::default(),
             filters: FilterOverrides::new(),
             metadata_match: Labels::new(),
+            host_rewrite: None,
         }
     }
 }

@@ -113,8 +113,8 @@ impl RouteRules {
         let matched = self.routes.route(request, dice.route)?;
         let cluster = match &matched.route.action {
             RouteAction::Forward(forward) => {
-                let chosen = leno_routing::pick_cluster(&forward.clusters, dice.cluster);
-                chosen.and_then(|chosen| forward.clusters.iter().position(|cluster| std::ptr::eq(cluster, chosen)))
+                let wanted = forward.cluster_number_header.as_deref().and_then(|name| number(request, name));
+                leno_routing::pick_cluster(&forward.clusters, wanted.unwrap_or(dice.cluster))
             }
             RouteAction::Direct(_) | RouteAction::Redirect(_) => None,
         };
@@ -148,6 +148,10 @@ impl RouteRules {
     pub(crate) fn route_ref(self: &Arc<Self>, picked: Picked) -> RouteRef {
         RouteRef { rules: self.clone(), picked }
     }
+}
+
+fn number(request: &impl RequestView, header: &str) -> Option<u64> {
+    std::str::from_utf8(request.header_values(header).next()?).ok()?.parse().ok()
 }
 
 fn says_something(table: &RouteTable) -> bool {

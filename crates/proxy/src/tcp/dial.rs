@@ -61,9 +61,9 @@ impl DialError {
 /// # Errors
 /// When no endpoint can be reached in three tries.
 pub(crate) async fn dial(config: &TcpProxy, client: &Ends, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
-    let name = &leno_routing::pick_cluster(&config.clusters, worker.random())
-        .ok_or(DialError::NoCluster { name: String::new() })?
-        .name;
+    let picked = leno_routing::pick_cluster(&config.clusters, worker.random());
+    let picked = picked.and_then(|at| config.clusters.get(at));
+    let name = &picked.ok_or(DialError::NoCluster { name: String::new() })?.name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
     let permit = cluster.admit(RoutingPriority::Default)?;
     let hashes = config.hash_source_ip && cluster.uses_hash(worker);

@@ -63,9 +63,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin cluster_manager node overload_manager static_resources", ""),
+    (
+        "envoy.config.bootstrap.v3.Bootstrap",
+        "admin cluster_manager layered_runtime node overload_manager static_resources",
+        "",
+    ),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
     ("envoy.config.bootstrap.v3.ClusterManager", "local_cluster_name", ""),
+    ("envoy.config.bootstrap.v3.LayeredRuntime", "layers", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer", "admin_layer name static_layer", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer", "", ""),
     ("envoy.config.cluster.v3.CircuitBreakers", "per_host_thresholds thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
@@ -247,6 +254,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.rbac.v3.RBAC", "action policies", ""),
     ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
     ("envoy.config.route.v3.CookieMatcher", "invert_match name string_match", ""),
+    ("envoy.config.route.v3.Decorator", "operation propagate", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
     ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
@@ -296,9 +304,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RetryPolicy.RetryPriority", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+        "decorator direct_response match metadata name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
          request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
-         typed_per_filter_config",
+         tracing typed_per_filter_config",
         "",
     ),
     (
@@ -345,6 +353,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
+    ("envoy.config.route.v3.Tracing", "client_sampling random_sampling overall_sampling", ""),
     (
         "envoy.config.route.v3.VirtualHost",
         "domains hedge_policy include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
@@ -352,10 +361,10 @@ const FIELDS: &[(&str, &str, &str)] = &[
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
+    ("envoy.config.route.v3.WeightedCluster", "clusters header_name runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "cluster_header metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header host_rewrite_literal metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),

@@ -111,6 +111,7 @@ fn routes() -> RouteTable {
         priority: RoutingPriority::High,
         internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
+        cluster_number_header: Some("x-number".into()),
         timeout: Some(Duration::from_secs(3)),
         stream_duration: Some(StreamDuration {
             max: Some(Duration::from_secs(9)),

@@ -208,17 +208,19 @@ fn timeouts() -> impl Strategy<Value = Forward> {
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
-    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels()).prop_map(
-        |(name, weight, request_headers, response_headers, filters, metadata_match)| WeightedCluster {
-            name,
-            name_header: None,
-            weight,
-            request_headers,
-            response_headers,
-            filters,
-            metadata_match,
-        },
-    );
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels(), of(name()))
+        .prop_map(|(name, weight, request_headers, response_headers, filters, metadata_match, host_rewrite)| {
+            WeightedCluster {
+                host_rewrite,
+                name,
+                name_header: None,
+                weight,
+                request_headers,
+                response_headers,
+                filters,
+                metadata_match,
+            }
+        });
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
 }
 

@@ -40,7 +40,7 @@ impl Forwarder<'_, '_> {
         self.edit_request(&rules.request_headers(matched, chosen));
         // Both look at the path as it came.
         let path = matched.rewritten_path(self.request.path()).filter(|_| !self.is_tunnel);
-        self.rewrite_host(forward, matched);
+        self.rewrite_host(forward, chosen, matched);
         if let Some(path) = path {
             if !self.context.config().router.suppress_envoy_headers {
                 self.request.headers.set("x-envoy-original-path", &self.request.path);
@@ -78,7 +78,11 @@ impl Forwarder<'_, '_> {
         );
     }
 
-    fn rewrite_host(&mut self, forward: &Forward, matched: Matched<'_>) {
+    fn rewrite_host(&mut self, forward: &Forward, chosen: &WeightedCluster, matched: Matched<'_>) {
+        if let Some(host) = &chosen.host_rewrite {
+            // As in Envoy, nobody is told of this one.
+            self.request.authority = Bytes::copy_from_slice(host.as_bytes());
+        }
         let host = match &forward.host_rewrite {
             // Not known before there is an endpoint.
             None | Some(HostRewrite::Auto) => return,

@@ -28,7 +28,7 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         host_rewrite_specifier: forward.host_rewrite.as_ref().map(encode_host),
         append_x_forwarded_host: forward.append_x_forwarded_host,
         request_mirror_policies: forward.mirrors.iter().map(mirror::encode).collect(),
-        cluster_specifier: Some(clusters::encode(&forward.clusters, flavor)),
+        cluster_specifier: Some(clusters::encode(forward, flavor)),
         cluster_not_found_response_code: match forward.cluster_not_found_status {
             404 => ClusterNotFoundResponseCode::NotFound,
             500 => ClusterNotFoundResponseCode::InternalServerError,
@@ -67,6 +67,7 @@ pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
     refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
+        cluster_number_header: clusters::decode_number_header(action.cluster_specifier.as_ref())?,
         rate_limits: rate_limit::decode(&action.rate_limits)?,
         include_host_rate_limits: include_host_rate_limits(action),
         retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
