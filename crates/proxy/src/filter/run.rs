@@ -16,6 +16,8 @@ pub(crate) struct FilterRun {
     rules: Option<Arc<RouteRules>>,
     dice: Dice,
     pub(crate) route: Option<RouteRef>,
+    /// The route is another than when somebody last looked.
+    has_new_route: bool,
     /// Frames of the request that have passed the filters, or wait for one that wants them all.
     pub(crate) request_frames: VecDeque<Frame>,
     transforms_request: bool,
@@ -53,6 +55,7 @@ impl FilterRun {
             rules,
             dice,
             route,
+            has_new_route: true,
             request_frames: VecDeque::new(),
             transforms_request: false,
             transforms_response: false,
@@ -98,6 +101,7 @@ impl FilterRun {
         }
         if cx.clears_route {
             let picked = self.rules.as_ref().and_then(|rules| rules.pick(request, self.dice));
+            self.has_new_route = true;
             self.route = self.rules.as_ref().zip(picked).map(|(rules, picked)| rules.route_ref(picked));
         }
         step
@@ -127,6 +131,11 @@ impl FilterRun {
             active.transforms_response = cx.transforms_body;
             self.transforms_response |= cx.transforms_body;
         }
+    }
+
+    /// The route, once each time that it has changed.
+    pub(crate) fn take_new_route(&mut self) -> Option<Option<&RouteRef>> {
+        std::mem::take(&mut self.has_new_route).then_some(self.route.as_ref())
     }
 
     pub(crate) fn transforms_request(&self) -> bool {
