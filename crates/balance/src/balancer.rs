@@ -602,8 +602,8 @@ fn choose_in<K>(
                 |at: usize| load(at).estimate(*decay, now) * (f64::from(load(at).active()) * mean / weight(at) + 1.0);
             let (mut first, mut second) = group.draw_two(random)?;
             if settings.slow_start.is_some() {
-                first = group.settle(first, &ramp, random);
-                second = group.settle(second, &ramp, random);
+                first = group.settle(first, ramp, random);
+                second = group.settle(second, ramp, random);
             }
             Some(if cost(second) * TIE < cost(first) { second } else { first })
         }

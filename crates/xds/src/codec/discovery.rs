@@ -18,7 +18,7 @@ const AGGREGATE_TYPE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConf
 pub(super) fn encode(proto: &mut Proto, discovery: &Discovery) {
     let kind = match discovery {
         Discovery::Aggregate(clusters) => {
-            let config = ClusterConfig { clusters: clusters.clone(), ..ClusterConfig::default() };
+            let config = ClusterConfig { clusters: clusters.clone() };
             proto.cluster_discovery_type = Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
                 name: "envoy.clusters.aggregate".to_owned(),
                 typed_config: Some(any(AGGREGATE_TYPE, &config)),
