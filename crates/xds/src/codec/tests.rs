@@ -48,6 +48,8 @@ fn cluster() -> Cluster {
             ]))
         }),
         http: UpstreamHttp {
+            http1: Http1Options::default(),
+            http2: Http2Options::mesh(),
             protocol: UpstreamProtocol::Http2,
             max_requests_per_connection: Some(10),
             idle_timeout: Duration::from_secs(5),
@@ -108,6 +110,7 @@ fn routes() -> RouteTable {
     };
     let weighted = WeightedCluster { request_headers: ops(), response_headers: ops(), ..WeightedCluster::new("a", 90) };
     let forward = Forward {
+        upgrades: Vec::new(),
         priority: RoutingPriority::High,
         internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
@@ -236,6 +239,8 @@ fn listener() -> Listener {
         clusters: vec![WeightedCluster::new("a", 1)],
         hash_source_ip: true,
         idle_timeout: None,
+        max_connect_attempts: std::num::NonZeroU32::MIN,
+        max_connection_duration: None,
         access_log: Vec::new(),
     };
     Listener {
