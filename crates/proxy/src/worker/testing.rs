@@ -28,6 +28,7 @@ impl Worker {
             handshake_timeout: Duration::from_secs(5),
             node_id: String::new(),
             local_cluster: "test".to_owned(),
+            local_zone: None,
             random: 1,
         };
         let worker = Rc::new(Self::new(seed));
