@@ -443,16 +443,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
         "",
     ),
+    ("envoy.extensions.compression.brotli.decompressor.v3.Brotli", "chunk_size disable_ring_buffer_reallocation", ""),
     (
         "envoy.extensions.compression.gzip.compressor.v3.Gzip",
         "chunk_size compression_level compression_strategy memory_level window_bits",
         "",
     ),
+    ("envoy.extensions.compression.gzip.decompressor.v3.Gzip", "chunk_size max_inflate_ratio window_bits", ""),
     (
         "envoy.extensions.compression.zstd.compressor.v3.Zstd",
         "chunk_size compression_level enable_checksum strategy",
         "",
     ),
+    ("envoy.extensions.compression.zstd.decompressor.v3.Zstd", "chunk_size", ""),
     ("envoy.extensions.filters.common.fault.v3.FaultDelay", "fixed_delay header_delay percentage", ""),
     ("envoy.extensions.filters.common.fault.v3.FaultDelay.HeaderDelay", "", ""),
     ("envoy.extensions.filters.common.fault.v3.FaultRateLimit", "fixed_limit header_limit percentage", ""),
@@ -488,6 +491,22 @@ const FIELDS: &[(&str, &str, &str)] = &[
          expose_headers filter_enabled forward_not_matching_preflights max_age shadow_enabled",
         "",
     ),
+    (
+        "envoy.extensions.filters.http.decompressor.v3.Decompressor",
+        "decompressor_library request_direction_config response_direction_config",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.decompressor.v3.Decompressor.CommonDirectionConfig",
+        "enabled ignore_no_transform_header",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.decompressor.v3.Decompressor.RequestDirectionConfig",
+        "advertise_accept_encoding common_config",
+        "",
+    ),
+    ("envoy.extensions.filters.http.decompressor.v3.Decompressor.ResponseDirectionConfig", "common_config", ""),
     (
         "envoy.extensions.filters.http.fault.v3.FaultAbort",
         "grpc_status header_abort http_status percentage response_body",
