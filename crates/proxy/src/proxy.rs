@@ -148,6 +148,7 @@ impl Proxy {
             index,
             local_cluster: config.workload.service.clone(),
             node_id: config.workload.workload.clone(),
+            local_zone: config.local_zone.clone(),
             stats: stats.worker(),
             access_logs: access_logs.clone(),
             shared_states: shared_states.clone(),

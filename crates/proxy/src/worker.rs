@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_identity::Identity;
+use leno_names::Locality;
 use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
@@ -49,8 +50,10 @@ pub(crate) struct WorkerSeed {
     pub(crate) overload: Option<Arc<Overload>>,
     /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
     pub(crate) local_cluster: String,
-    /// Its `node.id`.
+    /// Who this proxy is (Envoy's `node.id`).
     pub(crate) node_id: String,
+    /// See `ProxyConfig`.
+    pub(crate) local_zone: Option<(String, Locality)>,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     /// Shared by the workers.
@@ -67,6 +70,7 @@ pub(crate) struct Worker {
     access_logs: WorkerLogs,
     local_cluster: String,
     node_id: String,
+    local_zone: Option<(String, Locality)>,
     shared_states: SharedStates,
     overload: Option<Arc<Overload>>,
     plan: RefCell<Arc<Plan>>,
@@ -94,6 +98,7 @@ impl Worker {
             overload: seed.overload,
             local_cluster: seed.local_cluster,
             node_id: seed.node_id,
+            local_zone: seed.local_zone,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
@@ -139,15 +144,15 @@ impl Worker {
         &self.access_logs
     }
 
-    /// What filters of all workers have in common.
-    pub(crate) fn node_id(&self) -> &str {
-        &self.node_id
-    }
-
     pub(crate) fn local_cluster(&self) -> &str {
         &self.local_cluster
     }
 
+    pub(crate) fn node_id(&self) -> &str {
+        &self.node_id
+    }
+
+    /// What filters of all workers have in common.
     pub(crate) fn shared_states(&self) -> &SharedStates {
         &self.shared_states
     }

@@ -5,12 +5,14 @@
 
 mod http1;
 mod http2;
+mod log_service;
 mod proxy;
 mod script;
 mod tcp;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -31,6 +33,8 @@ pub(crate) struct Origins {
     shared: BTreeMap<String, Arc<Origin>>,
     pub(crate) seen: Arc<Mutex<Vec<Arrival>>>,
     tasks: JoinSet<()>,
+    /// Ports where nobody listens.
+    closed: Vec<tokio::net::TcpSocket>,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub(crate) struct Origin {
     behaviour: Mutex<String>,
     tries: Mutex<HashMap<String, u32>>,
     seen: Arc<Mutex<Vec<Arrival>>>,
+    /// The access log of its side.
+    log: PathBuf,
 }
 
 /// A request as an origin saw it.
@@ -73,21 +79,28 @@ impl Origins {
     pub(crate) async fn start(
         specs: &BTreeMap<String, OriginSpec>,
         certificates: &Certificates,
+        log: &Path,
     ) -> anyhow::Result<Self> {
         let mut origins = Self::default();
         for (name, spec) in specs {
             let address = spec.address.as_deref().unwrap_or("127.0.0.1");
-            let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("a port for {name}"))?;
-            origins.ports.insert(name.clone(), listener.local_addr()?.port());
             if spec.closed {
+                // Held, so that nobody else gets the port, but not listened at.
+                let socket = tokio::net::TcpSocket::new_v4()?;
+                socket.bind(std::net::SocketAddr::new(address.parse()?, 0))?;
+                origins.ports.insert(name.clone(), socket.local_addr()?.port());
+                origins.closed.push(socket);
                 continue;
             }
+            let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("a port for {name}"))?;
+            origins.ports.insert(name.clone(), listener.local_addr()?.port());
             let origin = Arc::new(Origin {
                 name: name.clone(),
                 spec: spec.clone(),
                 behaviour: Mutex::new(spec.behaviour.clone()),
                 tries: Mutex::default(),
                 seen: origins.seen.clone(),
+                log: log.to_owned(),
             });
             origins.shared.insert(name.clone(), origin.clone());
             let tls = match &spec.tls {

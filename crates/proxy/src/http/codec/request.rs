@@ -70,7 +70,7 @@ pub(in crate::http) fn decode_request(
     head.upgrade = if head.version == Version::Http11 { facts.upgrade } else { None };
     let fault = if memchr::memchr(b'#', &head.path).is_some() {
         Some(Fault::Fragment)
-    } else if host.is_none() && head.authority.is_empty() {
+    } else if host.is_none() && (head.version == Version::Http11 || head.authority.is_empty()) {
         Some(Fault::NoHost)
     } else {
         None

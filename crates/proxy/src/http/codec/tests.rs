@@ -112,6 +112,7 @@ fn what_reads_well_may_still_be_wrong() {
         ("GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", Some(Fault::Fragment)),
         ("GET http://a#f HTTP/1.1\r\nHost: a\r\n\r\n", Some(Fault::Fragment)),
         ("GET http://a/ HTTP/1.0\r\n\r\n", None),
+        ("GET http://a/ HTTP/1.1\r\n\r\n", Some(Fault::NoHost)),
         ("GET / HTTP/1.1\r\nHost:\r\n\r\n", None),
     ];
     for (text, expected) in cases {
