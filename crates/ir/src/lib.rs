@@ -31,8 +31,8 @@ mod token_bucket;
 mod upgrade;
 
 pub use access_log::{
-    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, GrpcAccessLog, JsonFormat,
-    LogService, OpenTelemetryAccessLog,
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogMoments, AccessLogSink, Comparison, ComparisonOp,
+    GrpcAccessLog, JsonFormat, LogService, OpenTelemetryAccessLog,
 };
 pub use cidr::CidrRange;
 pub use cluster::{

@@ -583,12 +583,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         HTTP_MANAGER,
-        "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
+        "access_log access_log_flush_interval access_log_options flush_access_log_on_new_request codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
          stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
          xff_num_trusted_hops",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions",
+        "access_log_flush_interval flush_access_log_on_new_request flush_log_on_tunnel_successfully_established",
         "",
     ),
     (
@@ -618,8 +623,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
+        "access_log_flush_interval access_log_options flush_access_log_on_connected access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
          weighted_clusters",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions",
+        "access_log_flush_interval flush_access_log_on_connected flush_access_log_on_start",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),

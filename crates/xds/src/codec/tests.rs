@@ -243,6 +243,7 @@ fn listener() -> Listener {
         max_connect_attempts: std::num::NonZeroU32::MIN,
         max_connection_duration: None,
         access_log: Vec::new(),
+        access_log_moments: leno_ir::AccessLogMoments::default(),
     };
     Listener {
         name: "inbound|9080||".into(),

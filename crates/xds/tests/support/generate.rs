@@ -437,6 +437,11 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
         .boxed()
 }
 
+fn log_moments() -> impl Strategy<Value = AccessLogMoments> {
+    (any::<bool>(), any::<bool>(), of((1..100_000_u64).prop_map(Duration::from_millis)))
+        .prop_map(|(at_start, when_connected, interval)| AccessLogMoments { at_start, when_connected, interval })
+}
+
 pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
     let operators = || select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%", "%ROUTE_NAME%"]).prop_map(str::to_owned);
     let format = prop_oneof![
@@ -665,13 +670,23 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     );
     let upgrades = (upgrades, router(), edge().boxed(), bounds, any::<bool>(), http1_options(), http2_options());
     let routes = (routes, filters());
-    (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
+    (
+        name(),
+        codec,
+        routes,
+        (vec(access_log(), 0..2), log_moments()),
+        forward,
+        any::<bool>(),
+        upgrades,
+        limits,
+        timeouts,
+    )
         .prop_map(
             |(
                 stat_prefix,
                 codec,
                 (routes, filters),
-                access_log,
+                (access_log, access_log_moments),
                 forward_client_cert,
                 generate_request_id,
                 (upgrades, router, edge, bounds, forwards_informational, http1, http2),
@@ -684,6 +699,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     routes,
                     filters,
                     access_log,
+                    access_log_moments,
                     forward_client_cert,
                     generate_request_id,
                     upgrades,
@@ -788,8 +804,9 @@ fn tcp() -> BoxedStrategy<TcpProxy> {
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
     let limits = (of(span()), 0..5_u32, of(span()));
-    (name(), clusters, any::<bool>(), limits, vec(access_log(), 0..2))
-        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, access_log)| TcpProxy {
+    (name(), clusters, any::<bool>(), limits, (vec(access_log(), 0..2), log_moments()))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, (access_log, access_log_moments))| TcpProxy {
+            access_log_moments,
             stat_prefix,
             clusters,
             hash_source_ip,
