@@ -391,6 +391,11 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         has_any
     }
 
+    /// To be shared with other workers.
+    pub fn outliers(&self) -> Arc<Outliers> {
+        self.outliers.clone()
+    }
+
     /// How each priority is, the most important first.
     pub fn priorities(&self) -> &[(u32, Health)] {
         self.whole.plan.healths()

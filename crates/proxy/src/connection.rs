@@ -1,4 +1,4 @@
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) mtls: bool,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
     pub(crate) drain: Rc<DrainSignal>,
+    /// It was the client who ended it.
+    pub(crate) closed_by_client: Cell<bool>,
     /// Of the filter `local_ratelimit` that counts by connection.
     pub(crate) rate_limiter: OnceCell<Box<RateLimiter>>,
 }

@@ -57,6 +57,7 @@ use self::local_rate_limit::{ActiveLocalRateLimit, LocalRateLimit};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
 use self::rate_limit::{ActiveRateLimit, Answer, RateLimit};
 use self::rbac::Rbac;
+pub(crate) use self::rbac::joined;
 pub(crate) use self::run::{FilterRun, RequestParts};
 use crate::exchange::Exchange;
 use crate::flags::ResponseFlags;

@@ -22,6 +22,7 @@ use self::chain::Chain;
 use crate::connection_filter::RateLimitFilter;
 use crate::detect::Question;
 use crate::drain::DrainSignal;
+use crate::stats::ListenerStats;
 use crate::worker::Worker;
 
 /// One version of a listener on one worker. Connections keep the version they were accepted under.
@@ -29,6 +30,7 @@ use crate::worker::Worker;
 pub(crate) struct ActiveListener {
     pub(crate) config: Arc<Listener>,
     name: Rc<str>,
+    stats: ListenerStats,
     chains: Vec<Rc<Chain>>,
     default_chain: Option<Rc<Chain>>,
     rate_limits: Box<[RateLimitFilter]>,
@@ -44,9 +46,10 @@ pub(crate) struct ActiveListener {
 
 impl ActiveListener {
     pub(crate) fn new(config: Arc<Listener>, worker: &Worker) -> Self {
+        let stats = worker.stats.listener(&config.address.to_string().replace(':', "_"));
         let chain = |place: &str, chain| {
             let place = format!("{}.{place}", config.name);
-            Rc::new(Chain::new(chain, &place, worker))
+            Rc::new(Chain::new(chain, &place, &stats, worker))
         };
         let rate_limit = |(index, limit)| {
             RateLimitFilter::of_listener(limit, &format!("{}.rate_limits[{index}]", config.name), worker)
@@ -63,6 +66,7 @@ impl ActiveListener {
             needs_inspection: config.filter_chains.iter().any(|chain| needs_inspection(&chain.matches)),
             drain: Rc::default(),
             clients_speak_first: std::cell::Cell::new(false),
+            stats,
             config,
         }
     }

@@ -15,6 +15,8 @@ mod secrets;
 mod tree;
 mod wire;
 
+pub(crate) use self::reader::pool;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,6 +52,8 @@ pub struct Bootstrap {
     /// `None`: nothing is shed.
     pub overload: Option<Overload>,
     pub config: Config,
+    /// All of it in the wire format, for who wants to see it.
+    pub message: Vec<u8>,
 }
 
 /// A part of a bootstrap that cannot be served.
@@ -125,6 +129,7 @@ fn read_tree(
         bootstrap: Bootstrap::default(),
     };
     build.read(&message);
+    build.bootstrap.message = message.bytes().to_vec();
     let Build { mut problems, bootstrap, .. } = build;
     problems.sort_by_key(|problem| problem.line);
     if problems.is_empty() { Ok(bootstrap) } else { Err(problems) }

@@ -34,9 +34,15 @@ enum Mode {
     Shadow,
 }
 
+/// As Envoy joins prefixes of statistics: by one dot.
+pub(crate) fn joined(prefix: &str, name: &str) -> String {
+    let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
+    format!("{prefix}{dot}{name}")
+}
+
 impl Rbac {
     pub(super) fn new(config: &HttpRbac, place: Place<'_>) -> Self {
-        let counter = |rules_prefix: &str, what: &str| place.counter(&format!("rbac.{rules_prefix}{what}"));
+        let counter = |rules_prefix: &str, what: &str| place.counter(&format!("rbac.{}", joined(rules_prefix, what)));
         Self {
             allowed: counter(&config.rules_stat_prefix, "allowed"),
             denied: counter(&config.rules_stat_prefix, "denied"),

@@ -6,6 +6,7 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod counting;
 mod edge;
 mod edit;
 mod filters;
@@ -43,6 +44,7 @@ use super::{HttpManager, Routes};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::filter::{Dice, FilterRun, RouteRules};
+use crate::stats::{HttpCounter, HttpGauge};
 use crate::worker::Worker;
 
 /// What exchanges of one connection share.
@@ -56,6 +58,15 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn config(&self) -> &HttpConnectionManager {
         &self.manager.config
+    }
+
+    /// Whether the connection is to end after the exchange that is beginning on it, for want of memory.
+    pub(super) fn ends_keepalive(&self) -> bool {
+        let ends = self.worker.ends_keepalive();
+        if ends {
+            self.manager.stats.count(HttpCounter::CxOverloadDisableKeepalive);
+        }
+        ends
     }
 }
 
@@ -129,7 +140,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     /// To the end, record included.
     pub(super) async fn run(&mut self) {
         let _active = self.context.worker.stats.active_request(self.context.connection.direction);
+        let _counted = self.context.manager.stats.hold(HttpGauge::RqActive);
         loop {
+            self.count_request();
             if let Err(failure) = self.route_and_serve().await {
                 self.fail(failure, NOTHING).await;
             }
@@ -142,6 +155,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
 
     /// For what is not even a request.
     pub(super) async fn refuse(&mut self, failure: Failure) {
+        self.count_request();
         self.fail(failure, NOTHING).await;
         self.record();
     }
@@ -150,6 +164,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         let rules = self.rules();
         if let Spelling::Elsewhere(location) = self.spell()? {
             self.exchange.details = "path_normalization_failed".into();
+            self.context.manager.stats.count(HttpCounter::RqRedirectedWithNormalizedPath);
             let location = Some(location.as_str());
             return self.reply(Reply { location, ..Reply::new(307, bytes::Bytes::new()) }).await;
         }
@@ -170,11 +185,14 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 Filtered::Continue(picked) => picked,
             };
         }
+        let stats = &self.context.manager.stats;
+        stats.count(HttpCounter::RouterRqTotal);
         let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
         let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
         self.exchange.route_name = matched.route_name();
         match &matched.route.action {
             RouteAction::Direct(direct) => {
+                stats.count(HttpCounter::RqDirectResponse);
                 self.exchange.details = "direct_response".into();
                 let body = bytes::Bytes::copy_from_slice(direct.body.as_bytes());
                 // Envoy: the address asked for, where a status promises one (RFC 9110 §15.3.2, §15.4).
@@ -188,6 +206,8 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 self.reply(Reply { location, ops: &ops, ..Reply::new(direct.status, body) }).await
             }
             RouteAction::Redirect(redirect) => {
+                // So Envoy counts it, too.
+                stats.count(HttpCounter::RqDirectResponse);
                 self.exchange.details = "direct_response".into();
                 let location = matched.redirect_location(redirect, &*self.request);
                 let ops = rules.response_headers(matched, None);
@@ -234,6 +254,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             run.on_end(self.exchange);
         }
         worker.stats.record(self.exchange, connection);
+        self.count_end();
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
     }
 }

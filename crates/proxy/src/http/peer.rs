@@ -14,7 +14,7 @@ use super::head::{Frame, Framing, RequestHead, ResponseHead};
 use super::http1::{Http1Io, ReadError};
 use super::http2::{BodySink, BodySource, request_to, response_from};
 use crate::stream::Stream;
-use crate::upstream::{Http1Lease, Http2Lease};
+use crate::upstream::{Connected, Http1Lease, Http2Lease};
 
 /// Most of a response's head, as Envoy.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 60 * 1024, fields: 100 };
@@ -50,7 +50,7 @@ pub(super) struct Http1Peer {
 enum Transport {
     Lease(Http1Lease),
     /// A connection of its own: `CONNECT`.
-    Raw(Stream),
+    Raw(Connected),
 }
 
 #[derive(Debug)]
@@ -60,7 +60,9 @@ pub(super) struct Http2Peer {
     sink: BodySink,
     source: Option<BodySource>,
     reused: bool,
-    _lease: Http2Lease,
+    /// By the other side.
+    has_failed: bool,
+    lease: Http2Lease,
 }
 
 /// Why a try ended before its response did.
@@ -96,10 +98,21 @@ impl From<h2::Error> for PeerError {
 }
 
 impl Transport {
+    /// Notes whose end it is that an exchange fails with.
+    fn failed(&self, error: PeerError) -> PeerError {
+        if let PeerError::Closed = error {
+            match self {
+                Self::Lease(lease) => lease.closed_by_remote(),
+                Self::Raw(connected) => connected.counted.closed_by_remote(),
+            }
+        }
+        error
+    }
+
     fn stream(&mut self) -> &mut Stream {
         match self {
             Self::Lease(lease) => lease.stream(),
-            Self::Raw(stream) => stream,
+            Self::Raw(connected) => &mut connected.stream,
         }
     }
 }
@@ -114,8 +127,8 @@ impl Peer {
     }
 
     /// Bytes to a TCP upstream, for `CONNECT`.
-    pub(super) fn raw(stream: Stream) -> Self {
-        let mut peer = Http1Peer::new(Transport::Raw(stream), spare(), Method::CONNECT);
+    pub(super) fn raw(connected: Connected) -> Self {
+        let mut peer = Http1Peer::new(Transport::Raw(connected), spare(), Method::CONNECT);
         peer.become_tunnel();
         Self::Http1(peer)
     }
@@ -130,7 +143,8 @@ impl Peer {
             sink: BodySink::new(stream, ends),
             source: None,
             reused: lease.reused,
-            _lease: lease,
+            has_failed: false,
+            lease,
         })))
     }
 
@@ -201,12 +215,19 @@ impl Peer {
         match self {
             Self::Http1(peer) => {
                 let Some(io) = &mut peer.io else { return Poll::Ready(Err(PeerError::Closed)) };
-                let frame = ready!(io.poll_frame(peer.transport.stream(), cx))?;
+                let frame = match ready!(io.poll_frame(peer.transport.stream(), cx)) {
+                    Ok(frame) => frame,
+                    Err(error) => return Poll::Ready(Err(peer.transport.failed(error.into()))),
+                };
                 peer.response_is_done = !matches!(frame, Frame::Data { last: false, .. });
                 Poll::Ready(Ok(frame))
             }
             Self::Http2(peer) => match &mut peer.source {
-                Some(source) => source.poll_frame(cx).map_err(PeerError::from),
+                Some(source) => {
+                    let polled = source.poll_frame(cx).map_err(PeerError::from);
+                    peer.has_failed |= matches!(polled, Poll::Ready(Err(_)));
+                    polled
+                }
                 None => Poll::Ready(Err(PeerError::Closed)),
             },
         }
@@ -251,6 +272,9 @@ impl Peer {
     /// The try is given up.
     pub(super) fn cancel(self, reason: Reason) {
         if let Self::Http2(mut peer) = self {
+            if !peer.has_failed {
+                peer.lease.was_reset();
+            }
             peer.sink.reset(reason);
         }
     }
@@ -274,7 +298,11 @@ impl Http1Peer {
         let Some(io) = &mut self.io else { return Poll::Ready(Err(PeerError::Closed)) };
         let polled = io.poll_head(self.transport.stream(), cx, RESPONSE_LIMITS);
         self.has_read |= !io.read.is_empty();
-        let Some(length) = ready!(polled)? else { return Poll::Ready(Err(PeerError::Closed)) };
+        let length = match ready!(polled) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Poll::Ready(Err(self.transport.failed(PeerError::Closed))),
+            Err(error) => return Poll::Ready(Err(self.transport.failed(error.into()))),
+        };
         let decoded =
             decode_response(&mut io.read, length, RESPONSE_LIMITS, &self.method, head).map_err(ReadError::from)?;
         io.decoder = BodyDecoder::new(decoded.framing, RESPONSE_LIMITS);
@@ -294,6 +322,9 @@ impl Http1Peer {
 
     fn finish(mut self) {
         let Some(io) = self.io.take() else { return };
+        if let Transport::Lease(lease) = &self.transport {
+            lease.is_answered();
+        }
         // Bytes beyond the response would be taken for the next one's.
         let is_clean = io.read.is_empty() && io.out.is_empty() && io.encoder.is_done();
         if self.keep_alive && self.response_is_done && is_clean {
@@ -309,11 +340,14 @@ impl Http2Peer {
     fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<Framing, PeerError>> {
         let Some(response) = &mut self.response else { return Poll::Ready(Err(PeerError::Closed)) };
         if let Poll::Ready(Some(informational)) = response.poll_informational(cx) {
+            self.has_failed |= informational.is_err();
             let (parts, ()) = informational?.into_parts();
             response_from(&parts, head);
             return Poll::Ready(Ok(Framing::None));
         }
-        let (parts, body) = ready!(Pin::new(response).poll(cx))?.into_parts();
+        let polled = ready!(Pin::new(response).poll(cx));
+        self.has_failed |= polled.is_err();
+        let (parts, body) = polled?.into_parts();
         self.response = None;
         response_from(&parts, head);
         let source = BodySource::new(body);

@@ -9,8 +9,10 @@ use leno_ir::{Discovery, RoutingPriority, TcpProxy};
 use crate::connection::Ends;
 use crate::flags::ResponseFlags;
 use crate::http::hash_of_ip;
-use crate::stream::Stream;
-use crate::upstream::{ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
+use crate::stats::ClusterCounter;
+use crate::upstream::{
+    ConnectError, Connected, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster,
+};
 use crate::worker::Worker;
 
 /// Endpoints tried before the client's connection is given up. Chosen: Envoy's default is 1, which makes a TCP client see
@@ -22,7 +24,7 @@ const MAX_CONNECT_ATTEMPTS: usize = 3;
 pub(crate) struct Dialled {
     pub(crate) cluster: Rc<UpstreamCluster>,
     pub(crate) pick: Pick,
-    pub(crate) stream: Stream,
+    pub(crate) connected: Connected,
     /// What the upstream said while the client's protocol was being found out.
     pub(crate) first_bytes: BytesMut,
     pub(super) connected_in: Duration,
@@ -77,17 +79,23 @@ pub(crate) async fn dial(config: &TcpProxy, client: &Ends, worker: &Rc<Worker>) 
             }
             _ => cluster.pick_for(worker, now, Wish { hash, ..Wish::default() }, &tried),
         };
-        let mut pick = pick.ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
+        let mut pick = pick.ok_or_else(|| {
+            cluster.stats().count(ClusterCounter::CxNoneHealthy);
+            DialError::NoEndpoint { cluster: cluster.config.name.clone() }
+        })?;
         pick.admit(&cluster, RoutingPriority::Default)?;
         let of_pick = pick.cluster().clone();
         let occupancy = of_pick.occupy_one(&pick)?;
         let started = worker.now();
-        match of_pick.tcp(worker, &pick, client.addresses).await {
-            Ok(stream) => {
+        let waiting = of_pick.stats().request_waits();
+        let result = of_pick.tcp(worker, &pick, client.addresses).await;
+        waiting.end(result.is_ok());
+        match result {
+            Ok(connected) => {
                 return Ok(Dialled {
                     cluster,
                     pick,
-                    stream,
+                    connected,
                     first_bytes: BytesMut::new(),
                     connected_in: started.elapsed(),
                     _permit: permit,

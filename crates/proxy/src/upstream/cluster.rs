@@ -16,7 +16,7 @@ use super::original_dst::Destinations;
 use super::{EndpointId, LocalZone, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::dynamics::Dynamics;
-use crate::stats::{ClusterStats, Limit, WorkerStats, WorkloadId};
+use crate::stats::{ClusterCounter, ClusterGauge, ClusterStats, Held, Limit, WorkerStats, WorkloadId};
 use crate::tls::ClusterTls;
 use crate::worker::Worker;
 
@@ -90,6 +90,10 @@ impl UpstreamCluster {
     pub(crate) fn new(config: Arc<Cluster>, shared: Shared, set: Arc<EndpointSet>, worker: &Worker) -> Self {
         let Shared { limits, outliers, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
+        let stats = worker.stats.cluster(&config.name);
+        if set.endpoints().next().is_some() {
+            stats.count(ClusterCounter::MembershipChange);
+        }
         let mut balancer = Balancer::sharing(settings(&config, &set, None), worker.random(), outliers);
         let mut members = Members::new(set, counts_endpoints(&config).then(|| limits.clone()));
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
@@ -97,7 +101,7 @@ impl UpstreamCluster {
         }
         balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
-            stats: worker.stats.cluster(&config.name),
+            stats,
             destinations: has_destinations(&config).then(Rc::default),
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
@@ -135,7 +139,9 @@ impl UpstreamCluster {
         let kept = self.destinations.clone().filter(|_| is_same);
         let destinations = has_destinations(&config).then(|| kept.unwrap_or_default());
         balancer.reconfigure(settings(&config, &set, zone.as_deref()));
-        members.update(set);
+        if members.update(set) {
+            self.stats.count(ClusterCounter::MembershipChange);
+        }
         match dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             Some(dynamics) => drop(members.set_health(dynamics.health())),
             None => members.forget_health(),
@@ -179,7 +185,9 @@ impl UpstreamCluster {
         let mut balancer = self.balancer.borrow_mut();
         if has_new_endpoints {
             balancer.reconfigure(settings(&self.config, &set, self.zone.borrow().as_deref()));
-            members.update(set);
+            if members.update(set) {
+                self.stats.count(ClusterCounter::MembershipChange);
+            }
         }
         let passed = health.map(|health| members.set_health(health)).unwrap_or_default();
         balancer.update_labelled(members.for_balancer(&self.config.balancing), worker.now());
@@ -245,7 +253,7 @@ impl UpstreamCluster {
     pub(crate) fn admit_retry(self: &Rc<Self>, priority: RoutingPriority) -> Result<RetryPermit, Overflow> {
         let (usage, most) = self.usage(priority);
         let permit = self.counted(usage.retry(most))?;
-        self.stats.retried();
+        self.stats.count(ClusterCounter::RqRetry);
         Ok(permit)
     }
 
@@ -320,18 +328,35 @@ impl UpstreamCluster {
         let members = self.members.borrow();
         let endpoint = |status: MemberStatus<EndpointId>| {
             let state = members.get(status.key)?;
+            let (source, locality) = (state.source(), state.locality());
+            let endpoint = source.endpoint();
             Some(EndpointStatus {
                 address: state.address,
-                health: state.source().endpoint().health,
+                hostname: endpoint.hostname.clone(),
+                locality: locality.locality,
+                priority: locality.priority,
+                counts: state.counts.get(),
+                health: endpoint.health,
                 checked: state.checked.get(),
                 is_ejected: status.ejected_until.is_some(),
                 active_requests: u64::from(status.active),
                 latency: status.latency,
-                weight: state.source().endpoint().weight,
+                weight: endpoint.weight,
             })
         };
         let endpoints = self.balancer.borrow().status(now).filter_map(endpoint).collect();
-        ClusterStatus { name: self.config.name.clone(), endpoints }
+        let breakers = [RoutingPriority::Default, RoutingPriority::High].map(|priority| {
+            let (usage, most) = self.usage(priority);
+            usage.are_reached(most)
+        });
+        ClusterStatus { config: self.config.clone(), breakers, is_dynamic: false, endpoints }
+    }
+
+    /// A request has its connection.
+    pub(super) fn request_begins(&self, endpoint: &EndpointState) -> Held {
+        endpoint.count(|counts| counts.rq_total += 1);
+        self.stats.count(ClusterCounter::RqTotal);
+        self.stats.hold(ClusterGauge::RqActive)
     }
 
     pub(crate) fn stats(&self) -> &ClusterStats {
@@ -379,9 +404,16 @@ impl UpstreamCluster {
 
     fn report(&self, choice: &Choice<EndpointId>, endpoint: &EndpointState, outcome: Outcome, now: Instant) {
         let Some((signal, latency)) = outcome.signal() else { return };
+        endpoint.count(|counts| match outcome {
+            Outcome::ConnectFailure | Outcome::Reset => counts.rq_error += 1,
+            Outcome::Response { status: 500.., .. } => counts.rq_error += 1,
+            Outcome::Response { .. } => counts.rq_success += 1,
+            Outcome::Timeout => counts.rq_timeout += 1,
+            Outcome::Abandoned | Outcome::Connected { .. } => {}
+        });
         let mut balancer = self.balancer.borrow_mut();
         if balancer.report(choice, signal, latency, now, self.random()) {
-            self.stats.ejected();
+            self.stats.count(ClusterCounter::Ejections);
             self.stats.set_ejected_endpoints(balancer.ejected());
             tracing::warn!(cluster = self.config.name, endpoint = %endpoint.address, "endpoint ejected as an outlier");
         }

@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use leno_balance::Member;
-use leno_ir::{Balancing, EndpointHealth, EndpointSet, LocalityBalancing, MetadataValue, RoutingPriority};
+use leno_ir::{
+    Balancing, EndpointHealth, EndpointSet, LocalityBalancing, LocalityEndpoints, MetadataValue, RoutingPriority,
+};
 use tokio::sync::Notify;
 
 use super::http1::Http1Connection;
@@ -52,6 +54,32 @@ pub(super) struct EndpointState {
     /// Told when an HTTP/1 connection becomes idle or closes while somebody waits.
     pub(super) released: Notify,
     retired: Cell<bool>,
+    pub(super) counts: Rc<Cell<EndpointCounts>>,
+}
+
+/// What Envoy tells of an endpoint on `/clusters`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EndpointCounts {
+    pub(crate) cx_active: u64,
+    pub(crate) cx_connect_fail: u64,
+    pub(crate) cx_total: u64,
+    pub(crate) rq_error: u64,
+    pub(crate) rq_success: u64,
+    pub(crate) rq_timeout: u64,
+    pub(crate) rq_total: u64,
+}
+
+impl EndpointCounts {
+    /// Those of another worker.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.cx_active += other.cx_active;
+        self.cx_connect_fail += other.cx_connect_fail;
+        self.cx_total += other.cx_total;
+        self.rq_error += other.rq_error;
+        self.rq_success += other.rq_success;
+        self.rq_timeout += other.rq_timeout;
+        self.rq_total += other.rq_total;
+    }
 }
 
 /// Where the endpoint stands in the shared configuration.
@@ -118,7 +146,14 @@ impl EndpointState {
             waiting: Cell::new(0),
             released: Notify::new(),
             retired: Cell::new(false),
+            counts: Rc::default(),
         }
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut EndpointCounts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
     }
 
     /// The endpoint as the balancer takes it.
@@ -168,6 +203,12 @@ impl EndpointState {
         checked.zip(before).is_some_and(|(now, before)| now.passed != before.passed)
     }
 
+    pub(super) fn locality(&self) -> LocalityEndpoints {
+        let source = self.source.borrow();
+        let LocalityEndpoints { locality, priority, weight, .. } = &source.set.localities[source.locality];
+        LocalityEndpoints { locality: locality.clone(), priority: *priority, weight: *weight, endpoints: Vec::new() }
+    }
+
     pub(super) fn source(&self) -> Rc<EndpointSource> {
         self.source.borrow().clone()
     }
@@ -197,6 +238,7 @@ impl EndpointState {
             if connection.stream.is_quiet() {
                 return Some(connection);
             }
+            connection.counted.closed_by_remote();
         }
         None
     }
@@ -223,7 +265,15 @@ impl EndpointState {
     /// Closes idle connections that the peer closed or that are too old.
     pub(super) fn sweep(&self, age: Age) {
         self.idle.borrow_mut().retain_mut(|connection| {
-            !age.is_over(connection.made) && !age.is_stale(connection.idle_since) && connection.stream.is_quiet()
+            let is_quiet = connection.stream.is_quiet();
+            if !is_quiet {
+                connection.counted.closed_by_remote();
+            }
+            let is_stale = age.is_stale(connection.idle_since);
+            if is_quiet && is_stale {
+                connection.counted.was_idle();
+            }
+            is_quiet && !is_stale && !age.is_over(connection.made)
         });
         self.http2.sweep(age);
     }

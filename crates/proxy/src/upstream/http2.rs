@@ -9,13 +9,14 @@ use leno_ir::RoutingPriority;
 use tokio::sync::Notify;
 
 use super::cluster::UpstreamCluster;
-use super::connect::{ApplicationProtocol, Occupancy, connect};
-use super::endpoint::Age;
+use super::connect::{ActiveConnection, ApplicationProtocol, Connected, Occupancy, connect};
+use super::endpoint::{Age, EndpointState};
 use super::limits::ConnectionPermit;
 use super::pool_key::PoolKey;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
 use crate::proxy_protocol::ProxyAddresses;
+use crate::stats::{ClusterCounter, ConnectionGuard, Held, Waiting};
 use crate::stream::Stream;
 use crate::tls::ClusterTls;
 use crate::worker::Worker;
@@ -47,6 +48,8 @@ struct Http2Connection {
     most_requests: u32,
     idle_since: Cell<Instant>,
     closed: Rc<Cell<bool>>,
+    counted: Rc<ConnectionGuard>,
+    _active: ActiveConnection,
     _occupancy: Occupancy,
 }
 
@@ -66,6 +69,7 @@ pub(crate) struct Http2Lease {
     pub(crate) sender: SendRequest<Bytes>,
     pub(crate) reused: bool,
     slot: StreamSlot,
+    _active: Held,
 }
 
 #[derive(Debug)]
@@ -78,11 +82,17 @@ impl Drop for StreamSlot {
     fn drop(&mut self) {
         let connection = &self.connection;
         connection.active.set(connection.active.get().saturating_sub(1));
+        connection.counted.set_request(connection.active.get() > 0);
         connection.idle_since.set(self.cluster.coarse_now());
     }
 }
 
 impl Http2Lease {
+    /// We have given the stream up.
+    pub(crate) fn was_reset(&self) {
+        self.slot.cluster.stats().count(ClusterCounter::RqTxReset);
+    }
+
     /// Our side of the connection.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.slot.connection.local
@@ -105,6 +115,9 @@ impl Http2Pool {
     pub(super) fn sweep(&self, age: Age) {
         self.connections.borrow_mut().retain(|connection| {
             let is_stale = connection.active.get() == 0 && age.is_stale(connection.idle_since.get());
+            if is_stale && connection.is_usable() {
+                connection.counted.was_idle();
+            }
             connection.is_usable() && !age.is_over(connection.made) && !is_stale
         });
     }
@@ -124,6 +137,7 @@ impl Http2Pool {
         let is_fit = |connection: &&Rc<Http2Connection>| connection.key == key && connection.has_room();
         let connection = connections.iter().find(is_fit)?.clone();
         connection.active.set(connection.active.get() + 1);
+        connection.counted.set_request(true);
         connection.started.set(connection.started.get().saturating_add(1));
         Some(StreamSlot { connection, cluster: cluster.clone() })
     }
@@ -145,11 +159,17 @@ impl UpstreamCluster {
         let key = self.pool_key(client, priority);
         let endpoint = pick.state();
         let mut reused = true;
+        let mut waiting = None;
         loop {
             if let Some(slot) = endpoint.http2.reserve(self, key) {
                 // An error means GOAWAY or a broken connection: not ours to report, another connection will do.
                 match slot.connection.sender.clone().ready().await {
-                    Ok(sender) => return Ok(Http2Lease { sender, reused, slot }),
+                    Ok(sender) => {
+                        if let Some(waiting) = waiting {
+                            Waiting::end(waiting, true);
+                        }
+                        return Ok(Http2Lease { sender, reused, slot, _active: self.request_begins(endpoint) });
+                    }
                     Err(_) => slot.connection.closed.set(true),
                 }
                 continue;
@@ -157,17 +177,27 @@ impl UpstreamCluster {
             reused = false;
             let (usage, most) = self.usage(priority);
             let _pending = self.counted(usage.pending(most))?;
+            waiting.get_or_insert_with(|| self.stats().request_waits());
+            let fail = |waiting: Option<Waiting>, error| {
+                if let Some(waiting) = waiting {
+                    waiting.end(false);
+                }
+                Err(error)
+            };
             let under_way = endpoint.http2.dials.borrow().iter().find(|dial| dial.key == key).cloned();
             let dial = match under_way {
                 Some(dial) => dial,
-                None => self.start_dial(worker, pick, key)?,
+                None => match self.start_dial(worker, pick, key) {
+                    Ok(dial) => dial,
+                    Err(error) => return fail(waiting, error),
+                },
             };
             let done = dial.done.notified();
             if !dial.over.get() {
                 done.await;
             }
             if let Some(error) = &*dial.error.borrow() {
-                return Err(error.share());
+                return fail(waiting, error.share());
             }
         }
     }
@@ -186,7 +216,7 @@ impl UpstreamCluster {
         endpoint.http2.dials.borrow_mut().push(dial.clone());
         let (cluster, of_worker, of_task) = (self.clone(), worker.clone(), dial.clone());
         worker.tasks().spawn_local("http2-connect", async move {
-            let result = cluster.open_http2(&of_worker, endpoint.address, permit, key).await;
+            let result = cluster.open_http2(&of_worker, &endpoint, permit, key).await;
             endpoint.http2.dials.borrow_mut().retain(|dial| !Rc::ptr_eq(dial, &of_task));
             match result {
                 // Also when the endpoint has left meanwhile: those who wait still get their stream.
@@ -202,11 +232,13 @@ impl UpstreamCluster {
     async fn open_http2(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        endpoint: SocketAddr,
+        state: &EndpointState,
         permit: ConnectionPermit,
         key: PoolKey,
     ) -> Result<Rc<Http2Connection>, ConnectError> {
-        let stream = connect(self, worker, endpoint, ApplicationProtocol::Http2, key.client).await?;
+        let endpoint = state.address;
+        let connected = connect(self, worker, state, ApplicationProtocol::Http2, key.client).await?;
+        let Connected { stream, counted, _active } = connected;
         if let Stream::Tls(tls) = &stream
             && self.tls.as_ref().is_some_and(ClusterTls::is_of_mesh)
             && tls.get_ref().1.alpn_protocol().map(Alpn::parse) != Some(Alpn::Http2)
@@ -227,12 +259,18 @@ impl UpstreamCluster {
             .map_err(|source| ConnectError::Http2 { endpoint, source })?;
         let closed = Rc::new(Cell::new(false));
         let closes = closed.clone();
+        let counted = Rc::new(counted);
+        let of_task = Rc::downgrade(&counted);
         worker.tasks().spawn_local("http2-upstream", async move {
             // Its error reaches every stream, which reports it.
             if let Err(error) = connection.await {
                 tracing::debug!(%endpoint, %error, "http/2 connection to the upstream ended");
             }
             closes.set(true);
+            // While somebody still wants it, it was the peer who ended it.
+            if let Some(counted) = of_task.upgrade() {
+                counted.closed_by_remote();
+            }
         });
         let http = &self.config.http;
         Ok(Rc::new(Http2Connection {
@@ -246,6 +284,8 @@ impl UpstreamCluster {
             most_requests: http.max_requests_per_connection.unwrap_or(u32::MAX).max(1),
             idle_since: Cell::new(self.coarse_now()),
             closed,
+            counted,
+            _active,
             _occupancy: self.occupy(permit),
         }))
     }

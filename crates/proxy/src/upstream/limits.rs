@@ -90,6 +90,27 @@ pub(crate) struct PendingPermit {
 }
 
 impl Usage {
+    /// Whether each limit is reached, in the order of the fields.
+    pub(crate) fn are_reached(&self, config: &Thresholds) -> [bool; 4] {
+        let is = |counter: &AtomicU32, most: u32| counter.load(Ordering::Relaxed) >= most;
+        [
+            is(&self.connections, config.max_connections),
+            is(&self.pending, config.max_pending_requests),
+            is(&self.requests, config.max_requests),
+            is(&self.retries, self.most_retries(config)),
+        ]
+    }
+
+    fn most_retries(&self, config: &Thresholds) -> u32 {
+        match &config.retry_budget {
+            Some(budget) => {
+                let active = u64::from(self.requests.load(Ordering::Relaxed));
+                u32::try_from(budget.budget.of(active)).unwrap_or(u32::MAX).max(budget.min_retry_concurrency)
+            }
+            None => config.max_retries,
+        }
+    }
+
     pub(crate) fn request(self: &Arc<Self>, config: &Thresholds) -> Result<RequestPermit, Overflow> {
         take(&self.requests, config.max_requests, Overflow::Requests)?;
         Ok(RequestPermit { usage: self.clone() })
@@ -97,14 +118,7 @@ impl Usage {
 
     /// With a budget its share of the active requests, otherwise `max_retries`.
     pub(crate) fn retry(self: &Arc<Self>, config: &Thresholds) -> Result<RetryPermit, Overflow> {
-        let most = match &config.retry_budget {
-            Some(budget) => {
-                let active = u64::from(self.requests.load(Ordering::Relaxed));
-                u32::try_from(budget.budget.of(active)).unwrap_or(u32::MAX).max(budget.min_retry_concurrency)
-            }
-            None => config.max_retries,
-        };
-        take(&self.retries, most, Overflow::Retries)?;
+        take(&self.retries, self.most_retries(config), Overflow::Retries)?;
         Ok(RetryPermit { usage: self.clone() })
     }
 

@@ -97,8 +97,9 @@ impl Members {
         self.each(|state| state.checked.set(None));
     }
 
-    /// Takes the endpoints of `set`; those that are not in it are retired.
-    pub(super) fn update(&mut self, set: Arc<EndpointSet>) {
+    /// Takes the endpoints of `set`; those that are not in it are retired. Whether any came or went.
+    pub(super) fn update(&mut self, set: Arc<EndpointSet>) -> bool {
+        let mut has_changed = false;
         let mut wanted: HashMap<SocketAddr, EndpointSource> = HashMap::new();
         let mut order = Vec::new();
         for (locality, endpoints) in set.localities.iter().enumerate() {
@@ -116,15 +117,18 @@ impl Members {
                 None => {
                     state.retire();
                     *slot = None;
+                    has_changed = true;
                 }
             }
         }
         for address in order {
             if let Some(source) = wanted.remove(&address) {
                 self.insert(source);
+                has_changed = true;
             }
         }
         self.set = set;
+        has_changed
     }
 
     /// Gives every endpoint a new state, without connections.

@@ -1,3 +1,5 @@
+use std::rc::Rc;
+
 use bytes::Bytes;
 use leno_ir::{Forward, HostRewrite, WeightedCluster};
 use leno_routing::{Matched, RequestView as _};
@@ -7,6 +9,7 @@ use crate::access_log::LineValues;
 use crate::exchange::HeaderLookup as _;
 use crate::http::failure::Failure;
 use crate::http::header_ops::Levels;
+use crate::upstream::UpstreamCluster;
 
 const FORWARDED_HOST: &str = "x-forwarded-host";
 
@@ -19,7 +22,6 @@ impl Forwarder<'_, '_> {
         chosen: &WeightedCluster,
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
-        let Route { rules, matched } = route;
         let cluster = match &chosen.name_header {
             None => self.context.worker.cluster(&chosen.name),
             Some(header) => {
@@ -29,6 +31,21 @@ impl Forwarder<'_, '_> {
         };
         let cluster = cluster.ok_or(Failure::NoCluster { status: forward.cluster_not_found_status })?;
         self.exchange.cluster = Some(cluster.config.clone());
+        let result = self.send(cluster.clone(), route, (forward, chosen), response_ops).await;
+        if let Err(failure) = &result {
+            self.count_upstream_failure(cluster.stats(), failure);
+        }
+        result
+    }
+
+    async fn send(
+        &mut self,
+        cluster: Rc<UpstreamCluster>,
+        route: Route<'_>,
+        (forward, chosen): (&Forward, &WeightedCluster),
+        response_ops: &Levels<'_>,
+    ) -> Result<(), Failure> {
+        let Route { rules, matched } = route;
         if let Some(dropped) = cluster.drops(|| self.context.worker.random()) {
             return Err(Failure::Dropped(dropped));
         }

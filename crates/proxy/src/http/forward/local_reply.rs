@@ -45,6 +45,7 @@ impl Forwarder<'_, '_> {
     /// The one place where failures become responses, or cut ones. `ops` are those of the route's responses; they hold for
     /// what the router says, but not for what its surroundings say (Envoy).
     pub(super) async fn fail(&mut self, failure: Failure, ops: &Levels<'_>) {
+        self.count_failure(&failure);
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
         match &failure {
@@ -145,6 +146,7 @@ impl Forwarder<'_, '_> {
         self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
+        self.count_head();
         self.downstream.respond(self.response, filtered);
         if !framing.is_empty() {
             let frame = Frame::Data { bytes: body, last: true };

@@ -23,6 +23,7 @@ use crate::http::head::{Framing, ResponseHead};
 use crate::http::header_ops::Levels;
 use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
+use crate::stats::{ClusterCounter, HttpCounter, HttpGauge};
 use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RetryPermit, UpstreamCluster};
 
 const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
@@ -127,19 +128,26 @@ impl Forwarder<'_, '_> {
         let answer = answer?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
+        tries.cluster.stats().answered(self.response.status, self.origin());
         if let Some(policy) = &forward.internal_redirects
             && self.follow(route, policy, &mut tries.replay)
         {
             let Answer { peer, pick, sent, .. } = answer;
             pick.finish(self.note_head(sent), self.last_activity());
             self.exchange.details = "internal_redirect".into();
+            tries.cluster.stats().count(ClusterCounter::InternalRedirectSucceeded);
             peer.cancel(h2::Reason::CANCEL);
             return Ok(());
         }
         for cookie in &tries.hash.set_cookies {
             self.response.headers.append(b"set-cookie", cookie.as_bytes());
         }
-        self.relay_answer(answer, &mut tries.replay, response_ops).await
+        let result = self.relay_answer(answer, &mut tries.replay, response_ops).await;
+        match &result {
+            Ok(()) => self.count_answer_time(tries.cluster.stats()),
+            Err(failure) => Self::count_miss(tries.cluster.stats(), failure),
+        }
+        result
     }
 
     /// Tries until there is a response to pass on.
@@ -155,11 +163,16 @@ impl Forwarder<'_, '_> {
                         return self.hedged_answer(Failure::Hedged).await;
                     }
                     tries.was_late = false;
+                    tries.cluster.stats().retried_after(self.response.status);
                     tries.avoid(&answer.pick);
                     self.pass_over(answer);
                 }
-                Err(Miss::Hedged) => tries.was_late = true,
+                Err(Miss::Hedged) => {
+                    tries.cluster.stats().count(ClusterCounter::RqPerTryTimeout);
+                    tries.was_late = true;
+                }
                 Err(Miss::Failed { failure, pick, was_stale }) => {
+                    Self::count_miss(tries.cluster.stats(), &failure);
                     if let Some(pick) = pick {
                         // A connection that went stale in the pool says nothing about the endpoint.
                         if !was_stale {
@@ -205,10 +218,11 @@ impl Forwarder<'_, '_> {
         self.deadlines.end_try();
         let Some(policy) = &tries.policy else { return Ok(()) };
         let random = self.context.worker.random();
-        let wait = match tries.asked_wait.take() {
-            Some(asked) => at_least(asked, random),
-            None => back_off(policy, tries.retries, random),
+        let (wait, counter) = match tries.asked_wait.take() {
+            Some(asked) => (at_least(asked, random), ClusterCounter::RqRetryBackoffRatelimited),
+            None => (back_off(policy, tries.retries, random), ClusterCounter::RqRetryBackoffExponential),
         };
+        tries.cluster.stats().count(counter);
         self.guard(tokio::time::sleep(wait)).await?;
         let now = self.touch();
         if self.downstream.request_is_done() {
@@ -241,7 +255,13 @@ impl Forwarder<'_, '_> {
 
     fn may_retry_response(&mut self, tries: &mut Tries<'_>) -> bool {
         let Some(policy) = &tries.policy else { return false };
-        if !tries.replay.is_possible() || self.is_tunnel || !wants_retry_after_response(policy, self.response) {
+        if !wants_retry_after_response(policy, self.response) {
+            if tries.retries > 0 {
+                tries.cluster.stats().count(ClusterCounter::RqRetrySuccess);
+            }
+            return false;
+        }
+        if !tries.replay.is_possible() || self.is_tunnel {
             return false;
         }
         let is_safe =
@@ -260,6 +280,7 @@ impl Forwarder<'_, '_> {
     fn take_retry(&mut self, tries: &mut Tries<'_>) -> bool {
         if tries.policy.as_ref().is_none_or(|policy| tries.retries >= policy.attempts) {
             self.exchange.flags.insert(ResponseFlags::RETRY_LIMIT_EXCEEDED);
+            tries.cluster.stats().count(ClusterCounter::RqRetryLimitExceeded);
             return false;
         }
         // The permit of the try before ends only when the next has one, so that one request counts once.
@@ -275,9 +296,9 @@ impl Forwarder<'_, '_> {
 
     /// One endpoint, one connection, up to the head of its response.
     async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
+        self.exchange.attempts += 1;
         let mut pick = self.pick(tries).ok_or(Failure::NoHealthyUpstream)?;
         tries.past_priorities.push(pick.priority());
-        self.exchange.attempts += 1;
         self.exchange.upstream = Some(pick.endpoint().address);
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
@@ -396,8 +417,8 @@ impl Forwarder<'_, '_> {
         let worker = self.context.worker.clone();
         let client = self.context.connection.addresses();
         if self.is_tunnel {
-            let stream = self.guard(cluster.tcp(&worker, pick, client)).await?.map_err(Failure::Connect)?;
-            return Ok(Peer::raw(stream));
+            let connected = self.guard(cluster.tcp(&worker, pick, client)).await?.map_err(Failure::Connect)?;
+            return Ok(Peer::raw(connected));
         }
         if self.speaks_http2(cluster) {
             self.request.upgrade = None;
@@ -470,7 +491,13 @@ impl Forwarder<'_, '_> {
         self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
+        self.count_head();
         self.downstream.respond(self.response, filtered);
+        let stats = &self.context.manager.stats;
+        let _upgraded = self.is_tunnel.then(|| {
+            stats.count(HttpCounter::CxUpgradesTotal);
+            stats.hold(HttpGauge::CxUpgradesActive)
+        });
         match self.relay(&mut peer, replay, framing).await {
             Ok(()) => {
                 pick.finish(outcome, self.last_activity());

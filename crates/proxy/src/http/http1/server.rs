@@ -15,6 +15,7 @@ use crate::http::failure::Failure;
 use crate::http::forward::{Context, Forwarder};
 use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
 use crate::http::timer::Timer;
+use crate::stats::HttpCounter;
 use crate::stream::Stream;
 
 /// After our last byte a client that still sends is listened to for this long and much, so that the reset that our
@@ -78,7 +79,7 @@ impl Server<'_> {
                     let keep_alive = decoded.keep_alive
                         && request.method != Method::CONNECT
                         && !self.context.connection.drain.is_draining()
-                        && !self.context.worker.ends_keepalive();
+                        && !self.context.ends_keepalive();
                     exchange.request_header_bytes = head_bytes as u64;
                     if request.version == Version::Http10 {
                         exchange.protocol = Protocol::Http10;
@@ -120,6 +121,7 @@ impl Server<'_> {
             match self.io.poll_head(stream, cx, limits) {
                 Poll::Ready(Ok(Some(length))) => return Poll::Ready(Next::Head(length)),
                 Poll::Ready(Ok(None) | Err(ReadError::Io(_) | ReadError::Malformed(Malformed::Closed))) => {
+                    context.connection.closed_by_client.set(true);
                     return Poll::Ready(Next::Close);
                 }
                 Poll::Ready(Err(ReadError::Malformed(malformed))) => return Poll::Ready(Next::Bad(malformed)),
@@ -132,7 +134,10 @@ impl Server<'_> {
                 }
                 let since = *idle_since.get_or_insert_with(|| context.worker.now());
                 let deadline = config.idle_timeout.and_then(|timeout| since.checked_add(timeout));
-                return self.timer.poll(cx, deadline).map(|()| Next::Close);
+                return self.timer.poll(cx, deadline).map(|()| {
+                    context.manager.stats.count(HttpCounter::CxIdleTimeout);
+                    Next::Close
+                });
             }
             let since = *head_since.get_or_insert_with(|| context.worker.now());
             let deadline = config.request_headers_timeout.and_then(|timeout| since.checked_add(timeout));

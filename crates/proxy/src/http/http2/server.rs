@@ -20,6 +20,7 @@ use crate::http::failure::Failure;
 use crate::http::forward::{Context, Forwarder};
 use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
 use crate::http::timer::Timer;
+use crate::stats::HttpCounter;
 use crate::stream::Stream;
 
 /// Flow-control windows, in bytes; as on the upstream side.
@@ -110,10 +111,15 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
         })
         .await;
         match next {
-            Event::Accepted(None) => return Ok(()),
+            Event::Accepted(None) => {
+                context.connection.closed_by_client.set(state == State::Open);
+                return Ok(());
+            }
             Event::Accepted(Some(accepted)) => {
-                let (request, responder) = accepted?;
-                if state == State::Open && context.worker.ends_keepalive() {
+                let (request, responder) = accepted.inspect_err(|error| {
+                    context.connection.closed_by_client.set(error.is_io() || error.is_remote());
+                })?;
+                if state == State::Open && context.ends_keepalive() {
                     (state, idle_since) = (State::Leaving, context.worker.now());
                     connection.graceful_shutdown();
                 }
@@ -145,6 +151,9 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
             Event::Idle if state != State::Open => return Ok(()),
             // First GOAWAY with the highest stream id, the final one after a round trip (RFC 9113 §6.8).
             Event::Drain | Event::Idle => {
+                if let Event::Idle = next {
+                    context.manager.stats.count(HttpCounter::CxIdleTimeout);
+                }
                 (state, idle_since) = (State::Leaving, context.worker.now());
                 connection.graceful_shutdown();
             }
