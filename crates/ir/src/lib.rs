@@ -35,7 +35,7 @@ pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
     LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange,
-    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
+    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe, TcpKeepalive, Thresholds, UpstreamHttp, UpstreamProtocol, UpstreamSocket,
     ZoneAware,
 };
 pub use config::Config;
