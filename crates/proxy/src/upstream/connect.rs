@@ -1,4 +1,6 @@
 use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use leno_identity::UpstreamAlpn;
