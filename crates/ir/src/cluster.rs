@@ -5,7 +5,7 @@ use std::time::Duration;
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{EndpointSet, ProxyProtocolVersion, UpstreamTls};
+use crate::{EndpointSet, Http1Options, Http2Options, ProxyProtocolVersion, UpstreamTls};
 
 mod balancing;
 mod circuit_breakers;
@@ -187,6 +187,10 @@ pub struct UpstreamHttp {
     pub max_connection_duration: Option<Duration>,
     /// Per HTTP/2 connection, below what the peer allows.
     pub max_concurrent_streams: u32,
+    #[serde(skip_serializing_if = "Http1Options::is_mesh")]
+    pub http1: Http1Options,
+    #[serde(skip_serializing_if = "Http2Options::is_mesh")]
+    pub http2: Http2Options,
 }
 
 impl Default for UpstreamHttp {
@@ -197,6 +201,8 @@ impl Default for UpstreamHttp {
             idle_timeout: Duration::from_secs(3600),
             max_connection_duration: None,
             max_concurrent_streams: 1024,
+            http1: Http1Options::mesh(),
+            http2: Http2Options::mesh(),
         }
     }
 }

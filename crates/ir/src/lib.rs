@@ -16,6 +16,8 @@ mod data_source;
 mod edge;
 mod endpoint;
 mod filter;
+mod http1;
+mod http2;
 mod listener;
 mod matching;
 mod metadata;
@@ -26,6 +28,7 @@ mod route;
 mod router;
 mod tls;
 mod token_bucket;
+mod upgrade;
 
 pub use access_log::{
     AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
@@ -54,9 +57,11 @@ pub use filter::{
     LocalRateLimit, RateLimit, RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig,
     RouteRateLimit, ShareUnit, VirtualHostRules,
 };
+pub use http1::{HeaderNames, Http1Options};
+pub use http2::{Http2Keepalive, Http2Options};
 pub use listener::{
-    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
-    ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
+    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits,
+    Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
     TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
@@ -78,3 +83,4 @@ pub use tls::{
     TlsParameters, TlsVersion, UpstreamTls,
 };
 pub use token_bucket::TokenBucket;
+pub use upgrade::{ConnectUpstream, RouteUpgrade, Upgrade};

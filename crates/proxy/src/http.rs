@@ -7,6 +7,7 @@
 //! Source      RFC 9110, RFC 9112, RFC 9113; Envoy's connection manager and router for everything a user configures
 
 pub(crate) mod codec;
+mod date;
 mod downstream;
 mod failure;
 mod forward;

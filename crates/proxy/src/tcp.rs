@@ -1,9 +1,9 @@
 //! Bytes both ways between a client and one endpoint.
 //!
 //! Invariants  a half-closed side stays open the other way; every byte read is written or counted as lost by a close
-//! Errors      no endpoint, or none reachable in three tries: the client's connection is closed (flags UH, UF)
+//! Errors      no endpoint, or none reachable in as many tries as there may be: the client's connection is closed (flags UH, UF)
 //! Cost        one buffer per worker; a connection holds memory only for what its slower side has not taken yet
-//! Source      Envoy tcp_proxy.proto v1.31 (max_connect_attempts, idle_timeout)
+//! Source      Envoy tcp_proxy.proto v1.31 (max_connect_attempts, idle_timeout, max_downstream_connection_duration)
 
 mod copy;
 mod dial;
@@ -125,12 +125,23 @@ async fn carry(
     manager: &TcpManager,
 ) -> Verdict {
     let counts = Counts::default();
-    let end = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts).await;
+    let copying = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts);
+    let end = match manager.config.max_connection_duration {
+        None => copying.await,
+        Some(most) => {
+            let left = most.saturating_sub(exchange.started.elapsed());
+            tokio::time::timeout(left, copying).await.unwrap_or(CopyEnd::TooOld)
+        }
+    };
     exchange.bytes_received = counts.to_upstream.get();
     exchange.bytes_sent = counts.to_downstream.get();
     match end {
         CopyEnd::Closed => {}
         CopyEnd::Downstream => exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION),
+        CopyEnd::TooOld => {
+            exchange.flags.insert(ResponseFlags::DURATION_TIMEOUT);
+            exchange.termination_details = Cow::Borrowed("max_connection_duration_reached");
+        }
         CopyEnd::Idle => {
             exchange.flags.insert(ResponseFlags::STREAM_IDLE_TIMEOUT);
             manager.stats.count(TcpCounter::IdleTimeout);

@@ -6,7 +6,7 @@ use leno_ir::{
 
 use crate::domains::DomainIndex;
 use crate::location::{redirect_location, split_port};
-use crate::matcher::is_match;
+use crate::matcher::{is_connect_match, is_match};
 use crate::request::RequestView;
 use crate::rewrite::CompiledRewrite;
 
@@ -74,7 +74,12 @@ impl CompiledRoutes {
         }
         let prepared = self.prepared.get(at)?;
         let mut routes = virtual_host.routes.iter().zip(prepared).enumerate();
-        let (route_at, (route, prepared)) = routes.find(|(_, (route, _))| is_match(&route.matches, request, random))?;
+        let found = if request.method() == "CONNECT" {
+            routes.find(|(_, (route, _))| is_connect_match(&route.matches, request, random))
+        } else {
+            routes.find(|(_, (route, _))| is_match(&route.matches, request, random))
+        };
+        let (route_at, (route, prepared)) = found?;
         let position = RoutePosition { virtual_host: at, route: route_at };
         Some(Matched { virtual_host, route, position, prepared })
     }

@@ -2,11 +2,9 @@ use leno_ir::{CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, 
 
 use crate::request::{HeaderView, RequestView, split_path};
 
-/// Whether all parts of `matches` hold. `random` decides about `fraction`.
-pub(crate) fn is_match(matches: &RouteMatch, request: &impl RequestView, random: u64) -> bool {
-    let (path, rest) = split_path(request.path());
-    path_matches(&matches.path, path)
-        && (!matches.grpc || is_grpc(request))
+/// Whether all parts of `matches` hold; its path has been looked at. `random` decides about `fraction`.
+fn rest_matches(matches: &RouteMatch, request: &impl RequestView, rest: &str, random: u64) -> bool {
+    (!matches.grpc || is_grpc(request))
         && matches.headers.iter().all(|header| header_matches(header, request))
         && (matches.query.is_empty() || matches.query.iter().all(|query| query_matches(query, rest)))
         && matches.cookies.iter().all(|cookie| cookie_matches(cookie, request))
@@ -14,8 +12,20 @@ pub(crate) fn is_match(matches: &RouteMatch, request: &impl RequestView, random:
         && matches.fraction.is_none_or(|fraction| random % 1_000_000 < u64::from(fraction.parts_per_million()))
 }
 
+/// Whether all parts of `matches` hold. `random` decides about `fraction`.
+pub(crate) fn is_match(matches: &RouteMatch, request: &impl RequestView, random: u64) -> bool {
+    let (path, rest) = split_path(request.path());
+    path_matches(&matches.path, path) && rest_matches(matches, request, rest, random)
+}
+
+/// As [`is_match`], for a `CONNECT`, which has no path.
+pub(crate) fn is_connect_match(matches: &RouteMatch, request: &impl RequestView, random: u64) -> bool {
+    matches.path == PathMatch::Connect && rest_matches(matches, request, "", random)
+}
+
 fn path_matches(matches: &PathMatch, path: &str) -> bool {
     match matches {
+        PathMatch::Connect => false,
         PathMatch::Exact { text, ignore_case } => equal(path, text, *ignore_case),
         PathMatch::Prefix { text, ignore_case } => has_prefix(path, text, *ignore_case),
         PathMatch::PathSeparatedPrefix { text, ignore_case } => {

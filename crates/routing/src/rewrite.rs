@@ -54,7 +54,7 @@ pub(crate) fn replace_prefix(matches: &PathMatch, path: &str, new: &str) -> Stri
             let new = if rest.starts_with('/') { new.strip_suffix('/').unwrap_or(new) } else { new };
             if new.is_empty() && rest.is_empty() { "/".to_owned() } else { join(&[new, rest]) }
         }
-        PathMatch::Exact { .. } | PathMatch::Regex(_) => new.to_owned(),
+        PathMatch::Connect | PathMatch::Exact { .. } | PathMatch::Regex(_) => new.to_owned(),
     }
 }
 

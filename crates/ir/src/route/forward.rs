@@ -4,7 +4,7 @@ use leno_names::Fraction;
 use serde::Serialize;
 
 use super::{GrpcTimeout, HashPolicy, HeaderOps, InternalRedirects, RateLimitRule, RetryPolicy, StreamDuration};
-use crate::{FilterOverrides, Labels, RoutingPriority};
+use crate::{FilterOverrides, Labels, RouteUpgrade, RoutingPriority};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forward {
@@ -52,6 +52,9 @@ pub struct Forward {
     /// Those of the virtual host count as well.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub include_host_rate_limits: bool,
+    /// At most one of a protocol.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upgrades: Vec<RouteUpgrade>,
 }
 
 impl Forward {
@@ -76,6 +79,7 @@ impl Forward {
             hash_policies: Vec::new(),
             rate_limits: Vec::new(),
             include_host_rate_limits: false,
+            upgrades: Vec::new(),
         }
     }
 }

@@ -38,6 +38,8 @@ impl RouteMatch {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
+    /// `CONNECT`, which has no path; nothing else matches it.
+    Connect,
     Exact {
         text: String,
         ignore_case: bool,

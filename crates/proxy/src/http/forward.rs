@@ -27,7 +27,7 @@ pub(crate) use hash::hash_of_ip;
 use std::rc::Rc;
 use std::time::Instant;
 
-use leno_ir::{AttemptCount, HttpConnectionManager, Redirect, RouteAction};
+use leno_ir::{AttemptCount, HttpConnectionManager, ProxyProtocolVersion, Redirect, RouteAction};
 use leno_routing::Matched;
 
 use self::edge::Spelling;
@@ -93,6 +93,8 @@ pub(super) struct Forwarder<'a, 'd> {
     /// `None`: there are no filters, or the request has not come so far.
     run: Option<Box<FilterRun>>,
     is_tunnel: bool,
+    /// Of what goes to the upstream as bytes without a head: the PROXY header before them.
+    raw: Option<Option<ProxyProtocolVersion>>,
     /// `None`: no redirect was followed.
     followed: Option<Box<Followed>>,
     /// The request has `x-envoy-…` headers, and its client may have them.
@@ -114,7 +116,10 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         response: &'a mut ResponseHead,
         exchange: &'a mut Exchange,
     ) -> Self {
-        let deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
+        let mut deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
+        if let Some(limit) = context.config().limits.request_timeout.filter(|_| !downstream.request_is_done()) {
+            deadlines.request = exchange.started.checked_add(limit);
+        }
         response.headers.clear();
         response.status = 0;
         Self {
@@ -129,6 +134,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             attempt_count: AttemptCount::default(),
             run: None,
             is_tunnel: false,
+            raw: None,
             followed: None,
             has_envoy_headers: false,
             answers_timeouts_with_204: false,
@@ -179,6 +185,25 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
         let dice = Dice { route: worker.random(), cluster: worker.random() };
         let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
+        if self.request.wants_tunnel()
+            && let Some(matched) =
+                rules.as_ref().zip(picked).and_then(|(rules, picked)| rules.routes.at(picked.position))
+        {
+            let forward = match &matched.route.action {
+                RouteAction::Forward(forward) => Some(forward),
+                RouteAction::Direct(_) | RouteAction::Redirect(_) => None,
+            };
+            if let Err(failure) = self.check_upgrade(forward.map(|forward| &**forward)) {
+                let chosen = forward.zip(picked.and_then(|picked| picked.cluster));
+                let chosen = chosen.and_then(|(forward, at)| forward.clusters.get(at));
+                let cluster = chosen.and_then(|chosen| self.context.worker.cluster(&chosen.name));
+                self.exchange.cluster = cluster.map(|cluster| cluster.config.clone());
+                return Err(failure);
+            }
+        }
+        if !self.context.config().forwards_informational && !self.framing.is_empty() {
+            self.continue_ourselves().await?;
+        }
         if !self.context.manager.filters.is_empty() {
             picked = match self.filter_request(rules.as_ref(), picked, dice).await? {
                 Filtered::Answered => return Ok(()),

@@ -3,13 +3,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::client::ResponseFuture;
 use http::Method;
+use leno_ir::HeaderNames;
 use tokio::io::AsyncWrite;
 
-use super::codec::{BodyDecoder, BodyEncoder, HeadLimits, decode_response, encode_request};
+use super::codec::{
+    BodyDecoder, BodyEncoder, HeadLimits, Malformed, Names, RequestStyle, decode_response, encode_request,
+};
 use super::head::{Frame, Framing, RequestHead, ResponseHead};
 use super::http1::{Http1Io, ReadError};
 use super::http2::{BodySink, BodySource, request_to, response_from};
@@ -57,6 +60,9 @@ enum Transport {
 pub(super) struct Http2Peer {
     // Before the lease, whose end frees the place of the stream.
     response: Option<ResponseFuture>,
+    /// What an extended `CONNECT` asks for.
+    upgrade: Option<Bytes>,
+    is_connect: bool,
     sink: BodySink,
     source: Option<BodySource>,
     reused: bool,
@@ -79,7 +85,7 @@ pub(super) enum PeerError {
 impl From<ReadError> for PeerError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Io(_) | ReadError::Malformed(super::codec::Malformed::Closed) => Self::Closed,
+            ReadError::Io(_) | ReadError::Malformed(Malformed::Closed) => Self::Closed,
             ReadError::Malformed(error) => Self::Protocol(error.details()),
         }
     }
@@ -121,8 +127,12 @@ impl Peer {
     /// Queues the head on a pooled connection.
     pub(super) fn http1(lease: Http1Lease, head: &RequestHead, framing: Framing) -> Self {
         let mut io = spare();
-        encode_request(head, framing, &mut io.out);
-        io.encoder = BodyEncoder::new(framing);
+        let options = lease.options();
+        io.set_options(options);
+        let names = Names::of(head.keeps_names, options.names);
+        let style = RequestStyle { names, is_absolute: options.absolute_target };
+        encode_request(head, framing, style, &mut io.out);
+        io.start_body(framing, names);
         Self::Http1(Http1Peer::new(Transport::Lease(lease), io, head.method.clone()))
     }
 
@@ -136,10 +146,12 @@ impl Peer {
     /// Sends the head on a stream of a shared connection.
     pub(super) fn http2(mut lease: Http2Lease, head: &RequestHead, framing: Framing) -> Result<Self, PeerError> {
         let request = request_to(head).ok_or(PeerError::Protocol("http2.invalid_request"))?;
-        let ends = framing.is_empty();
+        let ends = framing.is_empty() && !head.wants_tunnel();
         let (response, stream) = lease.sender.send_request(request, ends)?;
         Ok(Self::Http2(Box::new(Http2Peer {
             response: Some(response),
+            upgrade: head.upgrade.clone(),
+            is_connect: head.method == Method::CONNECT,
             sink: BodySink::new(stream, ends),
             source: None,
             reused: lease.reused,
@@ -217,6 +229,11 @@ impl Peer {
                 let Some(io) = &mut peer.io else { return Poll::Ready(Err(PeerError::Closed)) };
                 let frame = match ready!(io.poll_frame(peer.transport.stream(), cx)) {
                     Ok(frame) => frame,
+                    // Envoy's word for it: a parser met the end where there is none.
+                    Err(ReadError::Malformed(error @ Malformed::Closed)) => {
+                        let error = PeerError::Protocol(error.details());
+                        return Poll::Ready(Err(peer.transport.failed(error)));
+                    }
                     Err(error) => return Poll::Ready(Err(peer.transport.failed(error.into()))),
                 };
                 peer.response_is_done = !matches!(frame, Frame::Data { last: false, .. });
@@ -305,6 +322,7 @@ impl Http1Peer {
         };
         let decoded =
             decode_response(&mut io.read, length, RESPONSE_LIMITS, &self.method, head).map_err(ReadError::from)?;
+        head.keeps_names = io.names == HeaderNames::AsReceived;
         io.decoder = BodyDecoder::new(decoded.framing, RESPONSE_LIMITS);
         self.keep_alive = decoded.keep_alive && !self.write_failed;
         self.response_is_done = io.decoder.is_done();
@@ -350,10 +368,16 @@ impl Http2Peer {
         let (parts, body) = polled?.into_parts();
         self.response = None;
         response_from(&parts, head);
+        if self.upgrade.is_some() && (200..300).contains(&head.status) {
+            // RFC 8441 §4: what 101 is in HTTP/1.1.
+            (head.status, head.upgrade) = (101, self.upgrade.take());
+            head.headers.remove("content-length");
+        }
         let source = BodySource::new(body);
         let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
         let framing = match length {
             _ if source.is_done => Framing::None,
+            _ if head.status == 101 || (self.is_connect && (200..300).contains(&head.status)) => Framing::UntilClose,
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
         };

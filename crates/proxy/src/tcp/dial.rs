@@ -15,10 +15,6 @@ use crate::upstream::{
 };
 use crate::worker::Worker;
 
-/// Endpoints tried before the client's connection is given up. Chosen: Envoy's default is 1, which makes a TCP client see
-/// every endpoint that just died; nothing was sent yet, so trying another is safe.
-const MAX_CONNECT_ATTEMPTS: usize = 3;
-
 /// A connection to an upstream, made for one downstream connection.
 #[derive(Debug)]
 pub(crate) struct Dialled {
@@ -42,7 +38,7 @@ pub(crate) enum DialError {
     #[error(transparent)]
     Overflow(#[from] Overflow),
     #[error("no endpoint of cluster {cluster} could be reached: {source}")]
-    Unreachable { cluster: String, last: SocketAddr, source: ConnectError },
+    Unreachable { cluster: String, last: SocketAddr, source: ConnectError, is_exhausted: bool },
 }
 
 impl DialError {
@@ -51,6 +47,7 @@ impl DialError {
             Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
             Self::NoEndpoint { .. } => ResponseFlags::NO_HEALTHY_UPSTREAM,
             Self::Overflow(_) => ResponseFlags::UPSTREAM_OVERFLOW,
+            Self::Unreachable { source, is_exhausted: true, .. } => source.flag() | ResponseFlags::RETRY_LIMIT_EXCEEDED,
             Self::Unreachable { source, .. } => source.flag(),
         }
     }
@@ -61,7 +58,7 @@ impl DialError {
 /// `client` is for clusters that balance by its address, or tell it.
 ///
 /// # Errors
-/// When no endpoint can be reached in three tries.
+/// When no endpoint can be reached in as many tries as the configuration allows.
 pub(crate) async fn dial(config: &TcpProxy, client: &Ends, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
     let picked = leno_routing::pick_cluster(&config.clusters, worker.random());
     let picked = picked.and_then(|at| config.clusters.get(at));
@@ -107,8 +104,10 @@ pub(crate) async fn dial(config: &TcpProxy, client: &Ends, worker: &Rc<Worker>) 
                 let outcome = if source.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };
                 pick.finish(outcome, worker.now());
                 tried.push(id);
-                if tried.len() >= MAX_CONNECT_ATTEMPTS || !source.retryable() {
-                    return Err(DialError::Unreachable { cluster: cluster.config.name.clone(), last, source });
+                let is_exhausted = tried.len() >= config.max_connect_attempts.get() as usize;
+                if is_exhausted || !source.retryable() {
+                    let cluster = cluster.config.name.clone();
+                    return Err(DialError::Unreachable { cluster, last, source, is_exhausted });
                 }
             }
         }

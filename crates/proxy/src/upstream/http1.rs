@@ -11,6 +11,8 @@ use super::endpoint::EndpointState;
 use super::limits::ConnectionPermit;
 use super::pool_key::PoolKey;
 use super::{ConnectError, Overflow, Pick};
+use leno_ir::Http1Options;
+
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held};
 use crate::stream::Stream;
@@ -65,6 +67,10 @@ pub(crate) struct Http1Lease {
 impl Http1Lease {
     pub(crate) fn stream(&mut self) -> &mut Stream {
         &mut self.connection.as_mut().expect("only release and drop take it").stream
+    }
+
+    pub(crate) fn options(&self) -> &Http1Options {
+        &self.cluster.config.http.http1
     }
 
     /// Our side of it.

@@ -1,6 +1,9 @@
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,6 +18,7 @@ use super::limits::ConnectionPermit;
 use super::pool_key::PoolKey;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
+use crate::http::http2::Keepalive;
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held, Waiting};
 use crate::stream::Stream;
@@ -25,6 +29,8 @@ use crate::worker::Worker;
 /// the memory a stalled reader can make us hold stays at one window per stream and one per connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Streams at once before the peer's settings are there: a number that no peer says.
+const BEFORE_SETTINGS: usize = 97;
 /// Largest response head, in bytes (Envoy's default).
 const MAX_HEADER_LIST_BYTES: u32 = 60 * 1024;
 
@@ -48,9 +54,17 @@ struct Http2Connection {
     most_requests: u32,
     idle_since: Cell<Instant>,
     closed: Rc<Cell<bool>>,
+    settled: Rc<Settled>,
     counted: Rc<ConnectionGuard>,
     _active: ActiveConnection,
     _occupancy: Occupancy,
+}
+
+/// Whether the peer has said how it wants the connection, and a bell for when it has.
+#[derive(Debug, Default)]
+struct Settled {
+    is_so: Cell<bool>,
+    bell: Notify,
 }
 
 /// A connection attempt that everybody who needs the endpoint waits for.
@@ -88,6 +102,17 @@ impl Drop for StreamSlot {
 }
 
 impl Http2Lease {
+    /// Whether the peer takes upgrades (RFC 8441 §3), which it says first of all.
+    pub(crate) async fn takes_extended_connect(&self) -> bool {
+        let settled = &self.slot.connection.settled;
+        let rings = settled.bell.notified();
+        if !settled.is_so.get() {
+            // The limit of the exchange holds; a connection that breaks rings, too.
+            rings.await;
+        }
+        self.sender.is_extended_connect_protocol_enabled()
+    }
+
     /// We have given the stream up.
     pub(crate) fn was_reset(&self) {
         self.slot.cluster.stats().count(ClusterCounter::RqTxReset);
@@ -246,25 +271,46 @@ impl UpstreamCluster {
             return Err(ConnectError::NoHttp2 { endpoint });
         }
         let local = stream.tcp().local_addr().ok();
+        let options = &self.config.http.http2;
         let handshake = h2::client::Builder::new()
-            .initial_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_window_size(options.stream_window_bytes.unwrap_or(STREAM_WINDOW_BYTES))
+            .initial_connection_window_size(options.connection_window_bytes.unwrap_or(CONNECTION_WINDOW_BYTES))
+            .initial_max_send_streams(BEFORE_SETTINGS)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .enable_push(false)
             .handshake(stream);
         let after = self.config.connect_timeout;
-        let (sender, connection) = tokio::time::timeout(after, handshake)
+        let (sender, mut connection) = tokio::time::timeout(after, handshake)
             .await
             .map_err(|_| ConnectError::Timeout { endpoint, after })?
             .map_err(|source| ConnectError::Http2 { endpoint, source })?;
         let closed = Rc::new(Cell::new(false));
-        let closes = closed.clone();
+        let settled = Rc::new(Settled::default());
+        let (closes, settles, watched) = (closed.clone(), settled.clone(), sender.clone());
+        let mut keepalive = Keepalive::of(options.keepalive.as_ref(), || connection.ping_pong());
         let counted = Rc::new(counted);
         let of_task = Rc::downgrade(&counted);
         worker.tasks().spawn_local("http2-upstream", async move {
+            let ended = poll_fn(|cx| {
+                let polled = Pin::new(&mut connection).poll(cx);
+                if !settles.is_so.get() && (polled.is_ready() || watched.current_max_send_streams() != BEFORE_SETTINGS)
+                {
+                    settles.is_so.set(true);
+                    settles.bell.notify_waiters();
+                }
+                match polled {
+                    Poll::Ready(result) => Poll::Ready(Some(result)),
+                    Poll::Pending => match &mut keepalive {
+                        Some(keepalive) => keepalive.poll_dead(cx).map(|()| None),
+                        None => Poll::Pending,
+                    },
+                }
+            });
             // Its error reaches every stream, which reports it.
-            if let Err(error) = connection.await {
-                tracing::debug!(%endpoint, %error, "http/2 connection to the upstream ended");
+            match ended.await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::debug!(%endpoint, %error, "http/2 connection to the upstream ended"),
+                None => tracing::debug!(%endpoint, "http/2 connection to the upstream does not answer"),
             }
             closes.set(true);
             // While somebody still wants it, it was the peer who ended it.
@@ -284,6 +330,7 @@ impl UpstreamCluster {
             most_requests: http.max_requests_per_connection.unwrap_or(u32::MAX).max(1),
             idle_since: Cell::new(self.coarse_now()),
             closed,
+            settled,
             counted,
             _active,
             _occupancy: self.occupy(permit),

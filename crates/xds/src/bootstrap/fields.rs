@@ -172,12 +172,26 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HealthCheck.Payload", "binary text", ""),
     ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
     ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
-    ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
+    (
+        "envoy.config.core.v3.Http1ProtocolOptions",
+        "accept_http_10 allow_absolute_url allow_custom_methods default_host_for_http_10 enable_trailers header_key_format \
+         ignore_http_11_upgrade send_fully_qualified_url",
+        "allow_chunked_length override_stream_error_on_invalid_http_message",
+    ),
+    ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat", "proper_case_words stateful_formatter", ""),
+    ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords", "", ""),
+    (
+        "envoy.config.core.v3.Http2ProtocolOptions",
+        "allow_connect connection_keepalive initial_connection_window_size initial_stream_window_size max_concurrent_streams",
+        "allow_metadata",
+    ),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
-        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection",
+        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection \
+         max_stream_duration",
         "",
     ),
+    ("envoy.config.core.v3.KeepaliveSettings", "interval timeout", ""),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
@@ -318,7 +332,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
          host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
          max_stream_duration metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite \
-         request_mirror_policies retry_policy timeout weighted_clusters",
+         request_mirror_policies retry_policy timeout upgrade_configs weighted_clusters",
         "",
     ),
     (
@@ -341,6 +355,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "cluster cluster_header disable_shadow_host_suffix_append host_rewrite_literal runtime_fraction trace_sampled",
         "",
     ),
+    ("envoy.config.route.v3.RouteAction.UpgradeConfig", "connect_config enabled upgrade_type", ""),
+    ("envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", "allow_post proxy_protocol_config", ""),
     (
         "envoy.config.route.v3.RouteConfiguration",
         "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
@@ -350,10 +366,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive cookies grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+        "case_sensitive connect_matcher cookies grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
          tls_context",
         "",
     ),
+    ("envoy.config.route.v3.RouteMatch.ConnectMatcher", "", ""),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
     ("envoy.config.route.v3.Tracing", "client_sampling random_sampling overall_sampling", ""),
@@ -502,8 +519,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
-         http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
+         http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
+         stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
          xff_num_trusted_hops",
@@ -536,7 +553,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster hash_policy idle_timeout stat_prefix weighted_clusters",
+        "access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
+         weighted_clusters",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),

@@ -18,6 +18,7 @@ use super::common::{
     structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
+use super::http::options;
 use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol, socket};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -51,9 +52,10 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
 }
 
 fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
+    let http1 = || options::encode_http1(&http.http1);
     let http2 = || Http2ProtocolOptions {
         max_concurrent_streams: u32_value(http.max_concurrent_streams.clamp(1, MAX_STREAMS)),
-        ..Http2ProtocolOptions::default()
+        ..options::encode_http2(&http.http2)
     };
     let explicit =
         |config| UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config: Some(config) });
@@ -65,11 +67,11 @@ fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
             ..CommonOptions::default()
         }),
         upstream_protocol_options: Some(match http.protocol {
-            UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default())),
+            UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(http1())),
             UpstreamProtocol::Http2 => explicit(ProtocolConfig::Http2ProtocolOptions(http2())),
             UpstreamProtocol::SameAsDownstream => {
                 UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
-                    http_protocol_options: Some(Http1ProtocolOptions::default()),
+                    http_protocol_options: Some(http1()),
                     http2_protocol_options: Some(http2()),
                     ..UseDownstreamHttpConfig::default()
                 })
@@ -133,31 +135,33 @@ fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
         let protocol =
             if proto.http2_protocol_options.is_some() { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 };
         let common = proto.common_http_protocol_options.unwrap_or_default();
-        let http = decode_common(&common, protocol, proto.http2_protocol_options.as_ref())?;
+        let http = decode_common(&common, protocol, None, proto.http2_protocol_options.as_ref())?;
         let requests = proto.max_requests_per_connection.map(|count| count.value).filter(|count| *count > 0);
         return Ok(UpstreamHttp { max_requests_per_connection: http.max_requests_per_connection.or(requests), ..http });
     };
     let options: HttpProtocolOptions =
         unpack(Some(config), OPTIONS).at(&format!("typed_extension_protocol_options[{OPTIONS}]"))?;
     let common = options.common_http_protocol_options.unwrap_or_default();
-    let (protocol, http2) = match options.upstream_protocol_options {
+    let (protocol, http1, http2) = match options.upstream_protocol_options {
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => match explicit.protocol_config {
-            Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, Some(http2)),
-            Some(ProtocolConfig::HttpProtocolOptions(_)) | None => (UpstreamProtocol::Http1, None),
+            Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, None, Some(http2)),
+            Some(ProtocolConfig::HttpProtocolOptions(http1)) => (UpstreamProtocol::Http1, Some(http1), None),
+            None => (UpstreamProtocol::Http1, None, None),
             Some(_) => return Err(DecodeError::new("explicit_http_config", "only HTTP/1.1 and HTTP/2 are supported")),
         },
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(same)) => {
-            (UpstreamProtocol::SameAsDownstream, same.http2_protocol_options)
+            (UpstreamProtocol::SameAsDownstream, same.http_protocol_options, same.http2_protocol_options)
         }
         Some(UpstreamProtocolOptions::AutoConfig(_)) => return Err(DecodeError::unsupported("auto_config")),
-        None => (UpstreamProtocol::Http1, None),
+        None => (UpstreamProtocol::Http1, None, None),
     };
-    decode_common(&common, protocol, http2.as_ref())
+    decode_common(&common, protocol, http1.as_ref(), http2.as_ref())
 }
 
 fn decode_common(
     common: &CommonOptions,
     protocol: UpstreamProtocol,
+    http1: Option<&Http1ProtocolOptions>,
     http2: Option<&Http2ProtocolOptions>,
 ) -> Result<UpstreamHttp> {
     refuse!(common, max_headers_count, max_stream_duration);
@@ -170,5 +174,7 @@ fn decode_common(
         idle_timeout: read_duration(common.idle_timeout.as_ref()).unwrap_or(default.idle_timeout),
         max_connection_duration: read_limit(common.max_connection_duration.as_ref(), None),
         max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
+        http1: options::decode_http1(http1).at("http_protocol_options")?,
+        http2: options::decode_http2(http2).at("http2_protocol_options")?,
     })
 }

@@ -52,6 +52,8 @@ fn cluster() -> Cluster {
             keepalive: Some(TcpKeepalive { probes: Some(3), time: None, interval: Some(Duration::from_secs(5)) }),
         },
         http: UpstreamHttp {
+            http1: Http1Options::default(),
+            http2: Http2Options::mesh(),
             protocol: UpstreamProtocol::Http2,
             max_requests_per_connection: Some(10),
             idle_timeout: Duration::from_secs(5),
@@ -112,6 +114,7 @@ fn routes() -> RouteTable {
     };
     let weighted = WeightedCluster { request_headers: ops(), response_headers: ops(), ..WeightedCluster::new("a", 90) };
     let forward = Forward {
+        upgrades: Vec::new(),
         priority: RoutingPriority::High,
         internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
@@ -240,6 +243,8 @@ fn listener() -> Listener {
         clusters: vec![WeightedCluster::new("a", 1)],
         hash_source_ip: true,
         idle_timeout: None,
+        max_connect_attempts: std::num::NonZeroU32::MIN,
+        max_connection_duration: None,
         access_log: Vec::new(),
     };
     Listener {

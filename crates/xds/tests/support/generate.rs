@@ -83,6 +83,7 @@ fn path_match() -> impl Strategy<Value = PathMatch> {
             .prop_map(|(text, ignore_case)| PathMatch::PathSeparatedPrefix { text, ignore_case }),
         ("/[a-z]{0,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Prefix { text, ignore_case }),
         pattern().prop_map(PathMatch::Regex),
+        Just(PathMatch::Connect),
     ]
 }
 
@@ -300,7 +301,7 @@ fn forward() -> BoxedStrategy<Forward> {
     ];
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
-    let limits = (rate_limits(), any::<bool>());
+    let limits = (rate_limits(), any::<bool>(), route_upgrades());
     let again = (of(retry()), of(internal_redirects()), select(vec![RoutingPriority::Default, RoutingPriority::High]));
     (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
         .prop_map(
@@ -317,6 +318,7 @@ fn forward() -> BoxedStrategy<Forward> {
                 Forward {
                     rate_limits: limits.0,
                     include_host_rate_limits: limits.1,
+                    upgrades: limits.2,
                     clusters,
                     retry,
                     priority,
@@ -560,10 +562,22 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     ];
     let codec = select(vec![HttpCodec::Auto, HttpCodec::Http1, HttpCodec::Http2]);
     let forward = select(vec![ForwardClientCert::Sanitize, ForwardClientCert::SanitizeSet]);
-    let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
+    let upgrades = subsequence(vec!["websocket", "other", "connect"], 0..=2);
+    let upgrades = (upgrades, any::<bool>()).prop_map(|(names, is_enabled)| {
+        names.into_iter().map(|name| Upgrade { is_enabled, ..Upgrade::new(name) }).collect::<Vec<_>>()
+    });
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
-    let upgrades = (upgrades, router(), edge().boxed());
+    let bounds = (of(span()), of(1..9_u32), of(span()), of(span()), of(1..9_u32)).prop_map(
+        |(connection, most, stream, request, streams)| HttpLimits {
+            max_concurrent_streams: streams.and_then(std::num::NonZeroU32::new),
+            max_connection_duration: connection,
+            max_requests_per_connection: most.and_then(std::num::NonZeroU32::new),
+            max_stream_duration: stream,
+            request_timeout: request,
+        },
+    );
+    let upgrades = (upgrades, router(), edge().boxed(), bounds, any::<bool>(), http1_options(), http2_options());
     let routes = (routes, filters());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
         .prop_map(
@@ -574,7 +588,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                 access_log,
                 forward_client_cert,
                 generate_request_id,
-                (upgrades, router, edge),
+                (upgrades, router, edge, bounds, forwards_informational, http1, http2),
                 limits,
                 timeouts,
             )| {
@@ -594,10 +608,59 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     idle_timeout: timeouts.2,
                     router,
                     edge,
+                    limits: bounds,
+                    forwards_informational,
+                    http1,
+                    http2,
                 }
             },
         )
         .boxed()
+}
+
+fn http1_options() -> impl Strategy<Value = Http1Options> {
+    let names = select(vec![HeaderNames::AsReceived, HeaderNames::Lower, HeaderNames::ProperCase]);
+    (any::<[bool; 4]>(), names, "[a-z]{0,4}", vec(string_match(), 0..2)).prop_map(|(flags, names, host, ignored)| {
+        Http1Options {
+            trailers: flags[0],
+            names,
+            accept_http_10: flags[1],
+            default_host_for_http_10: host,
+            custom_methods: flags[2],
+            ignored_upgrades: ignored,
+            absolute_target: flags[3],
+        }
+    })
+}
+
+fn http2_options() -> impl Strategy<Value = Http2Options> {
+    let keepalive = (span(), span()).prop_map(|(interval, timeout)| Http2Keepalive { interval, timeout });
+    let window = || of(65_535..10_000_000_u32);
+    (any::<bool>(), window(), window(), of(keepalive)).prop_map(
+        |(allow_connect, stream_window_bytes, connection_window_bytes, keepalive)| Http2Options {
+            allow_connect,
+            stream_window_bytes,
+            connection_window_bytes,
+            keepalive,
+        },
+    )
+}
+
+fn route_upgrades() -> impl Strategy<Value = Vec<RouteUpgrade>> {
+    let version = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
+    let connect = (version, any::<bool>())
+        .prop_map(|(proxy_protocol, allow_post)| ConnectUpstream { proxy_protocol, allow_post });
+    let connect = (of(connect), any::<bool>()).prop_map(|(connect, is_enabled)| RouteUpgrade {
+        connect,
+        is_enabled,
+        ..RouteUpgrade::connect()
+    });
+    let plain = any::<bool>().prop_map(|is_enabled| RouteUpgrade {
+        protocol: "websocket".to_owned(),
+        is_enabled,
+        connect: None,
+    });
+    (of(connect), of(plain)).prop_map(|(connect, plain)| connect.into_iter().chain(plain).collect())
 }
 
 fn edge() -> impl Strategy<Value = HttpEdge> {
@@ -638,12 +701,15 @@ fn tcp() -> BoxedStrategy<TcpProxy> {
         [(name, _)] => vec![WeightedCluster::new(name, 1)],
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
-    (name(), clusters, any::<bool>(), of(span()), vec(access_log(), 0..2))
-        .prop_map(|(stat_prefix, clusters, hash_source_ip, idle_timeout, access_log)| TcpProxy {
+    let limits = (of(span()), 0..5_u32, of(span()));
+    (name(), clusters, any::<bool>(), limits, vec(access_log(), 0..2))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, access_log)| TcpProxy {
             stat_prefix,
             clusters,
             hash_source_ip,
-            idle_timeout,
+            idle_timeout: limits.0,
+            max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(limits.1),
+            max_connection_duration: limits.2,
             access_log,
         })
         .boxed()
@@ -1150,17 +1216,23 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
 
 fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::Http2, UpstreamProtocol::SameAsDownstream]);
-    (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32).prop_map(
-        |(protocol, max_requests_per_connection, (idle_timeout, duration), max_concurrent_streams)| UpstreamHttp {
-            protocol,
-            max_requests_per_connection,
-            idle_timeout,
-            max_connection_duration: duration.filter(|duration| !duration.is_zero()),
-            // HTTP/1.1 has no streams to count, so nothing says how many.
-            max_concurrent_streams: match protocol {
-                UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
-                UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
-            },
+    let options = (http1_options(), http2_options());
+    (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32, options).prop_map(
+        |(protocol, max_requests_per_connection, (idle_timeout, duration), max_concurrent_streams, (http1, http2))| {
+            UpstreamHttp {
+                // What is not spoken is not told.
+                http1: if protocol == UpstreamProtocol::Http2 { Http1Options::default() } else { http1 },
+                http2: if protocol == UpstreamProtocol::Http1 { Http2Options::default() } else { http2 },
+                protocol,
+                max_requests_per_connection,
+                idle_timeout,
+                max_connection_duration: duration.filter(|duration| !duration.is_zero()),
+                // HTTP/1.1 has no streams to count, so nothing says how many.
+                max_concurrent_streams: match protocol {
+                    UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
+                    UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
+                },
+            }
         },
     )
 }

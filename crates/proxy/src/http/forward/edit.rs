@@ -1,6 +1,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::Method;
 use leno_ir::{Forward, HostRewrite, WeightedCluster};
 use leno_routing::{Matched, RequestView as _};
 
@@ -49,6 +50,7 @@ impl Forwarder<'_, '_> {
         if let Some(dropped) = cluster.drops(|| self.context.worker.random()) {
             return Err(Failure::Dropped(dropped));
         }
+        self.end_tunnel(forward);
         self.check_wishes()?;
         self.start_deadlines(forward);
         if self.attempt_count.in_request {
@@ -56,7 +58,7 @@ impl Forwarder<'_, '_> {
         }
         self.edit_request(&rules.request_headers(matched, chosen));
         // Both look at the path as it came.
-        let path = matched.rewritten_path(self.request.path()).filter(|_| !self.is_tunnel);
+        let path = matched.rewritten_path(self.request.path()).filter(|_| self.request.method != Method::CONNECT);
         self.rewrite_host(forward, chosen, matched);
         if let Some(path) = path {
             if !self.context.config().router.suppress_envoy_headers {
@@ -65,6 +67,16 @@ impl Forwarder<'_, '_> {
             self.request.path = path.into();
         }
         self.forward(cluster, route, (forward, chosen), response_ops).await
+    }
+
+    /// Where the route says so, a tunnel ends here, and only its bytes go on.
+    fn end_tunnel(&mut self, forward: &Forward) {
+        let Some(connect) = forward.upgrades.iter().find_map(|upgrade| upgrade.connect.as_ref()) else { return };
+        let is_connect = self.request.method == Method::CONNECT;
+        if is_connect || (connect.allow_post && self.request.method == Method::POST) {
+            self.raw = Some(connect.proxy_protocol);
+            self.is_tunnel = is_connect;
+        }
     }
 
     fn edit_request(&mut self, ops: &Levels<'_>) {

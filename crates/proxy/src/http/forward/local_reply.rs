@@ -76,6 +76,7 @@ impl Forwarder<'_, '_> {
                 | Failure::NoRoute
                 | Failure::Overload
                 | Failure::Refused { .. }
+                | Failure::RequestTimeout
                 | Failure::StreamDuration { .. }
         );
         self.exchange.grpc_status = failure.grpc_status();
@@ -97,6 +98,7 @@ impl Forwarder<'_, '_> {
         let headers = &mut self.response.headers;
         headers.clear();
         self.response.upgrade = None;
+        self.response.keeps_names = false;
         let body = if is_grpc {
             let grpc_status = if let GrpcReply::Status(status) = grpc { status } else { grpc_status_of(status) };
             self.response.status = 200;

@@ -1,8 +1,11 @@
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use http::Method;
 use leno_balance::Wish;
 use leno_ir::{
     Discovery, Forward, HostRewrite, Labels, MetadataValue, OriginalDestination, RetryPolicy, RoutingPriority,
@@ -19,10 +22,11 @@ use super::{Forwarder, Route};
 use crate::exchange::Protocol;
 use crate::flags::ResponseFlags;
 use crate::http::failure::{Failure, http_status_of};
-use crate::http::head::{Framing, ResponseHead};
+use crate::http::head::{Frame, Framing, ResponseHead};
 use crate::http::header_ops::Levels;
 use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
+use crate::proxy_protocol::encode;
 use crate::stats::{ClusterCounter, HttpCounter, HttpGauge};
 use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RetryPermit, UpstreamCluster};
 
@@ -95,7 +99,7 @@ impl Forwarder<'_, '_> {
         let _admitted = cluster.admit(forward.priority).map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
         let wants_body = policy.is_some() || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
-        let keeps_body = !self.is_tunnel && (wants_body || is_idempotent(&self.request.method));
+        let keeps_body = self.raw.is_none() && (wants_body || is_idempotent(&self.request.method));
         let most_bytes = match route.matched.route.request_buffer_limit_bytes.map(usize::try_from) {
             _ if !wants_body => REPLACE_STALE_BYTES,
             Some(limit) => limit.unwrap_or(usize::MAX),
@@ -181,7 +185,7 @@ impl Forwarder<'_, '_> {
                         let outcome = if was_stale { Outcome::Abandoned } else { outcome_of(&failure) };
                         pick.finish(outcome, self.context.worker.now());
                     }
-                    let can_replay = tries.replay.is_possible() && !self.is_tunnel;
+                    let can_replay = tries.replay.is_possible() && self.raw.is_none();
                     if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
                         tries.has_replaced_stale = true;
                         let is_wanted = |policy: &RetryPolicy| wants_retry_after_failure(policy, &failure);
@@ -261,7 +265,7 @@ impl Forwarder<'_, '_> {
             }
             return false;
         }
-        if !tries.replay.is_possible() || self.is_tunnel {
+        if !tries.replay.is_possible() || self.raw.is_some() {
             return false;
         }
         let is_safe =
@@ -317,9 +321,14 @@ impl Forwarder<'_, '_> {
             }
         };
         let sent = self.context.worker.now();
-        if self.is_tunnel {
-            self.response.status = 200;
-            self.response.headers.clear();
+        if self.raw.is_some() {
+            *self.response = ResponseHead::default();
+            // What has come of a body goes first: an answer before its end would cost the client its connection.
+            poll_fn(|cx| match self.poll_request(cx, &mut peer, &mut tries.replay) {
+                Poll::Ready(sent) => Poll::Ready(sent),
+                Poll::Pending => Poll::Ready(Ok(())),
+            })
+            .await?;
             return Ok(Answer { peer, pick, framing: Framing::UntilClose, sent });
         }
         let mut head = self.exchange_heads(&mut peer, &mut tries.replay).await;
@@ -416,17 +425,24 @@ impl Forwarder<'_, '_> {
     ) -> Result<Peer, Failure> {
         let worker = self.context.worker.clone();
         let client = self.context.connection.addresses();
-        if self.is_tunnel {
+        if let Some(header) = self.raw {
             let connected = self.guard(cluster.tcp(&worker, pick, client)).await?.map_err(Failure::Connect)?;
-            return Ok(Peer::raw(connected));
+            let mut peer = Peer::raw(connected);
+            if let Some(version) = header {
+                let bytes = encode(version, Some(client)).into();
+                peer.push(Frame::Data { bytes, last: false }).map_err(Failure::Peer)?;
+            }
+            return Ok(peer);
         }
         if self.speaks_http2(cluster) {
-            self.request.upgrade = None;
             let lease =
                 self.guard(cluster.http2(&worker, pick, Some(client), priority)).await?.map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
+            if self.request.upgrade.is_some() && !self.guard(lease.takes_extended_connect()).await? {
+                return Err(Failure::Peer(PeerError::Protocol("http2.no_extended_connect")));
+            }
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
         let lease = self.guard(cluster.http1(&worker, pick, client, priority)).await?.map_err(Failure::Connect)?;
@@ -464,18 +480,22 @@ impl Forwarder<'_, '_> {
     async fn relay_answer(&mut self, answer: Answer, replay: &mut Replay, ops: &Levels<'_>) -> Result<(), Failure> {
         let Answer { mut peer, pick, framing, sent } = answer;
         let outcome = self.note_head(sent);
-        if self.response.status == 101 {
-            if self.request.upgrade.is_none() {
-                pick.finish(Outcome::Reset, self.last_activity());
-                return Err(Failure::Peer(PeerError::Protocol("unexpected_101")));
-            }
+        if self.response.status == 101 && self.request.upgrade.is_none() {
+            pick.finish(Outcome::Reset, self.last_activity());
+            return Err(Failure::Peer(PeerError::Protocol("unexpected_101")));
+        }
+        let is_connected = self.request.method == Method::CONNECT && (200..300).contains(&self.response.status);
+        if self.response.status == 101 || is_connected {
             self.is_tunnel = true;
             peer.become_tunnel();
         }
         self.tell_attempts();
         let suppresses = self.context.manager.config.router.suppress_envoy_headers;
         // Of a request that goes on nothing is known.
-        let time = self.exchange.upstream_service_time.filter(|_| self.downstream.request_is_done() && !suppresses);
+        let time = self
+            .exchange
+            .upstream_service_time
+            .filter(|_| self.downstream.request_is_done() && !suppresses && !self.request.wants_tunnel());
         if let Some(time) = time {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             self.response.headers.set("x-envoy-upstream-service-time", itoa::Buffer::new().format(millis).as_bytes());

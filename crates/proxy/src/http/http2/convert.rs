@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use h2::ext::Protocol;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 
 use crate::http::codec::{Malformed, is_hop_by_hop, is_host, may_trail};
@@ -76,20 +77,23 @@ pub(in crate::http) fn request_from(request: &http::request::Parts, most: u32) -
     if headers.iter().any(|(name, value)| is_hop_by_hop(name) && !(name == b"te" && value == b"trailers")) {
         return Err(Malformed::Header);
     }
+    // RFC 8441: an upgrade by another name; here it is one.
+    let upgrade = request.extensions.get::<Protocol>().map(|protocol| Bytes::copy_from_slice(protocol.as_ref()));
+    let method = if upgrade.is_some() { Method::GET } else { request.method.clone() };
     let path = match uri.path_and_query() {
-        _ if request.method == Method::CONNECT => Bytes::new(),
+        _ if method == Method::CONNECT => Bytes::new(),
         Some(path) => Bytes::copy_from_slice(path.as_str().as_bytes()),
         None => Bytes::from_static(b"/"),
     };
     Ok(RequestHead {
-        method: request.method.clone(),
+        method,
         path,
         authority,
         is_https: uri.scheme_str() == Some("https"),
         version: Version::Http2,
         headers,
-        upgrade: None,
-        has_certificate: false,
+        upgrade,
+        ..RequestHead::default()
     })
 }
 
@@ -105,6 +109,10 @@ pub(in crate::http) fn request_to(head: &RequestHead) -> Option<Request<()>> {
     }
     let mut request = Request::new(());
     *request.method_mut() = head.method.clone();
+    if let Some(upgrade) = &head.upgrade {
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from(as_text(upgrade)));
+    }
     *request.uri_mut() = uri.build().ok()?;
     *request.version_mut() = http::Version::HTTP_2;
     *request.headers_mut() = to_map(&head.headers);
@@ -115,13 +123,16 @@ pub(in crate::http) fn request_to(head: &RequestHead) -> Option<Request<()>> {
 pub(in crate::http) fn response_from(response: &http::response::Parts, head: &mut ResponseHead) {
     head.status = response.status.as_u16();
     head.upgrade = None;
+    head.keeps_names = false;
     head.headers.clear();
     fill(&mut head.headers, &response.headers);
 }
 
 pub(in crate::http) fn response_to(head: &ResponseHead) -> http::Response<()> {
     let mut response = http::Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    // RFC 8441 §4: what accepts an extended `CONNECT`.
+    let status = if head.status == 101 { 200 } else { head.status };
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.version_mut() = http::Version::HTTP_2;
     *response.headers_mut() = to_map(&head.headers);
     response

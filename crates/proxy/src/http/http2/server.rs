@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{self, Poll};
@@ -12,6 +13,7 @@ use h2::server::{Connection, SendResponse};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use super::keepalive::Keepalive;
 use super::resets::{Resets, Verdict};
 use super::{BodySource, ServerStream, convert};
 use crate::exchange::{Exchange, Protocol};
@@ -40,11 +42,14 @@ pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, contex
     let prefixed = Prefixed { stream, first_bytes };
     let mut builder = h2::server::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(MOST_STREAMS)
+        .initial_window_size(config.http2.stream_window_bytes.unwrap_or(STREAM_WINDOW_BYTES))
+        .initial_connection_window_size(config.http2.connection_window_bytes.unwrap_or(CONNECTION_WINDOW_BYTES))
+        .max_concurrent_streams(config.limits.max_concurrent_streams.map_or(MOST_STREAMS, NonZeroU32::get))
         .max_header_list_size(config.max_request_headers_bytes)
         .max_send_buffer_size(SEND_BUFFER_BYTES);
+    if config.http2.allow_connect {
+        builder.enable_connect_protocol();
+    }
     let handshake = builder.handshake::<_, Bytes>(prefixed);
     let patience = config.request_headers_timeout.unwrap_or(Duration::from_secs(60));
     // A client that does not speak HTTP/2 gets nothing it could understand.
@@ -88,6 +93,12 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
     let mut timer = Timer::default();
     let mut state = State::Open;
     let mut idle_since = context.worker.now();
+    let limits = &context.config().limits;
+    let expires = limits.max_connection_duration.and_then(|most| idle_since.checked_add(most));
+    let mut life = expires.map(|at| (Timer::default(), at));
+    let most = limits.max_requests_per_connection.map_or(u32::MAX, NonZeroU32::get);
+    let mut accepted_streams = 0_u32;
+    let mut keepalive = Keepalive::of(context.config().http2.keepalive.as_ref(), || connection.ping_pong());
     loop {
         let next = poll_fn(|cx| {
             if let Poll::Ready(next) = connection.poll_accept(cx) {
@@ -95,6 +106,17 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
             }
             if state == State::Open && (drain.is_draining() || draining.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::Drain);
+            }
+            if state == State::Open
+                && let Some((timer, at)) = &mut life
+                && timer.poll(cx, Some(*at)).is_ready()
+            {
+                return Poll::Ready(Event::Drain);
+            }
+            if let Some(keepalive) = &mut keepalive
+                && keepalive.poll_dead(cx).is_ready()
+            {
+                return Poll::Ready(Event::Accepted(None));
             }
             if pin!(active.ended.notified()).poll(cx).is_ready() {
                 return Poll::Ready(Event::Ended);
@@ -124,6 +146,11 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
                     connection.graceful_shutdown();
                 }
                 active.count.set(active.count.get() + 1);
+                accepted_streams = accepted_streams.saturating_add(1);
+                if accepted_streams >= most && state == State::Open {
+                    (state, idle_since) = (State::Leaving, context.worker.now());
+                    connection.graceful_shutdown();
+                }
                 let guard = ActiveGuard(active.clone());
                 let context = context.clone();
                 let tasks = context.worker.connections().clone();
@@ -188,7 +215,7 @@ async fn serve_stream(
         Ok(mut head) => {
             let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
             let framing = match length {
-                _ if is_complete => Framing::None,
+                _ if is_complete || head.wants_tunnel() => Framing::None,
                 Some(length) => Framing::Length(length),
                 None => Framing::Chunked,
             };

@@ -10,6 +10,7 @@ use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
 use super::{clusters, internal_redirect, mirror, rate_limit, retry, template, timeouts};
 use crate::codec::common::read_visible;
 use crate::codec::error::{At, DecodeError, Result, refuse};
+use crate::codec::http::upgrade;
 use crate::codec::{hash, policy, subset};
 
 pub(super) fn takes_nothing(forward: &Forward) -> bool {
@@ -38,6 +39,7 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         internal_redirect_policy: forward.internal_redirects.as_ref().map(internal_redirect::encode),
         hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
         rate_limits: rate_limit::encode(&forward.rate_limits),
+        upgrade_configs: upgrade::encode_route(&forward.upgrades),
         include_vh_rate_limits: forward.include_host_rate_limits.then_some(BoolValue { value: true }),
         priority: policy::encode_priority(forward.priority),
         ..Proto::default()
@@ -64,7 +66,7 @@ fn include_host_rate_limits(action: &Proto) -> bool {
 #[allow(deprecated, reason = "a field that is refused has to be looked at")]
 pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
     refuse!(action, internal_redirect_action, max_internal_redirects);
-    refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy);
+    refuse!(action, path_rewrite, retry_policy_typed_config, early_data_policy);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
         cluster_number_header: clusters::decode_number_header(action.cluster_specifier.as_ref())?,
@@ -96,6 +98,7 @@ pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
             ClusterNotFoundResponseCode::NotFound => 404,
             ClusterNotFoundResponseCode::InternalServerError => 500,
         },
+        upgrades: upgrade::decode_route(&action.upgrade_configs)?,
         mirrors: mirror::decode_all(&action.request_mirror_policies)?,
         hash_policies: hash::decode_all(&action.hash_policy)?,
         ..Forward::to("")

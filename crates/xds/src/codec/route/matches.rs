@@ -17,6 +17,7 @@ use crate::codec::matching;
 pub(super) fn encode(matches: &RouteMatch, flavor: Flavor) -> Proto {
     use route_match::PathSpecifier;
     let (path, ignore_case) = match &matches.path {
+        PathMatch::Connect => (PathSpecifier::ConnectMatcher(route_match::ConnectMatcher {}), false),
         PathMatch::Exact { text, ignore_case } => (PathSpecifier::Path(text.clone()), *ignore_case),
         PathMatch::PathSeparatedPrefix { text, ignore_case } if flavor == Flavor::Grpc => {
             (PathSpecifier::SafeRegex(matching::regex(&whole_segments(text, *ignore_case))), false)
@@ -54,8 +55,8 @@ pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
         }
         Some(PathSpecifier::Prefix(text)) => PathMatch::Prefix { text: text.clone(), ignore_case },
         Some(PathSpecifier::SafeRegex(regex)) => PathMatch::Regex(matching::read_regex(regex).at("safe_regex")?),
+        Some(PathSpecifier::ConnectMatcher(_)) => PathMatch::Connect,
         Some(PathSpecifier::PathMatchPolicy(policy)) => template::decode_match(policy)?,
-        Some(_) => return Err(DecodeError::unsupported("path_specifier")),
         None => return Err(DecodeError::new("path_specifier", "is missing")),
     };
     let mut headers = Vec::with_capacity(matches.headers.len());

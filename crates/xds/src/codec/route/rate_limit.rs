@@ -16,7 +16,8 @@ const MAX_STAGE: u32 = 10;
 
 pub(in crate::codec) fn encode(rules: &[RateLimitRule]) -> Vec<Proto> {
     let rule = |rule: &RateLimitRule| Proto {
-        stage: u32_value(rule.stage),
+        // Some places of Envoy know no stage at all, not even the first.
+        stage: Some(rule.stage).filter(|stage| *stage > 0).and_then(u32_value),
         actions: rule.actions.iter().map(encode_action).collect(),
         ..Proto::default()
     };
