@@ -2,10 +2,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use leno_ir::RoutingPriority;
 
+use super::grpc_frame::{frame, message_of};
 use super::head::{Frame, Framing, RequestHead, ResponseHead, Version};
 use super::headers::Headers;
 use super::peer::Peer;
@@ -81,11 +82,7 @@ async fn answer(
         }
     };
     let mut peer = Peer::http2(lease, &head, Framing::Chunked).map_err(|_| unreachable())?;
-    let mut framed = BytesMut::with_capacity(5 + message.len());
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    framed.put_slice(message);
-    peer.push(Frame::Data { bytes: framed.freeze(), last: true }).map_err(|_| unreachable())?;
+    peer.push(Frame::Data { bytes: frame(message), last: true }).map_err(|_| unreachable())?;
     let answer = read(&mut peer).await;
     let outcome = match &answer {
         Ok(_) => Outcome::Response { status: 200, latency: worker.now().saturating_duration_since(started) },
@@ -135,15 +132,8 @@ async fn read(peer: &mut Peer) -> Result<Bytes, CallError> {
         Some(status) => return Err(CallError::Status(status)),
         None => return Err(CallError::Malformed),
     }
-    // Not compressed, and no longer than it says (gRPC over HTTP/2, "Length-Prefixed-Message").
-    match body.get(..5) {
-        Some([0, length @ ..]) => {
-            let length = length.iter().fold(0_usize, |length, byte| (length << 8) | usize::from(*byte));
-            let message = body.freeze().slice(5..);
-            if message.len() == length { Ok(message) } else { Err(CallError::Malformed) }
-        }
-        _ => Err(CallError::Malformed),
-    }
+    let body = body.freeze();
+    message_of(&body).map(|message| body.slice_ref(message)).ok_or(CallError::Malformed)
 }
 
 fn grpc_status(headers: &Headers) -> Option<u32> {

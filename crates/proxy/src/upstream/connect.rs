@@ -116,7 +116,8 @@ impl UpstreamCluster {
     }
 }
 
-async fn open(options: &UpstreamSocket, endpoint: SocketAddr) -> io::Result<TcpStream> {
+/// A connection as the cluster wants its sockets.
+pub(crate) async fn open(options: &UpstreamSocket, endpoint: SocketAddr) -> io::Result<TcpStream> {
     let stream = match options.source_address {
         None => TcpStream::connect(endpoint).await?,
         Some(source) => {
