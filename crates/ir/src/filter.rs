@@ -11,6 +11,7 @@ mod cors;
 mod fault;
 mod health_check;
 mod local_rate_limit;
+mod metadata;
 mod rate_limit;
 mod rbac;
 
@@ -31,6 +32,10 @@ pub use self::fault::{
 };
 pub use self::health_check::HttpHealthCheck;
 pub use self::local_rate_limit::{LimitedDescriptor, LocalRateLimit};
+pub use self::metadata::{
+    FixedMetadata, HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue, HeaderToMetadata, HeaderToMetadataRule,
+    MetadataSourceField, SetMetadata,
+};
 pub use self::rate_limit::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
 pub use self::rbac::HttpRbac;
 
@@ -53,10 +58,12 @@ pub enum HttpFilterConfig {
     Cors,
     Fault(Box<Fault>),
     HealthCheck(HttpHealthCheck),
+    HeaderToMetadata(HeaderToMetadata),
     Compressor(Box<Compressor>),
     LocalRateLimit(Box<LocalRateLimit>),
     RateLimit(Box<RateLimit>),
     Rbac(Box<HttpRbac>),
+    SetMetadata(SetMetadata),
 }
 
 /// By the name of the filter.
@@ -80,6 +87,7 @@ pub enum RouteFilterConfig {
     Buffer(BufferOverride),
     Cors(CorsPolicy),
     Fault(Box<Fault>),
+    HeaderToMetadata(HeaderToMetadata),
     Compressor(RouteCompressor),
     LocalRateLimit(Box<LocalRateLimit>),
     RateLimit(RouteRateLimit),

@@ -53,9 +53,10 @@ pub use endpoint::{
 pub use filter::{
     Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
     CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
-    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor,
-    LocalRateLimit, RateLimit, RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig,
-    RouteRateLimit, ShareUnit, VirtualHostRules,
+    FilterOverride, FilterOverrides, FixedMetadata, HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue,
+    HeaderToMetadata, HeaderToMetadataRule, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor,
+    LocalRateLimit, MetadataSourceField, RateLimit, RateLimitedRequests, ResponseCompression, RouteCompressor,
+    RouteFilterConfig, RouteRateLimit, SetMetadata, ShareUnit, VirtualHostRules,
 };
 pub use http1::{HeaderNames, Http1Options};
 pub use http2::{Http2Keepalive, Http2Options};
@@ -65,7 +66,7 @@ pub use listener::{
     TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
-pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
+pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch, metadata_value};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};

@@ -8,6 +8,7 @@
 
 pub(crate) mod codec;
 mod date;
+mod described;
 mod downstream;
 mod failure;
 mod forward;
@@ -35,6 +36,7 @@ use bytes::BytesMut;
 use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
 use tokio::io::AsyncReadExt;
 
+pub(crate) use self::described::Described;
 pub(crate) use self::failure::grpc_status_of;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;

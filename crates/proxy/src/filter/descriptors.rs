@@ -1,9 +1,13 @@
 //! What rate limits know a request by.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use leno_balance::DescriptorEntry;
-use leno_ir::{RateLimitAction, RateLimitRule, RouteAction, VirtualHostRules};
+use leno_ir::{
+    MetadataSource, MetadataValue, QueryMatch, RateLimitAction, RateLimitRule, RouteAction, VirtualHostRules,
+    metadata_value,
+};
 use leno_routing::HeaderView as _;
 
 use super::{RequestContext, RouteRef};
@@ -48,9 +52,36 @@ pub(super) fn describe<'r>(rule: &'r RateLimitRule, cx: &'r RequestContext<'_>) 
                 }
                 (or(key, "header_match"), Cow::Borrowed(value))
             }
-            RateLimitAction::RemoteAddress => {
-                let remote = cx.exchange.remote.unwrap_or(cx.connection.remote);
-                (Cow::Borrowed("remote_address"), Cow::Owned(remote.ip().to_string()))
+            RateLimitAction::MaskedRemoteAddress { v4_prefix_len, v6_prefix_len } => {
+                let network = network(remote_ip(cx), *v4_prefix_len, *v6_prefix_len);
+                (Cow::Borrowed("masked_remote_address"), Cow::Owned(network))
+            }
+            RateLimitAction::Metadata { key, source, namespace, path, default, skip_if_absent } => {
+                match text(*source, namespace, path, cx) {
+                    Some(text) => (Cow::Borrowed(key), Cow::Borrowed(text)),
+                    None if !default.is_empty() => (Cow::Borrowed(key), Cow::Borrowed(default)),
+                    None if *skip_if_absent => continue,
+                    None => return None,
+                }
+            }
+            RateLimitAction::QueryParameter { name, key, skip_if_absent } => match query(name, cx.request) {
+                Some(value) => (Cow::Borrowed(key), value),
+                None if *skip_if_absent => continue,
+                None => return None,
+            },
+            RateLimitAction::QueryValueMatch { key, value, expect_match, parameters } => {
+                let is_match = |parameter: &QueryMatch| {
+                    let value = query(&parameter.name, cx.request);
+                    leno_routing::query_value_matches(&parameter.kind, value.as_deref())
+                };
+                if parameters.iter().all(is_match) != *expect_match {
+                    return None;
+                }
+                (or(key, "query_match"), Cow::Borrowed(value))
+            }
+            RateLimitAction::RemoteAddress => (Cow::Borrowed("remote_address"), Cow::Owned(remote_ip(cx).to_string())),
+            RateLimitAction::SourceCluster => {
+                (Cow::Borrowed("source_cluster"), Cow::Borrowed(cx.worker.local_cluster()))
             }
             RateLimitAction::RequestHeader { header, key, skip_if_absent } => match first_value(header, cx.request) {
                 Some(value) => (Cow::Borrowed(key), value),
@@ -61,6 +92,66 @@ pub(super) fn describe<'r>(rule: &'r RateLimitRule, cx: &'r RequestContext<'_>) 
         entries.push((key, value));
     }
     (!entries.is_empty()).then_some(entries)
+}
+
+fn remote_ip(cx: &RequestContext<'_>) -> IpAddr {
+    cx.exchange.remote.unwrap_or(cx.connection.remote).ip()
+}
+
+/// `10.1.0.0/16`
+fn network(ip: IpAddr, v4_prefix_len: u8, v6_prefix_len: u8) -> String {
+    match ip {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(v4_prefix_len)).unwrap_or_default();
+            format!("{}/{v4_prefix_len}", Ipv4Addr::from_bits(ip.to_bits() & mask))
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(v6_prefix_len)).unwrap_or_default();
+            format!("{}/{v6_prefix_len}", Ipv6Addr::from_bits(ip.to_bits() & mask))
+        }
+    }
+}
+
+/// `None`: there is none, or an empty one.
+fn text<'r>(source: MetadataSource, namespace: &str, path: &[String], cx: &'r RequestContext<'_>) -> Option<&'r str> {
+    let metadata = match source {
+        MetadataSource::Dynamic => &cx.exchange.metadata,
+        MetadataSource::Route => cx.route?.metadata()?,
+    };
+    match metadata_value(metadata, namespace, path)? {
+        MetadataValue::String(text) => Some(text.as_str()).filter(|text| !text.is_empty()),
+        _ => None,
+    }
+}
+
+/// Percent-decoded.
+fn query<'r>(name: &str, request: &'r RequestHead) -> Option<Cow<'r, str>> {
+    let path = request.path.as_ref();
+    leno_routing::query_parameter(std::str::from_utf8(path).ok()?, name).map(percent_decoded)
+}
+
+/// What is no escape stays as it is.
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, others @ ..] = rest {
+        let digit = |at: usize| char::from(*others.get(at)?).to_digit(16);
+        let byte = (*first == b'%').then(|| Some(digit(0)? * 16 + digit(1)?)).flatten();
+        match byte.and_then(|byte| u8::try_from(byte).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = others.get(2..).unwrap_or_default();
+            }
+            None => {
+                decoded.push(*first);
+                rest = others;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 /// Of several lines the first, as Envoy.

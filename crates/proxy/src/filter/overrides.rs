@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use leno_ir::{
-    FilterOverride, FilterOverrides, Route, RouteAction, RouteFilterConfig, RouteTable, VirtualHost, WeightedCluster,
+    FilterOverride, FilterOverrides, Metadata, Route, RouteAction, RouteFilterConfig, RouteTable, VirtualHost,
+    WeightedCluster,
 };
 use leno_routing::{CompiledRoutes, Matched, RequestView, RoutePosition};
 
+use super::header_to_metadata::MetadataRules;
 use super::local_rate_limit::LocalLimit;
 use crate::http::{HeaderFormats, Levels};
 use crate::shared::SharedStates;
@@ -56,6 +58,7 @@ pub(crate) enum RouteFilter {
     Cors(leno_ir::CorsPolicy),
     Fault(Box<leno_ir::Fault>),
     Compressor(leno_ir::RouteCompressor),
+    HeaderToMetadata(Arc<MetadataRules>),
     LocalRateLimit(Arc<LocalLimit>),
     RateLimit(leno_ir::RouteRateLimit),
     /// `None`: no rules.
@@ -91,6 +94,7 @@ impl RouteFilter {
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
             RouteFilterConfig::Fault(fault) => Self::Fault(fault.clone()),
             RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
+            RouteFilterConfig::HeaderToMetadata(rules) => Self::HeaderToMetadata(Arc::new(MetadataRules::new(rules))),
             RouteFilterConfig::LocalRateLimit(limit) => {
                 Self::LocalRateLimit(Arc::new(LocalLimit::new(limit, place, states)))
             }
@@ -222,6 +226,10 @@ impl RouteRef {
 
     pub(crate) fn picked(&self) -> Picked {
         self.picked
+    }
+
+    pub(crate) fn metadata(&self) -> Option<&Metadata> {
+        self.matched().map(|matched| &matched.route.metadata)
     }
 
     /// Whether requests are forwarded, rather than answered by the route itself.

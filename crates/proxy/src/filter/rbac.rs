@@ -69,7 +69,12 @@ impl Rbac {
         let rules = [(Mode::Shadow, &config.shadow_rules), (Mode::Enforced, &config.rules)];
         for (mode, rules) in rules {
             let Some(rules) = rules else { continue };
-            let view = RequestView { connection: cx.connection, request: cx.request, metadata: &cx.exchange.metadata };
+            let view = RequestView {
+                connection: cx.connection,
+                request: cx.request,
+                metadata: &cx.exchange.metadata,
+                route_metadata: cx.route.and_then(|route| route.metadata()),
+            };
             let decision = decide(rules, &view);
             self.count(mode, decision, config, &cx.worker.stats);
             let said = self.said(mode, decision, config);

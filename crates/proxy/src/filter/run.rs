@@ -6,7 +6,7 @@ use super::pace::Pace;
 use super::{ActiveFilter, Dice, Filters, RequestContext, ResponseContext, Resume, RouteRef, RouteRules, Step};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
-use crate::http::{Frame, Framing, RequestHead, ResponseHead};
+use crate::http::{Described, Frame, Framing, RequestHead, ResponseHead};
 use crate::worker::Worker;
 
 /// The filters of one exchange.
@@ -100,7 +100,8 @@ impl FilterRun {
             self.pace = Some(Pace::new(rate));
         }
         if cx.clears_route {
-            let picked = self.rules.as_ref().and_then(|rules| rules.pick(request, self.dice));
+            let described = Described { request, metadata: &exchange.metadata };
+            let picked = self.rules.as_ref().and_then(|rules| rules.pick(&described, self.dice));
             self.has_new_route = true;
             self.route = self.rules.as_ref().zip(picked).map(|(rules, picked)| rules.route_ref(picked));
         }

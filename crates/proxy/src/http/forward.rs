@@ -36,6 +36,7 @@ use self::hedge::Hedge;
 use self::internal_redirect::Followed;
 use self::local_reply::{NOTHING, Reply};
 use self::timeouts::Deadlines;
+use super::described::Described;
 use super::downstream::Downstream;
 use super::failure::Failure;
 use super::head::{Framing, RequestHead, ResponseHead};
@@ -184,7 +185,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             return Err(Failure::Overload);
         }
         let dice = Dice { route: worker.random(), cluster: worker.random() };
-        let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
+        let mut picked = rules.as_ref().and_then(|rules| {
+            rules.pick(&Described { request: self.request, metadata: &self.exchange.metadata }, dice)
+        });
         if self.request.wants_tunnel()
             && let Some(matched) =
                 rules.as_ref().zip(picked).and_then(|(rules, picked)| rules.routes.at(picked.position))

@@ -48,7 +48,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.AccessLog", "filter name typed_config", ""),
     (
         "envoy.config.accesslog.v3.AccessLogFilter",
-        "and_filter duration_filter grpc_status_filter header_filter not_health_check_filter or_filter \
+        "and_filter duration_filter grpc_status_filter header_filter metadata_filter not_health_check_filter or_filter \
          response_flag_filter runtime_filter status_code_filter",
         "",
     ),
@@ -57,6 +57,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.DurationFilter", "comparison", ""),
     ("envoy.config.accesslog.v3.GrpcStatusFilter", "exclude statuses", ""),
     ("envoy.config.accesslog.v3.HeaderFilter", "header", ""),
+    ("envoy.config.accesslog.v3.MetadataFilter", "match_if_key_not_found matcher", ""),
     ("envoy.config.accesslog.v3.NotHealthCheckFilter", "", ""),
     ("envoy.config.accesslog.v3.OrFilter", "filters", ""),
     ("envoy.config.accesslog.v3.ResponseFlagFilter", "flags", ""),
@@ -290,18 +291,36 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
     (
         "envoy.config.route.v3.RateLimit.Action",
-        "destination_cluster generic_key header_value_match remote_address request_headers",
+        "destination_cluster dynamic_metadata generic_key header_value_match masked_remote_address metadata query_parameter_value_match query_parameters remote_address request_headers source_cluster",
         "",
     ),
     ("envoy.config.route.v3.RateLimit.Action.DestinationCluster", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.DynamicMetaData", "default_value descriptor_key metadata_key", ""),
     ("envoy.config.route.v3.RateLimit.Action.GenericKey", "descriptor_key descriptor_value", ""),
     (
         "envoy.config.route.v3.RateLimit.Action.HeaderValueMatch",
         "descriptor_key descriptor_value expect_match headers",
         "",
     ),
+    ("envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress", "v4_prefix_mask_len v6_prefix_mask_len", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action.MetaData",
+        "default_value descriptor_key metadata_key skip_if_absent source",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch",
+        "descriptor_key descriptor_value expect_match query_parameters",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RateLimit.Action.QueryParameters",
+        "descriptor_key query_parameter_name skip_if_absent",
+        "",
+    ),
     ("envoy.config.route.v3.RateLimit.Action.RemoteAddress", "", ""),
     ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
+    ("envoy.config.route.v3.RateLimit.Action.SourceCluster", "", ""),
     (
         "envoy.config.route.v3.RedirectAction",
         "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
@@ -366,7 +385,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive connect_matcher cookies grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+        "case_sensitive connect_matcher cookies dynamic_metadata grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
          tls_context",
         "",
     ),
@@ -468,6 +487,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
          max_active_faults_runtime response_rate_limit response_rate_limit_percent_runtime upstream_cluster",
         "",
     ),
+    ("envoy.extensions.filters.http.header_to_metadata.v3.Config", "request_rules response_rules stat_prefix", ""),
+    (
+        "envoy.extensions.filters.http.header_to_metadata.v3.Config.KeyValuePair",
+        "encode key metadata_namespace regex_value_rewrite type value",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.header_to_metadata.v3.Config.Rule",
+        "cookie header on_header_missing on_header_present remove",
+        "",
+    ),
     (
         "envoy.extensions.filters.http.health_check.v3.HealthCheck",
         "cache_time cluster_min_healthy_percentages headers pass_through_mode",
@@ -501,6 +531,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
          suppress_grpc_request_failure_code_stats",
         "start_child_span",
     ),
+    ("envoy.extensions.filters.http.set_metadata.v3.Config", "metadata metadata_namespace value", ""),
+    ("envoy.extensions.filters.http.set_metadata.v3.Metadata", "allow_overwrite metadata_namespace value", ""),
     (
         "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit",
         "runtime_enabled stat_prefix token_bucket",
@@ -705,6 +737,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
+    ("envoy.type.metadata.v3.MetadataKey", "key path", ""),
+    ("envoy.type.metadata.v3.MetadataKey.PathSegment", "key", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
     ("envoy.type.v3.HashPolicy", "source_ip", ""),

@@ -9,6 +9,7 @@ mod cors;
 mod fault;
 mod health_check;
 mod local_rate_limit;
+mod metadata;
 mod rate_limit;
 mod rbac;
 
@@ -52,9 +53,11 @@ fn encode_config(config: &HttpFilterConfig) -> Any {
         HttpFilterConfig::Fault(fault) => fault::encode(fault),
         HttpFilterConfig::HealthCheck(check) => health_check::encode(check),
         HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
+        HttpFilterConfig::HeaderToMetadata(filter) => metadata::encode_headers(filter),
         HttpFilterConfig::LocalRateLimit(filter) => local_rate_limit::encode(filter),
         HttpFilterConfig::RateLimit(filter) => rate_limit::encode(filter),
         HttpFilterConfig::Rbac(filter) => rbac::encode(filter),
+        HttpFilterConfig::SetMetadata(filter) => metadata::encode_fixed(filter),
     }
 }
 
@@ -64,6 +67,7 @@ fn encode_route_config(config: &RouteFilterConfig) -> Any {
         RouteFilterConfig::Cors(policy) => cors::encode_policy(policy),
         RouteFilterConfig::Fault(fault) => fault::encode(fault),
         RouteFilterConfig::Compressor(route) => compressor::encode_route(*route),
+        RouteFilterConfig::HeaderToMetadata(route) => metadata::encode_headers(route),
         RouteFilterConfig::LocalRateLimit(route) => local_rate_limit::encode(route),
         RouteFilterConfig::RateLimit(route) => rate_limit::encode_route(route),
         RouteFilterConfig::Rbac(filter) => rbac::encode_route(filter.as_deref()),
@@ -82,6 +86,8 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
             local_rate_limit::decode(config).map(|filter| HttpFilterConfig::LocalRateLimit(Box::new(filter)))
         }
         rate_limit::TYPE => rate_limit::decode(config).map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))),
+        metadata::FIXED => metadata::decode_fixed(config).map(HttpFilterConfig::SetMetadata),
+        metadata::HEADERS => metadata::decode_headers(config).map(HttpFilterConfig::HeaderToMetadata),
         rbac::TYPE => rbac::decode(config).map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
         _ => return None,
     })
@@ -98,6 +104,7 @@ fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
             local_rate_limit::decode_route(config).map(|filter| RouteFilterConfig::LocalRateLimit(Box::new(filter)))
         }
         rate_limit::ROUTE_TYPE => rate_limit::decode_route(config).map(RouteFilterConfig::RateLimit),
+        metadata::HEADERS => metadata::decode_headers_of_route(config).map(RouteFilterConfig::HeaderToMetadata),
         rbac::ROUTE_TYPE => rbac::decode_route(config).map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
         _ => return None,
     })

@@ -7,7 +7,7 @@ pub(super) mod rate_limit;
 mod reply;
 mod retry;
 mod retry_hosts;
-mod rewrite;
+pub(in crate::codec) mod rewrite;
 mod template;
 mod timeouts;
 
@@ -21,6 +21,7 @@ use leno_proto::google::protobuf::{UInt32Value, UInt64Value};
 use super::common::{bool_value, headers_to_add, read_header_ops};
 use super::error::{At, DecodeError, Result, refuse};
 use super::filter;
+use super::metadata;
 
 pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
     RouteConfiguration {
@@ -87,6 +88,7 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         response_headers_to_remove: route.response_headers.remove.clone(),
         request_body_buffer_limit: route.request_buffer_limit_bytes.map(|value| UInt64Value { value }),
         typed_per_filter_config: filter::encode_overrides(&route.filters, flavor),
+        metadata: metadata::encode(&route.metadata),
         ..ProtoRoute::default()
     }
 }
@@ -209,5 +211,6 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
         response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&route.typed_per_filter_config)?,
+        metadata: metadata::decode(route.metadata.as_ref()).at("metadata")?,
     })
 }

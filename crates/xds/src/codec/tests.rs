@@ -164,6 +164,7 @@ fn routes() -> RouteTable {
         cookies: vec![CookieMatch { name: "c".into(), value: StringMatch::exact("1"), invert: true }],
         tls: TlsMatch { presented: Some(true), validated: Some(false) },
         grpc: true,
+        metadata: Vec::new(),
         fraction: Some(Fraction::from_parts_per_million(5).unwrap()),
     };
     let route = |name: &str, matches, action| Route {

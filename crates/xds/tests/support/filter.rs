@@ -8,7 +8,7 @@ use proptest::sample::select;
 
 use super::{
     cluster_name, fraction, header_match, header_ops, name, percent, rate_limits, rbac, span, string_match,
-    token_bucket,
+    subset_labels, token_bucket,
 };
 
 pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
@@ -20,6 +20,8 @@ pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
         compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))).boxed(),
         http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))).boxed(),
         local_rate_limit().prop_map(|filter| HttpFilterConfig::LocalRateLimit(Box::new(filter))).boxed(),
+        header_to_metadata().prop_map(HttpFilterConfig::HeaderToMetadata).boxed(),
+        set_metadata().prop_map(HttpFilterConfig::SetMetadata).boxed(),
         rate_limit().prop_map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))).boxed(),
     ];
     let filter = (name(), any::<bool>(), config);
@@ -44,6 +46,11 @@ pub(super) fn overrides() -> impl Strategy<Value = FilterOverrides> {
                 ..filter
             })
             .prop_map(|filter| RouteFilterConfig::LocalRateLimit(Box::new(filter)))
+            .boxed(),
+        header_to_metadata()
+            .prop_filter("routes have rules", |filter| !filter.request_rules.is_empty()
+                || !filter.response_rules.is_empty())
+            .prop_map(RouteFilterConfig::HeaderToMetadata)
             .boxed(),
         route_rate_limit().prop_map(RouteFilterConfig::RateLimit).boxed(),
     ];
@@ -267,6 +274,39 @@ fn local_rate_limit() -> impl Strategy<Value = LocalRateLimit> {
             resource_exhausted: flags.4,
         },
     )
+}
+
+fn header_to_metadata() -> impl Strategy<Value = HeaderToMetadata> {
+    let kind = select(vec![HeaderMetadataKind::Number, HeaderMetadataKind::Protobuf, HeaderMetadataKind::String]);
+    let literal = || "[a-z]{1,3}".prop_map(HeaderMetadataValue::Literal);
+    let value = prop_oneof![
+        Just(HeaderMetadataValue::Field),
+        literal(),
+        ("[a-z]{1,3}", "[a-z]{0,3}")
+            .prop_map(|(pattern, substitution)| HeaderMetadataValue::Rewritten { pattern, substitution }),
+    ];
+    let metadata = move |value: BoxedStrategy<HeaderMetadataValue>| {
+        (name(), name(), value, kind.clone(), any::<bool>()).prop_map(|(namespace, key, value, kind, is_base64)| {
+            HeaderMetadata { namespace, key, value, kind, is_base64 }
+        })
+    };
+    let source = prop_oneof![
+        name().prop_map(MetadataSourceField::Cookie),
+        ("[a-z]{1,3}", any::<bool>()).prop_map(|(name, remove)| MetadataSourceField::Header { name, remove }),
+    ];
+    let rule = (source, of(metadata(value.boxed())), of(metadata(literal().boxed())))
+        .prop_filter("a rule says something", |(_, present, missing)| present.is_some() || missing.is_some())
+        .prop_map(|(source, present, missing)| HeaderToMetadataRule { source, present, missing })
+        .boxed();
+    (vec(rule.clone(), 0..2), vec(rule, 0..2), "[a-z]{0,2}").prop_map(|(request_rules, response_rules, stat_prefix)| {
+        HeaderToMetadata { request_rules, response_rules, stat_prefix }
+    })
+}
+
+fn set_metadata() -> impl Strategy<Value = SetMetadata> {
+    let entry = (name(), any::<bool>(), subset_labels())
+        .prop_map(|(namespace, allow_overwrite, fields)| FixedMetadata { namespace, allow_overwrite, fields });
+    vec(entry, 0..3).prop_map(|entries| SetMetadata { entries })
 }
 
 fn virtual_host_rules() -> impl Strategy<Value = VirtualHostRules> {

@@ -114,8 +114,10 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
     let tls =
         (of(any::<bool>()), of(any::<bool>())).prop_map(|(presented, validated)| TlsMatch { presented, validated });
     let parts = (vec(header_match(), 0..3), vec(query_match(), 0..2), vec(cookie, 0..2));
-    (path_match(), parts, tls, any::<bool>(), of(fraction()))
-        .prop_map(|(path, (headers, query, cookies), tls, grpc, fraction)| RouteMatch {
+    let metadata = prop_oneof![3 => Just(Vec::new()), 1 => vec(metadata_match(), 1..3)];
+    (path_match(), parts, tls, any::<bool>(), of(fraction()), metadata)
+        .prop_map(|(path, (headers, query, cookies), tls, grpc, fraction, metadata)| RouteMatch {
+            metadata,
             path,
             headers,
             query,
@@ -261,6 +263,35 @@ fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
     let action = prop_oneof![
         Just(RateLimitAction::DestinationCluster),
         Just(RateLimitAction::RemoteAddress),
+        Just(RateLimitAction::SourceCluster),
+        (0..=32_u8, 0..=128_u8).prop_map(|(v4_prefix_len, v6_prefix_len)| RateLimitAction::MaskedRemoteAddress {
+            v4_prefix_len,
+            v6_prefix_len
+        }),
+        (name(), name(), any::<bool>()).prop_map(|(name, key, skip_if_absent)| RateLimitAction::QueryParameter {
+            name,
+            key,
+            skip_if_absent
+        }),
+        ("[a-z]{0,3}", name(), any::<bool>(), vec(query_match(), 1..3)).prop_map(
+            |(key, value, expect_match, parameters)| RateLimitAction::QueryValueMatch {
+                key,
+                value,
+                expect_match,
+                parameters
+            }
+        ),
+        (
+            name(),
+            select(vec![MetadataSource::Dynamic, MetadataSource::Route]),
+            name(),
+            vec(name(), 1..3),
+            "[a-z]{0,2}",
+            any::<bool>()
+        )
+            .prop_map(|(key, source, namespace, path, default, skip_if_absent)| {
+                RateLimitAction::Metadata { key, source, namespace, path, default, skip_if_absent }
+            }),
         ("[a-z]{0,3}", name()).prop_map(|(key, value)| RateLimitAction::GenericKey { key, value }),
         ("[a-z]{0,3}", name(), any::<bool>(), vec(header_match(), 1..3)).prop_map(
             |(key, value, expect_match, headers)| RateLimitAction::HeaderValueMatch {
@@ -343,9 +374,18 @@ fn route() -> BoxedStrategy<Route> {
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
-    (name(), route_match(), action, of(0..u64::MAX), headers, overrides())
+    let metadata = prop_oneof![3 => Just(Metadata::new()), 1 => btree_map(name(), subset_labels(), 0..2)];
+    (name(), route_match(), action, of(0..u64::MAX), headers, (overrides(), metadata))
         .prop_map(
-            |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
+            |(
+                name,
+                matches,
+                action,
+                request_buffer_limit_bytes,
+                (request_headers, response_headers),
+                (filters, metadata),
+            )| Route {
+                metadata,
                 request_buffer_limit_bytes,
                 request_headers,
                 response_headers,
@@ -436,6 +476,8 @@ fn access_log_filter() -> impl Strategy<Value = AccessLogFilter> {
         grpc.prop_map(|(codes, exclude)| AccessLogFilter::GrpcStatus { codes, exclude }),
         header_match().prop_map(AccessLogFilter::Header),
         Just(AccessLogFilter::NotHealthCheck),
+        (of(metadata_match()), any::<bool>())
+            .prop_map(|(matcher, default)| AccessLogFilter::Metadata { matcher, default }),
         subsequence(vec!["UH".to_owned(), "NR".to_owned()], 0..=2).prop_map(AccessLogFilter::ResponseFlag),
         fraction().prop_map(AccessLogFilter::Share),
     ];
@@ -739,12 +781,16 @@ fn value_match() -> impl Strategy<Value = ValueMatch> {
 
 fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
     let source = select(vec![MetadataSource::Dynamic, MetadataSource::Route]);
-    (source, name(), vec(name(), 1..3), value_match(), any::<bool>()).prop_map(
-        |(source, filter, path, value, invert)| SourcedMetadata {
-            source,
-            matches: MetadataMatch { filter, path, value, invert },
-        },
-    )
+    (source, metadata_match()).prop_map(|(source, matches)| SourcedMetadata { source, matches })
+}
+
+fn metadata_match() -> impl Strategy<Value = MetadataMatch> {
+    (name(), vec(name(), 1..3), value_match(), any::<bool>()).prop_map(|(filter, path, value, invert)| MetadataMatch {
+        filter,
+        path,
+        value,
+        invert,
+    })
 }
 
 fn permission(has_request: bool) -> impl Strategy<Value = Permission> {

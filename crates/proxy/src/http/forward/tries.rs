@@ -21,6 +21,7 @@ use super::retry::{
 use super::{Forwarder, Route};
 use crate::exchange::Protocol;
 use crate::flags::ResponseFlags;
+use crate::http::described::wanted_labels;
 use crate::http::failure::{Failure, http_status_of};
 use crate::http::head::{Frame, Framing, ResponseHead};
 use crate::http::header_ops::Levels;
@@ -44,7 +45,7 @@ struct Tries<'f> {
     priority: RoutingPriority,
     hash: RequestHash,
     /// Of the endpoints.
-    wanted: &'f Labels,
+    wanted: Cow<'f, Labels>,
     policy: Option<Cow<'f, RetryPolicy>>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
@@ -114,7 +115,7 @@ impl Forwarder<'_, '_> {
             cluster,
             priority: forward.priority,
             hash,
-            wanted: &chosen.metadata_match,
+            wanted: wanted_labels(&chosen.metadata_match, &self.exchange.metadata),
             policy,
             replay: Replay::new(keeps_body, most_bytes),
             avoid: SmallVec::new(),
@@ -393,7 +394,7 @@ impl Forwarder<'_, '_> {
                 past = tries.past_priorities.get(..looked_at).unwrap_or_default();
             }
         }
-        let wish = Wish { hash: tries.hash.hash, labels: tries.wanted, past_priorities: past, ..Wish::default() };
+        let wish = Wish { hash: tries.hash.hash, labels: &tries.wanted, past_priorities: past, ..Wish::default() };
         tries.cluster.pick_for(&self.context.worker, now, wish, &avoid)
     }
 
