@@ -50,7 +50,8 @@ struct Rate {
 impl Rate {
     fn count(&self, is_success: bool) {
         // Nobody else writes.
-        let add = |counter: &AtomicU32| counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let add =
+            |counter: &AtomicU32| counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         add(&self.total);
         if is_success {
             add(&self.successes);
@@ -134,8 +135,7 @@ impl Watch {
             if has_rates {
                 self.tally.local_origin.count(!is_local);
             }
-            let reached =
-                step(&host.consecutive_local_failures, is_local, config.consecutive_local_origin_failures);
+            let reached = step(&host.consecutive_local_failures, is_local, config.consecutive_local_origin_failures);
             if is_local || reached.is_some() {
                 return reached;
             }

@@ -54,11 +54,7 @@ impl Plan {
     /// What workers share of a cluster.
     pub(crate) fn shared(&self, cluster: &str) -> Shared {
         let (limits, outliers) = self.limits.get(cluster).cloned().unwrap_or_default();
-        Shared {
-            limits,
-            outliers,
-            dynamics: self.dynamics.get(cluster).cloned(),
-        }
+        Shared { limits, outliers, dynamics: self.dynamics.get(cluster).cloned() }
     }
 
     /// The endpoints of a cluster; none while they have not arrived.

@@ -144,7 +144,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
          successful_active_health_check_uneject_host",
         "detect_degraded_hosts",
     ),
-    ("envoy.config.cluster.v3.UpstreamConnectionOptions", "tcp_keepalive", "set_local_interface_name_on_upstream_connections"),
+    (
+        "envoy.config.cluster.v3.UpstreamConnectionOptions",
+        "tcp_keepalive",
+        "set_local_interface_name_on_upstream_connections",
+    ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
     ("envoy.config.core.v3.BindConfig", "source_address", "freebind"),
     ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use leno_ir::{TcpKeepalive, UpstreamSocket};
 use leno_proto::envoy::config::cluster::v3::{Cluster as Proto, UpstreamConnectionOptions};
-use leno_proto::envoy::config::core::v3::{Address, BindConfig, TcpKeepalive as ProtoKeepalive, address::Address as Kind};
+use leno_proto::envoy::config::core::v3::{
+    Address, BindConfig, TcpKeepalive as ProtoKeepalive, address::Address as Kind,
+};
 
 use super::common::{address, read_address, u32_value};
 use super::error::{At, Result, refuse};
@@ -15,9 +17,8 @@ pub(super) fn encode(proto: &mut Proto, socket: &UpstreamSocket) {
         Kind::SocketAddress(source) => Some(BindConfig { source_address: Some(source), ..BindConfig::default() }),
         _ => None,
     });
-    let seconds = |time: Option<Duration>| {
-        time.and_then(|time| u32_value(u32::try_from(time.as_secs()).unwrap_or(u32::MAX)))
-    };
+    let seconds =
+        |time: Option<Duration>| time.and_then(|time| u32_value(u32::try_from(time.as_secs()).unwrap_or(u32::MAX)));
     let keepalive = |keepalive: TcpKeepalive| ProtoKeepalive {
         keepalive_probes: keepalive.probes.and_then(u32_value),
         keepalive_time: seconds(keepalive.time),
@@ -38,6 +39,7 @@ pub(super) fn decode(proto: &Proto) -> Result<UpstreamSocket> {
     Ok(UpstreamSocket { source_address: bind, keepalive })
 }
 
+#[allow(deprecated, reason = "a field that is refused has to be looked at")]
 fn decode_bind(bind: &BindConfig) -> Result<Option<std::net::SocketAddr>> {
     refuse!(bind, socket_options, extra_source_addresses, additional_source_addresses, local_address_selector);
     if bind.freebind.is_some_and(|freebind| freebind.value) {

@@ -44,7 +44,8 @@ pub(super) async fn serve(socket: UdpSocket, origin: Arc<Origin>) {
     loop {
         let Ok((length, peer)) = socket.recv_from(&mut buffer).await else { continue };
         let behaviour = lock(&origin.behaviour).clone();
-        let answer = Table::parse(&behaviour).and_then(|table| answer(buffer.get(..length).unwrap_or_default(), &table));
+        let answer =
+            Table::parse(&behaviour).and_then(|table| answer(buffer.get(..length).unwrap_or_default(), &table));
         if let Ok(Some(answer)) = answer {
             let _ = socket.send_to(&answer, peer).await;
         }
