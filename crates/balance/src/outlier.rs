@@ -324,11 +324,12 @@ fn judge(hosts: &[Arc<Host>], config: &OutlierDetection) -> Vec<(usize, Fraction
     if config.success_rate.is_none() && config.failure_percentage.is_none() {
         return found;
     }
-    let counts: Vec<[[u32; 2]; 2]> = hosts.iter().map(|host| counted(host)).collect();
-    for number in 0..if config.split_local_origin { 2 } else { 1 } {
+    let (answers, on_the_way): (Vec<_>, Vec<_>) = hosts.iter().map(|host| counted(host)).map(<[_; 2]>::into).unzip();
+    let origins = if config.split_local_origin { 2 } else { 1 };
+    for (number, counts) in [answers, on_the_way].iter().enumerate().take(origins) {
         let percents = |volume: u32| -> Vec<(usize, f64)> {
             let in_rotation = hosts.iter().enumerate().filter(|(_, host)| !host.is_ejected.load(Ordering::Relaxed));
-            in_rotation.filter_map(|(at, _)| Some((at, percent(counts[at][number], volume)?))).collect()
+            in_rotation.filter_map(|(at, _)| Some((at, percent(counts[at], volume)?))).collect()
         };
         if let Some(config) = &config.success_rate {
             let enforced = if number == 0 { config.enforced } else { config.local_origin_enforced };
