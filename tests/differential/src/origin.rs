@@ -6,12 +6,14 @@
 mod dns;
 mod http1;
 mod http2;
+mod log_service;
 mod proxy;
 mod script;
 mod tcp;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -43,6 +45,8 @@ pub(crate) struct Origin {
     behaviour: Mutex<String>,
     tries: Mutex<HashMap<String, u32>>,
     seen: Arc<Mutex<Vec<Arrival>>>,
+    /// The access log of its side.
+    log: PathBuf,
 }
 
 /// A request as an origin saw it.
@@ -76,6 +80,7 @@ impl Origins {
     pub(crate) async fn start(
         specs: &BTreeMap<String, OriginSpec>,
         certificates: &Certificates,
+        log: &Path,
     ) -> anyhow::Result<Self> {
         let mut origins = Self::default();
         for (name, spec) in specs {
@@ -91,13 +96,13 @@ impl Origins {
             if spec.dns {
                 let socket = dns::bind().await?;
                 origins.ports.insert(name.clone(), socket.local_addr()?.port());
-                let origin = origins.add(name, spec);
+                let origin = origins.add(name, spec, log);
                 origins.tasks.spawn(dns::serve(socket, origin));
                 continue;
             }
             let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("a port for {name}"))?;
             origins.ports.insert(name.clone(), listener.local_addr()?.port());
-            let origin = origins.add(name, spec);
+            let origin = origins.add(name, spec, log);
             let tls = match &spec.tls {
                 Some(certificate) => Some(tokio_rustls::TlsAcceptor::from(certificates.server(
                     certificate,
@@ -111,13 +116,14 @@ impl Origins {
         Ok(origins)
     }
 
-    fn add(&mut self, name: &str, spec: &OriginSpec) -> Arc<Origin> {
+    fn add(&mut self, name: &str, spec: &OriginSpec, log: &Path) -> Arc<Origin> {
         let origin = Arc::new(Origin {
             name: name.to_owned(),
             spec: spec.clone(),
             behaviour: Mutex::new(spec.behaviour.clone()),
             tries: Mutex::default(),
             seen: self.seen.clone(),
+            log: log.to_owned(),
         });
         self.shared.insert(name.to_owned(), origin.clone());
         origin
