@@ -1,10 +1,15 @@
 use leno_ir::{CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch};
 
-use crate::request::{HeaderView, RequestView, split_path};
+use crate::request::{HeaderView, RequestView};
 
-/// Whether all parts of `matches` hold. `random` decides about `fraction`.
-pub(crate) fn is_match(matches: &RouteMatch, request: &impl RequestView, random: u64) -> bool {
-    let (path, rest) = split_path(request.path());
+/// Whether all parts of `matches` hold. The path is as [`split_path`](crate::request::split_path) cuts it; `random` decides
+/// about `fraction`.
+pub(crate) fn is_match(
+    matches: &RouteMatch,
+    (path, rest): (&str, &str),
+    request: &impl RequestView,
+    random: u64,
+) -> bool {
     path_matches(&matches.path, path)
         && (!matches.grpc || is_grpc(request))
         && matches.headers.iter().all(|header| header_matches(header, request))
