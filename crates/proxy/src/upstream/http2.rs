@@ -1,9 +1,11 @@
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use tokio::sync::Notify;
 
@@ -12,6 +14,7 @@ use super::connect::{ApplicationProtocol, Occupancy, connect};
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
+use crate::cork::Corked;
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stream::Stream;
 use crate::tls::ClusterTls;
@@ -207,12 +210,14 @@ impl UpstreamCluster {
             return Err(ConnectError::NoHttp2 { endpoint });
         }
         let local = stream.tcp().local_addr().ok();
+        // Its clone is told when the task has had its turn.
+        let wire = Corked::new(stream, BytesMut::new());
         let handshake = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .enable_push(false)
-            .handshake(stream);
+            .handshake(wire.clone());
         let after = self.config.connect_timeout;
         let (sender, connection) = tokio::time::timeout(after, handshake)
             .await
@@ -222,7 +227,13 @@ impl UpstreamCluster {
         let closes = closed.clone();
         worker.tasks().spawn_local("http2-upstream", async move {
             // Its error reaches every stream, which reports it.
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let turn = poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                wire.release(cx);
+                polled
+            });
+            if let Err(error) = turn.await {
                 tracing::debug!(%endpoint, %error, "http/2 connection to the upstream ended");
             }
             closes.set(true);
