@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -183,7 +184,7 @@ impl Forwarder<'_, '_> {
             Some(asked) => at_least(asked, random),
             None => back_off(policy, tries.retries, random),
         };
-        self.guard(tokio::time::sleep(wait)).await?;
+        self.guard(pin!(tokio::time::sleep(wait))).await?;
         let now = self.touch();
         if self.downstream.request_is_done() {
             self.deadlines.start_try(now);
@@ -304,18 +305,19 @@ impl Forwarder<'_, '_> {
         let worker = self.context.worker.clone();
         let client = self.context.connection.addresses();
         if self.is_tunnel {
-            let stream = self.guard(cluster.tcp(&worker, pick, client)).await?.map_err(Failure::Connect)?;
+            let stream = self.guard(pin!(cluster.tcp(&worker, pick, client))).await?.map_err(Failure::Connect)?;
             return Ok(Peer::raw(stream));
         }
         if self.speaks_http2(cluster) {
             self.request.upgrade = None;
-            let lease = self.guard(cluster.http2(&worker, pick, Some(client))).await?.map_err(Failure::Connect)?;
+            let lease =
+                self.guard(pin!(cluster.http2(&worker, pick, Some(client)))).await?.map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
-        let lease = self.guard(cluster.http1(&worker, pick, client)).await?.map_err(Failure::Connect)?;
+        let lease = self.guard(pin!(cluster.http1(&worker, pick, client))).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))
