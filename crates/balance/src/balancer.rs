@@ -50,7 +50,7 @@ impl BalancerSettings {
 }
 
 /// One endpoint, as the configuration has it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Member<K> {
     pub key: K,
     /// At least 1; 0 counts as 1.
@@ -66,6 +66,8 @@ pub struct Member<K> {
     pub locality_weight: u32,
     /// Where it stands in the tables of ring hash and Maglev; others do not look at it.
     pub address: SocketAddr,
+    /// The same, instead of the address.
+    pub hash_key: Option<Rc<str>>,
 }
 
 impl<K> Member<K> {
@@ -79,6 +81,7 @@ impl<K> Member<K> {
             locality: 0,
             locality_weight: 0,
             address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            hash_key: None,
         }
     }
 }
@@ -183,7 +186,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
 
     /// The same with what subsets tell members apart by.
     pub fn update_labelled(&mut self, members: impl IntoIterator<Item = (Member<K>, Labels)>, now: Instant) {
-        let placed = |member: &Member<K>| Member { health: EndpointHealth::Unknown, ..*member };
+        let placed = |member: &Member<K>| Member { health: EndpointHealth::Unknown, ..member.clone() };
         let before: Vec<_> = self.members.iter().map(|(member, _)| placed(member)).collect();
         let mut known: HashMap<K, Rc<Load>> = self.members.drain(..).map(|(member, load)| (member.key, load)).collect();
         let mut seen = std::collections::HashSet::new();

@@ -2,14 +2,14 @@
 //! comes or goes moves hardly any others.
 //!
 //! Shape       1 `HashTables` (per cluster and worker) -> 1 `Table` per priority -> places -> members
-//! Invariants  a table depends on the addresses, weights and localities of its members alone: not on their order, nor on
+//! Invariants  a table depends on the hash keys (addresses), weights and localities of its members alone: not on their order, nor on
 //!             health, so an ejection moves only the requests of the member ejected, and all workers agree
 //! Cost        a look-up: ring O(log places), Maglev O(1); built by O(places log places), O(table size); 16 and 4 bytes a place
 //! Source      Envoy ring_hash_lb.cc, maglev_lb.cc v1.31 (same hashes, same places). Ours: localities keep the share of
 //!             their weight whatever their health, as members without traffic are passed over instead of taken out
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use leno_ir::BalancerPolicy;
 use xxhash_rust::xxh64::xxh64;
@@ -40,9 +40,9 @@ pub(crate) struct Point {
 
 /// A member and what share of the table it is to have.
 #[derive(Debug)]
-struct Entry {
+struct Entry<'m> {
     at: u32,
-    address: SocketAddr,
+    key: Cow<'m, str>,
     share: f64,
 }
 
@@ -57,12 +57,12 @@ impl HashTables {
             let mut entries = entries(&members);
             match *policy {
                 BalancerPolicy::Maglev { table_size } => {
-                    // Envoy sorts by the hash key's text.
-                    entries.sort_by_cached_key(|entry| entry.address.to_string());
+                    // As in Envoy.
+                    entries.sort_by(|one, other| one.key.cmp(&other.key));
                     Table::Maglev(maglev(&entries, table_size))
                 }
                 BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size } => {
-                    entries.sort_by_key(|entry| entry.address);
+                    entries.sort_by(|one, other| one.key.cmp(&other.key));
                     Table::Ring(ring(&entries, minimum_ring_size, maximum_ring_size))
                 }
                 _ => Table::Ring(Vec::new()),
@@ -116,7 +116,7 @@ impl Table {
 }
 
 /// Shares that sum to 1: by weight, within a locality's own share where localities are weighted.
-fn entries<K>(members: &[(u32, &Member<K>)]) -> Vec<Entry> {
+fn entries<'m, K>(members: &[(u32, &'m Member<K>)]) -> Vec<Entry<'m>> {
     let weight = |member: &Member<K>| f64::from(member.weight.max(1));
     let mut localities: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
     for (_, member) in members {
@@ -131,12 +131,19 @@ fn entries<K>(members: &[(u32, &Member<K>)]) -> Vec<Entry> {
         }
         _ => weight(member) / all,
     };
-    let entry = |(at, member): &(u32, &Member<K>)| Entry { at: *at, address: member.address, share: share(member) };
+    let entry = |(at, member): &(u32, &'m Member<K>)| Entry { at: *at, key: key(member), share: share(member) };
     members.iter().map(entry).filter(|entry| entry.share > 0.0).collect()
 }
 
-/// The least weighted member gets a whole number of points, the others in proportion; points are hashes of `address_i`.
-fn ring(entries: &[Entry], minimum_size: u32, maximum_size: u32) -> Vec<Point> {
+fn key<K>(member: &Member<K>) -> Cow<'_, str> {
+    match &member.hash_key {
+        Some(key) => Cow::Borrowed(key),
+        None => Cow::Owned(member.address.to_string()),
+    }
+}
+
+/// The least weighted member gets a whole number of points, the others in proportion; points are hashes of `key_i`.
+fn ring(entries: &[Entry<'_>], minimum_size: u32, maximum_size: u32) -> Vec<Point> {
     let least = entries.iter().map(|entry| entry.share).fold(f64::INFINITY, f64::min);
     if entries.is_empty() {
         return Vec::new();
@@ -149,7 +156,7 @@ fn ring(entries: &[Entry], minimum_size: u32, maximum_size: u32) -> Vec<Point> {
     for entry in entries {
         text.clear();
         // Writing to a string does not fail.
-        let _ = write!(text, "{}_", entry.address);
+        let _ = write!(text, "{}_", entry.key);
         let length = text.len();
         target += scale * entry.share;
         let mut number = 0_u32;
@@ -166,7 +173,7 @@ fn ring(entries: &[Entry], minimum_size: u32, maximum_size: u32) -> Vec<Point> {
 }
 
 /// Members take turns at the next free place of their own permutation of the table, the lighter ones less often.
-fn maglev(entries: &[Entry], table_size: u32) -> Vec<u32> {
+fn maglev(entries: &[Entry<'_>], table_size: u32) -> Vec<u32> {
     const FREE: u32 = u32::MAX;
     struct Turn {
         at: u32,
@@ -181,15 +188,12 @@ fn maglev(entries: &[Entry], table_size: u32) -> Vec<u32> {
     let size =
         if BalancerPolicy::is_maglev_table_size(table_size) { table_size } else { BalancerPolicy::MAGLEV_TABLE_SIZE };
     let places = u64::from(size);
-    let turn = |entry: &Entry| {
-        let text = entry.address.to_string();
-        Turn {
-            at: entry.at,
-            next: xxh64(text.as_bytes(), 0) % places,
-            skip: xxh64(text.as_bytes(), 1) % (places - 1) + 1,
-            share: entry.share,
-            due: 0.0,
-        }
+    let turn = |entry: &Entry<'_>| Turn {
+        at: entry.at,
+        next: xxh64(entry.key.as_bytes(), 0) % places,
+        skip: xxh64(entry.key.as_bytes(), 1) % (places - 1) + 1,
+        share: entry.share,
+        due: 0.0,
     };
     let mut turns: Vec<Turn> = entries.iter().map(turn).collect();
     let most = turns.iter().map(|turn| turn.share).fold(0.0, f64::max);

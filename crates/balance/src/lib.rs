@@ -16,6 +16,7 @@ mod level;
 mod load;
 mod outlier;
 mod plan;
+mod rate_limiter;
 mod subset;
 mod token_bucket;
 mod view;
@@ -23,6 +24,7 @@ mod view;
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus, Wish};
 pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use outlier::Signal;
+pub use rate_limiter::{DescriptorEntry, Outcome, RateLimiter, RateLimiterSettings, Verdict};
 pub use token_bucket::TokenBucket;
 
 #[cfg(test)]

@@ -47,6 +47,23 @@ impl TokenBucket {
         u32::try_from(filled.clamp(0, self.capacity) / self.nanos_per_token).unwrap_or(u32::MAX)
     }
 
+    /// How long until there is a token; zero when there is one.
+    pub fn next_token(&self, now: Instant) -> Duration {
+        let now = self.since_origin(now);
+        let next = self.empty_at.load(Ordering::Relaxed).saturating_add(self.nanos_per_token);
+        Duration::from_nanos(u64::try_from(next.saturating_sub(now)).unwrap_or_default())
+    }
+
+    /// The most tokens that are in it.
+    pub fn max_tokens(&self) -> u32 {
+        u32::try_from(self.capacity / self.nanos_per_token).unwrap_or(u32::MAX)
+    }
+
+    /// Whether its tokens come in more slowly than those of another.
+    pub(crate) fn fill_order(&self, other: &Self) -> std::cmp::Ordering {
+        other.nanos_per_token.cmp(&self.nanos_per_token)
+    }
+
     fn since_origin(&self, now: Instant) -> i64 {
         nanos(now.saturating_duration_since(self.origin))
     }

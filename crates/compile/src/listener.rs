@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use leno_ir::{
     AccessLog, AccessLogFormat, AccessLogSink, Direction, FilterChain, FilterChainMatch, Flavor, HttpConnectionManager,
-    Listener, ListenerOptions, NetworkFilter, Node, RouteSource,
+    Listener, ListenerOptions, NetworkFilter, Node, RouteSource, Upgrade,
 };
 use leno_model::{Protocol, Service, ServicePort, Snapshot};
 
@@ -95,7 +95,7 @@ pub(crate) fn hosts(snapshot: &Snapshot, service: &Service, namespace: &str) -> 
 pub(crate) fn http_proxy(node: &Node, address: SocketAddr) -> Listener {
     let mut manager = http(node, routes::PROXY_TABLE, routes::PROXY_TABLE);
     // Here alone: a tunnel carries what no rule of a service can see.
-    manager.upgrades.push("connect".to_owned());
+    manager.upgrades.push(Upgrade::new("connect"));
     Listener {
         name: routes::PROXY_TABLE.to_owned(),
         address,

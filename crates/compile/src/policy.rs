@@ -127,17 +127,17 @@ fn hash_table(hash: &ConsistentHash, at: &str, object: &ResourceKey, problems: &
 
 fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
     if let Some(tcp) = &pool.tcp {
-        set(&mut cluster.circuit_breakers.max_connections, tcp.max_connections);
+        set(&mut cluster.circuit_breakers.default.max_connections, tcp.max_connections);
         if let Some(timeout) = tcp.connect_timeout {
             cluster.connect_timeout = timeout.0;
         }
     }
     let Some(http) = &pool.http else { return };
-    set(&mut cluster.circuit_breakers.max_pending_requests, http.http1_max_pending_requests);
-    set(&mut cluster.circuit_breakers.max_requests, http.http2_max_requests);
+    set(&mut cluster.circuit_breakers.default.max_pending_requests, http.http1_max_pending_requests);
+    set(&mut cluster.circuit_breakers.default.max_requests, http.http2_max_requests);
     if let Some(retries) = http.max_retries {
-        cluster.circuit_breakers.max_retries = retries;
-        cluster.circuit_breakers.retry_budget = None;
+        cluster.circuit_breakers.default.max_retries = retries;
+        cluster.circuit_breakers.default.retry_budget = None;
     }
     set(&mut cluster.http.max_concurrent_streams, http.max_concurrent_streams);
     if let Some(most) = http.max_requests_per_connection {

@@ -1,4 +1,4 @@
-use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, VirtualHost};
+use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
 use crate::{forward, gateway_route, hash, listener, virtual_service};
@@ -56,11 +56,27 @@ pub(crate) fn proxy_table<'a>(
             });
             let domains: Vec<_> = domains.collect();
             let hosts = routes.virtual_hosts.iter();
-            table.virtual_hosts.extend(hosts.map(|host| VirtualHost { domains: domains.clone(), ..host.clone() }));
+            table.virtual_hosts.extend(hosts.map(|host| {
+                let tunnels = host.routes.iter().filter_map(tunnel);
+                let routes = tunnels.chain(host.routes.iter().cloned()).collect();
+                VirtualHost { domains: domains.clone(), routes, ..host.clone() }
+            }));
         }
     }
     table.virtual_hosts.push(strangers());
     table
+}
+
+/// The same for `CONNECT`, of a route that looks at no path: the tunnel ends here, and its bytes go to an endpoint.
+fn tunnel(route: &Route) -> Option<Route> {
+    let PathMatch::Prefix { text, .. } = &route.matches.path else { return None };
+    let mut route = Some(route.clone()).filter(|_| text == "/")?;
+    route.matches.path = PathMatch::Connect;
+    if let RouteAction::Forward(forward) = &mut route.action {
+        forward.rewrite = None;
+        forward.upgrades = vec![RouteUpgrade::connect()];
+    }
+    Some(route)
 }
 
 /// What the mesh does not know is refused with a reason; named as in Istio.
@@ -69,7 +85,13 @@ fn strangers() -> VirtualHost {
     VirtualHost {
         name: "block_all".to_owned(),
         domains: vec!["*".to_owned()],
-        routes: vec![forward::direct("block_all".to_owned(), RouteMatch::any(), 502, body)],
+        routes: [PathMatch::Connect, RouteMatch::any().path]
+            .into_iter()
+            .map(|path| {
+                let matches = RouteMatch { path, ..RouteMatch::any() };
+                forward::direct("block_all".to_owned(), matches, 502, body.clone())
+            })
+            .collect(),
         ..VirtualHost::default()
     }
 }

@@ -165,7 +165,7 @@ fn action_for(action: &RouteAction, route: &HttpRoute, matches: &RouteMatch) -> 
             .map(|regex| Rewrite::Regex { pattern: regex.r#match.clone(), substitution: regex.rewrite.clone() });
         let uri = rewrite.uri.clone().map(|uri| match matches.path {
             PathMatch::Prefix { .. } | PathMatch::PathSeparatedPrefix { .. } => Rewrite::Prefix(uri),
-            PathMatch::Exact { .. } | PathMatch::Regex(_) => Rewrite::Path(uri),
+            PathMatch::Connect | PathMatch::Exact { .. } | PathMatch::Regex(_) => Rewrite::Path(uri),
         });
         forward.rewrite = uri.or(regex);
     }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use leno_names::Fraction;
 use serde::Serialize;
 
-use crate::HeaderMatch;
+use crate::{HeaderMatch, MetadataMatch};
 
 /// One log of finished exchanges.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccessLog {
     pub sink: AccessLogSink,
     pub format: AccessLogFormat,
@@ -64,7 +64,7 @@ impl From<&str> for JsonFormat {
 }
 
 /// Envoy's `config.accesslog.v3.AccessLogFilter`.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessLogFilter {
     All(Vec<Self>),
@@ -78,6 +78,11 @@ pub enum AccessLogFilter {
     },
     /// Of the request.
     Header(HeaderMatch),
+    /// On what filters have said. Without a matcher, or where nothing is said, `default` counts.
+    Metadata {
+        matcher: Option<MetadataMatch>,
+        default: bool,
+    },
     /// Not a health check that this proxy answered.
     NotHealthCheck,
     /// One of these short forms; any flag at all when there is none.

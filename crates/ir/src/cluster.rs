@@ -1,18 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_names::{Fraction, ServiceKey};
+use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{EndpointSet, ProxyProtocolVersion, UpstreamTls};
+use crate::{EndpointSet, Http1Options, Http2Options, ProxyProtocolVersion, UpstreamTls};
 
 mod balancing;
+mod circuit_breakers;
 mod dns;
 mod health_check;
 mod outlier;
 mod subset;
 
 pub use balancing::{Balancing, LocalityBalancing};
+pub use circuit_breakers::{CircuitBreakers, RetryBudget, RoutingPriority, Thresholds};
 pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
 pub use outlier::{Consecutive, FailurePercentage, OutlierDetection, SuccessRate};
@@ -136,44 +138,6 @@ impl Default for BalancerPolicy {
     }
 }
 
-/// Limits per cluster and proxy, divided among its workers. `u32::MAX` means none.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct CircuitBreakers {
-    pub max_connections: u32,
-    /// Requests that wait for a connection.
-    pub max_pending_requests: u32,
-    pub max_requests: u32,
-    pub max_retries: u32,
-    /// Replaces `max_retries` when set.
-    pub retry_budget: Option<RetryBudget>,
-}
-
-impl Default for CircuitBreakers {
-    /// Istio's defaults: no limit, retries bounded by the budget (20 %, at least 3), which Istio leaves off.
-    fn default() -> Self {
-        Self {
-            max_connections: u32::MAX,
-            max_pending_requests: u32::MAX,
-            max_requests: u32::MAX,
-            max_retries: u32::MAX,
-            retry_budget: Some(RetryBudget::default()),
-        }
-    }
-}
-
-/// Retries under way may be this share of the active requests, but at least `min_retry_concurrency`.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct RetryBudget {
-    pub budget: Fraction,
-    pub min_retry_concurrency: u32,
-}
-
-impl Default for RetryBudget {
-    fn default() -> Self {
-        Self { budget: Fraction::from_percent(20).unwrap_or(Fraction::ZERO), min_retry_concurrency: 3 }
-    }
-}
-
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct UpstreamHttp {
     pub protocol: UpstreamProtocol,
@@ -181,8 +145,15 @@ pub struct UpstreamHttp {
     pub max_requests_per_connection: Option<u32>,
     /// An unused pooled connection is closed after this. Default 1 h, as Envoy; pools also learn from `Connection: close`.
     pub idle_timeout: Duration,
+    /// From when a connection was made; then it takes no more requests. `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_duration: Option<Duration>,
     /// Per HTTP/2 connection, below what the peer allows.
     pub max_concurrent_streams: u32,
+    #[serde(skip_serializing_if = "Http1Options::is_mesh")]
+    pub http1: Http1Options,
+    #[serde(skip_serializing_if = "Http2Options::is_mesh")]
+    pub http2: Http2Options,
 }
 
 impl Default for UpstreamHttp {
@@ -191,7 +162,10 @@ impl Default for UpstreamHttp {
             protocol: UpstreamProtocol::SameAsDownstream,
             max_requests_per_connection: None,
             idle_timeout: Duration::from_secs(3600),
+            max_connection_duration: None,
             max_concurrent_streams: 1024,
+            http1: Http1Options::mesh(),
+            http2: Http2Options::mesh(),
         }
     }
 }

@@ -23,6 +23,14 @@ pub struct ConnectionLimit {
     pub delay: Option<Duration>,
 }
 
+/// How many connections of one listener may be opened in a time (Envoy's listener filter `local_ratelimit`).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ListenerRateLimit {
+    pub stat_prefix: String,
+    /// One token a connection, over all workers; who gets none is closed before a byte is read.
+    pub token_bucket: TokenBucket,
+}
+
 /// How many connections of one filter chain may be opened in a time (Envoy's network filter `local_ratelimit`).
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct ConnectionRateLimit {

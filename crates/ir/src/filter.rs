@@ -10,12 +10,16 @@ mod compressor;
 mod cors;
 mod fault;
 mod health_check;
+mod local_rate_limit;
+mod metadata;
 mod rate_limit;
 mod rbac;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+
+use crate::HeaderOps;
 
 pub use self::buffer::{Buffer, BufferOverride};
 pub use self::compressor::{
@@ -27,6 +31,11 @@ pub use self::fault::{
     Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, ShareUnit,
 };
 pub use self::health_check::HttpHealthCheck;
+pub use self::local_rate_limit::{LimitedDescriptor, LocalRateLimit};
+pub use self::metadata::{
+    FixedMetadata, HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue, HeaderToMetadata, HeaderToMetadataRule,
+    MetadataSourceField, SetMetadata,
+};
 pub use self::rate_limit::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
 pub use self::rbac::HttpRbac;
 
@@ -49,9 +58,12 @@ pub enum HttpFilterConfig {
     Cors,
     Fault(Box<Fault>),
     HealthCheck(HttpHealthCheck),
+    HeaderToMetadata(HeaderToMetadata),
     Compressor(Box<Compressor>),
+    LocalRateLimit(Box<LocalRateLimit>),
     RateLimit(Box<RateLimit>),
     Rbac(Box<HttpRbac>),
+    SetMetadata(SetMetadata),
 }
 
 /// By the name of the filter.
@@ -75,8 +87,33 @@ pub enum RouteFilterConfig {
     Buffer(BufferOverride),
     Cors(CorsPolicy),
     Fault(Box<Fault>),
+    HeaderToMetadata(HeaderToMetadata),
     Compressor(RouteCompressor),
+    LocalRateLimit(Box<LocalRateLimit>),
     RateLimit(RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<HttpRbac>>),
+}
+
+impl HttpFilterConfig {
+    /// What it does to headers.
+    pub fn header_ops(&self) -> impl Iterator<Item = &HeaderOps> {
+        let (first, second) = match self {
+            Self::LocalRateLimit(limit) => (Some(&limit.unenforced_request_headers), Some(&limit.response_headers)),
+            Self::RateLimit(limit) => (Some(&limit.response_headers), None),
+            _ => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+impl RouteFilterConfig {
+    /// What it does to headers.
+    pub fn header_ops(&self) -> impl Iterator<Item = &HeaderOps> {
+        let (first, second) = match self {
+            Self::LocalRateLimit(limit) => (Some(&limit.unenforced_request_headers), Some(&limit.response_headers)),
+            _ => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
 }

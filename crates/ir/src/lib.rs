@@ -16,6 +16,8 @@ mod data_source;
 mod edge;
 mod endpoint;
 mod filter;
+mod http1;
+mod http2;
 mod listener;
 mod matching;
 mod metadata;
@@ -26,6 +28,7 @@ mod route;
 mod router;
 mod tls;
 mod token_bucket;
+mod upgrade;
 
 pub use access_log::{
     AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
@@ -34,11 +37,13 @@ pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LocalityBalancing,
-    OutlierDetection, RetryBudget, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe,
-    UpstreamHttp, UpstreamProtocol,
+    OutlierDetection, RetryBudget, RoutingPriority, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
+    SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
 };
 pub use config::Config;
-pub use connection_filter::{ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, RbacEnforcement};
+pub use connection_filter::{
+    ConnectionFilter, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, ListenerRateLimit, RbacEnforcement,
+};
 pub use data_source::{DataSource, Hidden};
 pub use edge::{EscapedSlashes, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 pub use endpoint::{
@@ -47,17 +52,20 @@ pub use endpoint::{
 pub use filter::{
     Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
     CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
-    FilterOverride, FilterOverrides, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, RateLimit,
-    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, ShareUnit,
-    VirtualHostRules,
+    FilterOverride, FilterOverrides, FixedMetadata, HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue,
+    HeaderToMetadata, HeaderToMetadataRule, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor,
+    LocalRateLimit, MetadataSourceField, RateLimit, RateLimitedRequests, ResponseCompression, RouteCompressor,
+    RouteFilterConfig, RouteRateLimit, SetMetadata, ShareUnit, VirtualHostRules,
 };
+pub use http1::{HeaderNames, Http1Options};
+pub use http2::{Http2Keepalive, Http2Options};
 pub use listener::{
-    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, Listener,
-    ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
+    Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits,
+    Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType, TcpProxy,
     TransportProtocol,
 };
 pub use matching::{Pattern, RegexError, StringMatch};
-pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch};
+pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch, metadata_value};
 pub use node::{Flavor, Node, WorkloadPort};
 pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
@@ -75,3 +83,4 @@ pub use tls::{
     TlsParameters, TlsVersion, UpstreamTls,
 };
 pub use token_bucket::TokenBucket;
+pub use upgrade::{ConnectUpstream, RouteUpgrade, Upgrade};

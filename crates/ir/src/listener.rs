@@ -1,12 +1,13 @@
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::{
-    AccessLog, CidrRange, ConnectionFilter, DownstreamTls, HttpEdge, HttpFilter, RouteTable, RouterOptions,
-    WeightedCluster,
+    AccessLog, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge, HttpFilter,
+    ListenerRateLimit, RouteTable, RouterOptions, Upgrade, WeightedCluster,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -59,6 +60,8 @@ pub struct ListenerOptions {
     pub original_dst: bool,
     /// Connections begin with a PROXY header, whose addresses count from then on.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// All are asked, in order.
+    pub rate_limits: Vec<ListenerRateLimit>,
 }
 
 impl ListenerOptions {
@@ -160,8 +163,9 @@ pub struct HttpConnectionManager {
     pub forward_client_cert: ForwardClientCert,
     /// Add `x-request-id` when the request has none.
     pub generate_request_id: bool,
-    /// Protocols that `Upgrade` may switch to, lower case (`websocket`).
-    pub upgrades: Vec<String>,
+    pub upgrades: Vec<Upgrade>,
+    /// `100 Continue` and its like pass between client and upstream; otherwise we answer `expect` ourselves.
+    pub forwards_informational: bool,
     /// Largest head, start line included; above it 431. Default 60 KiB, as Envoy.
     pub max_request_headers_bytes: u32,
     /// Most header lines; above it 431. Default 100, as Envoy.
@@ -176,10 +180,38 @@ pub struct HttpConnectionManager {
     pub router: RouterOptions,
     #[serde(skip_serializing_if = "HttpEdge::is_default")]
     pub edge: HttpEdge,
+    #[serde(skip_serializing_if = "HttpLimits::is_default")]
+    pub limits: HttpLimits,
+    #[serde(skip_serializing_if = "Http1Options::is_mesh")]
+    pub http1: Http1Options,
+    #[serde(skip_serializing_if = "Http2Options::is_mesh")]
+    pub http2: Http2Options,
+}
+
+/// How long and how much of a client. `None`: without bound.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct HttpLimits {
+    /// A connection as old as this is closed once its streams have ended.
+    pub max_connection_duration: Option<Duration>,
+    /// The response to the last of so many requests closes the connection.
+    pub max_requests_per_connection: Option<NonZeroU32>,
+    /// From the beginning of a request to the end of its response, where the route does not say.
+    pub max_stream_duration: Option<Duration>,
+    /// From the beginning of a request to its end; then 408.
+    pub request_timeout: Option<Duration>,
+    /// Of an HTTP/2 connection at once; `None`: our own choice.
+    pub max_concurrent_streams: Option<NonZeroU32>,
+}
+
+impl HttpLimits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl HttpConnectionManager {
-    /// Envoy's defaults, with the slow-client bound (`request_headers_timeout` 10 s) that Envoy leaves off.
+    /// Envoy's defaults, with the slow-client bound (`request_headers_timeout` 10 s) that Envoy leaves off; between proxies
+    /// of the mesh everything of HTTP gets through.
     pub fn new(stat_prefix: impl Into<String>, routes: RouteSource) -> Self {
         Self {
             stat_prefix: stat_prefix.into(),
@@ -189,7 +221,8 @@ impl HttpConnectionManager {
             access_log: Vec::new(),
             forward_client_cert: ForwardClientCert::Sanitize,
             generate_request_id: true,
-            upgrades: vec!["websocket".to_owned()],
+            upgrades: vec![Upgrade::new("websocket")],
+            forwards_informational: true,
             max_request_headers_bytes: 60 * 1024,
             max_request_headers_count: 100,
             request_headers_timeout: Some(Duration::from_secs(10)),
@@ -197,6 +230,9 @@ impl HttpConnectionManager {
             idle_timeout: Some(Duration::from_secs(3600)),
             router: RouterOptions::default(),
             edge: HttpEdge::default(),
+            limits: HttpLimits::default(),
+            http1: Http1Options::mesh(),
+            http2: Http2Options::mesh(),
         }
     }
 }
@@ -240,5 +276,10 @@ pub struct TcpProxy {
     pub hash_source_ip: bool,
     /// No byte either way for this long closes the connection. Default 1 h, as Envoy.
     pub idle_timeout: Option<Duration>,
+    /// Endpoints tried before the client's connection is given up.
+    pub max_connect_attempts: NonZeroU32,
+    /// The connection is closed when it is as old as this. `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_duration: Option<Duration>,
     pub access_log: Vec<AccessLog>,
 }

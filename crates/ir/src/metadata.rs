@@ -9,6 +9,12 @@ use crate::StringMatch;
 /// The namespace is the name of the filter that the fields are for or from.
 pub type Metadata = BTreeMap<String, BTreeMap<String, MetadataValue>>;
 
+/// The value at `path` in a namespace.
+pub fn metadata_value<'m>(metadata: &'m Metadata, namespace: &str, path: &[String]) -> Option<&'m MetadataValue> {
+    let (first, rest) = path.split_first()?;
+    metadata.get(namespace)?.get(first)?.at(rest)
+}
+
 /// One value, as in JSON (`google.protobuf.Value`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -49,6 +55,11 @@ pub struct MetadataMatch {
 }
 
 impl MetadataMatch {
+    /// Whether what is said fits.
+    pub fn holds(&self, metadata: &Metadata) -> bool {
+        self.is_match(metadata_value(metadata, &self.filter, &self.path))
+    }
+
     /// `value` is what stands at `path`.
     pub fn is_match(&self, value: Option<&MetadataValue>) -> bool {
         self.value.is_match(value) != self.invert

@@ -22,7 +22,7 @@ pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};
 
-use crate::FilterOverrides;
+use crate::{FilterOverrides, Metadata};
 
 /// Which cluster a request goes to (Envoy `RouteConfiguration`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -134,6 +134,9 @@ pub struct Route {
     pub response_headers: HeaderOps,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
+    /// For filters to read.
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
 }
 
 impl Route {
@@ -147,6 +150,7 @@ impl Route {
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
             filters: FilterOverrides::new(),
+            metadata: Metadata::new(),
         }
     }
 }

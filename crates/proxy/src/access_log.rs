@@ -7,6 +7,7 @@
 //! Source      Envoy access log v1.31; Istio's default format
 
 mod filter;
+mod metadata;
 mod values;
 mod writer;
 

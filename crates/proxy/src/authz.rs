@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use leno_authz::View;
-use leno_ir::{HeaderMatch, Metadata, MetadataSource, MetadataValue};
+use leno_ir::{HeaderMatch, Metadata, MetadataSource, MetadataValue, metadata_value};
 use leno_routing::RequestView as _;
 
 use crate::connection::Connection;
@@ -71,6 +71,7 @@ pub(crate) struct RequestView<'a> {
     pub(crate) request: &'a RequestHead,
     /// What filters have said about it.
     pub(crate) metadata: &'a Metadata,
+    pub(crate) route_metadata: Option<&'a Metadata>,
 }
 
 impl View for RequestView<'_> {
@@ -113,11 +114,9 @@ impl View for RequestView<'_> {
     fn metadata(&self, source: MetadataSource, namespace: &str, path: &[String]) -> Option<&MetadataValue> {
         let metadata = match source {
             MetadataSource::Dynamic => self.metadata,
-            // Routes that have metadata are not taken.
-            MetadataSource::Route => return None,
+            MetadataSource::Route => self.route_metadata?,
         };
-        let (first, rest) = path.split_first()?;
-        metadata.get(namespace)?.get(first)?.at(rest)
+        metadata_value(metadata, namespace, path)
     }
 }
 

@@ -37,9 +37,16 @@ pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> 
     };
     let formats = chains.clone().chain(default.clone()).filter_map(|(path, chain)| {
         let NetworkFilter::Http(http) = &chain.filter else { return None };
-        let RouteSource::Inline(table) = &http.routes else { return None };
-        let reason = table_problem(table)?;
-        Some(FieldProblem { field: format!("{path}.filters[0].typed_config.route_config"), reason })
+        let of_filters = http.filters.iter().enumerate().find_map(|(index, filter)| {
+            let reason = HeaderFormats::check_filter(filter).err()?.to_string();
+            Some((format!("http_filters[{index}]"), reason))
+        });
+        let of_routes = || match &http.routes {
+            RouteSource::Inline(table) => Some(("route_config".to_owned(), table_problem(table)?)),
+            RouteSource::Rds(_) => None,
+        };
+        let (field, reason) = of_filters.or_else(of_routes)?;
+        Some(FieldProblem { field: format!("{path}.filters[0].typed_config.{field}"), reason })
     });
     let formats: Vec<_> = formats.collect();
     chains.chain(default).flat_map(problems).chain(formats).collect()

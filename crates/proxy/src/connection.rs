@@ -1,6 +1,8 @@
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use leno_balance::RateLimiter;
 use leno_ir::Direction;
 use leno_names::SpiffeId;
 
@@ -35,6 +37,10 @@ pub(crate) struct Connection {
     pub(crate) mtls: bool,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
     pub(crate) drain: Rc<DrainSignal>,
+    /// It was the client who ended it.
+    pub(crate) closed_by_client: Cell<bool>,
+    /// Of the filter `local_ratelimit` that counts by connection.
+    pub(crate) rate_limiter: OnceCell<Box<RateLimiter>>,
 }
 
 impl Connection {

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use leno_ir::ConnectionFilter as Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use self::limit::{LimitFilter, LimitPermit, RateLimitFilter};
+pub(crate) use self::limit::RateLimitFilter;
+use self::limit::{LimitFilter, LimitPermit};
 use self::rbac::RbacFilter;
 use crate::connection::Connection;
 use crate::flags::ResponseFlags;
@@ -68,7 +69,7 @@ impl ConnectionFilters {
                 Filter::Limit(LimitFilter::new(limit, &format!("{place}.filters[{index}]"), worker))
             }
             Config::RateLimit(limit) => {
-                Filter::RateLimit(RateLimitFilter::new(limit, &format!("{place}.filters[{index}]"), worker))
+                Filter::RateLimit(RateLimitFilter::of_chain(limit, &format!("{place}.filters[{index}]"), worker))
             }
             Config::Rbac(rbac) => Filter::Rbac(Box::new(RbacFilter::new(rbac, &worker.stats))),
         };

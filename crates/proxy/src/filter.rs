@@ -27,13 +27,17 @@ mod buffer;
 mod compressor;
 mod context;
 mod cors;
+mod descriptors;
 mod fault;
+mod header_to_metadata;
 mod health_check;
+mod local_rate_limit;
 mod overrides;
 mod pace;
 mod rate_limit;
 mod rbac;
 mod run;
+mod set_metadata;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -50,11 +54,15 @@ use self::compressor::{ActiveCompressor, Compressor};
 pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
 use self::fault::{ActiveFault, FaultFilter};
+use self::header_to_metadata::{ActiveHeaderToMetadata, HeaderToMetadata};
 use self::health_check::{ActiveHealthCheck, HealthCheckFilter};
+use self::local_rate_limit::{ActiveLocalRateLimit, LocalRateLimit};
 pub(crate) use self::overrides::{Dice, Picked, RouteRef, RouteRules};
 use self::rate_limit::{ActiveRateLimit, Answer, RateLimit};
 use self::rbac::Rbac;
+pub(crate) use self::rbac::joined;
 pub(crate) use self::run::{FilterRun, RequestParts};
+use self::set_metadata::SetMetadata;
 use crate::exchange::Exchange;
 use crate::flags::ResponseFlags;
 use crate::http::Frame;
@@ -129,9 +137,12 @@ enum Filter {
     Cors(Rc<Cors>),
     Fault(Rc<FaultFilter>),
     HealthCheck(Rc<HealthCheckFilter>),
+    HeaderToMetadata(Rc<HeaderToMetadata>),
     Compressor(Rc<Compressor>),
+    LocalRateLimit(Rc<LocalRateLimit>),
     RateLimit(Rc<RateLimit>),
     Rbac(Rc<Rbac>),
+    SetMetadata(Rc<SetMetadata>),
 }
 
 impl Filter {
@@ -142,8 +153,15 @@ impl Filter {
             HttpFilterConfig::HealthCheck(check) => Self::HealthCheck(Rc::new(HealthCheckFilter::new(check, place))),
             HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
             HttpFilterConfig::Cors => Self::Cors(Rc::new(Cors::new(place))),
+            HttpFilterConfig::HeaderToMetadata(filter) => {
+                Self::HeaderToMetadata(Rc::new(HeaderToMetadata::new(filter, place)))
+            }
+            HttpFilterConfig::LocalRateLimit(filter) => {
+                Self::LocalRateLimit(Rc::new(LocalRateLimit::new(filter, place)))
+            }
             HttpFilterConfig::RateLimit(filter) => Self::RateLimit(Rc::new(RateLimit::new(filter, place))),
             HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
+            HttpFilterConfig::SetMetadata(filter) => Self::SetMetadata(Rc::new(SetMetadata::new(filter, place))),
         }
     }
 
@@ -154,8 +172,13 @@ impl Filter {
             Self::Fault(fault) => ActiveFilter::Fault(ActiveFault::new(fault.clone())),
             Self::HealthCheck(check) => ActiveFilter::HealthCheck(ActiveHealthCheck::new(check.clone())),
             Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
+            Self::HeaderToMetadata(filter) => {
+                ActiveFilter::HeaderToMetadata(ActiveHeaderToMetadata::new(filter.clone()))
+            }
+            Self::LocalRateLimit(filter) => ActiveFilter::LocalRateLimit(ActiveLocalRateLimit::new(filter.clone())),
             Self::RateLimit(filter) => ActiveFilter::RateLimit(ActiveRateLimit::new(filter.clone())),
             Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
+            Self::SetMetadata(filter) => ActiveFilter::SetMetadata(filter.clone()),
         }
     }
 }
@@ -168,8 +191,11 @@ pub(crate) enum ActiveFilter {
     Fault(ActiveFault),
     HealthCheck(ActiveHealthCheck),
     Compressor(ActiveCompressor),
+    HeaderToMetadata(ActiveHeaderToMetadata),
+    LocalRateLimit(ActiveLocalRateLimit),
     RateLimit(ActiveRateLimit),
     Rbac(Rc<Rbac>),
+    SetMetadata(Rc<SetMetadata>),
 }
 
 impl ActiveFilter {
@@ -181,8 +207,11 @@ impl ActiveFilter {
             Self::Fault(fault) => fault.on_request(cx),
             Self::HealthCheck(check) => check.on_request(cx),
             Self::Compressor(filter) => filter.on_request(cx),
+            Self::HeaderToMetadata(filter) => filter.on_request(cx),
+            Self::LocalRateLimit(filter) => filter.on_request(cx),
             Self::RateLimit(filter) => filter.on_request(cx),
             Self::Rbac(rbac) => rbac.on_request(cx),
+            Self::SetMetadata(filter) => filter.on_request(cx),
         }
     }
 
@@ -211,6 +240,8 @@ impl ActiveFilter {
             Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
             Self::HealthCheck(check) => check.on_response(cx),
+            Self::HeaderToMetadata(filter) => filter.on_response(cx),
+            Self::LocalRateLimit(filter) => filter.on_response(cx),
             Self::RateLimit(filter) => filter.on_response(cx),
             _ => {}
         }

@@ -7,6 +7,8 @@
 //! Source      RFC 9110, RFC 9112, RFC 9113; Envoy's connection manager and router for everything a user configures
 
 pub(crate) mod codec;
+mod date;
+mod described;
 mod downstream;
 mod failure;
 mod forward;
@@ -33,16 +35,18 @@ use bytes::BytesMut;
 use leno_ir::{HttpCodec, HttpConnectionManager, RouteSource};
 use tokio::io::AsyncReadExt;
 
+pub(crate) use self::described::Described;
 pub(crate) use self::failure::grpc_status_of;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
 pub(crate) use self::grpc::{CallError, call};
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
-pub(crate) use self::header_ops::{HeaderFormats, Levels, apply_literally};
+pub(crate) use self::header_ops::{HeaderEdits, HeaderFormats, Levels};
 pub(crate) use self::headers::Headers;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::filter::{Filters, RouteRules};
+use crate::stats::{HttpCounter, HttpGauge, HttpHistogram, HttpStats, ListenerStats};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -53,6 +57,7 @@ pub(crate) struct HttpManager {
     pub(crate) routes: Routes,
     pub(crate) filters: Filters,
     pub(crate) access_log: AccessLogger,
+    pub(crate) stats: HttpStats,
 }
 
 #[derive(Debug)]
@@ -63,7 +68,7 @@ pub(crate) enum Routes {
 
 impl HttpManager {
     /// `place` names the filter chain among all of the configuration.
-    pub(crate) fn new(config: &HttpConnectionManager, place: &str, worker: &Worker) -> Self {
+    pub(crate) fn new(config: &HttpConnectionManager, place: &str, listener: &ListenerStats, worker: &Worker) -> Self {
         let routes = match &config.routes {
             RouteSource::Inline(table) => {
                 let place = format!("{place}.route_config");
@@ -77,6 +82,7 @@ impl HttpManager {
             routes,
             filters,
             access_log: AccessLogger::new(&config.access_log, worker.access_logs()),
+            stats: worker.stats.http(&config.stat_prefix, listener),
         }
     }
 }
@@ -91,17 +97,35 @@ pub(crate) async fn serve(
     manager: Rc<HttpManager>,
     worker: Rc<Worker>,
 ) {
+    let stats = manager.stats.clone();
     let context = Context { connection, manager, worker };
+    let started = context.worker.now();
+    let _counted =
+        (stats.hold(HttpGauge::CxActive), context.connection.is_tls.then(|| stats.hold(HttpGauge::CxSslActive)));
+    stats.count(HttpCounter::CxTotal);
+    if context.connection.is_tls {
+        stats.count(HttpCounter::CxSslTotal);
+    }
     let (may_be_http1, may_be_http2) = match (context.config().codec, context.connection.alpn) {
         (HttpCodec::Http1, _) | (HttpCodec::Auto, Some(Alpn::Http1)) => (true, false),
         (HttpCodec::Http2, _) | (HttpCodec::Auto, Some(Alpn::Http2)) => (false, true),
         (HttpCodec::Auto, _) => (true, true),
     };
     if may_be_http2 && starts_http2(&mut stream, &mut first_bytes, &context).await {
+        stats.count(HttpCounter::CxHttp2Total);
+        let _counted = stats.hold(HttpGauge::CxHttp2Active);
         http2::serve(stream, first_bytes, &context).await;
     } else if may_be_http1 {
+        stats.count(HttpCounter::CxHttp1Total);
+        let _counted = stats.hold(HttpGauge::CxHttp1Active);
         http1::serve(stream, first_bytes, &context).await;
     }
+    stats.count(HttpCounter::CxDestroy);
+    stats.count(match context.connection.closed_by_client.get() {
+        true => HttpCounter::CxDestroyRemote,
+        false => HttpCounter::CxDestroyLocal,
+    });
+    stats.observe(HttpHistogram::CxLength, context.worker.now().saturating_duration_since(started));
     // Who must speak HTTP/2 and does not would not understand an answer. All it sent was read, so this close is no reset.
 }
 

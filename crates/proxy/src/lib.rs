@@ -43,5 +43,6 @@ mod worker;
 pub use check::{FieldProblem, check_cluster, check_listener};
 pub use dns::{Block, BlockHold, DNS_PORT, claim_block, claim_held_block};
 pub use proxy::{
-    DnsConfig, Proxy, ProxyConfig, ProxyHandle, Rejection, ResourceType, StartError, available_cpus, default_threads,
+    ConfigDump, DnsConfig, Proxy, ProxyConfig, ProxyHandle, Rejection, ResourceType, StartError, available_cpus,
+    default_threads,
 };

@@ -19,8 +19,10 @@ use leno_ir::{FilterChainMatch, Listener, TransportProtocol};
 pub(crate) use accept::{AcceptOutage, Binding};
 
 use self::chain::Chain;
+use crate::connection_filter::RateLimitFilter;
 use crate::detect::Question;
 use crate::drain::DrainSignal;
+use crate::stats::ListenerStats;
 use crate::worker::Worker;
 
 /// One version of a listener on one worker. Connections keep the version they were accepted under.
@@ -28,8 +30,10 @@ use crate::worker::Worker;
 pub(crate) struct ActiveListener {
     pub(crate) config: Arc<Listener>,
     name: Rc<str>,
+    stats: ListenerStats,
     chains: Vec<Rc<Chain>>,
     default_chain: Option<Rc<Chain>>,
+    rate_limits: Box<[RateLimitFilter]>,
     /// There is one chain, and it matches everything.
     only_chain_takes_all: bool,
     /// A chain asks for what only a look at the ClientHello tells. Envoy, too, looks without being told to.
@@ -42,10 +46,15 @@ pub(crate) struct ActiveListener {
 
 impl ActiveListener {
     pub(crate) fn new(config: Arc<Listener>, worker: &Worker) -> Self {
+        let stats = worker.stats.listener(&config.address.to_string().replace(':', "_"));
         let chain = |place: &str, chain| {
             let place = format!("{}.{place}", config.name);
-            Rc::new(Chain::new(chain, &place, worker))
+            Rc::new(Chain::new(chain, &place, &stats, worker))
         };
+        let rate_limit = |(index, limit)| {
+            RateLimitFilter::of_listener(limit, &format!("{}.rate_limits[{index}]", config.name), worker)
+        };
+        let rate_limits = config.options.rate_limits.iter().enumerate().map(rate_limit).collect();
         let chains = config.filter_chains.iter().enumerate();
         let default_chain = config.default_filter_chain.as_ref();
         Self {
@@ -53,9 +62,11 @@ impl ActiveListener {
             chains: chains.map(|(at, config)| chain(&format!("filter_chains[{at}]"), config)).collect(),
             only_chain_takes_all: matches!(config.filter_chains.as_slice(), [only] if only.matches == FilterChainMatch::default()),
             default_chain: default_chain.map(|config| chain("default_filter_chain", config)),
+            rate_limits,
             needs_inspection: config.filter_chains.iter().any(|chain| needs_inspection(&chain.matches)),
             drain: Rc::default(),
             clients_speak_first: std::cell::Cell::new(false),
+            stats,
             config,
         }
     }

@@ -11,9 +11,10 @@ mod usable;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use leno_identity::Identity;
@@ -22,7 +23,7 @@ use leno_runtime::{Readiness, ReadyGuard, Tasks};
 use leno_telemetry::Registry;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub use config::{DnsConfig, ProxyConfig};
+pub use config::{ConfigDump, DnsConfig, ProxyConfig};
 pub use cpus::{available_cpus, default_threads};
 pub(crate) use sockets::{BindKey, NewSockets};
 
@@ -87,6 +88,10 @@ struct Inner {
     stats: Stats,
     access_logs: AccessLogs,
     tls_contexts: TlsContexts,
+    /// Health checks of this proxy are to fail.
+    unwell: Arc<AtomicBool>,
+    /// When the configuration became active.
+    updated: Mutex<SystemTime>,
     readiness: Readiness,
     quit: Notify,
     tasks: Tasks,
@@ -124,6 +129,7 @@ impl Proxy {
         readiness: Readiness,
     ) -> Result<ProxyHandle, StartError> {
         let config_on_leave = config.on_leave.take();
+        let config_dump = config.config_dump.take();
         let ready = readiness.guard("configuration");
         let tasks = Tasks::new();
         let settings = StatsSettings {
@@ -155,6 +161,7 @@ impl Proxy {
         let admin = config.admin.map(bind_admin).transpose()?;
         let supervisor = Supervisor::new(identity.clone(), tls_contexts.clone(), tasks.clone());
         supervisor.tell(workers.iter().map(|worker: &WorkerHandle| worker.commands.downgrade()).collect());
+        let unwell = shared_states.unwell();
         let plan = Arc::new(Plan::new(shared_states));
         let state = State { plan, ..State::default() };
         let inner = Inner {
@@ -168,6 +175,8 @@ impl Proxy {
             stats,
             access_logs,
             tls_contexts,
+            unwell,
+            updated: Mutex::new(SystemTime::now()),
             readiness: readiness.clone(),
             quit: Notify::new(),
             tasks,
@@ -178,7 +187,7 @@ impl Proxy {
             handle.inner.tasks.spawn("overload", crate::overload::watch_memory(overload));
         }
         if let Some(listener) = admin {
-            let admin = status::admin(&handle, identity, registry, readiness, config_on_leave);
+            let admin = status::admin(&handle, identity, registry, readiness, config_dump, config_on_leave);
             handle.inner.tasks.spawn("admin", admin.serve(listener));
         }
         Ok(handle)
@@ -265,6 +274,7 @@ impl ProxyHandle {
         }
         inner.tls_contexts.sweep();
         inner.config.store(plan.config.clone());
+        *inner.updated.lock().unwrap_or_else(PoisonError::into_inner) = SystemTime::now();
         inner.stats.config_applied(rejections.len() as u64);
         if let Some(ready) = inner.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
             ready.release();

@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// State that filters of all workers have in common: a limit of 1 stays 1 whatever the number of workers.
@@ -14,6 +15,11 @@ pub(crate) struct SharedStates {
 }
 
 impl SharedStates {
+    /// Whether health checks of this proxy are to fail, whatever they find.
+    pub(crate) fn unwell(&self) -> Arc<AtomicBool> {
+        self.get("healthcheck/fail".to_owned(), AtomicBool::default)
+    }
+
     /// The state of that key, made now when there is none.
     pub(crate) fn get<T: Any + Send + Sync>(&self, key: String, make: impl FnOnce() -> T) -> Arc<T> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
-//! Counts of what the proxy does: Istio's standard metrics, and Leno's own. Decides nothing.
+//! Counts of what the proxy does: Istio's standard metrics, Leno's own, and Envoy's by its names. Decides nothing.
 //!
-//! Shape       1 `Stats` -> n `WorkerStats` (one per thread) -> n series; merged by label set at scrape time
+//! Shape       1 `Stats` -> n `WorkerStats` (one per thread) -> n series, n scopes (a cluster, a connection manager …); merged by
+//!             label set, or by name, at scrape time
 //! Units       durations are milliseconds (Istio), sizes bytes
 //! Invariants  a cell is written by one worker only, so that counting is a plain load and store; a worker keeps at most
 //!             `max_series` label sets, what exceeds them is counted under the label values `other`
@@ -10,13 +11,19 @@
 
 mod cells;
 mod cluster;
+mod codes;
 mod collector;
+mod http;
 mod labels;
 mod named;
+mod names;
 mod own;
+mod scope;
+mod snapshot;
 mod traffic;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,15 +34,24 @@ use leno_telemetry::Registry;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 
-pub(crate) use cluster::{ClusterCells, ClusterStats, ConnectionGuard, Limit};
+pub(crate) use cluster::{ClusterStats, ConnectionGuard, Limit, Origin, Waiting};
+pub(crate) use http::HttpStats;
 pub(crate) use labels::WorkloadId;
 pub(crate) use named::{Counter, Gauge, GaugeGuard};
+pub(crate) use names::{
+    ClusterCounter, ClusterGauge, ClusterHistogram, HttpCounter, HttpGauge, HttpHistogram, ListenerCounter,
+    ListenerGauge, ListenerHistogram, Root, TcpCounter,
+};
 pub(crate) use own::{ActiveGuard, HandshakeResult, ProxyHeaderResult, TlsSide};
+pub(crate) use scope::{Held, Scope};
+pub(crate) use snapshot::{Histogram, Snapshot, Stat, Value};
 
 use cells::{Cell64, Level};
 use collector::StatsCollector;
 use named::{NamedCells, NamedLevel};
+use names::{Kind, OfCluster, OfHttp, OfListener, OfTcp};
 use own::WorkerCells;
+use scope::ScopeCells;
 use traffic::{HttpCells, TcpCells, Traffic};
 
 /// Who this proxy is, for the labels of its own side.
@@ -84,7 +100,7 @@ struct Shared {
 struct Shard {
     http: Mutex<Vec<Arc<HttpCells>>>,
     tcp: Mutex<Vec<Arc<TcpCells>>>,
-    clusters: Mutex<Vec<Arc<ClusterCells>>>,
+    scopes: Mutex<BTreeMap<(Root, String), Arc<ScopeCells>>>,
     filter_counters: Mutex<Vec<Arc<NamedCells>>>,
     filter_gauges: Mutex<Vec<Arc<NamedLevel>>>,
     own: Arc<WorkerCells>,
@@ -97,6 +113,9 @@ pub(crate) struct WorkerStats {
     shard: Arc<Shard>,
     traffic: RefCell<Traffic>,
 }
+
+pub(crate) type ListenerStats = Scope<OfListener>;
+pub(crate) type TcpStats = Scope<OfTcp>;
 
 impl Stats {
     /// Adds everything to what `registry` exports.
@@ -151,15 +170,26 @@ impl WorkerStats {
         self.traffic.borrow_mut().workload(labels)
     }
 
-    /// The counts of one cluster. Keep it; it is found by a scan under a lock.
+    fn scope<K: Kind>(&self, name: &str) -> Arc<ScopeCells> {
+        let mut scopes = lock(&self.shard.scopes);
+        scopes.entry((K::ROOT, name.to_owned())).or_insert_with(|| Scope::<K>::cells(name)).clone()
+    }
+
+    /// The counts of one cluster. Keep it; it is looked for under a lock. So are those below.
     pub(crate) fn cluster(&self, name: &str) -> ClusterStats {
-        let mut clusters = lock(&self.shard.clusters);
-        if let Some(cells) = clusters.iter().find(|cells| cells.name() == name) {
-            return ClusterStats::new(cells.clone());
-        }
-        let cells = Arc::new(ClusterCells::new(name));
-        clusters.push(cells.clone());
-        ClusterStats::new(cells)
+        ClusterStats::new(self.scope::<OfCluster>(name))
+    }
+
+    pub(crate) fn http(&self, stat_prefix: &str, listener: &Scope<OfListener>) -> HttpStats {
+        HttpStats::new(Scope::new(self.scope::<OfHttp>(stat_prefix)), stat_prefix, listener)
+    }
+
+    pub(crate) fn listener(&self, name: &str) -> ListenerStats {
+        Scope::new(self.scope::<OfListener>(name))
+    }
+
+    pub(crate) fn tcp(&self, stat_prefix: &str) -> TcpStats {
+        Scope::new(self.scope::<OfTcp>(stat_prefix))
     }
 
     /// What a filter counts under that name. Keep it; it is found by a scan under a lock.

@@ -1,9 +1,9 @@
 //! Bytes both ways between a client and one endpoint.
 //!
 //! Invariants  a half-closed side stays open the other way; every byte read is written or counted as lost by a close
-//! Errors      no endpoint, or none reachable in three tries: the client's connection is closed (flags UH, UF)
+//! Errors      no endpoint, or none reachable in as many tries as there may be: the client's connection is closed (flags UH, UF)
 //! Cost        one buffer per worker; a connection holds memory only for what its slower side has not taken yet
-//! Source      Envoy tcp_proxy.proto v1.31 (max_connect_attempts, idle_timeout)
+//! Source      Envoy tcp_proxy.proto v1.31 (max_connect_attempts, idle_timeout, max_downstream_connection_duration)
 
 mod copy;
 mod dial;
@@ -23,8 +23,9 @@ use crate::connection::Connection;
 use crate::connection_filter::Refusal;
 use crate::exchange::{Exchange, NoHeaders, Protocol};
 use crate::flags::ResponseFlags;
+use crate::stats::{ClusterCounter, ClusterGauge, TcpCounter, TcpStats};
 use crate::stream::Stream;
-use crate::upstream::Outcome;
+use crate::upstream::{Connected, Outcome};
 use crate::worker::Worker;
 
 /// How one filter chain proxies TCP, on one worker.
@@ -32,6 +33,7 @@ use crate::worker::Worker;
 pub(crate) struct TcpManager {
     pub(crate) config: TcpProxy,
     pub(crate) access_log: AccessLogger,
+    pub(crate) stats: TcpStats,
 }
 
 /// Carries one connection to its end, and records it.
@@ -44,15 +46,27 @@ pub(crate) async fn serve(
     worker: &Rc<Worker>,
 ) {
     let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
+    manager.stats.count(TcpCounter::CxTotal);
     match upstream {
         Err(error) => {
             tracing::debug!(listener = %connection.listener, client = %connection.remote, %error, "no upstream");
             exchange.flags.insert(error.flag());
+            if let DialError::NoCluster { .. } = &error {
+                manager.stats.count(TcpCounter::CxNoRoute);
+            }
+            if let DialError::Unreachable { cluster, last, .. } = &error {
+                exchange.cluster = worker.cluster(cluster).map(|cluster| cluster.config.clone());
+                exchange.upstream = Some(*last);
+            }
             exchange.upstream_failure = Some(error.to_string());
             worker.stats.tcp_opened(&exchange, &connection);
         }
         Ok(dialled) => {
-            let Dialled { cluster, pick, stream, first_bytes: answer, connected_in, _permit, _occupancy } = dialled;
+            let Dialled { cluster, pick, connected, first_bytes: answer, connected_in, _permit, _occupancy } = dialled;
+            let Connected { stream, counted, .. } = connected;
+            cluster.stats().count(ClusterCounter::RqTotal);
+            let _active = cluster.stats().hold(ClusterGauge::RqActive);
+            counted.set_request(true);
             exchange.cluster = Some(cluster.config.clone());
             exchange.upstream = Some(pick.endpoint().address);
             exchange.upstream_local = stream.tcp().local_addr().ok();
@@ -63,10 +77,15 @@ pub(crate) async fn serve(
                 Verdict::CutUnheard => Outcome::Reset,
                 Verdict::Fine => Outcome::Connected { latency: connected_in },
             };
+            if exchange.flags.contains(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION) {
+                counted.closed_by_remote();
+            }
             pick.finish(outcome, worker.now());
         }
     }
     drop(downstream);
+    manager.stats.add(TcpCounter::CxRxBytes, exchange.bytes_received);
+    manager.stats.add(TcpCounter::CxTxBytes, exchange.bytes_sent);
     exchange.finish(worker.now());
     worker.stats.tcp_closed(&exchange, &connection);
     manager.access_log.log(&exchange, &connection, &NoHeaders, &NoHeaders);
@@ -106,14 +125,26 @@ async fn carry(
     manager: &TcpManager,
 ) -> Verdict {
     let counts = Counts::default();
-    let end = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts).await;
+    let copying = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts);
+    let end = match manager.config.max_connection_duration {
+        None => copying.await,
+        Some(most) => {
+            let left = most.saturating_sub(exchange.started.elapsed());
+            tokio::time::timeout(left, copying).await.unwrap_or(CopyEnd::TooOld)
+        }
+    };
     exchange.bytes_received = counts.to_upstream.get();
     exchange.bytes_sent = counts.to_downstream.get();
     match end {
         CopyEnd::Closed => {}
         CopyEnd::Downstream => exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION),
+        CopyEnd::TooOld => {
+            exchange.flags.insert(ResponseFlags::DURATION_TIMEOUT);
+            exchange.termination_details = Cow::Borrowed("max_connection_duration_reached");
+        }
         CopyEnd::Idle => {
             exchange.flags.insert(ResponseFlags::STREAM_IDLE_TIMEOUT);
+            manager.stats.count(TcpCounter::IdleTimeout);
             exchange.termination_details = Cow::Borrowed("tcp_idle_timeout");
         }
         CopyEnd::Upstream(error) => {

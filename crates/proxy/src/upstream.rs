@@ -14,10 +14,11 @@ mod http1;
 mod http2;
 mod limits;
 mod members;
+mod pool_key;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
-pub(crate) use connect::{ApplicationProtocol, Occupancy};
-pub(crate) use endpoint::EndpointId;
+pub(crate) use connect::{ApplicationProtocol, Connected, Occupancy};
+pub(crate) use endpoint::{EndpointCounts, EndpointId};
 pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;
 pub(crate) use http2::Http2Lease;

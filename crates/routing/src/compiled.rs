@@ -6,7 +6,7 @@ use leno_ir::{
 
 use crate::domains::DomainIndex;
 use crate::location::{redirect_location, split_port};
-use crate::matcher::is_match;
+use crate::matcher::{is_connect_match, is_match};
 use crate::paths::PathIndex;
 use crate::request::{RequestView, split_path};
 use crate::rewrite::CompiledRewrite;
@@ -82,15 +82,19 @@ impl CompiledRoutes {
             return self.at(RoutePosition { virtual_host: at, route: TO_TLS });
         }
         let host = self.hosts.get(at)?;
-        let (path, rest) = split_path(request.path());
-        let matches = |at: &usize| {
-            virtual_host.routes.get(*at).is_some_and(|route| is_match(&route.matches, (path, rest), request, random))
-        };
-        let route_at = match &host.paths {
-            Some(paths) => paths.candidates(path).find(matches),
-            None => (0..virtual_host.routes.len()).find(matches),
+        let routes = &virtual_host.routes;
+        let route_at = if request.method() == "CONNECT" {
+            routes.iter().position(|route| is_connect_match(&route.matches, request, random))
+        } else {
+            let split = split_path(request.path());
+            let matches =
+                |at: &usize| routes.get(*at).is_some_and(|route| is_match(&route.matches, split, request, random));
+            match &host.paths {
+                Some(paths) => paths.candidates(split.0).find(matches),
+                None => (0..routes.len()).find(matches),
+            }
         }?;
-        let (route, prepared) = (virtual_host.routes.get(route_at)?, host.routes.get(route_at)?);
+        let (route, prepared) = (routes.get(route_at)?, host.routes.get(route_at)?);
         let position = RoutePosition { virtual_host: at, route: route_at };
         Some(Matched { virtual_host, route, position, prepared })
     }

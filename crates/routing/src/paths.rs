@@ -117,13 +117,14 @@ fn ignores_case(path: &PathMatch) -> bool {
         PathMatch::Exact { ignore_case, .. }
         | PathMatch::PathSeparatedPrefix { ignore_case, .. }
         | PathMatch::Prefix { ignore_case, .. } => *ignore_case,
-        PathMatch::Regex(_) => false,
+        PathMatch::Connect | PathMatch::Regex(_) => false,
     }
 }
 
 /// What paths that match begin with, and whether nothing follows. `None`: nothing that is always the same.
 fn key(path: &PathMatch, folds: bool) -> Option<(Vec<u8>, bool)> {
     let (mut text, is_whole) = match path {
+        PathMatch::Connect => return None,
         PathMatch::Exact { text, .. } => (text.as_bytes().to_vec(), true),
         PathMatch::PathSeparatedPrefix { text, .. } | PathMatch::Prefix { text, .. } => {
             (text.as_bytes().to_vec(), false)

@@ -1,3 +1,5 @@
+use leno_ir::MetadataMatch;
+
 /// The headers of a message.
 pub trait HeaderView {
     /// The values of every line of this name, in order.
@@ -23,6 +25,11 @@ pub trait RequestView: HeaderView {
 
     /// `http` or `https`.
     fn scheme(&self) -> &str;
+
+    /// Whether what filters have said is so. Nothing is said unless the view knows of it.
+    fn metadata_matches(&self, matches: &MetadataMatch) -> bool {
+        matches.is_match(None)
+    }
 
     /// Whether the client presented a certificate, and whether it was verified.
     fn client_certificate(&self) -> (bool, bool) {

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use leno_ir::{PathMatch, Rewrite};
 use regex::Regex;
 
@@ -8,11 +10,31 @@ use crate::request::split_path;
 pub(crate) enum CompiledRewrite {
     Path(String),
     Prefix(String),
-    Regex { pattern: Regex, substitution: String },
+    Regex(Substitution),
+}
+
+/// Replaces every match of an expression (Envoy `RegexMatchAndSubstitute`).
+#[derive(Debug)]
+pub struct Substitution {
+    pattern: Regex,
+    /// As the crate `regex` spells it.
+    by: String,
 }
 
 /// Longest compiled program accepted, in bytes: bounds the memory one hostile pattern can take.
 const SIZE_LIMIT_BYTES: usize = 1 << 20;
+
+impl Substitution {
+    /// `by` is RE2's: `\\1` stands for the first group. `None` when the pattern is no regular expression.
+    pub fn new(pattern: &str, by: &str) -> Option<Self> {
+        let pattern = regex::RegexBuilder::new(pattern).size_limit(SIZE_LIMIT_BYTES).build().ok()?;
+        Some(Self { pattern, by: regex_substitution(by) })
+    }
+
+    pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.pattern.replace_all(text, self.by.as_str())
+    }
+}
 
 impl CompiledRewrite {
     /// `None` when the pattern is no regular expression: then the path stays as it is.
@@ -20,10 +42,7 @@ impl CompiledRewrite {
         Some(match rewrite {
             Rewrite::Path(path) => Self::Path(path.clone()),
             Rewrite::Prefix(prefix) => Self::Prefix(prefix.clone()),
-            Rewrite::Regex { pattern, substitution } => Self::Regex {
-                pattern: regex::RegexBuilder::new(pattern).size_limit(SIZE_LIMIT_BYTES).build().ok()?,
-                substitution: regex_substitution(substitution),
-            },
+            Rewrite::Regex { pattern, substitution } => Self::Regex(Substitution::new(pattern, substitution)?),
         })
     }
 
@@ -37,7 +56,7 @@ impl CompiledRewrite {
         match self {
             Self::Path(new) => new.clone(),
             Self::Prefix(new) => replace_prefix(matches, path, new),
-            Self::Regex { pattern, substitution } => pattern.replace_all(path, substitution.as_str()).into_owned(),
+            Self::Regex(substitution) => substitution.apply(path).into_owned(),
         }
     }
 }
@@ -54,7 +73,7 @@ pub(crate) fn replace_prefix(matches: &PathMatch, path: &str, new: &str) -> Stri
             let new = if rest.starts_with('/') { new.strip_suffix('/').unwrap_or(new) } else { new };
             if new.is_empty() && rest.is_empty() { "/".to_owned() } else { join(&[new, rest]) }
         }
-        PathMatch::Exact { .. } | PathMatch::Regex(_) => new.to_owned(),
+        PathMatch::Connect | PathMatch::Exact { .. } | PathMatch::Regex(_) => new.to_owned(),
     }
 }
 

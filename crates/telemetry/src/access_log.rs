@@ -208,8 +208,10 @@ pub trait Values {
         None
     }
 
-    /// Appends the value: a text as it is, anything else as JSON. Appends nothing when there is none.
-    fn write_dynamic_metadata(&self, _namespace: &str, _path: &[String], _out: &mut Vec<u8>) {}
+    /// Appends the value: a text as it is, anything else as JSON (`true`). Appends nothing when there is none.
+    fn write_dynamic_metadata(&self, _namespace: &str, _path: &[String], _out: &mut Vec<u8>) -> bool {
+        false
+    }
 
     /// Appends the value; appends nothing when there is none.
     fn write(&self, field: Field, out: &mut Vec<u8>);
@@ -337,7 +339,9 @@ fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) 
             out.extend_from_slice(value.unwrap_or_default());
         }
         Source::Duration { from, to, unit } => write_duration(values, (*from, *to), *unit, out),
-        Source::DynamicMetadata { namespace, path } => values.write_dynamic_metadata(namespace, path, out),
+        Source::DynamicMetadata { namespace, path } => {
+            values.write_dynamic_metadata(namespace, path, out);
+        }
         Source::Path(form, of) => path::write_path(values, *form, *of, out),
         Source::QueryParameter(name) => path::write_parameter(values, name, out),
         Source::Query => path::write_query(values, out),

@@ -10,9 +10,12 @@
 
 mod fields;
 mod reader;
+mod runtime;
 mod secrets;
 mod tree;
 mod wire;
+
+pub(crate) use self::reader::pool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -45,6 +48,8 @@ pub struct Bootstrap {
     /// `None`: nothing is shed.
     pub overload: Option<Overload>,
     pub config: Config,
+    /// All of it in the wire format, for who wants to see it.
+    pub message: Vec<u8>,
 }
 
 /// A part of a bootstrap that cannot be served.
@@ -83,7 +88,7 @@ pub fn read_bootstrap_checked(
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
     // Of JSON only what has something wrong in it is read for its lines.
     if let Some(tree) = Tree::from_json(text)
-        && let Ok(bootstrap) = read_tree(&tree, check)
+        && let Ok(bootstrap) = read_tree(tree, check)
     {
         return Ok(bootstrap);
     }
@@ -93,16 +98,22 @@ pub fn read_bootstrap_checked(
         let reason = format!("not readable as YAML: {}", text.lines().next().unwrap_or_default());
         vec![BootstrapProblem { line, field: String::new(), reason }]
     })?;
-    read_tree(&tree, check)
+    read_tree(tree, check)
 }
 
 fn read_tree(
-    tree: &Tree,
+    mut tree: Tree,
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
+    let of_runtime = runtime::apply(&mut tree);
+    let tree = &tree;
     let mut reader = Reader::new();
     let message = reader.read(BOOTSTRAP, tree);
-    let problems = reader.problems.into_iter().map(|(line, field, reason)| BootstrapProblem { line, field, reason });
+    let problems = reader.problems.into_iter().chain(of_runtime).map(|(line, field, reason)| BootstrapProblem {
+        line,
+        field,
+        reason,
+    });
     let clusters = tree.at(CLUSTERS).map(Tree::items).unwrap_or_default();
     let clusters = clusters.iter().filter_map(|cluster| cluster.at("name")?.text()).collect();
     let mut build = Build {
@@ -114,6 +125,7 @@ fn read_tree(
         bootstrap: Bootstrap::default(),
     };
     build.read(&message);
+    build.bootstrap.message = message.bytes().to_vec();
     let Build { mut problems, bootstrap, .. } = build;
     problems.sort_by_key(|problem| problem.line);
     if problems.is_empty() { Ok(bootstrap) } else { Err(problems) }

@@ -9,6 +9,7 @@
 mod bootstrap;
 mod client;
 pub mod codec;
+mod dump;
 mod kind;
 mod rejection;
 mod resource;
@@ -18,6 +19,7 @@ mod server;
 pub use bootstrap::{Bootstrap, BootstrapPart, BootstrapProblem, read_bootstrap, read_bootstrap_checked};
 pub use client::{DeltaClient, PersistError};
 pub use codec::DecodeError;
+pub use dump::{Dump, config_dump};
 pub use kind::ResourceKind;
 pub use rejection::Rejection;
 pub use resource::Resource;

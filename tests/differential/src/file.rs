@@ -125,6 +125,9 @@ pub(crate) struct Request {
     /// Lines of the access log that are waited for.
     #[serde(default = "one")]
     pub(crate) log: usize,
+    /// In HTTP/2: asks for a tunnel of that protocol (RFC 8441), empty for a plain `CONNECT`; then says its body, hears as
+    /// much, and ends.
+    pub(crate) tunnel: Option<String>,
     /// The names of headers are compared as they were written.
     #[serde(default)]
     pub(crate) spelling: bool,

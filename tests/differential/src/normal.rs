@@ -4,8 +4,10 @@ use serde_json::Value;
 
 /// Headers of which only the presence is compared: times, and names that proxies give themselves.
 const VALUE_OF: [&str; 3] = ["date", "x-envoy-upstream-service-time", "x-request-id"];
-/// What is left of a time-out, in milliseconds: less on later tries by the time that the ones before took.
-const TIME_LEFT: &str = "x-envoy-expected-rq-timeout-ms";
+/// What is left of a time, and in steps of how much it is compared: whole seconds of a time-out in milliseconds, which is less
+/// on later tries; whole minutes of a time in seconds.
+const TIME_LEFT: [(&str, u64); 3] =
+    [("x-envoy-expected-rq-timeout-ms", 1000), ("x-ratelimit-reset", 60), ("retry-after", 60)];
 /// Headers that only the harness uses.
 const HARNESS: [&str; 2] = ["x-case-id", "x-do"];
 
@@ -13,17 +15,17 @@ const HARNESS: [&str; 2] = ["x-case-id", "x-do"];
 #[derive(Debug, Default)]
 pub(crate) struct Names(Vec<(String, String)>);
 
-/// To whole seconds, from one second on.
-fn round_up(value: &mut Value) {
-    let millis = value.as_str().and_then(|text| text.parse::<u64>().ok());
-    if let Some(millis) = millis.filter(|millis| *millis >= 1000) {
-        *value = Value::from(millis.next_multiple_of(1000).to_string());
+/// To whole steps, from one step on.
+fn round_up(value: &mut Value, step: u64) {
+    let left = value.as_str().and_then(|text| text.parse::<u64>().ok());
+    if let Some(left) = left.filter(|left| *left >= step) {
+        *value = Value::from(left.next_multiple_of(step).to_string());
     }
 }
 
 /// How long a body is once it is coded, by the clock too where it is flushed while the origin pauses: every library has its own.
 fn hide_coded_length(outcome: &mut Value) {
-    if outcome["answer"]["headers"]["content-encoding"].is_string() && outcome["log"]["bytes_sent"] != Value::from(0) {
+    if outcome["answer"]["headers"]["content-encoding"].is_string() && outcome["log"]["bytes_sent"] != 0 {
         hide(outcome.get_mut("log").and_then(|log| log.get_mut("bytes_sent")));
     }
 }
@@ -58,12 +60,13 @@ impl Names {
                     map.shift_remove(name);
                 }
                 for (name, value) in map.iter_mut() {
+                    let time_left = TIME_LEFT.iter().find(|(of, _)| name.eq_ignore_ascii_case(of));
                     if VALUE_OF.iter().any(|of| name.eq_ignore_ascii_case(of)) {
                         if value.is_string() {
                             *value = Value::from("(any)");
                         }
-                    } else if name.eq_ignore_ascii_case(TIME_LEFT) {
-                        round_up(value);
+                    } else if let Some((_, step)) = time_left {
+                        round_up(value, *step);
                     } else if name == "server" && matches!(value.as_str(), Some("envoy" | "leno")) {
                         *value = Value::from("(the proxy)");
                     } else {

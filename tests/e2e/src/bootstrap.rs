@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::http::{Response, request};
+use crate::http::{Response, request, with_host};
 use crate::notify::Inbox;
+use crate::program::Program;
 use crate::tools::{app, eventually, leno};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -52,7 +53,7 @@ impl Sandbox {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = Command::new(app());
         command.args(["echo", "--name", name]).env("PORT", port.to_string());
-        self.applications.push(Program::start(&mut command, &self.path(&format!("{name}.log")))?);
+        self.applications.push(Program::start_alone(&mut command, &self.path(&format!("{name}.log")))?);
         eventually("the application answers", LIMIT, || {
             let answer = request(&format!("127.0.0.1:{port}"), "GET", "/", &[], b"").ok()?.json().ok()?;
             (answer["app"] == name).then_some(port)
@@ -86,7 +87,7 @@ impl Sandbox {
         let mut command = Command::new(leno());
         // As many workers as Envoy has here: what a worker keeps for itself is compared too.
         command.args(["proxy", "--threads", "1", "--bootstrap"]).arg(bootstrap).arg("--notify").arg(inbox.path());
-        let mut program = Program::start(&mut command, &log)?;
+        let mut program = Program::start_alone(&mut command, &log)?;
         let ready = inbox.wait(|| program.child.try_wait().ok().flatten().map(|status| format!("it ended: {status}")));
         let ready = ready.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
         let listeners: BTreeMap<_, _> = ready
@@ -128,7 +129,7 @@ impl Sandbox {
         command.args(["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning"]);
         command.args(["--file-flush-interval-msec", "20", "--file-flush-min-size-kb", "0"]);
         command.arg("--admin-address-path").arg(&admin_file).arg("-c").arg(bootstrap);
-        let mut program = Program::start(&mut command, &log)?;
+        let mut program = Program::start_alone(&mut command, &log)?;
         let found = eventually("Envoy is ready", LIMIT, || {
             if let Ok(Some(status)) = program.child.try_wait() {
                 return Some(Err(status));
@@ -166,9 +167,8 @@ impl StaticProxy {
         path: &str,
         headers: &[(&str, &str)],
     ) -> anyhow::Result<Response> {
-        let mut all = vec![("host", authority)];
-        all.extend_from_slice(headers);
-        request(&self.address, method, path, &all, b"").with_context(|| format!("asking {} for {path}", self.name))
+        request(&self.address, method, path, &with_host(authority, headers), b"")
+            .with_context(|| format!("asking {} for {path}", self.name))
     }
 
     pub fn pid(&self) -> i32 {
@@ -183,29 +183,5 @@ impl StaticProxy {
     /// Its exit code, once it has ended by itself.
     pub fn exit_code(&mut self) -> Option<i32> {
         self.program.child.try_wait().ok().flatten()?.code()
-    }
-}
-
-/// A process that ends with its owner.
-#[derive(Debug)]
-struct Program {
-    child: Child,
-}
-
-impl Program {
-    fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let name = command.get_program().to_owned();
-        let child = command.spawn().with_context(|| format!("starting {}", name.display()))?;
-        Ok(Self { child })
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It is ours; an error means that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

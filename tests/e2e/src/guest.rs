@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::http::{Response, request};
+use crate::http::{Response, request, with_host};
+use crate::program::Program;
 use crate::tools::{app, eventually, leno};
 use crate::{Mesh, Workload};
 
@@ -78,11 +79,11 @@ impl Mesh {
         let mut command = Command::new(program);
         let port = options.port.split(':').next().unwrap_or_default();
         command.args(arguments).env("LENO_ADDRESS", address.to_string()).env("PORT", port).stdin(Stdio::null());
-        let app = Program::start(self, &format!("{name}.app"), &mut command)?;
+        let app = Program::start(&mut command, &self.log(&format!("{name}.app")))?;
         let mut command = Command::new(options.envoy);
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "info"]).arg("-c").arg(&file);
         command.stdin(Stdio::null());
-        let envoy = Program::start(self, &name, &mut command)?;
+        let envoy = Program::start(&mut command, &self.log(&name))?;
         let guest = EnvoyGuest { name, address, _envoy: envoy, _app: app, _renewal: renewal, _block: block };
         eventually("Envoy is ready", Duration::from_secs(30), || {
             guest.ask_admin("/ready").ok().filter(|response| response.status == 200)
@@ -124,7 +125,7 @@ impl Mesh {
         command.arg("bootstrap").args(arguments).args(["--control", self.address("xds")]);
         command.arg("--state").arg(self.path().join("state").join(name));
         command.env("LENO_JOIN_TOKEN", token).stdin(Stdio::null()).stdout(std::fs::File::create(&path)?);
-        let mut program = Program::start(self, &format!("{name}.bootstrap"), &mut command)?;
+        let mut program = Program::start(&mut command, &self.log(&format!("{name}.bootstrap")))?;
         let stays = arguments.contains(&"--stay");
         let status = eventually("the bootstrap is there", Duration::from_secs(20), || {
             // All of it is written at once.
@@ -181,10 +182,8 @@ impl EnvoyGuest {
         path: &str,
         headers: &[(&str, &str)],
     ) -> anyhow::Result<Response> {
-        let mut all = vec![("host", authority)];
-        all.extend_from_slice(headers);
         let target = format!("http://{authority}{path}");
-        request(&format!("{}:{HTTP_PROXY_PORT}", self.address), method, &target, &all, b"")
+        request(&format!("{}:{HTTP_PROXY_PORT}", self.address), method, &target, &with_host(authority, headers), b"")
     }
 
     /// The address of a service as this Envoy offers it: `of` says how another workload sees it, and the last two bytes are
@@ -225,7 +224,7 @@ impl EnvoyGuest {
 impl GrpcClient {
     fn start(mesh: &Mesh, name: &str, target: &str, mut command: Command) -> anyhow::Result<Self> {
         command.arg(script("grpc_client.py")).arg(target).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut program = Program::start(mesh, name, &mut command)?;
+        let mut program = Program::start(&mut command, &mesh.log(name))?;
         let input = program.child.stdin.take().context("a pipe was asked for")?;
         let output = BufReader::new(program.child.stdout.take().context("a pipe was asked for")?);
         Ok(Self { name: name.to_owned(), input, output, _program: program, _renewal: None })
@@ -242,28 +241,6 @@ impl GrpcClient {
         let mut line = String::new();
         self.output.read_line(&mut line).context("reading the outcome")?;
         serde_json::from_str(&line).with_context(|| format!("{} answered {line:?}", self.name))
-    }
-}
-
-/// A process that ends with the test; what it says on standard error is a log of the mesh.
-#[derive(Debug)]
-struct Program {
-    child: Child,
-}
-
-impl Program {
-    fn start(mesh: &Mesh, name: &str, command: &mut Command) -> anyhow::Result<Self> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(mesh.log(name))?;
-        let child = command.stderr(log).spawn().with_context(|| format!("starting {name}"))?;
-        Ok(Self { child })
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It is ours; an error means that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -52,6 +52,11 @@ pub struct Session {
     buffer: Vec<u8>,
 }
 
+/// The headers of a request for this authority.
+pub(crate) fn with_host<'a>(authority: &'a str, headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&[("host", authority)], headers].concat()
+}
+
 impl Session {
     /// # Errors
     /// When nothing listens at `address`.

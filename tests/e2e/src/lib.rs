@@ -13,6 +13,7 @@ pub mod http2;
 mod load;
 mod mesh;
 mod notify;
+mod program;
 mod scene;
 mod tools;
 mod workload;

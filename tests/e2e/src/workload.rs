@@ -6,7 +6,7 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::http::{Response, request};
+use crate::http::{Response, request, with_host};
 use crate::notify::{Inbox, Ready};
 use crate::tools::{LIMIT, app, eventually, leno};
 use crate::{Mesh, prometheus_sum};
@@ -160,10 +160,8 @@ impl Workload {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> anyhow::Result<Response> {
-        let mut all = vec![("host", authority)];
-        all.extend_from_slice(headers);
         let target = format!("http://{authority}{path}");
-        request(self.ready.address("http_proxy"), method, &target, &all, body)
+        request(self.ready.address("http_proxy"), method, &target, &with_host(authority, headers), body)
     }
 
     /// Asks until the service answers 200: its endpoints have arrived.

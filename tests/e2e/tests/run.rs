@@ -236,7 +236,7 @@ fn the_admin_interface_shows_certificates_and_changes_the_log() -> anyhow::Resul
     assert!(leaf["serial_number"].as_str().is_some_and(|serial| serial.len() > 20), "{shown}");
     assert!(shown["certificates"][0]["ca_cert"][0]["expiration_time"].is_string(), "{shown}");
 
-    assert_eq!(client.admin("/logging"), "active loggers:\n  default: info\n");
+    assert_eq!(client.admin_post("/logging")?.text(), "active loggers:\n  default: info\n");
     assert_eq!(client.admin_post("/logging?level=loud")?.status, 400);
     let answer = client.admin_post("/logging?level=warning&paths=leno_proxy:debug")?.text();
     assert!(answer.contains("leno_proxy: debug") && answer.contains("default: warn"), "{answer}");

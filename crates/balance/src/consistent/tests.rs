@@ -238,8 +238,8 @@ proptest! {
             Member { health: any.health, weight: any.weight, priority: any.priority, locality: any.locality, locality_weight, ..member(port) }
         };
         let all: Vec<_> = all.into_iter().map(located).collect();
-        let mut one = balancer(policy.clone(), all.iter().copied());
-        let mut other = balancer(policy, all.iter().rev().copied());
+        let mut one = balancer(policy.clone(), all.iter().cloned());
+        let mut other = balancer(policy, all.iter().rev().cloned());
         for hash in hashes {
             let pick = |of: &mut Balancer<u16>| of.pick_by_hash(hash, now(), &mut no_draw, &avoid).map(|choice| choice.key());
             let picked = pick(&mut one);

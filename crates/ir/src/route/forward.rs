@@ -4,12 +4,16 @@ use leno_names::Fraction;
 use serde::Serialize;
 
 use super::{GrpcTimeout, HashPolicy, HeaderOps, InternalRedirects, RateLimitRule, RetryPolicy, StreamDuration};
-use crate::{FilterOverrides, Labels};
+use crate::{FilterOverrides, Labels, RouteUpgrade, RoutingPriority};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forward {
     /// At least one, in a fixed order; weights are relative, all zero means that no cluster takes the request (503).
     pub clusters: Vec<WeightedCluster>,
+    /// The request header with a number that decides between the clusters, so that several proxies decide alike; without
+    /// one, chance does. Lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_number_header: Option<String>,
     /// From the end of the request to the end of the response, tries included; then 504, flag UT. `None`: unbounded.
     pub timeout: Option<Duration>,
     /// Replaces `timeout`, which then is not looked at.
@@ -24,6 +28,11 @@ pub struct Forward {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flush_timeout: Option<Duration>,
     pub retry: Option<RetryPolicy>,
+    #[serde(skip_serializing_if = "RoutingPriority::is_default")]
+    pub priority: RoutingPriority,
+    /// A try that runs out of its time goes on beside the next one; the first good response is taken, all others are reset.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hedge_on_per_try_timeout: bool,
     /// `None`: all redirects are passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub internal_redirects: Option<InternalRedirects>,
@@ -43,18 +52,24 @@ pub struct Forward {
     /// Those of the virtual host count as well.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub include_host_rate_limits: bool,
+    /// At most one of a protocol.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upgrades: Vec<RouteUpgrade>,
 }
 
 impl Forward {
     pub fn to(cluster: impl Into<String>) -> Self {
         Self {
             clusters: vec![WeightedCluster::new(cluster, 1)],
+            cluster_number_header: None,
             timeout: None,
             stream_duration: None,
             grpc_timeout: None,
             idle_timeout: None,
             flush_timeout: None,
             retry: None,
+            priority: RoutingPriority::Default,
+            hedge_on_per_try_timeout: false,
             internal_redirects: None,
             rewrite: None,
             host_rewrite: None,
@@ -64,6 +79,7 @@ impl Forward {
             hash_policies: Vec::new(),
             rate_limits: Vec::new(),
             include_host_rate_limits: false,
+            upgrades: Vec::new(),
         }
     }
 }
@@ -83,6 +99,9 @@ pub struct WeightedCluster {
     /// The endpoints wanted, where the cluster has subsets; what the route wants included.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub metadata_match: Labels,
+    /// Replaces `:authority`, before the route does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_rewrite: Option<String>,
 }
 
 impl WeightedCluster {
@@ -95,6 +114,7 @@ impl WeightedCluster {
             response_headers: HeaderOps::default(),
             filters: FilterOverrides::new(),
             metadata_match: Labels::new(),
+            host_rewrite: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 use leno_names::Fraction;
 use serde::Serialize;
 
-use crate::{Pattern, StringMatch};
+use crate::{MetadataMatch, Pattern, StringMatch};
 
 /// All parts must hold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -14,6 +14,9 @@ pub struct RouteMatch {
     pub cookies: Vec<CookieMatch>,
     #[serde(skip_serializing_if = "TlsMatch::is_any")]
     pub tls: TlsMatch,
+    /// On what filters have said when the route is looked for: before the first of them nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<MetadataMatch>,
     /// Only requests with `content-type: application/grpc…`.
     pub grpc: bool,
     /// Only this share of the requests that match otherwise.
@@ -28,6 +31,7 @@ impl RouteMatch {
             query: Vec::new(),
             cookies: Vec::new(),
             tls: TlsMatch::default(),
+            metadata: Vec::new(),
             grpc: false,
             fraction: None,
         }
@@ -38,6 +42,8 @@ impl RouteMatch {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
+    /// `CONNECT`, which has no path; nothing else matches it.
+    Connect,
     Exact {
         text: String,
         ignore_case: bool,

@@ -1,6 +1,7 @@
 use serde::Serialize;
 
-use super::HeaderMatch;
+use super::{HeaderMatch, QueryMatch};
+use crate::MetadataSource;
 
 /// What of a request is counted by a rate limit service (Envoy `config.route.v3.RateLimit`): one descriptor, made of all
 /// actions; none when one of them has nothing to say.
@@ -31,6 +32,39 @@ pub enum RateLimitAction {
         expect_match: bool,
         headers: Vec<HeaderMatch>,
     },
+    /// A text in metadata.
+    Metadata {
+        key: String,
+        source: MetadataSource,
+        namespace: String,
+        path: Vec<String>,
+        /// When there is no text. Empty: there is no descriptor.
+        default: String,
+        /// Without a text there is no entry, instead of no descriptor.
+        skip_if_absent: bool,
+    },
+    /// `masked_remote_address`: the client's network, as in `10.1.0.0/16`.
+    MaskedRemoteAddress {
+        /// At most 32.
+        v4_prefix_len: u8,
+        /// At most 128.
+        v6_prefix_len: u8,
+    },
+    /// The value of a query parameter, percent-decoded; of several of one name the first.
+    QueryParameter {
+        name: String,
+        key: String,
+        /// Without the parameter there is no entry, instead of no descriptor.
+        skip_if_absent: bool,
+    },
+    QueryValueMatch {
+        /// `query_match` when empty.
+        key: String,
+        value: String,
+        /// Whether all parameters must match, or not all may.
+        expect_match: bool,
+        parameters: Vec<QueryMatch>,
+    },
     /// `remote_address`: the client's, without port.
     RemoteAddress,
     RequestHeader {
@@ -40,4 +74,6 @@ pub enum RateLimitAction {
         /// Without the header there is no entry, instead of no descriptor.
         skip_if_absent: bool,
     },
+    /// `source_cluster`: the cluster of this node.
+    SourceCluster,
 }

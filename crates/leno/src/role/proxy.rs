@@ -123,6 +123,9 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
         dns: Some(DnsConfig { block, namespace: args.namespace.clone(), upstream: system_resolver() }),
         workload: labels(&node),
         overload: overload::within_control_group(),
+        config_dump: Some(Box::new(|config, last_updated, includes_endpoints| {
+            leno_xds::config_dump(leno_xds::Dump { config, bootstrap: None, includes_endpoints, last_updated })
+        })),
         on_leave: Some(Box::new(move || {
             leave.send_replace(true);
             let mut has_left = has_left.clone();

@@ -1,4 +1,4 @@
-use leno_ir::AccessLogFilter;
+use leno_ir::{AccessLogFilter, metadata_value};
 use leno_routing::{HeaderView, header_matches};
 
 use crate::exchange::{Exchange, HeaderLookup};
@@ -22,6 +22,13 @@ pub(super) fn holds(
             codes.contains(&status) != *exclude
         }
         AccessLogFilter::Header(matches) => header_matches(matches, &Head(request)),
+        AccessLogFilter::Metadata { matcher, default } => match matcher {
+            None => *default,
+            Some(matcher) => match metadata_value(&exchange.metadata, &matcher.filter, &matcher.path) {
+                None => *default,
+                value => matcher.value.is_match(value),
+            },
+        },
         // No filter of ours answers health checks yet.
         AccessLogFilter::NotHealthCheck => true,
         AccessLogFilter::ResponseFlag(names) if names.is_empty() => !exchange.flags.is_empty(),

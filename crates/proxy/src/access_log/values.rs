@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use leno_telemetry::access_log::{Field, TimePoint, Values};
 
+use super::metadata::write_metadata;
 use crate::connection::Connection;
 use crate::exchange::{Exchange, HeaderLookup, Protocol};
 
@@ -45,6 +46,10 @@ impl Values for LineValues<'_> {
 
     fn start_time(&self) -> Duration {
         self.exchange.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn write_dynamic_metadata(&self, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
+        write_metadata(&self.exchange.metadata, namespace, path, out)
     }
 
     fn write(&self, field: Field, out: &mut Vec<u8>) {

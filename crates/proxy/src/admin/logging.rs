@@ -4,6 +4,14 @@
 
 use std::fmt::Write;
 
+use super::query::Query;
+
+pub(super) const USAGE: &str = "\
+usage: /logging?level=<level> (change all levels)
+usage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)
+levels: trace debug info warning error critical off
+";
+
 /// Envoy's levels and ours; `critical` is our error.
 const LEVELS: [(&str, &str); 8] = [
     ("critical", "error"),
@@ -20,11 +28,9 @@ const LEVELS: [(&str, &str); 8] = [
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn filter(query: &str) -> Result<String, String> {
+pub(super) fn filter(query: &Query) -> Result<String, String> {
     let mut parts = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = value.replace("%2C", ",").replace("%3D", "=").replace("%3A", ":");
+    for (key, value) in query.iter() {
         match key {
             "level" => parts.extend(value.split(',').map(part).collect::<Result<Vec<_>, _>>()?),
             "paths" => {
@@ -68,6 +74,10 @@ fn level_of(word: &str) -> Result<&'static str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn filter(query: &str) -> Result<String, String> {
+        super::filter(&Query::new(query))
+    }
 
     #[test]
     fn levels_are_taken_in_envoys_words_and_ours() {

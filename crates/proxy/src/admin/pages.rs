@@ -3,33 +3,48 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use leno_identity::CertificateSummary;
-use leno_ir::{Config, EndpointHealth};
+use leno_ir::Config;
 use serde_json::{Value, json};
 
-use super::{CertificatesInUse, ClusterStatus, EndpointStatus};
-use crate::dynamics::CheckedHealth;
+use super::CertificatesInUse;
 
-pub(super) const HELP: &str = "\
-GET  /ready              whether the proxy serves\n\
-GET  /stats/prometheus   metrics\n\
-GET  /config_dump        the active configuration\n\
-GET  /clusters           endpoints and their health\n\
-GET  /listeners          names and addresses\n\
-GET  /certs              certificates in use\n\
-GET  /server_info        version and uptime\n\
-GET  /logging            the filter of the process log\n\
-POST /logging?level=…    change it\n\
-POST /drain_listeners    leave the mesh; what is under way goes on\n\
-POST /reopen_logs        open the access logs anew\n\
-POST /quitquitquit       drain and end\n";
-
-pub(super) fn config_dump(config: &Config) -> Value {
+pub(super) fn config(config: &Config) -> Value {
     json!({ "version": version(), "config": config })
 }
 
-pub(super) fn server_info(uptime: Duration, is_ready: bool) -> Value {
-    let state = if is_ready { "LIVE" } else { "PRE_INITIALIZING" };
-    json!({ "version": version(), "state": state, "uptime_seconds": uptime.as_secs() })
+/// Envoy's `admin.v3.ServerInfo`, as far as there is something to say.
+pub(super) fn server_info(uptime: Duration, state: &str, workers: usize) -> Value {
+    let uptime = format!("{}s", uptime.as_secs());
+    json!({
+        "version": concat!("leno/", env!("CARGO_PKG_VERSION")),
+        "state": state,
+        "uptime_current_epoch": uptime,
+        "uptime_all_epochs": uptime,
+        "hot_restart_version": "disabled",
+        "command_line_options": { "concurrency": workers },
+    })
+}
+
+/// Envoy's `admin.v3.UnreadyTargetsDumps`.
+pub(super) fn init_dump(pending: &[&str]) -> Value {
+    match pending {
+        [] => json!({}),
+        names => json!({ "unready_targets_dumps": [{ "name": "init manager Server", "target_names": names }] }),
+    }
+}
+
+/// Envoy's `admin.v3.Memory`; numbers of 64 bits are strings.
+pub(super) fn memory() -> Value {
+    // What the allocator holds is not told apart from what it has given out.
+    let bytes = leno_runtime::memory::resident_bytes().unwrap_or(0).to_string();
+    json!({
+        "allocated": bytes,
+        "heap_size": bytes,
+        "pageheap_unmapped": "0",
+        "pageheap_free": "0",
+        "total_thread_cache": "0",
+        "total_physical_bytes": bytes,
+    })
 }
 
 /// Envoy's `admin.v3.Certificates`: numbers of 64 bits are strings, as in all JSON made from protobuf.
@@ -57,43 +72,6 @@ fn version() -> Value {
     json!({ "name": "leno", "version": env!("CARGO_PKG_VERSION") })
 }
 
-/// `name::address::key::value`, as Envoy's.
-pub(super) fn clusters(clusters: &[ClusterStatus]) -> String {
-    let mut out = String::new();
-    for cluster in clusters {
-        for endpoint in &cluster.endpoints {
-            let start = format!("{}::{}::", cluster.name, endpoint.address);
-            let flags = health_flags(endpoint);
-            let ewma_ms = endpoint.latency.as_secs_f64() * 1000.0;
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "{start}health_flags::{flags}");
-            let _ = writeln!(out, "{start}rq_active::{}", endpoint.active_requests);
-            let _ = writeln!(out, "{start}weight::{}", endpoint.weight);
-            let _ = writeln!(out, "{start}ewma_ms::{ewma_ms:.3}");
-        }
-    }
-    out
-}
-
-/// Envoy's words, in its order.
-fn health_flags(endpoint: &EndpointStatus) -> String {
-    let checked = |of: fn(&CheckedHealth) -> bool| endpoint.checked.as_ref().is_some_and(of);
-    let flags = [
-        (checked(|checked| checked.is_failed), "/failed_active_hc"),
-        (endpoint.is_ejected, "/failed_outlier_check"),
-        (matches!(endpoint.health, EndpointHealth::Unhealthy), "/failed_eds_health"),
-        (checked(|checked| checked.is_degraded), "/degraded_active_hc"),
-        (matches!(endpoint.health, EndpointHealth::Degraded), "/degraded_eds_health"),
-        (checked(|checked| checked.is_leaving), "/pending_dynamic_removal"),
-        (checked(|checked| checked.is_pending), "/pending_active_hc"),
-        (checked(|checked| checked.is_excluded), "/excluded_via_immediate_hc_fail"),
-        (checked(|checked| checked.has_timed_out), "/active_hc_timeout"),
-        (matches!(endpoint.health, EndpointHealth::Draining), "/eds_status_draining"),
-    ];
-    let flags: String = flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag)).collect();
-    if flags.is_empty() { "healthy".to_owned() } else { flags }
-}
-
 /// `name::address`, as Envoy's.
 pub(super) fn listeners(listeners: &[(String, SocketAddr)]) -> String {
     let mut out = String::new();
@@ -101,4 +79,14 @@ pub(super) fn listeners(listeners: &[(String, SocketAddr)]) -> String {
         let _ = writeln!(out, "{name}::{address}");
     }
     out
+}
+
+/// Envoy's `admin.v3.Listeners`.
+pub(super) fn listeners_json(listeners: &[(String, SocketAddr)]) -> Value {
+    let status = |(name, address): &(String, SocketAddr)| json!({ "name": name, "local_address": socket(*address) });
+    json!({ "listener_statuses": listeners.iter().map(status).collect::<Vec<_>>() })
+}
+
+pub(super) fn socket(address: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
 }

@@ -36,7 +36,7 @@ async fn readiness_names_the_parts_that_are_missing() {
 #[tokio::test]
 async fn the_dump_is_json_with_the_clusters() {
     let (admin, _) = admin(AdminHooks::default());
-    let (status, body) = get(&admin, Method::GET, "/config_dump", "").await;
+    let (status, body) = get(&admin, Method::GET, "/config", "").await;
     let dump: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(status, 200);
     assert_eq!(dump["config"]["clusters"]["outbound|80||a"]["name"], "outbound|80||a");
@@ -46,6 +46,10 @@ async fn the_dump_is_json_with_the_clusters() {
 async fn clusters_are_listed_as_envoy_does() {
     let endpoint = EndpointStatus {
         checked: None,
+        hostname: String::new(),
+        locality: leno_names::Locality::default(),
+        priority: 0,
+        counts: EndpointCounts::default(),
         address: ([10, 0, 0, 1], 80).into(),
         health: EndpointHealth::Unhealthy,
         is_ejected: true,
@@ -53,7 +57,8 @@ async fn clusters_are_listed_as_envoy_does() {
         latency: Duration::from_micros(1500),
         weight: 1,
     };
-    let status = ClusterStatus { name: "a".to_owned(), endpoints: vec![endpoint] };
+    let config = Arc::new(Cluster::new("a", Discovery::Eds { service_name: "a".to_owned() }));
+    let status = ClusterStatus { config, breakers: [[false; 4]; 2], is_dynamic: true, endpoints: vec![endpoint] };
     let clusters =
         move || -> BoxFuture<'static, Vec<ClusterStatus>> { Box::pin(std::future::ready(vec![status.clone()])) };
     let (admin, _) = admin(AdminHooks { clusters: Some(Box::new(clusters)), ..AdminHooks::default() });
@@ -66,7 +71,7 @@ async fn clusters_are_listed_as_envoy_does() {
 async fn changes_need_a_post_and_a_hook() {
     let drained = Arc::new(AtomicU64::new(0));
     let count = drained.clone();
-    let drain: Query<()> = Box::new(move || {
+    let drain: Ask<()> = Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
         Box::pin(std::future::ready(()))
     });
@@ -91,7 +96,7 @@ async fn the_log_is_shown_and_changed_as_envoy_does() {
         ..AdminHooks::default()
     };
     let (admin, _) = admin(hooks);
-    assert_eq!(get(&admin, Method::GET, "/logging", "").await, (200, "active loggers:\n  default: info\n".to_owned()));
+    assert_eq!(get(&admin, Method::POST, "/logging", "").await, (200, "active loggers:\n  default: info\n".to_owned()));
     assert_eq!(get(&admin, Method::GET, "/logging", "level=debug").await.0, 405);
     let changed = get(&admin, Method::POST, "/logging", "level=debug").await;
     assert_eq!(changed, (200, "active loggers:\n  default: debug\n".to_owned()));
@@ -124,7 +129,7 @@ async fn metrics_are_served_over_a_connection() {
     let address = listener.local_addr().expect("bound");
     let client = async {
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
-        let request = b"GET /stats/prometheus HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
         stream.write_all(request).await.expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("read");

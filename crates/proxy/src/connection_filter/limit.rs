@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use leno_balance::TokenBucket;
-use leno_ir::{ConnectionLimit, ConnectionRateLimit};
+use leno_ir::{ConnectionLimit, ConnectionRateLimit, ListenerRateLimit, TokenBucket as Settings};
 
 use crate::stats::{Counter, Gauge, GaugeGuard};
 use crate::worker::Worker;
@@ -57,26 +57,34 @@ impl Drop for LimitPermit {
 
 /// Refuses a connection when there is no token for it.
 #[derive(Debug)]
-pub(super) struct RateLimitFilter {
+pub(crate) struct RateLimitFilter {
     bucket: Arc<TokenBucket>,
     limited: Counter,
 }
 
 impl RateLimitFilter {
-    pub(super) fn new(config: &ConnectionRateLimit, place: &str, worker: &Worker) -> Self {
+    pub(super) fn of_chain(config: &ConnectionRateLimit, place: &str, worker: &Worker) -> Self {
         let bucket = &config.token_bucket;
         let key = match config.share_key.as_str() {
             "" => format!("{place} {config:?}"),
             shared => format!("connection rate limit {shared:?} {bucket:?}"),
         };
-        let name = format!("local_rate_limit.{}.rate_limited", config.stat_prefix);
+        Self::new(bucket, key, format!("local_rate_limit.{}.rate_limited", config.stat_prefix), worker)
+    }
+
+    pub(crate) fn of_listener(config: &ListenerRateLimit, place: &str, worker: &Worker) -> Self {
+        let counter = format!("listener_local_ratelimit.{}.rate_limited", config.stat_prefix);
+        Self::new(&config.token_bucket, format!("{place} {config:?}"), counter, worker)
+    }
+
+    fn new(bucket: &Settings, key: String, counter: String, worker: &Worker) -> Self {
         Self {
             bucket: worker.shared_states().get(key, || TokenBucket::new(bucket, worker.now())),
-            limited: worker.stats.filter_counter(name),
+            limited: worker.stats.filter_counter(counter),
         }
     }
 
-    pub(super) fn take(&self, now: Instant) -> bool {
+    pub(crate) fn take(&self, now: Instant) -> bool {
         let is_within = self.bucket.take(now);
         if !is_within {
             self.limited.increment();

@@ -5,6 +5,7 @@ use leno_ir::{ConnectionRbac, Rbac};
 
 use crate::authz::{ConnectionView, refusal_details};
 use crate::connection::Connection;
+use crate::filter::joined;
 use crate::stats::{Counter, WorkerStats};
 
 /// Refuses a connection that the rules do not allow.
@@ -30,7 +31,7 @@ impl RbacFilter {
         };
         Self {
             rules: rules(&config.rules, ""),
-            shadow: rules(&config.shadow_rules, &format!("{}shadow_", config.shadow_rules_stat_prefix)),
+            shadow: rules(&config.shadow_rules, &joined(&config.shadow_rules_stat_prefix, "shadow_")),
             delay: config.delay_deny,
         }
     }

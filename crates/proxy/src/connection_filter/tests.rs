@@ -23,6 +23,8 @@ fn connection(client: [u8; 4]) -> Connection {
         is_tls: false,
         mtls: false,
         drain: Rc::default(),
+        closed_by_client: std::cell::Cell::default(),
+        rate_limiter: Default::default(),
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) struct ResponseContext<'a> {
     /// Of the response.
     pub(crate) framing: &'a mut Framing,
     pub(crate) exchange: &'a mut Exchange,
+    pub(crate) connection: &'a Rc<Connection>,
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) route: Option<&'a RouteRef>,
     /// Set: the frame hook sees the body.

@@ -1,4 +1,5 @@
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ pub(crate) struct HealthCheckFilter {
     config: HttpHealthCheck,
     /// Of all workers. A lock, because it is taken only for such requests.
     cache: Option<Arc<Mutex<Cached>>>,
+    /// The admin interface was told so.
+    is_unwell: Arc<AtomicBool>,
 }
 
 /// The upstream's last answer.
@@ -41,12 +44,13 @@ impl HealthCheckFilter {
     pub(super) fn new(config: &HttpHealthCheck, place: Place<'_>) -> Self {
         let cached =
             || place.worker.shared_states().get(format!("{} {config:?}", place.name), Mutex::<Cached>::default);
-        Self { config: config.clone(), cache: config.cache_time.map(|_| cached()) }
+        let is_unwell = place.worker.shared_states().unwell();
+        Self { config: config.clone(), cache: config.cache_time.map(|_| cached()), is_unwell }
     }
 
     /// `None`: it is for the upstream to say.
     fn answer(&self, cx: &RequestContext<'_>) -> Option<LocalReply> {
-        if cx.connection.drain.is_draining() {
+        if self.is_unwell.load(Ordering::Relaxed) || cx.connection.drain.is_draining() {
             return Some(unwell("health_check_failed"));
         }
         if self.config.pass_through {

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
 use leno_ir::{
-    FilterOverride, FilterOverrides, Route, RouteAction, RouteFilterConfig, RouteTable, VirtualHost, WeightedCluster,
+    FilterOverride, FilterOverrides, Metadata, Route, RouteAction, RouteFilterConfig, RouteTable, VirtualHost,
+    WeightedCluster,
 };
 use leno_routing::{CompiledRoutes, Matched, RequestView, RoutePosition};
 
+use super::header_to_metadata::MetadataRules;
+use super::local_rate_limit::LocalLimit;
 use crate::http::{HeaderFormats, Levels};
 use crate::shared::SharedStates;
 
@@ -55,6 +58,8 @@ pub(crate) enum RouteFilter {
     Cors(leno_ir::CorsPolicy),
     Fault(Box<leno_ir::Fault>),
     Compressor(leno_ir::RouteCompressor),
+    HeaderToMetadata(Arc<MetadataRules>),
+    LocalRateLimit(Arc<LocalLimit>),
     RateLimit(leno_ir::RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<leno_ir::HttpRbac>>),
@@ -83,12 +88,16 @@ pub(crate) struct RouteRef {
 }
 
 impl RouteFilter {
-    fn compile(config: &RouteFilterConfig, _place: &str, _states: &SharedStates) -> Self {
+    fn compile(config: &RouteFilterConfig, place: &str, states: &SharedStates) -> Self {
         match config {
             RouteFilterConfig::Buffer(said) => Self::Buffer(*said),
             RouteFilterConfig::Cors(policy) => Self::Cors(policy.clone()),
             RouteFilterConfig::Fault(fault) => Self::Fault(fault.clone()),
             RouteFilterConfig::Compressor(route) => Self::Compressor(*route),
+            RouteFilterConfig::HeaderToMetadata(rules) => Self::HeaderToMetadata(Arc::new(MetadataRules::new(rules))),
+            RouteFilterConfig::LocalRateLimit(limit) => {
+                Self::LocalRateLimit(Arc::new(LocalLimit::new(limit, place, states)))
+            }
             RouteFilterConfig::RateLimit(route) => Self::RateLimit(route.clone()),
             RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
@@ -108,8 +117,8 @@ impl RouteRules {
         let matched = self.routes.route(request, dice.route)?;
         let cluster = match &matched.route.action {
             RouteAction::Forward(forward) => {
-                let chosen = leno_routing::pick_cluster(&forward.clusters, dice.cluster);
-                chosen.and_then(|chosen| forward.clusters.iter().position(|cluster| std::ptr::eq(cluster, chosen)))
+                let wanted = forward.cluster_number_header.as_deref().and_then(|name| number(request, name));
+                leno_routing::pick_cluster(&forward.clusters, wanted.unwrap_or(dice.cluster))
             }
             RouteAction::Direct(_) | RouteAction::Redirect(_) => None,
         };
@@ -143,6 +152,10 @@ impl RouteRules {
     pub(crate) fn route_ref(self: &Arc<Self>, picked: Picked) -> RouteRef {
         RouteRef { rules: self.clone(), picked }
     }
+}
+
+fn number(request: &impl RequestView, header: &str) -> Option<u64> {
+    std::str::from_utf8(request.header_values(header).next()?).ok()?.parse().ok()
 }
 
 fn says_something(table: &RouteTable) -> bool {
@@ -213,6 +226,10 @@ impl RouteRef {
 
     pub(crate) fn picked(&self) -> Picked {
         self.picked
+    }
+
+    pub(crate) fn metadata(&self) -> Option<&Metadata> {
+        self.matched().map(|matched| &matched.route.metadata)
     }
 
     /// Whether requests are forwarded, rather than answered by the route itself.

@@ -12,28 +12,27 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use leno_ir::{
-    RateLimit as Config, RateLimitAction, RateLimitRule, RateLimitedRequests, RouteAction, RouteRateLimit,
-    VirtualHostRules,
-};
-use leno_routing::HeaderView as _;
+use leno_balance::DescriptorEntry;
+use leno_ir::{RateLimit as Config, RateLimitedRequests};
 use prost::Message as _;
 
 use self::message::{Descriptor, DescriptorStatus, Entry, Limit, RateLimitRequest, RateLimitResponse};
+use super::descriptors::{describe, rules_of_route};
 use super::overrides::RouteFilter;
-use super::{GrpcReply, LocalReply, Place, RequestContext, ResponseContext, Resume, RouteRef, Step};
+use super::{GrpcReply, LocalReply, Place, RequestContext, ResponseContext, Resume, Step};
 use crate::flags::ResponseFlags;
-use crate::http::{CallError, Headers, RequestHead, apply_literally, call};
+use crate::http::{CallError, HeaderEdits, Headers, call};
 use crate::stats::{Counter, WorkerStats};
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 /// gRPC status RESOURCE_EXHAUSTED.
-const RESOURCE_EXHAUSTED: u32 = 8;
+pub(super) const RESOURCE_EXHAUSTED: u32 = 8;
 
 /// The filter as configured.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     config: Config,
+    response_headers: HeaderEdits,
     /// By the cluster that requests go to, under whose name Envoy counts.
     counters: RefCell<HashMap<String, Rc<Counters>>>,
 }
@@ -61,7 +60,11 @@ pub(crate) type Answer = Result<Bytes, CallError>;
 
 impl RateLimit {
     pub(super) fn new(config: &Config, _place: Place<'_>) -> Self {
-        Self { config: config.clone(), counters: RefCell::default() }
+        Self {
+            response_headers: HeaderEdits::new(&config.response_headers),
+            config: config.clone(),
+            counters: RefCell::default(),
+        }
     }
 
     fn counters(&self, cluster: &str, stats: &WorkerStats) -> Rc<Counters> {
@@ -102,7 +105,9 @@ impl ActiveRateLimit {
             RouteFilter::RateLimit(of_route) => Some(of_route),
             _ => None,
         });
-        let descriptors = descriptors(config, of_route, route, &cluster.name, cx);
+        let host_rules = of_route.map(|of_route| of_route.virtual_host_rules).unwrap_or_default();
+        let rules = rules_of_route(route, config.stage, host_rules);
+        let descriptors: Vec<_> = rules.filter_map(|rule| describe(rule, cx)).map(owned).collect();
         if descriptors.is_empty() {
             return Step::Continue;
         }
@@ -167,68 +172,14 @@ impl ActiveRateLimit {
             headers.append(name.as_bytes(), &value);
         }
         if self.is_over_limit {
-            apply_literally(&self.filter.config.response_headers, headers);
+            self.filter.response_headers.apply_to_response(cx.response, cx.request, cx.exchange, cx.connection);
         }
     }
 }
 
-/// Rules of the route, and those of its virtual host where they count.
-fn descriptors(
-    config: &Config,
-    of_route: Option<&RouteRateLimit>,
-    route: &RouteRef,
-    cluster: &str,
-    cx: &RequestContext<'_>,
-) -> Vec<Descriptor> {
-    let Some(matched) = route.matched() else { return Vec::new() };
-    let RouteAction::Forward(forward) = &matched.route.action else { return Vec::new() };
-    let includes_host = if forward.include_host_rate_limits {
-        true
-    } else {
-        match of_route.map(|of_route| of_route.virtual_host_rules).unwrap_or_default() {
-            VirtualHostRules::Ignore => false,
-            VirtualHostRules::Include => true,
-            VirtualHostRules::Override => forward.rate_limits.is_empty(),
-        }
-    };
-    let of_host: &[RateLimitRule] = if includes_host { &matched.virtual_host.rate_limits } else { &[] };
-    let rules = forward.rate_limits.iter().chain(of_host).filter(|rule| rule.stage == config.stage);
-    rules.filter_map(|rule| descriptor(rule, cluster, cx)).collect()
-}
-
-/// `None`: an action has nothing to say about this request.
-fn descriptor(rule: &RateLimitRule, cluster: &str, cx: &RequestContext<'_>) -> Option<Descriptor> {
-    let or = |key: &String, default: &str| if key.is_empty() { default.to_owned() } else { key.clone() };
-    let mut entries = Vec::with_capacity(rule.actions.len());
-    for action in &rule.actions {
-        let (key, value) = match action {
-            RateLimitAction::DestinationCluster => ("destination_cluster".to_owned(), cluster.to_owned()),
-            RateLimitAction::GenericKey { key, value } => (or(key, "generic_key"), value.clone()),
-            RateLimitAction::HeaderValueMatch { key, value, expect_match, headers } => {
-                let all_match = headers.iter().all(|header| leno_routing::header_matches(header, cx.request));
-                if all_match != *expect_match {
-                    return None;
-                }
-                (or(key, "header_match"), value.clone())
-            }
-            RateLimitAction::RemoteAddress => ("remote_address".to_owned(), cx.connection.remote.ip().to_string()),
-            RateLimitAction::RequestHeader { header, key, skip_if_absent } => match first_value(header, cx.request) {
-                Some(value) => (key.clone(), value),
-                None if *skip_if_absent => continue,
-                None => return None,
-            },
-        };
-        entries.push(Entry { key, value });
-    }
-    (!entries.is_empty()).then_some(Descriptor { entries })
-}
-
-/// Of several lines the first, as Envoy.
-fn first_value(name: &str, request: &RequestHead) -> Option<String> {
-    if name.starts_with(':') || name == "host" {
-        return request.pseudo_header(name).map(str::to_owned);
-    }
-    request.headers.get(name).map(|value| String::from_utf8_lossy(value).into_owned())
+fn owned(entries: Vec<DescriptorEntry<'_>>) -> Descriptor {
+    let entry = |(key, value): DescriptorEntry<'_>| Entry { key: key.into_owned(), value: value.into_owned() };
+    Descriptor { entries: entries.into_iter().map(entry).collect() }
 }
 
 /// Of the limit that is the closest to being reached.

@@ -34,9 +34,15 @@ enum Mode {
     Shadow,
 }
 
+/// As Envoy joins prefixes of statistics: by one dot.
+pub(crate) fn joined(prefix: &str, name: &str) -> String {
+    let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
+    format!("{prefix}{dot}{name}")
+}
+
 impl Rbac {
     pub(super) fn new(config: &HttpRbac, place: Place<'_>) -> Self {
-        let counter = |rules_prefix: &str, what: &str| place.counter(&format!("rbac.{rules_prefix}{what}"));
+        let counter = |rules_prefix: &str, what: &str| place.counter(&format!("rbac.{}", joined(rules_prefix, what)));
         Self {
             allowed: counter(&config.rules_stat_prefix, "allowed"),
             denied: counter(&config.rules_stat_prefix, "denied"),
@@ -63,7 +69,12 @@ impl Rbac {
         let rules = [(Mode::Shadow, &config.shadow_rules), (Mode::Enforced, &config.rules)];
         for (mode, rules) in rules {
             let Some(rules) = rules else { continue };
-            let view = RequestView { connection: cx.connection, request: cx.request, metadata: &cx.exchange.metadata };
+            let view = RequestView {
+                connection: cx.connection,
+                request: cx.request,
+                metadata: &cx.exchange.metadata,
+                route_metadata: cx.route.and_then(|route| route.metadata()),
+            };
             let decision = decide(rules, &view);
             self.count(mode, decision, config, &cx.worker.stats);
             let said = self.said(mode, decision, config);

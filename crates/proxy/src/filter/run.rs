@@ -6,7 +6,7 @@ use super::pace::Pace;
 use super::{ActiveFilter, Dice, Filters, RequestContext, ResponseContext, Resume, RouteRef, RouteRules, Step};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
-use crate::http::{Frame, Framing, RequestHead, ResponseHead};
+use crate::http::{Described, Frame, Framing, RequestHead, ResponseHead};
 use crate::worker::Worker;
 
 /// The filters of one exchange.
@@ -16,6 +16,8 @@ pub(crate) struct FilterRun {
     rules: Option<Arc<RouteRules>>,
     dice: Dice,
     pub(crate) route: Option<RouteRef>,
+    /// The route is another than when somebody last looked.
+    has_new_route: bool,
     /// Frames of the request that have passed the filters, or wait for one that wants them all.
     pub(crate) request_frames: VecDeque<Frame>,
     transforms_request: bool,
@@ -53,6 +55,7 @@ impl FilterRun {
             rules,
             dice,
             route,
+            has_new_route: true,
             request_frames: VecDeque::new(),
             transforms_request: false,
             transforms_response: false,
@@ -97,7 +100,9 @@ impl FilterRun {
             self.pace = Some(Pace::new(rate));
         }
         if cx.clears_route {
-            let picked = self.rules.as_ref().and_then(|rules| rules.pick(request, self.dice));
+            let described = Described { request, metadata: &exchange.metadata };
+            let picked = self.rules.as_ref().and_then(|rules| rules.pick(&described, self.dice));
+            self.has_new_route = true;
             self.route = self.rules.as_ref().zip(picked).map(|(rules, picked)| rules.route_ref(picked));
         }
         step
@@ -109,7 +114,7 @@ impl FilterRun {
         request: &RequestHead,
         (response, framing): (&mut ResponseHead, &mut Framing),
         exchange: &mut Exchange,
-        worker: &Rc<Worker>,
+        (connection, worker): (&Rc<Connection>, &Rc<Worker>),
     ) {
         for active in self.active.iter_mut().rev() {
             let mut cx = ResponseContext {
@@ -118,6 +123,7 @@ impl FilterRun {
                 response,
                 framing,
                 exchange,
+                connection,
                 worker,
                 route: self.route.as_ref(),
                 transforms_body: false,
@@ -126,6 +132,11 @@ impl FilterRun {
             active.transforms_response = cx.transforms_body;
             self.transforms_response |= cx.transforms_body;
         }
+    }
+
+    /// The route, once each time that it has changed.
+    pub(crate) fn take_new_route(&mut self) -> Option<Option<&RouteRef>> {
+        std::mem::take(&mut self.has_new_route).then_some(self.route.as_ref())
     }
 
     pub(crate) fn transforms_request(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Shape       bytes -> `scan` (where does the head end) -> `request`/`response` (fields, framing) -> `body` (pieces)
 //! Invariants  what two readers could frame differently is refused, never repaired (request smuggling)
-//! Errors      `Malformed`: the sender's fault; a request is answered 400 or 431 and the connection closed, a response becomes 502
+//! Errors      `Malformed`: the sender's fault; a request is answered 400, 431 or 501 and the connection closed, a response becomes 502
 //! Cost        one pass to find the end, one to split; no allocation but the promotion of a read buffer to shared
 //! Source      RFC 9112 §2-7, RFC 9110 §5-7; field syntax by httparse, framing by us
 
@@ -11,6 +11,8 @@ mod connection;
 mod encode;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod methods;
+mod names;
 mod request;
 mod response;
 mod scan;
@@ -19,8 +21,10 @@ mod tests;
 
 pub(super) use body::{BodyDecoder, may_trail};
 pub(super) use connection::is_hop_by_hop;
-pub(super) use encode::{BodyEncoder, encode_request, encode_response};
-pub(super) use request::{decode_request, is_host};
+pub(super) use encode::{BodyEncoder, RequestStyle, encode_request, encode_response};
+pub(super) use methods::is_registered;
+pub(super) use names::Names;
+pub(super) use request::{Fault, decode_request, is_host};
 pub(super) use response::decode_response;
 pub(super) use scan::HeadScanner;
 
@@ -39,8 +43,10 @@ pub(crate) enum Malformed {
     Header,
     #[error("the head is larger than allowed")]
     HeadTooLarge,
-    #[error("host is missing, repeated or not a host")]
+    #[error("host is repeated or not a host")]
     Host,
+    #[error("the method is none that is registered")]
+    Method,
     #[error("the start line is not one of HTTP/1")]
     StartLine,
     #[error("transfer-encoding is not exactly chunked")]
@@ -58,7 +64,7 @@ impl Malformed {
             Self::Header => "http1.invalid_characters",
             Self::HeadTooLarge => "http1.headers_too_large",
             Self::Host => "http1.invalid_host",
-            Self::StartLine => "http1.codec_error",
+            Self::Method | Self::StartLine => "http1.codec_error",
             Self::TransferEncoding => "http1.invalid_transfer_encoding",
         }
     }
@@ -66,6 +72,7 @@ impl Malformed {
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::HeadTooLarge => 431,
+            Self::TransferEncoding => 501,
             _ => 400,
         }
     }

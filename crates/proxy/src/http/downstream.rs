@@ -2,11 +2,12 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use h2::Reason;
 use tokio::io::AsyncWrite;
 
-use super::codec::{BodyDecoder, BodyEncoder, HeadLimits, Malformed, encode_response};
+use super::codec::{BodyDecoder, HeadLimits, Malformed, Names, encode_response};
 use super::head::{Frame, Framing, ResponseHead, Version};
 use super::http1::{Http1Io, ReadError};
 use super::http2::{BodySink, ServerStream};
@@ -32,6 +33,8 @@ pub(super) struct Http1Downstream<'a> {
     /// The end of a body without length is told by closing.
     shuts_down: bool,
     pub(super) drain: Rc<DrainSignal>,
+    /// When the connection is as old as it may be.
+    pub(super) expires: Option<Instant>,
 }
 
 /// Why the client's side ended before its time.
@@ -61,7 +64,17 @@ impl<'a> Http1Downstream<'a> {
         drain: Rc<DrainSignal>,
     ) -> Self {
         let request_is_done = io.decoder.is_done();
-        Self { stream, io, version, keep_alive, request_is_done, tunnel: false, shuts_down: false, drain }
+        Self {
+            stream,
+            io,
+            version,
+            keep_alive,
+            request_is_done,
+            tunnel: false,
+            shuts_down: false,
+            drain,
+            expires: None,
+        }
     }
 }
 
@@ -123,7 +136,8 @@ impl Downstream<'_> {
         match self {
             // RFC 9110 §15.2: not to HTTP/1.0 clients.
             Self::Http1(http1) if http1.version == Version::Http11 => {
-                encode_response(head, Framing::None, http1.version, true, &mut http1.io.out);
+                let names = Names::of(head.keeps_names, http1.io.names);
+                encode_response(head, Framing::None, http1.version, true, names, &mut http1.io.out);
             }
             Self::Http1(_) => {}
             Self::Http2(stream) => stream.inform(head),
@@ -141,12 +155,15 @@ impl Downstream<'_> {
                     },
                     framing => framing,
                 };
-                let closes = framing == Framing::UntilClose || !http1.request_is_done || http1.drain.is_draining();
+                let is_old = http1.expires.is_some_and(|at| at <= Instant::now());
+                let closes =
+                    framing == Framing::UntilClose || !http1.request_is_done || http1.drain.is_draining() || is_old;
                 http1.keep_alive &= !closes;
                 http1.shuts_down = framing == Framing::UntilClose;
                 let keep_alive = http1.keep_alive || http1.tunnel;
-                encode_response(head, framing, http1.version, keep_alive, &mut http1.io.out);
-                http1.io.encoder = BodyEncoder::new(framing);
+                let names = Names::of(head.keeps_names, http1.io.names);
+                encode_response(head, framing, http1.version, keep_alive, names, &mut http1.io.out);
+                http1.io.start_body(framing, names);
             }
             Self::Http2(stream) => stream.respond(head, framing),
         }

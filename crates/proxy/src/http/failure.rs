@@ -16,6 +16,8 @@ pub(super) enum Failure {
     DownstreamMalformed(Malformed),
     /// One of the cluster's shares that are refused (Envoy `drop_overloads`).
     Dropped(Dropped),
+    /// Not of the exchange: an earlier try, which went on beside this one, has answered.
+    Hedged,
     /// No bytes for the stream's idle time; `request_was_complete` tells whose silence it was.
     Idle {
         request_was_complete: bool,
@@ -36,6 +38,8 @@ pub(super) enum Failure {
         status: u16,
         details: &'static str,
     },
+    /// The request did not end in time.
+    RequestTimeout,
     /// The whole exchange took longer than a stream may.
     StreamDuration {
         request_was_complete: bool,
@@ -52,9 +56,11 @@ impl Failure {
     /// 0: there is nobody to answer.
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::DownstreamGone => 0,
+            Self::DownstreamGone | Self::Hedged => 0,
             Self::DownstreamMalformed(malformed) => malformed.status(),
-            Self::Idle { request_was_complete: false } | Self::StreamDuration { request_was_complete: false } => 408,
+            Self::Idle { request_was_complete: false }
+            | Self::RequestTimeout
+            | Self::StreamDuration { request_was_complete: false } => 408,
             Self::Idle { .. }
             | Self::PerTryIdle
             | Self::PerTryTimeout
@@ -90,7 +96,11 @@ impl Failure {
             Self::Peer(PeerError::Protocol(_)) => ResponseFlags::UPSTREAM_PROTOCOL_ERROR,
             Self::Peer(PeerError::Reset(_)) => ResponseFlags::UPSTREAM_RESET,
             // As in Envoy, only the details tell of an overload and of a stream's duration.
-            Self::Overload | Self::Refused { .. } | Self::StreamDuration { .. } => ResponseFlags::NONE,
+            Self::Hedged
+            | Self::Overload
+            | Self::Refused { .. }
+            | Self::RequestTimeout
+            | Self::StreamDuration { .. } => ResponseFlags::NONE,
             Self::WrongHeader { .. } => ResponseFlags::INVALID_HEADERS,
         }
     }
@@ -122,6 +132,7 @@ impl Failure {
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::StreamDuration { .. } => "max_duration_timeout",
             Self::Refused { details, .. } => details,
+            Self::RequestTimeout => "request_overall_timeout",
             _ => "response_timeout",
         })
     }
@@ -152,10 +163,13 @@ impl Failure {
         }
         Cow::Borrowed(match self {
             Self::DownstreamMalformed(Malformed::HeadTooLarge) => "Request Header Fields Too Large",
+            Self::DownstreamMalformed(Malformed::TransferEncoding) => "Not Implemented",
             Self::DownstreamMalformed(_) => "Bad Request",
+            Self::Refused { status: 426, .. } => "Upgrade Required",
             Self::Dropped(Dropped::Always) => "unconditional drop overload",
             Self::Dropped(Dropped::Share) => "drop overload",
             Self::Idle { .. } => "stream timeout",
+            Self::RequestTimeout => "request timeout",
             Self::NoHealthyUpstream => "no healthy upstream",
             Self::Overload => "envoy overloaded",
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
@@ -175,9 +189,11 @@ impl Failure {
         match self {
             Self::Peer(PeerError::Reset(reason)) => *reason,
             Self::DownstreamGone
+            | Self::Hedged
             | Self::Idle { .. }
             | Self::PerTryIdle
             | Self::PerTryTimeout
+            | Self::RequestTimeout
             | Self::StreamDuration { .. }
             | Self::Timeout => Reason::CANCEL,
             Self::DownstreamMalformed(_) => Reason::PROTOCOL_ERROR,

@@ -6,10 +6,12 @@
 //! Cost        no task, no timer and no channel per exchange: both directions are polled in one loop
 //! Source      Envoy router filter (retries, timeouts, details), RFC 9110 §9.2.2 (idempotent methods)
 
+mod counting;
 mod edge;
 mod edit;
 mod filters;
 mod hash;
+mod hedge;
 mod internal_redirect;
 mod local_reply;
 mod mirror;
@@ -25,14 +27,16 @@ pub(crate) use hash::hash_of_ip;
 use std::rc::Rc;
 use std::time::Instant;
 
-use leno_ir::{AttemptCount, HttpConnectionManager, Redirect, RouteAction};
+use leno_ir::{AttemptCount, HttpConnectionManager, ProxyProtocolVersion, Redirect, RouteAction};
 use leno_routing::Matched;
 
 use self::edge::Spelling;
 use self::filters::Filtered;
+use self::hedge::Hedge;
 use self::internal_redirect::Followed;
 use self::local_reply::{NOTHING, Reply};
 use self::timeouts::Deadlines;
+use super::described::Described;
 use super::downstream::Downstream;
 use super::failure::Failure;
 use super::head::{Framing, RequestHead, ResponseHead};
@@ -41,6 +45,7 @@ use super::{HttpManager, Routes};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::filter::{Dice, FilterRun, RouteRules};
+use crate::stats::{HttpCounter, HttpGauge};
 use crate::worker::Worker;
 
 /// What exchanges of one connection share.
@@ -54,6 +59,15 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn config(&self) -> &HttpConnectionManager {
         &self.manager.config
+    }
+
+    /// Whether the connection is to end after the exchange that is beginning on it, for want of memory.
+    pub(super) fn ends_keepalive(&self) -> bool {
+        let ends = self.worker.ends_keepalive();
+        if ends {
+            self.manager.stats.count(HttpCounter::CxOverloadDisableKeepalive);
+        }
+        ends
     }
 }
 
@@ -80,14 +94,16 @@ pub(super) struct Forwarder<'a, 'd> {
     /// `None`: there are no filters, or the request has not come so far.
     run: Option<Box<FilterRun>>,
     is_tunnel: bool,
+    /// Of what goes to the upstream as bytes without a head: the PROXY header before them.
+    raw: Option<Option<ProxyProtocolVersion>>,
     /// `None`: no redirect was followed.
     followed: Option<Box<Followed>>,
     /// The request has `x-envoy-…` headers, and its client may have them.
     has_envoy_headers: bool,
     /// A trusted client wants 204 where it would get 504.
     answers_timeouts_with_204: bool,
-    /// Tries that run out of time go on beside the next one.
-    hedges: bool,
+    /// `None`: a try that runs out of time is given up.
+    hedge: Option<Box<Hedge>>,
     /// The response's head is on its way to the client.
     has_responded: bool,
 }
@@ -101,7 +117,10 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         response: &'a mut ResponseHead,
         exchange: &'a mut Exchange,
     ) -> Self {
-        let deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
+        let mut deadlines = Deadlines::new(exchange.started, context.config().stream_idle_timeout);
+        if let Some(limit) = context.config().limits.request_timeout.filter(|_| !downstream.request_is_done()) {
+            deadlines.request = exchange.started.checked_add(limit);
+        }
         response.headers.clear();
         response.status = 0;
         Self {
@@ -116,10 +135,11 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             attempt_count: AttemptCount::default(),
             run: None,
             is_tunnel: false,
+            raw: None,
             followed: None,
             has_envoy_headers: false,
             answers_timeouts_with_204: false,
-            hedges: false,
+            hedge: None,
             has_responded: false,
         }
     }
@@ -127,7 +147,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     /// To the end, record included.
     pub(super) async fn run(&mut self) {
         let _active = self.context.worker.stats.active_request(self.context.connection.direction);
+        let _counted = self.context.manager.stats.hold(HttpGauge::RqActive);
         loop {
+            self.count_request();
             if let Err(failure) = self.route_and_serve().await {
                 self.fail(failure, NOTHING).await;
             }
@@ -140,6 +162,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
 
     /// For what is not even a request.
     pub(super) async fn refuse(&mut self, failure: Failure) {
+        self.count_request();
         self.fail(failure, NOTHING).await;
         self.record();
     }
@@ -148,6 +171,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         let rules = self.rules();
         if let Spelling::Elsewhere(location) = self.spell()? {
             self.exchange.details = "path_normalization_failed".into();
+            self.context.manager.stats.count(HttpCounter::RqRedirectedWithNormalizedPath);
             let location = Some(location.as_str());
             return self.reply(Reply { location, ..Reply::new(307, bytes::Bytes::new()) }).await;
         }
@@ -161,18 +185,42 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             return Err(Failure::Overload);
         }
         let dice = Dice { route: worker.random(), cluster: worker.random() };
-        let mut picked = rules.as_ref().and_then(|rules| rules.pick(&*self.request, dice));
+        let mut picked = rules.as_ref().and_then(|rules| {
+            rules.pick(&Described { request: self.request, metadata: &self.exchange.metadata }, dice)
+        });
+        if self.request.wants_tunnel()
+            && let Some(matched) =
+                rules.as_ref().zip(picked).and_then(|(rules, picked)| rules.routes.at(picked.position))
+        {
+            let forward = match &matched.route.action {
+                RouteAction::Forward(forward) => Some(forward),
+                RouteAction::Direct(_) | RouteAction::Redirect(_) => None,
+            };
+            if let Err(failure) = self.check_upgrade(forward.map(|forward| &**forward)) {
+                let chosen = forward.zip(picked.and_then(|picked| picked.cluster));
+                let chosen = chosen.and_then(|(forward, at)| forward.clusters.get(at));
+                let cluster = chosen.and_then(|chosen| self.context.worker.cluster(&chosen.name));
+                self.exchange.cluster = cluster.map(|cluster| cluster.config.clone());
+                return Err(failure);
+            }
+        }
+        if !self.context.config().forwards_informational && !self.framing.is_empty() {
+            self.continue_ourselves().await?;
+        }
         if !self.context.manager.filters.is_empty() {
             picked = match self.filter_request(rules.as_ref(), picked, dice).await? {
                 Filtered::Answered => return Ok(()),
                 Filtered::Continue(picked) => picked,
             };
         }
+        let stats = &self.context.manager.stats;
+        stats.count(HttpCounter::RouterRqTotal);
         let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
         let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
         self.exchange.route_name = matched.route_name();
         match &matched.route.action {
             RouteAction::Direct(direct) => {
+                stats.count(HttpCounter::RqDirectResponse);
                 self.exchange.details = "direct_response".into();
                 let body = bytes::Bytes::copy_from_slice(direct.body.as_bytes());
                 // Envoy: the address asked for, where a status promises one (RFC 9110 §15.3.2, §15.4).
@@ -186,6 +234,8 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 self.reply(Reply { location, ops: &ops, ..Reply::new(direct.status, body) }).await
             }
             RouteAction::Redirect(redirect) => {
+                // So Envoy counts it, too.
+                stats.count(HttpCounter::RqDirectResponse);
                 self.exchange.details = "direct_response".into();
                 let location = matched.redirect_location(redirect, &*self.request);
                 let ops = rules.response_headers(matched, None);
@@ -232,6 +282,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             run.on_end(self.exchange);
         }
         worker.stats.record(self.exchange, connection);
+        self.count_end();
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
+use leno_ir::RoutingPriority;
 
 use super::head::{Frame, Framing, RequestHead, ResponseHead, Version};
 use super::headers::Headers;
@@ -54,7 +55,7 @@ async fn answer(
 ) -> Result<Bytes, CallError> {
     let unreachable = || CallError::Unreachable(name.to_owned());
     let cluster = worker.cluster(name).ok_or_else(unreachable)?;
-    let _admitted = cluster.admit().map_err(|_| unreachable())?;
+    let _admitted = cluster.admit(RoutingPriority::Default).map_err(|_| unreachable())?;
     let started = worker.now();
     let pick = cluster.pick(&worker, started, &[]).ok_or_else(unreachable)?;
     let mut headers = Headers::default();
@@ -71,7 +72,7 @@ async fn answer(
         headers,
         ..RequestHead::default()
     };
-    let lease = match cluster.http2(&worker, &pick, None).await {
+    let lease = match cluster.http2(&worker, &pick, None, RoutingPriority::Default).await {
         Ok(lease) => lease,
         Err(error) => {
             let outcome = if error.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };

@@ -11,16 +11,20 @@ pub(crate) struct RequestHead {
     pub(crate) method: Method,
     /// Path and query; `*` for `OPTIONS *`; empty for `CONNECT`.
     pub(crate) path: Bytes,
-    /// Host and port as sent; empty only in HTTP/1.0 requests without `Host`.
+    /// Host and port as sent.
     pub(crate) authority: Bytes,
+    /// How the client spelt `host`.
+    pub(crate) host_name: [u8; 4],
     pub(crate) is_https: bool,
     pub(crate) version: Version,
     /// Without `host`.
     pub(crate) headers: Headers,
-    /// The protocol of an `Upgrade` that the client asks for.
+    /// The protocol of an `Upgrade` that the client asks for; in HTTP/2 of an extended `CONNECT`, which is a `GET` here.
     pub(crate) upgrade: Option<Bytes>,
     /// The client presented a certificate, and it was verified.
     pub(crate) has_certificate: bool,
+    /// The names of its headers stay as they are spelt.
+    pub(crate) keeps_names: bool,
 }
 
 impl Default for RequestHead {
@@ -29,12 +33,21 @@ impl Default for RequestHead {
             method: Method::GET,
             path: Bytes::new(),
             authority: Bytes::new(),
+            host_name: *b"host",
             is_https: false,
             version: Version::Http11,
             headers: Headers::default(),
             upgrade: None,
             has_certificate: false,
+            keeps_names: false,
         }
+    }
+}
+
+impl RequestHead {
+    /// After its head come, both ways, bytes that are no message, if the server agrees.
+    pub(crate) fn wants_tunnel(&self) -> bool {
+        self.upgrade.is_some() || self.method == Method::CONNECT
     }
 }
 
@@ -51,11 +64,13 @@ pub(crate) struct ResponseHead {
     pub(crate) headers: Headers,
     /// The protocol a 101 switches to.
     pub(crate) upgrade: Option<Bytes>,
+    /// The names of its headers stay as they are spelt.
+    pub(crate) keeps_names: bool,
 }
 
 impl Default for ResponseHead {
     fn default() -> Self {
-        Self { status: 200, headers: Headers::default(), upgrade: None }
+        Self { status: 200, headers: Headers::default(), upgrade: None, keeps_names: false }
     }
 }
 
@@ -157,9 +172,11 @@ impl HeaderView for ResponseHead {
 impl HeaderLookup for RequestHead {
     fn header(&self, lower_case_name: &str) -> Option<&[u8]> {
         match lower_case_name {
+            // Only of a request that could not be read.
+            ":method" if self.path.is_empty() && self.method != Method::CONNECT => None,
             ":method" => Some(self.method.as_str().as_bytes()),
-            ":path" => Some(&self.path),
-            ":authority" | "host" => Some(&self.authority),
+            ":path" => Some(&*self.path).filter(|path| !path.is_empty()),
+            ":authority" | "host" => Some(&*self.authority).filter(|authority| !authority.is_empty()),
             ":scheme" => Some(RequestView::scheme(self).as_bytes()),
             name => self.headers.get(name),
         }

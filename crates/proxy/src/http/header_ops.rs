@@ -5,10 +5,17 @@
 
 use std::collections::HashMap;
 
-use leno_ir::{HeaderAppend, HeaderOps, HeaderOrder, HeaderValue, RouteAction, RouteTable};
+use leno_ir::{
+    FilterOverride, HeaderAppend, HeaderOps, HeaderOrder, HeaderValue, HttpFilter, Route, RouteAction,
+    RouteFilterConfig, RouteTable, WeightedCluster,
+};
 use leno_telemetry::access_log::{FormatError, Program};
 
+use super::head::{RequestHead, ResponseHead};
 use super::headers::Headers;
+use crate::access_log::LineValues;
+use crate::connection::Connection;
+use crate::exchange::{Exchange, NoHeaders};
 
 /// The values of a table that have operators, by their text.
 #[derive(Debug, Default)]
@@ -21,10 +28,58 @@ pub(crate) struct Levels<'t> {
     formats: Option<&'t HeaderFormats>,
 }
 
+/// The operations of one filter.
+#[derive(Debug)]
+pub(crate) struct HeaderEdits {
+    ops: HeaderOps,
+    formats: HeaderFormats,
+}
+
+impl HeaderEdits {
+    pub(crate) fn new(ops: &HeaderOps) -> Self {
+        Self { formats: HeaderFormats::of(ops.add.iter()), ops: ops.clone() }
+    }
+
+    pub(crate) fn apply_to_request(&self, request: &mut RequestHead, exchange: &Exchange, connection: &Connection) {
+        let response = &NoHeaders;
+        self.levels().apply(
+            request,
+            |request| &mut request.headers,
+            |request, program, out| {
+                program.write_value(&LineValues { exchange, connection, request, response }, out);
+            },
+        );
+    }
+
+    pub(crate) fn apply_to_response(
+        &self,
+        response: &mut ResponseHead,
+        request: &RequestHead,
+        exchange: &Exchange,
+        connection: &Connection,
+    ) {
+        self.levels().apply(
+            response,
+            |response| &mut response.headers,
+            |response, program, out| {
+                program.write_value(&LineValues { exchange, connection, request, response }, out);
+            },
+        );
+    }
+
+    fn levels(&self) -> Levels<'_> {
+        Levels::new([&self.ops], HeaderOrder::default(), &self.formats)
+    }
+}
+
 impl HeaderFormats {
     /// Values that are not understood are left out; [`HeaderFormats::check`] tells beforehand.
     pub(crate) fn new(table: &RouteTable) -> Self {
-        let formats = values(table).filter(|value| value.is_format());
+        Self::of(values(table))
+    }
+
+    fn of<'v>(values: impl Iterator<Item = &'v HeaderValue>) -> Self {
+        let formats = values.filter(|value| value.is_format());
         let formats =
             formats.filter_map(|value| Some((value.value.as_str().into(), Program::value(&value.value).ok()?)));
         Self(formats.collect())
@@ -33,7 +88,36 @@ impl HeaderFormats {
     /// # Errors
     /// Names the operator that is not understood.
     pub(crate) fn check(table: &RouteTable) -> Result<(), FormatError> {
-        values(table).filter(|value| value.is_format()).try_for_each(|value| Program::value(&value.value).map(|_| ()))
+        check(values(table).chain(overrides(table).flat_map(RouteFilterConfig::header_ops).flat_map(|ops| &ops.add)))
+    }
+
+    /// # Errors
+    /// As [`HeaderFormats::check`].
+    pub(crate) fn check_filter(filter: &HttpFilter) -> Result<(), FormatError> {
+        check(filter.config.header_ops().flat_map(|ops| &ops.add))
+    }
+}
+
+fn check<'v>(mut values: impl Iterator<Item = &'v HeaderValue>) -> Result<(), FormatError> {
+    values.try_for_each(|value| if value.is_format() { Program::value(&value.value).map(|_| ()) } else { Ok(()) })
+}
+
+/// What all levels configure of filters.
+fn overrides(table: &RouteTable) -> impl Iterator<Item = &RouteFilterConfig> {
+    let routes = table.virtual_hosts.iter().flat_map(|host| &host.routes);
+    let of_clusters = routes.clone().flat_map(clusters).map(|cluster| &cluster.filters);
+    let of_hosts = table.virtual_hosts.iter().map(|host| &host.filters);
+    let all = of_hosts.chain(routes.map(|route| &route.filters)).chain(of_clusters).chain([&table.filters]);
+    all.flat_map(|overrides| overrides.values()).filter_map(|said| match said {
+        FilterOverride::Config(config) => Some(config),
+        FilterOverride::Disabled | FilterOverride::Enabled => None,
+    })
+}
+
+fn clusters(route: &Route) -> &[WeightedCluster] {
+    match &route.action {
+        RouteAction::Forward(forward) => &forward.clusters,
+        RouteAction::Direct(_) | RouteAction::Redirect(_) => &[],
     }
 }
 
@@ -42,11 +126,8 @@ fn values(table: &RouteTable) -> impl Iterator<Item = &HeaderValue> {
     let of_hosts = hosts.clone().flat_map(|host| [&host.request_headers, &host.response_headers]);
     let routes = hosts.flat_map(|host| &host.routes);
     let of_routes = routes.clone().flat_map(|route| [&route.request_headers, &route.response_headers]);
-    let clusters = routes.flat_map(|route| match &route.action {
-        RouteAction::Forward(forward) => forward.clusters.as_slice(),
-        RouteAction::Direct(_) | RouteAction::Redirect(_) => &[],
-    });
-    let of_clusters = clusters.flat_map(|cluster| [&cluster.request_headers, &cluster.response_headers]);
+    let of_clusters =
+        routes.flat_map(clusters).flat_map(|cluster| [&cluster.request_headers, &cluster.response_headers]);
     let of_table = [&table.request_headers, &table.response_headers];
     of_table.into_iter().chain(of_hosts).chain(of_routes).chain(of_clusters).flat_map(|ops| &ops.add)
 }
@@ -96,13 +177,6 @@ impl<'t> Levels<'t> {
                 }
             }
         }
-    }
-}
-
-/// Operations of a filter, whose values have no operators.
-pub(crate) fn apply_literally(ops: &HeaderOps, headers: &mut Headers) {
-    for header in &ops.add {
-        edit(header, header.value.as_bytes(), headers);
     }
 }
 

@@ -13,10 +13,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use leno_ir::{HeaderNames, Http1Options};
 use tokio::io::AsyncReadExt;
 
 pub(super) use self::server::serve;
-use super::codec::{BodyDecoder, BodyEncoder, HeadLimits, HeadScanner, Malformed};
+use super::codec::{BodyDecoder, BodyEncoder, HeadLimits, HeadScanner, Malformed, Names};
 use super::head::{Frame, Framing};
 use super::write_buffer::WriteBuffer;
 use crate::stream::Stream;
@@ -32,6 +33,9 @@ pub(super) struct Http1Io {
     scanner: HeadScanner,
     pub(super) decoder: BodyDecoder,
     pub(super) encoder: BodyEncoder,
+    pub(super) names: HeaderNames,
+    /// Those of chunked bodies are passed on.
+    pub(super) keeps_trailers: bool,
     read_bytes: usize,
     is_eof: bool,
 }
@@ -54,9 +58,21 @@ impl Http1Io {
             scanner: HeadScanner::default(),
             decoder: BodyDecoder::new(Framing::None, nothing),
             encoder: BodyEncoder::new(Framing::None),
+            names: HeaderNames::Lower,
+            keeps_trailers: false,
             read_bytes: FIRST_READ_BYTES,
             is_eof: false,
         }
+    }
+
+    /// Speaks as the side wants it.
+    pub(super) fn set_options(&mut self, options: &Http1Options) {
+        (self.names, self.keeps_trailers) = (options.names, options.trailers);
+    }
+
+    /// The body of a head that was written comes next.
+    pub(super) fn start_body(&mut self, framing: Framing, names: Names) {
+        self.encoder = BodyEncoder::with_trailers(framing, self.keeps_trailers.then_some(names));
     }
 
     /// Ready to serve another connection.
@@ -119,7 +135,8 @@ impl Http1Io {
     pub(super) fn poll_frame(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<Frame, ReadError>> {
         loop {
             if let Some(frame) = self.decoder.decode(&mut self.read)? {
-                return Poll::Ready(Ok(frame));
+                let is_dropped = !self.keeps_trailers && matches!(frame, Frame::Trailers(_));
+                return Poll::Ready(Ok(if is_dropped { Frame::End } else { frame }));
             }
             if ready!(self.poll_fill(stream, cx))? == 0 {
                 return Poll::Ready(Ok(self.decoder.close()?));

@@ -7,6 +7,7 @@ mod body;
 mod convert;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod keepalive;
 mod names;
 mod resets;
 mod server;
@@ -20,6 +21,7 @@ use h2::server::SendResponse;
 
 pub(super) use self::body::{BodySink, BodySource};
 pub(super) use self::convert::{request_to, response_from};
+pub(crate) use self::keepalive::Keepalive;
 pub(super) use self::server::serve;
 use super::head::{Frame, Framing, ResponseHead};
 

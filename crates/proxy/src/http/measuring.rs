@@ -61,7 +61,7 @@ pub fn encode_request(count: u32) {
     request(&mut BytesMut::new(), &mut head);
     let mut out = WriteBuffer::default();
     for _ in 0..count {
-        codec::encode_request(black_box(&head), Framing::None, &mut out);
+        codec::encode_request(black_box(&head), Framing::None, codec::RequestStyle::default(), &mut out);
         out.flat().clear();
     }
 }
@@ -71,7 +71,14 @@ pub fn encode_response(count: u32) {
     response(&mut BytesMut::new(), &mut head);
     let mut out = WriteBuffer::default();
     for _ in 0..count {
-        codec::encode_response(black_box(&head), Framing::Length(1024), Version::Http11, true, &mut out);
+        codec::encode_response(
+            black_box(&head),
+            Framing::Length(1024),
+            Version::Http11,
+            true,
+            codec::Names::default(),
+            &mut out,
+        );
         out.flat().clear();
     }
 }

@@ -3,18 +3,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::client::ResponseFuture;
 use http::Method;
+use leno_ir::HeaderNames;
 use tokio::io::AsyncWrite;
 
-use super::codec::{BodyDecoder, BodyEncoder, HeadLimits, decode_response, encode_request};
+use super::codec::{
+    BodyDecoder, BodyEncoder, HeadLimits, Malformed, Names, RequestStyle, decode_response, encode_request,
+};
 use super::head::{Frame, Framing, RequestHead, ResponseHead};
 use super::http1::{Http1Io, ReadError};
 use super::http2::{BodySink, BodySource, request_to, response_from};
 use crate::stream::Stream;
-use crate::upstream::{Http1Lease, Http2Lease};
+use crate::upstream::{Connected, Http1Lease, Http2Lease};
 
 /// Most of a response's head, as Envoy.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 60 * 1024, fields: 100 };
@@ -50,17 +53,22 @@ pub(super) struct Http1Peer {
 enum Transport {
     Lease(Http1Lease),
     /// A connection of its own: `CONNECT`.
-    Raw(Stream),
+    Raw(Connected),
 }
 
 #[derive(Debug)]
 pub(super) struct Http2Peer {
     // Before the lease, whose end frees the place of the stream.
     response: Option<ResponseFuture>,
+    /// What an extended `CONNECT` asks for.
+    upgrade: Option<Bytes>,
+    is_connect: bool,
     sink: BodySink,
     source: Option<BodySource>,
     reused: bool,
-    _lease: Http2Lease,
+    /// By the other side.
+    has_failed: bool,
+    lease: Http2Lease,
 }
 
 /// Why a try ended before its response did.
@@ -77,7 +85,7 @@ pub(super) enum PeerError {
 impl From<ReadError> for PeerError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Io(_) | ReadError::Malformed(super::codec::Malformed::Closed) => Self::Closed,
+            ReadError::Io(_) | ReadError::Malformed(Malformed::Closed) => Self::Closed,
             ReadError::Malformed(error) => Self::Protocol(error.details()),
         }
     }
@@ -96,10 +104,21 @@ impl From<h2::Error> for PeerError {
 }
 
 impl Transport {
+    /// Notes whose end it is that an exchange fails with.
+    fn failed(&self, error: PeerError) -> PeerError {
+        if let PeerError::Closed = error {
+            match self {
+                Self::Lease(lease) => lease.closed_by_remote(),
+                Self::Raw(connected) => connected.counted.closed_by_remote(),
+            }
+        }
+        error
+    }
+
     fn stream(&mut self) -> &mut Stream {
         match self {
             Self::Lease(lease) => lease.stream(),
-            Self::Raw(stream) => stream,
+            Self::Raw(connected) => &mut connected.stream,
         }
     }
 }
@@ -108,14 +127,18 @@ impl Peer {
     /// Queues the head on a pooled connection.
     pub(super) fn http1(lease: Http1Lease, head: &RequestHead, framing: Framing) -> Self {
         let mut io = spare();
-        encode_request(head, framing, &mut io.out);
-        io.encoder = BodyEncoder::new(framing);
+        let options = lease.options();
+        io.set_options(options);
+        let names = Names::of(head.keeps_names, options.names);
+        let style = RequestStyle { names, is_absolute: options.absolute_target };
+        encode_request(head, framing, style, &mut io.out);
+        io.start_body(framing, names);
         Self::Http1(Http1Peer::new(Transport::Lease(lease), io, head.method.clone()))
     }
 
     /// Bytes to a TCP upstream, for `CONNECT`.
-    pub(super) fn raw(stream: Stream) -> Self {
-        let mut peer = Http1Peer::new(Transport::Raw(stream), spare(), Method::CONNECT);
+    pub(super) fn raw(connected: Connected) -> Self {
+        let mut peer = Http1Peer::new(Transport::Raw(connected), spare(), Method::CONNECT);
         peer.become_tunnel();
         Self::Http1(peer)
     }
@@ -123,14 +146,17 @@ impl Peer {
     /// Sends the head on a stream of a shared connection.
     pub(super) fn http2(mut lease: Http2Lease, head: &RequestHead, framing: Framing) -> Result<Self, PeerError> {
         let request = request_to(head).ok_or(PeerError::Protocol("http2.invalid_request"))?;
-        let ends = framing.is_empty();
+        let ends = framing.is_empty() && !head.wants_tunnel();
         let (response, stream) = lease.sender.send_request(request, ends)?;
         Ok(Self::Http2(Box::new(Http2Peer {
             response: Some(response),
+            upgrade: head.upgrade.clone(),
+            is_connect: head.method == Method::CONNECT,
             sink: BodySink::new(stream, ends),
             source: None,
             reused: lease.reused,
-            _lease: lease,
+            has_failed: false,
+            lease,
         })))
     }
 
@@ -201,12 +227,24 @@ impl Peer {
         match self {
             Self::Http1(peer) => {
                 let Some(io) = &mut peer.io else { return Poll::Ready(Err(PeerError::Closed)) };
-                let frame = ready!(io.poll_frame(peer.transport.stream(), cx))?;
+                let frame = match ready!(io.poll_frame(peer.transport.stream(), cx)) {
+                    Ok(frame) => frame,
+                    // Envoy's word for it: a parser met the end where there is none.
+                    Err(ReadError::Malformed(error @ Malformed::Closed)) => {
+                        let error = PeerError::Protocol(error.details());
+                        return Poll::Ready(Err(peer.transport.failed(error)));
+                    }
+                    Err(error) => return Poll::Ready(Err(peer.transport.failed(error.into()))),
+                };
                 peer.response_is_done = !matches!(frame, Frame::Data { last: false, .. });
                 Poll::Ready(Ok(frame))
             }
             Self::Http2(peer) => match &mut peer.source {
-                Some(source) => source.poll_frame(cx).map_err(PeerError::from),
+                Some(source) => {
+                    let polled = source.poll_frame(cx).map_err(PeerError::from);
+                    peer.has_failed |= matches!(polled, Poll::Ready(Err(_)));
+                    polled
+                }
                 None => Poll::Ready(Err(PeerError::Closed)),
             },
         }
@@ -251,6 +289,9 @@ impl Peer {
     /// The try is given up.
     pub(super) fn cancel(self, reason: Reason) {
         if let Self::Http2(mut peer) = self {
+            if !peer.has_failed {
+                peer.lease.was_reset();
+            }
             peer.sink.reset(reason);
         }
     }
@@ -274,9 +315,14 @@ impl Http1Peer {
         let Some(io) = &mut self.io else { return Poll::Ready(Err(PeerError::Closed)) };
         let polled = io.poll_head(self.transport.stream(), cx, RESPONSE_LIMITS);
         self.has_read |= !io.read.is_empty();
-        let Some(length) = ready!(polled)? else { return Poll::Ready(Err(PeerError::Closed)) };
+        let length = match ready!(polled) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Poll::Ready(Err(self.transport.failed(PeerError::Closed))),
+            Err(error) => return Poll::Ready(Err(self.transport.failed(error.into()))),
+        };
         let decoded =
             decode_response(&mut io.read, length, RESPONSE_LIMITS, &self.method, head).map_err(ReadError::from)?;
+        head.keeps_names = io.names == HeaderNames::AsReceived;
         io.decoder = BodyDecoder::new(decoded.framing, RESPONSE_LIMITS);
         self.keep_alive = decoded.keep_alive && !self.write_failed;
         self.response_is_done = io.decoder.is_done();
@@ -294,6 +340,9 @@ impl Http1Peer {
 
     fn finish(mut self) {
         let Some(io) = self.io.take() else { return };
+        if let Transport::Lease(lease) = &self.transport {
+            lease.is_answered();
+        }
         // Bytes beyond the response would be taken for the next one's.
         let is_clean = io.read.is_empty() && io.out.is_empty() && io.encoder.is_done();
         if self.keep_alive && self.response_is_done && is_clean {
@@ -309,17 +358,26 @@ impl Http2Peer {
     fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<Framing, PeerError>> {
         let Some(response) = &mut self.response else { return Poll::Ready(Err(PeerError::Closed)) };
         if let Poll::Ready(Some(informational)) = response.poll_informational(cx) {
+            self.has_failed |= informational.is_err();
             let (parts, ()) = informational?.into_parts();
             response_from(&parts, head);
             return Poll::Ready(Ok(Framing::None));
         }
-        let (parts, body) = ready!(Pin::new(response).poll(cx))?.into_parts();
+        let polled = ready!(Pin::new(response).poll(cx));
+        self.has_failed |= polled.is_err();
+        let (parts, body) = polled?.into_parts();
         self.response = None;
         response_from(&parts, head);
+        if self.upgrade.is_some() && (200..300).contains(&head.status) {
+            // RFC 8441 §4: what 101 is in HTTP/1.1.
+            (head.status, head.upgrade) = (101, self.upgrade.take());
+            head.headers.remove("content-length");
+        }
         let source = BodySource::new(body);
         let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
         let framing = match length {
             _ if source.is_done => Framing::None,
+            _ if head.status == 101 || (self.is_connect && (200..300).contains(&head.status)) => Framing::UntilClose,
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
         };

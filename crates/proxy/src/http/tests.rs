@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use leno_ir::{
     Cluster, Config, Direction, Discovery, Endpoint, EndpointSet, Forward, HttpConnectionManager, LocalityEndpoints,
-    RetryOn, RetryPolicy, Route, RouteAction, RouteMatch, RouteSource, RouteTable, UpstreamProtocol, VirtualHost,
+    PathMatch, RetryOn, RetryPolicy, Route, RouteAction, RouteMatch, RouteSource, RouteTable, RouteUpgrade, Upgrade,
+    UpstreamProtocol, VirtualHost,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,15 +54,19 @@ async fn proxy(
     let mut forward = Forward::to("c");
     let mut manager = HttpConnectionManager::new("test", RouteSource::Rds(String::new()));
     edit(&mut manager, &mut forward);
-    let route = Route::new("r", RouteMatch::any(), RouteAction::Forward(Box::new(forward)));
+    let route = |path| {
+        let matches = RouteMatch { path, ..RouteMatch::any() };
+        Route::new("r", matches, RouteAction::Forward(Box::new(forward.clone())))
+    };
+    let routes = vec![route(PathMatch::Connect), route(RouteMatch::any().path)];
     let host = VirtualHost {
         name: "v".to_owned(),
         domains: vec!["web".to_owned(), "tunnel:80".to_owned()],
-        routes: vec![route],
+        routes,
         ..Default::default()
     };
     manager.routes = RouteSource::Inline(Arc::new(RouteTable::new("t", vec![host])));
-    let manager = Rc::new(HttpManager::new(&manager, "test", &worker));
+    let manager = Rc::new(HttpManager::new(&manager, "test", &worker.stats.listener("test"), &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let drain = Rc::new(DrainSignal::default());
@@ -84,6 +89,8 @@ async fn proxy(
                 is_tls: false,
                 mtls: false,
                 drain: signal.clone(),
+                closed_by_client: std::cell::Cell::default(),
+                rate_limiter: Default::default(),
             };
             let serving =
                 serve(Stream::Plain(stream), BytesMut::new(), Rc::new(connection), manager.clone(), worker.clone());
@@ -157,7 +164,7 @@ fn requests_follow_each_other_on_one_connection_each_side() {
             assert!(response.contains("server: app\r\n") && response.contains("x-envoy-upstream-service-time: "));
         }
         let heard = heard.borrow();
-        assert!(heard.starts_with("GET /a HTTP/1.1\r\nhost: web\r\nx-request-id: "), "{heard}");
+        assert!(heard.starts_with("GET /a HTTP/1.1\r\nHost: web\r\nx-request-id: "), "{heard}");
     });
 }
 
@@ -326,8 +333,11 @@ fn an_upgrade_and_a_connect_become_tunnels() {
             ("ping", "pong"),
         ];
         let (address, heard) = upstream(vec![script, vec![("ping", "pong")]]).await;
-        let rig =
-            proxy(&[address], UpstreamProtocol::Http1, |manager, _| manager.upgrades.push("connect".to_owned())).await;
+        let rig = proxy(&[address], UpstreamProtocol::Http1, |manager, forward| {
+            manager.upgrades.push(Upgrade::new("connect"));
+            forward.upgrades.push(RouteUpgrade::connect());
+        })
+        .await;
         let mut client = TcpStream::connect(rig.address).await.expect("connects");
         let upgrade = "GET / HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
         let response = ask(&mut client, upgrade, "welcome").await;

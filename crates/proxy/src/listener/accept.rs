@@ -11,6 +11,7 @@ use super::ActiveListener;
 use super::serve::serve;
 use crate::drain::DrainSignal;
 use crate::overload::TooManyConnections;
+use crate::stats::ListenerCounter;
 use crate::worker::Worker;
 
 /// A listening socket of one worker. Which listener it serves may change; the socket stays, so no connection is lost.
@@ -115,7 +116,10 @@ fn spawn(binding: &Rc<Binding>, stream: TcpStream, remote: SocketAddr, worker: &
     let slot = match worker.overload().map(|overload| overload.admit()).transpose() {
         Ok(slot) => slot.flatten(),
         // Closed at once.
-        Err(TooManyConnections) => return,
+        Err(TooManyConnections) => {
+            binding.listener().stats.count(ListenerCounter::CxOverloadReject);
+            return;
+        }
     };
     let listener = binding.listener();
     worker.connections().spawn_local("connection", serve(stream, remote, listener, worker.clone(), slot));

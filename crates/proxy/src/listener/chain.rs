@@ -8,6 +8,7 @@ use crate::access_log::AccessLogger;
 use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
 use crate::http::HttpManager;
+use crate::stats::ListenerStats;
 use crate::tcp::TcpManager;
 use crate::tls::ChainTls;
 use crate::worker::Worker;
@@ -29,12 +30,13 @@ pub(super) enum Filter {
 
 impl Chain {
     /// `place` names it among all of the configuration.
-    pub(super) fn new(config: &FilterChain, place: &str, worker: &Worker) -> Self {
+    pub(super) fn new(config: &FilterChain, place: &str, listener: &ListenerStats, worker: &Worker) -> Self {
         let filter = match &config.filter {
-            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, place, worker))),
+            NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, place, listener, worker))),
             NetworkFilter::Tcp(tcp) => {
                 let access_log = AccessLogger::new(&tcp.access_log, worker.access_logs());
-                Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log }))
+                let stats = worker.stats.tcp(&tcp.stat_prefix);
+                Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log, stats }))
             }
         };
         let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));

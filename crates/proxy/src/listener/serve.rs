@@ -18,7 +18,7 @@ use crate::connection::{Alpn, Connection};
 use crate::detect::{Question, Sniffer, Verdict};
 use crate::overload::ConnectionSlot;
 use crate::proxy_protocol::ProxyAddresses;
-use crate::stats::{HandshakeResult, TlsSide};
+use crate::stats::{HandshakeResult, ListenerCounter, ListenerGauge, ListenerHistogram, TlsSide};
 use crate::stream::Stream;
 use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
 use crate::tls::{AcceptError, ChainTls};
@@ -38,19 +38,33 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     _slot: Option<ConnectionSlot>,
 ) {
+    if !listener.rate_limits.iter().all(|limit| limit.take(worker.now())) {
+        return;
+    }
     let Ok(local) = stream.local_addr() else { return };
     // Fails only on a socket that is gone already, which the first read reports.
     let _ = stream.set_nodelay(true);
     let _counted = worker.stats.downstream_connection(listener.config.direction);
+    let (stats, started) = (listener.stats.clone(), worker.now());
+    stats.count(ListenerCounter::CxTotal);
+    let _active = stats.hold(ListenerGauge::CxActive);
     let name = listener.name.clone();
     let (local, remote) = match listener.config.options.ipv4_compat {
         true => (canonical(local), canonical(remote)),
         false => (local, remote),
     };
-    let accepted = Accepted { stream: Stream::Plain(stream), local, remote, direct_remote: remote, listener, worker };
+    let stream = Stream::Plain(stream);
+    let accepted = Accepted { stream, local, remote, direct_remote: remote, listener, worker: worker.clone() };
     if let Err(error) = accepted.run().await {
+        match error {
+            ServeError::NoChain => stats.count(ListenerCounter::NoFilterChainMatch),
+            ServeError::Silent(_) => stats.count(ListenerCounter::PreCxTimeout),
+            _ => {}
+        }
         tracing::debug!(listener = %name, %remote, %error, "connection closed before it was served");
     }
+    stats.count(ListenerCounter::CxDestroy);
+    stats.observe(ListenerHistogram::CxLength, worker.now().saturating_duration_since(started));
 }
 
 pub(super) struct Accepted {
@@ -190,6 +204,8 @@ impl Accepted {
             server_name: tls.server_name,
             alpn: tls.alpn,
             drain: self.listener.drain.clone(),
+            closed_by_client: Cell::new(false),
+            rate_limiter: Default::default(),
         }
     }
 
@@ -199,6 +215,7 @@ impl Accepted {
         match worker.tls().accept(socket, tls).await {
             Ok((stream, facts)) => {
                 worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
+                listener.stats.count(ListenerCounter::SslHandshake);
                 let inner = Self { stream, local, remote, direct_remote, listener, worker };
                 let connection = inner.connection(Some(facts));
                 Ok((inner, connection))
@@ -207,6 +224,10 @@ impl Accepted {
                 let is_late = matches!(error, AcceptError::Timeout(_));
                 let result = if is_late { HandshakeResult::TimedOut } else { HandshakeResult::Failed };
                 worker.stats.tls_handshake(TlsSide::Downstream, result);
+                listener.stats.count(match is_late {
+                    true => ListenerCounter::CxTransportSocketConnectTimeout,
+                    false => ListenerCounter::SslConnectionError,
+                });
                 if error.refusal().is_some() {
                     worker.stats.peer_refused();
                 }
@@ -291,8 +312,8 @@ impl Upstream {
         match self {
             // A failed read ends here as well; the copy meets the error again.
             Self::Dialled(dialled) => {
-                let Dialled { stream, first_bytes, .. } = dialled.as_mut();
-                let _ = stream.read_buf(first_bytes).await;
+                let Dialled { connected, first_bytes, .. } = dialled.as_mut();
+                let _ = connected.stream.read_buf(first_bytes).await;
             }
             Self::Failed(_) => tokio::time::sleep(SILENCE_AFTER_FAILURE).await,
             Self::NotDialled => std::future::pending().await,

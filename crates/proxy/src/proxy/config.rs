@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use leno_ir::WorkloadLabels;
+use leno_ir::{Config, WorkloadLabels};
 
 use crate::dns::Block;
 
@@ -25,10 +25,16 @@ pub struct ProxyConfig {
     pub max_series: usize,
     /// What is shed under pressure. `None`: nothing.
     pub overload: Option<leno_ir::Overload>,
+    /// The configuration as Envoy's API has it, part by part, for the admin interface: of what runs, since when, and whether
+    /// endpoints are wanted. `None`: it has no such page.
+    pub config_dump: Option<ConfigDump>,
     /// Called when the admin interface is asked to drain: the workload should leave the mesh, so that callers stop coming.
     /// Resolves when it has. Existing connections go on. `None`: the admin interface has no such command.
     pub on_leave: Option<Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>>,
 }
+
+/// See [`ProxyConfig::config_dump`].
+pub type ConfigDump = Box<dyn Fn(&Config, &str, bool) -> Vec<serde_json::Value> + Send + Sync>;
 
 impl fmt::Debug for ProxyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,6 +56,7 @@ impl Default for ProxyConfig {
             mesh_domain: "cluster.local".to_owned(),
             max_series: 10_000,
             overload: None,
+            config_dump: None,
             on_leave: None,
         }
     }

@@ -1,16 +1,19 @@
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use leno_identity::Identity;
 use leno_runtime::Readiness;
 use leno_telemetry::Registry;
 use tokio::sync::oneshot;
 
-use super::ProxyHandle;
-use crate::admin::{Admin, AdminHooks, CertificatesInUse, ClusterStatus, EndpointStatus, Query};
+use super::{ConfigDump, ProxyHandle};
+use crate::admin::{Admin, AdminHooks, Ask, CertificatesInUse, ClusterStatus, EndpointStatus, Server};
 use crate::worker::Command;
 
 type Certificates = Box<dyn Fn() -> CertificatesInUse + Send + Sync>;
-type OnLeave = Query<()>;
+type Dump = Box<dyn Fn(bool) -> Vec<serde_json::Value> + Send + Sync>;
+type OnLeave = Ask<()>;
 
 /// The admin interface of the proxy; `on_leave` is what `/drain_listeners` does.
 pub(super) fn admin(
@@ -18,11 +21,27 @@ pub(super) fn admin(
     identity: Option<Identity>,
     registry: Registry,
     readiness: Readiness,
+    dump: Option<ConfigDump>,
     on_leave: Option<OnLeave>,
 ) -> Admin {
     let of_logs = proxy.clone();
     let (of_config, of_clusters, of_listeners, of_quit) = (proxy.clone(), proxy.clone(), proxy.clone(), proxy.clone());
+    let (of_stats, of_server, of_health) = (proxy.clone(), proxy.clone(), proxy.clone());
+    let of_dump = proxy.clone();
     let hooks = AdminHooks {
+        config_dump: dump.map(|dump| -> Dump {
+            Box::new(move |includes_endpoints| {
+                let updated = *of_dump.inner.updated.lock().unwrap_or_else(PoisonError::into_inner);
+                dump(&of_dump.config(), &humantime::format_rfc3339_millis(updated).to_string(), includes_endpoints)
+            })
+        }),
+        stats: Some(Box::new(move || of_stats.inner.stats.snapshot())),
+        server: Some(Box::new(move || {
+            let memory = leno_runtime::memory::resident_bytes().unwrap_or(0);
+            let (workers, listeners) = (of_server.inner.workers.len(), of_server.config().listeners.len());
+            Server { workers, listeners, memory_physical_bytes: memory, ..Server::default() }
+        })),
+        set_unwell: Some(Box::new(move |is_unwell| of_health.inner.unwell.store(is_unwell, Ordering::Relaxed))),
         clusters: Some(Box::new(move || {
             let proxy = of_clusters.clone();
             Box::pin(async move { proxy.clusters().await })
@@ -76,21 +95,26 @@ impl ProxyHandle {
 
 /// One status per cluster and address: requests added up, the worst of what workers think.
 fn merge(statuses: Vec<ClusterStatus>) -> Vec<ClusterStatus> {
-    let mut clusters: BTreeMap<String, BTreeMap<std::net::SocketAddr, EndpointStatus>> = BTreeMap::new();
-    for status in statuses {
-        let endpoints = clusters.entry(status.name).or_default();
-        for endpoint in status.endpoints {
+    let mut clusters: BTreeMap<String, (ClusterStatus, BTreeMap<std::net::SocketAddr, EndpointStatus>)> =
+        BTreeMap::new();
+    for mut status in statuses {
+        let found = std::mem::take(&mut status.endpoints);
+        let (_, endpoints) = clusters.entry(status.config.name.clone()).or_insert((status, BTreeMap::new()));
+        for endpoint in found {
             endpoints
                 .entry(endpoint.address)
                 .and_modify(|known| {
                     known.active_requests += endpoint.active_requests;
+                    known.counts.add(endpoint.counts);
                     known.is_ejected |= endpoint.is_ejected;
                     known.latency = known.latency.max(endpoint.latency);
                 })
                 .or_insert(endpoint);
         }
     }
-    let status =
-        |(name, endpoints): (_, BTreeMap<_, _>)| ClusterStatus { name, endpoints: endpoints.into_values().collect() };
-    clusters.into_iter().map(status).collect()
+    let status = |(status, endpoints): (ClusterStatus, BTreeMap<_, _>)| ClusterStatus {
+        endpoints: endpoints.into_values().collect(),
+        ..status
+    };
+    clusters.into_values().map(status).collect()
 }

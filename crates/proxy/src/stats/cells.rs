@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// A count that one thread writes and others may read.
 #[derive(Debug, Default)]
@@ -17,7 +17,10 @@ impl Cell64 {
 
 /// A level that one thread writes and others may read.
 #[derive(Debug, Default)]
-pub(super) struct Level(AtomicI64);
+pub(super) struct Level {
+    value: AtomicI64,
+    is_used: AtomicBool,
+}
 
 impl Level {
     /// As `Cell64::add`.
@@ -26,11 +29,17 @@ impl Level {
     }
 
     pub(super) fn set(&self, value: i64) {
-        self.0.store(value, Ordering::Relaxed);
+        self.value.store(value, Ordering::Relaxed);
+        self.is_used.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was ever set.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
     }
 }
 

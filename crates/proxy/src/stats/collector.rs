@@ -8,6 +8,7 @@ use leno_telemetry::metric::{Collector, DescriptorEncoder, EncodeLabelSet, Metri
 use super::cells::MergedHistogram;
 use super::cluster::Limit;
 use super::labels::{FullLabels, OwnLabels, SeriesLabels};
+use super::names::{ClusterCounter, ClusterGauge, Root};
 use super::own::{HandshakeResult, ProxyHeaderResult, TlsSide};
 use super::traffic::direction_label;
 use super::{Shard, Shared, lock};
@@ -182,16 +183,17 @@ impl StatsCollector {
 fn encode_clusters(shards: &[Arc<Shard>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut merged: BTreeMap<String, MergedCluster> = BTreeMap::new();
     for shard in shards {
-        for cells in lock(&shard.clusters).iter() {
-            let sum = merged.entry(cells.name().to_owned()).or_default();
-            sum.active += cells.connections_active.get();
-            sum.opened += cells.connections_opened.get();
-            sum.failed += cells.connections_failed.get();
-            sum.ejections += cells.ejections.get();
-            sum.ejected = sum.ejected.max(cells.ejected.get());
-            sum.retries += cells.retries.get();
-            for (total, cell) in sum.overflows.iter_mut().zip(&cells.overflows) {
-                *total += cell.get();
+        for cells in lock(&shard.scopes).values().filter(|cells| cells.root == Root::Cluster) {
+            let sum = merged.entry(cells.name.clone()).or_default();
+            let failed = cells.counter(ClusterCounter::CxConnectFail);
+            sum.active += cells.gauge(ClusterGauge::CxActive);
+            sum.opened += cells.counter(ClusterCounter::CxTotal).saturating_sub(failed);
+            sum.failed += failed;
+            sum.ejections += cells.counter(ClusterCounter::Ejections);
+            sum.ejected = sum.ejected.max(cells.gauge(ClusterGauge::EjectionsActive));
+            sum.retries += cells.counter(ClusterCounter::RqRetry);
+            for (total, limit) in sum.overflows.iter_mut().zip(Limit::ALL) {
+                *total += cells.counter(limit.counter());
             }
         }
     }

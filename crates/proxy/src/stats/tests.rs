@@ -42,6 +42,8 @@ fn connection(direction: Direction, peer: Option<&str>) -> Connection {
         is_tls: false,
         mtls: peer.is_some(),
         drain: Rc::default(),
+        closed_by_client: std::cell::Cell::default(),
+        rate_limiter: Default::default(),
     }
 }
 
@@ -167,9 +169,9 @@ fn own_levels_go_down_again() {
     let cluster = worker.cluster("outbound|80||a");
     let (connection, request) =
         (worker.downstream_connection(Direction::Inbound), worker.active_request(Direction::Outbound));
-    let upstream = cluster.connection_opened();
+    let upstream = cluster.connection_started(Instant::now());
     cluster.overflowed(Limit::Retries);
-    cluster.ejected();
+    cluster.count(ClusterCounter::Ejections);
     cluster.set_ejected_endpoints(1);
     worker.tls_handshake(TlsSide::Upstream, HandshakeResult::Failed);
     stats.config_applied(2);

@@ -34,6 +34,8 @@ pub(super) enum CopyEnd {
     Closed,
     Downstream,
     Idle,
+    /// The connection is as old as it may be.
+    TooOld,
     Upstream(io::Error),
 }
 

@@ -4,25 +4,23 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_balance::Wish;
-use leno_ir::TcpProxy;
+use leno_ir::{RoutingPriority, TcpProxy};
 
 use crate::flags::ResponseFlags;
 use crate::http::hash_of_ip;
 use crate::proxy_protocol::ProxyAddresses;
-use crate::stream::Stream;
-use crate::upstream::{ConnectError, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster};
+use crate::stats::ClusterCounter;
+use crate::upstream::{
+    ConnectError, Connected, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster,
+};
 use crate::worker::Worker;
-
-/// Endpoints tried before the client's connection is given up. Chosen: Envoy's default is 1, which makes a TCP client see
-/// every endpoint that just died; nothing was sent yet, so trying another is safe.
-const MAX_CONNECT_ATTEMPTS: usize = 3;
 
 /// A connection to an upstream, made for one downstream connection.
 #[derive(Debug)]
 pub(crate) struct Dialled {
     pub(crate) cluster: Rc<UpstreamCluster>,
     pub(crate) pick: Pick,
-    pub(crate) stream: Stream,
+    pub(crate) connected: Connected,
     /// What the upstream said while the client's protocol was being found out.
     pub(crate) first_bytes: BytesMut,
     pub(super) connected_in: Duration,
@@ -40,7 +38,7 @@ pub(crate) enum DialError {
     #[error(transparent)]
     Overflow(#[from] Overflow),
     #[error("no endpoint of cluster {cluster} could be reached: {source}")]
-    Unreachable { cluster: String, last: SocketAddr, source: ConnectError },
+    Unreachable { cluster: String, last: SocketAddr, source: ConnectError, is_exhausted: bool },
 }
 
 impl DialError {
@@ -49,6 +47,7 @@ impl DialError {
             Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
             Self::NoEndpoint { .. } => ResponseFlags::NO_HEALTHY_UPSTREAM,
             Self::Overflow(_) => ResponseFlags::UPSTREAM_OVERFLOW,
+            Self::Unreachable { source, is_exhausted: true, .. } => source.flag() | ResponseFlags::RETRY_LIMIT_EXCEEDED,
             Self::Unreachable { source, .. } => source.flag(),
         }
     }
@@ -59,28 +58,33 @@ impl DialError {
 /// `client` is for clusters that balance by its address, or tell it.
 ///
 /// # Errors
-/// When no endpoint can be reached in three tries.
+/// When no endpoint can be reached in as many tries as the configuration allows.
 pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
-    let name = &leno_routing::pick_cluster(&config.clusters, worker.random())
-        .ok_or(DialError::NoCluster { name: String::new() })?
-        .name;
+    let picked = leno_routing::pick_cluster(&config.clusters, worker.random());
+    let picked = picked.and_then(|at| config.clusters.get(at));
+    let name = &picked.ok_or(DialError::NoCluster { name: String::new() })?.name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
-    let permit = cluster.admit()?;
-    let occupancy = cluster.occupy_one()?;
+    let permit = cluster.admit(RoutingPriority::Default)?;
     let hashes = config.hash_source_ip && cluster.config.balancer.uses_hash();
     let hash = hashes.then(|| hash_of_ip(client.source.ip()));
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let pick = cluster
-            .pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried)
-            .ok_or_else(|| DialError::NoEndpoint { cluster: cluster.config.name.clone() })?;
+        let pick =
+            cluster.pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried).ok_or_else(|| {
+                cluster.stats().count(ClusterCounter::CxNoneHealthy);
+                DialError::NoEndpoint { cluster: cluster.config.name.clone() }
+            })?;
+        let occupancy = cluster.occupy_one(&pick)?;
         let started = worker.now();
-        match cluster.tcp(worker, &pick, client).await {
-            Ok(stream) => {
+        let waiting = cluster.stats().request_waits();
+        let result = cluster.tcp(worker, &pick, client).await;
+        waiting.end(result.is_ok());
+        match result {
+            Ok(connected) => {
                 return Ok(Dialled {
                     cluster,
                     pick,
-                    stream,
+                    connected,
                     first_bytes: BytesMut::new(),
                     connected_in: started.elapsed(),
                     _permit: permit,
@@ -92,8 +96,10 @@ pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<
                 let outcome = if source.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };
                 pick.finish(outcome, worker.now());
                 tried.push(id);
-                if tried.len() >= MAX_CONNECT_ATTEMPTS || !source.retryable() {
-                    return Err(DialError::Unreachable { cluster: cluster.config.name.clone(), last, source });
+                let is_exhausted = tried.len() >= config.max_connect_attempts.get() as usize;
+                if is_exhausted || !source.retryable() {
+                    let cluster = cluster.config.name.clone();
+                    return Err(DialError::Unreachable { cluster, last, source, is_exhausted });
                 }
             }
         }

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal, Wish};
-use leno_ir::{Cluster, EndpointSet};
+use leno_ir::{Cluster, EndpointSet, RoutingPriority, Thresholds};
 use leno_names::Fraction;
 
-use super::endpoint::{EndpointSource, EndpointState};
-use super::limits::Limits;
+use super::endpoint::{Age, EndpointSource, EndpointState};
+use super::limits::{Limits, Usage};
 use super::members::Members;
 use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::dynamics::Dynamics;
-use crate::stats::{ClusterStats, Limit, WorkerStats, WorkloadId};
+use crate::stats::{ClusterCounter, ClusterGauge, ClusterStats, Held, Limit, WorkerStats, WorkloadId};
 use crate::tls::ClusterTls;
 use crate::worker::Worker;
 
@@ -82,14 +82,18 @@ impl UpstreamCluster {
     pub(crate) fn new(config: Arc<Cluster>, shared: Shared, set: Arc<EndpointSet>, worker: &Worker) -> Self {
         let Shared { limits, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
+        let stats = worker.stats.cluster(&config.name);
+        if set.endpoints().next().is_some() {
+            stats.count(ClusterCounter::MembershipChange);
+        }
         let mut balancer = Balancer::new(settings(&config, &set), worker.random());
-        let mut members = Members::new(set);
+        let mut members = Members::new(set, counts_endpoints(&config).then(|| limits.clone()));
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             members.set_health(dynamics.health());
         }
         balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
-            stats: worker.stats.cluster(&config.name),
+            stats,
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits,
@@ -112,12 +116,18 @@ impl UpstreamCluster {
         let Shared { limits, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
         let mut members = self.members.borrow().clone();
-        if self.config.tls != config.tls || self.config.proxy_protocol != config.proxy_protocol {
-            members.renew();
+        let counts = counts_endpoints(&config);
+        if self.config.tls != config.tls
+            || self.config.proxy_protocol != config.proxy_protocol
+            || counts_endpoints(&self.config) != counts
+        {
+            members.renew(counts.then(|| limits.clone()));
         }
         let mut balancer = self.balancer.borrow_mut();
         balancer.reconfigure(settings(&config, &set));
-        members.update(set);
+        if members.update(set) {
+            self.stats.count(ClusterCounter::MembershipChange);
+        }
         match dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             Some(dynamics) => drop(members.set_health(dynamics.health())),
             None => members.forget_health(),
@@ -159,7 +169,9 @@ impl UpstreamCluster {
         let mut balancer = self.balancer.borrow_mut();
         if has_new_endpoints {
             balancer.reconfigure(settings(&self.config, &set));
-            members.update(set);
+            if members.update(set) {
+                self.stats.count(ClusterCounter::MembershipChange);
+            }
         }
         let passed = health.map(|health| members.set_health(health)).unwrap_or_default();
         balancer.update_labelled(members.for_balancer(&self.config.balancing), worker.now());
@@ -193,15 +205,17 @@ impl UpstreamCluster {
 
     /// # Errors
     /// When `max_requests` are under way (503, flag UO).
-    pub(crate) fn admit(self: &Rc<Self>) -> Result<RequestPermit, Overflow> {
-        self.counted(self.limits.request(&self.config.circuit_breakers))
+    pub(crate) fn admit(self: &Rc<Self>, priority: RoutingPriority) -> Result<RequestPermit, Overflow> {
+        let (usage, most) = self.usage(priority);
+        self.counted(usage.request(most))
     }
 
     /// # Errors
     /// When the retry budget or `max_retries` is used up: the last response stands.
-    pub(crate) fn admit_retry(self: &Rc<Self>) -> Result<RetryPermit, Overflow> {
-        let permit = self.counted(self.limits.retry(&self.config.circuit_breakers))?;
-        self.stats.retried();
+    pub(crate) fn admit_retry(self: &Rc<Self>, priority: RoutingPriority) -> Result<RetryPermit, Overflow> {
+        let (usage, most) = self.usage(priority);
+        let permit = self.counted(usage.retry(most))?;
+        self.stats.count(ClusterCounter::RqRetry);
         Ok(permit)
     }
 
@@ -230,8 +244,12 @@ impl UpstreamCluster {
         if balancer.sweep(now, &mut random) {
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
-        let oldest = now.checked_sub(self.config.http.idle_timeout);
-        self.members.borrow().each(|member| member.sweep(oldest));
+        let http = &self.config.http;
+        let age = Age {
+            idle: now.checked_sub(http.idle_timeout),
+            made: http.max_connection_duration.and_then(|most| now.checked_sub(most)),
+        };
+        self.members.borrow().each(|member| member.sweep(age));
     }
 
     /// The cluster is gone: idle connections close now, the others when their exchange ends.
@@ -245,18 +263,35 @@ impl UpstreamCluster {
         let members = self.members.borrow();
         let endpoint = |status: MemberStatus<EndpointId>| {
             let state = members.get(status.key)?;
+            let (source, locality) = (state.source(), state.locality());
+            let endpoint = source.endpoint();
             Some(EndpointStatus {
                 address: state.address,
-                health: state.source().endpoint().health,
+                hostname: endpoint.hostname.clone(),
+                locality: locality.locality,
+                priority: locality.priority,
+                counts: state.counts.get(),
+                health: endpoint.health,
                 checked: state.checked.get(),
                 is_ejected: status.ejected_until.is_some(),
                 active_requests: u64::from(status.active),
                 latency: status.latency,
-                weight: state.source().endpoint().weight,
+                weight: endpoint.weight,
             })
         };
         let endpoints = self.balancer.borrow().status(now).filter_map(endpoint).collect();
-        ClusterStatus { name: self.config.name.clone(), endpoints }
+        let breakers = [RoutingPriority::Default, RoutingPriority::High].map(|priority| {
+            let (usage, most) = self.usage(priority);
+            usage.are_reached(most)
+        });
+        ClusterStatus { config: self.config.clone(), breakers, is_dynamic: false, endpoints }
+    }
+
+    /// A request has its connection.
+    pub(super) fn request_begins(&self, endpoint: &EndpointState) -> Held {
+        endpoint.count(|counts| counts.rq_total += 1);
+        self.stats.count(ClusterCounter::RqTotal);
+        self.stats.hold(ClusterGauge::RqActive)
     }
 
     pub(crate) fn stats(&self) -> &ClusterStats {
@@ -280,8 +315,14 @@ impl UpstreamCluster {
         }
     }
 
-    pub(super) fn limits(&self) -> &Arc<Limits> {
-        &self.limits
+    /// What is in use of the limits of a priority, and the limits.
+    pub(super) fn usage(&self, priority: RoutingPriority) -> (&Arc<Usage>, &Thresholds) {
+        let breakers = &self.config.circuit_breakers;
+        let most = match priority {
+            RoutingPriority::Default => &breakers.default,
+            RoutingPriority::High => breakers.high.as_deref().unwrap_or(&Thresholds::ENVOY),
+        };
+        (self.limits.of(priority), most)
     }
 
     pub(super) fn counted<T>(&self, result: Result<T, Overflow>) -> Result<T, Overflow> {
@@ -298,9 +339,16 @@ impl UpstreamCluster {
 
     fn report(&self, choice: &Choice<EndpointId>, endpoint: &EndpointState, outcome: Outcome, now: Instant) {
         let Some((signal, latency)) = outcome.signal() else { return };
+        endpoint.count(|counts| match outcome {
+            Outcome::ConnectFailure | Outcome::Reset => counts.rq_error += 1,
+            Outcome::Response { status: 500.., .. } => counts.rq_error += 1,
+            Outcome::Response { .. } => counts.rq_success += 1,
+            Outcome::Timeout => counts.rq_timeout += 1,
+            Outcome::Abandoned | Outcome::Connected { .. } => {}
+        });
         let mut balancer = self.balancer.borrow_mut();
         if balancer.report(choice, signal, latency, now, self.random()) {
-            self.stats.ejected();
+            self.stats.count(ClusterCounter::Ejections);
             self.stats.set_ejected_endpoints(balancer.ejected());
             tracing::warn!(cluster = self.config.name, endpoint = %endpoint.address, "endpoint ejected as an outlier");
         }
@@ -309,6 +357,13 @@ impl UpstreamCluster {
 
 fn found(dynamics: Option<&Arc<Dynamics>>) -> Option<Arc<EndpointSet>> {
     dynamics?.endpoints()
+}
+
+fn counts_endpoints(config: &Cluster) -> bool {
+    let breakers = &config.circuit_breakers;
+    std::iter::once(&breakers.default)
+        .chain(breakers.high.as_deref())
+        .any(|limits| limits.max_connections_per_endpoint.is_some())
 }
 
 fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {

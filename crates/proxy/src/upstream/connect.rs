@@ -1,15 +1,17 @@
-use std::net::SocketAddr;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use leno_identity::UpstreamAlpn;
+use leno_ir::RoutingPriority;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::cluster::UpstreamCluster;
+use super::endpoint::{EndpointCounts, EndpointState};
 use super::limits::ConnectionPermit;
 use super::{ConnectError, Overflow, Pick};
 use crate::proxy_protocol::{ProxyAddresses, encode};
-use crate::stats::{ConnectionGuard, HandshakeResult, TlsSide};
+use crate::stats::{ClusterCounter, ClusterHistogram, ConnectionGuard, HandshakeResult, TlsSide};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -47,21 +49,48 @@ impl ApplicationProtocol {
 #[must_use]
 pub(crate) struct Occupancy {
     _permit: ConnectionPermit,
-    _counted: ConnectionGuard,
+}
+
+/// A connection that was made, with its count.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) stream: Stream,
+    pub(crate) counted: ConnectionGuard,
+    pub(super) _active: ActiveConnection,
+}
+
+/// Counts as open at its endpoint until dropped.
+#[derive(Debug)]
+pub(super) struct ActiveConnection(Rc<Cell<EndpointCounts>>);
+
+impl ActiveConnection {
+    fn new(counts: &Rc<Cell<EndpointCounts>>) -> Self {
+        let EndpointCounts { cx_active, .. } = counts.get();
+        counts.set(EndpointCounts { cx_active: cx_active + 1, ..counts.get() });
+        Self(counts.clone())
+    }
+}
+
+impl Drop for ActiveConnection {
+    fn drop(&mut self) {
+        let counts = self.0.get();
+        self.0.set(EndpointCounts { cx_active: counts.cx_active.saturating_sub(1), ..counts });
+    }
 }
 
 impl UpstreamCluster {
     pub(super) fn occupy(&self, permit: ConnectionPermit) -> Occupancy {
         self.note_traffic();
-        Occupancy { _permit: permit, _counted: self.stats().connection_opened() }
+        Occupancy { _permit: permit }
     }
 
-    /// Counts a connection made with [`UpstreamCluster::tcp`].
+    /// Counts a connection that will be made with [`UpstreamCluster::tcp`].
     ///
     /// # Errors
     /// When `max_connections` are open.
-    pub(crate) fn occupy_one(&self) -> Result<Occupancy, Overflow> {
-        let permit = self.counted(self.limits().connection(&self.config.circuit_breakers))?;
+    pub(crate) fn occupy_one(&self, pick: &Pick) -> Result<Occupancy, Overflow> {
+        let (usage, most) = self.usage(RoutingPriority::Default);
+        let permit = self.counted(usage.connection(most, pick.state().connections.as_ref()))?;
         Ok(self.occupy(permit))
     }
 
@@ -74,8 +103,8 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         pick: &Pick,
         client: ProxyAddresses,
-    ) -> Result<Stream, ConnectError> {
-        connect(self, worker, pick.state().address, ApplicationProtocol::Tcp, self.announced(client)).await
+    ) -> Result<Connected, ConnectError> {
+        connect(self, worker, pick.state(), ApplicationProtocol::Tcp, self.announced(client)).await
     }
 
     /// What a connection says of the client: one that says something carries nobody else's requests.
@@ -88,11 +117,19 @@ impl UpstreamCluster {
 pub(super) async fn connect(
     cluster: &UpstreamCluster,
     worker: &Rc<Worker>,
-    endpoint: SocketAddr,
+    state: &EndpointState,
     protocol: ApplicationProtocol,
     client: Option<ProxyAddresses>,
-) -> Result<Stream, ConnectError> {
+) -> Result<Connected, ConnectError> {
     let after = cluster.config.connect_timeout;
+    let (stats, started, endpoint) = (cluster.stats(), worker.now(), state.address);
+    let counted = stats.connection_started(started);
+    state.count(|counts| counts.cx_total += 1);
+    match protocol {
+        ApplicationProtocol::Http1 => stats.count(ClusterCounter::CxHttp1Total),
+        ApplicationProtocol::Http2 => stats.count(ClusterCounter::CxHttp2Total),
+        ApplicationProtocol::Tcp => {}
+    }
     // Boxed, with what a handshake takes: every exchange has room for this future, and few dial.
     let connecting = Box::pin(async {
         let refused = |source| ConnectError::Refused { endpoint, source };
@@ -116,7 +153,12 @@ pub(super) async fn connect(
         Ok(Stream::Tls(_)) => worker.stats.tls_handshake(TlsSide::Upstream, HandshakeResult::Ok),
         Ok(Stream::Plain(_)) => {}
         Err(error) => {
-            cluster.stats().connection_failed();
+            stats.count(ClusterCounter::CxConnectFail);
+            state.count(|counts| counts.cx_connect_fail += 1);
+            match error {
+                ConnectError::Timeout { .. } => stats.count(ClusterCounter::CxConnectTimeout),
+                _ => counted.closed_by_remote(),
+            }
             if let ConnectError::Tls { .. } = error {
                 worker.stats.tls_handshake(TlsSide::Upstream, HandshakeResult::Failed);
                 worker.tls().report_upstream_failure(&cluster.config, error);
@@ -126,5 +168,8 @@ pub(super) async fn connect(
             }
         }
     }
-    result
+    let stream = result?;
+    let active = ActiveConnection::new(&state.counts);
+    stats.observe(ClusterHistogram::CxConnect, worker.now().saturating_duration_since(started));
+    Ok(Connected { stream, counted, _active: active })
 }

@@ -2,17 +2,23 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use leno_balance::Member;
-use leno_ir::{Balancing, EndpointHealth, EndpointSet, LocalityBalancing};
+use leno_ir::{
+    Balancing, EndpointHealth, EndpointSet, LocalityBalancing, LocalityEndpoints, MetadataValue, RoutingPriority,
+};
 use tokio::sync::Notify;
 
 use super::http1::Http1Connection;
 use super::http2::Http2Pool;
+use super::pool_key::PoolKey;
 use crate::dynamics::CheckedHealth;
-use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{WorkerStats, WorkloadId};
+
+/// The label that places an endpoint in the tables of ring hash and Maglev instead of its address.
+const HASH_KEY: &str = "hash_key";
 
 /// Names one endpoint of a cluster in one worker for as long as the endpoint stays; never used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -39,13 +45,41 @@ pub(super) struct EndpointState {
     /// Idle HTTP/1 connections; the last one in is the first one out, so that the rest can age.
     idle: RefCell<Vec<Http1Connection>>,
     /// HTTP/1 connections that exist, idle or not.
-    pub(super) open: Rc<Cell<u32>>,
+    open: [Rc<Cell<u32>>; 2],
+    /// Those of all workers, where they are limited.
+    pub(super) connections: Option<Arc<AtomicU32>>,
     pub(super) http2: Http2Pool,
     /// Requests that wait for `released`.
     pub(super) waiting: Cell<u32>,
     /// Told when an HTTP/1 connection becomes idle or closes while somebody waits.
     pub(super) released: Notify,
     retired: Cell<bool>,
+    pub(super) counts: Rc<Cell<EndpointCounts>>,
+}
+
+/// What Envoy tells of an endpoint on `/clusters`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EndpointCounts {
+    pub(crate) cx_active: u64,
+    pub(crate) cx_connect_fail: u64,
+    pub(crate) cx_total: u64,
+    pub(crate) rq_error: u64,
+    pub(crate) rq_success: u64,
+    pub(crate) rq_timeout: u64,
+    pub(crate) rq_total: u64,
+}
+
+impl EndpointCounts {
+    /// Those of another worker.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.cx_active += other.cx_active;
+        self.cx_connect_fail += other.cx_connect_fail;
+        self.cx_total += other.cx_total;
+        self.rq_error += other.rq_error;
+        self.rq_success += other.rq_success;
+        self.rq_timeout += other.rq_timeout;
+        self.rq_total += other.rq_total;
+    }
 }
 
 /// Where the endpoint stands in the shared configuration.
@@ -74,23 +108,48 @@ impl EndpointSource {
     }
 }
 
+/// The times before which a connection is too old; `None`: none is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Age {
+    pub(super) idle: Option<Instant>,
+    pub(super) made: Option<Instant>,
+}
+
+impl Age {
+    pub(super) fn is_stale(self, idle_since: Instant) -> bool {
+        self.idle.is_some_and(|oldest| idle_since < oldest)
+    }
+
+    pub(super) fn is_over(self, made: Instant) -> bool {
+        self.made.is_some_and(|oldest| made < oldest)
+    }
+}
+
 /// Idle connections kept per endpoint and worker. Chosen: above what a worker can use at once, below what hurts.
 const MAX_IDLE: usize = 1024;
 
 impl EndpointState {
-    pub(super) fn new(id: EndpointId, source: EndpointSource) -> Self {
+    pub(super) fn new(id: EndpointId, source: EndpointSource, connections: Option<Arc<AtomicU32>>) -> Self {
         Self {
             id,
             address: source.endpoint().address,
             source: RefCell::new(Rc::new(source)),
             checked: Cell::new(None),
             idle: RefCell::default(),
-            open: Rc::default(),
+            open: Default::default(),
+            connections,
             http2: Http2Pool::default(),
             waiting: Cell::new(0),
             released: Notify::new(),
             retired: Cell::new(false),
+            counts: Rc::default(),
         }
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut EndpointCounts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
     }
 
     /// The endpoint as the balancer takes it.
@@ -119,6 +178,10 @@ impl EndpointState {
                 LocalityBalancing::Weighted => locality.weight,
             },
             address: endpoint.address,
+            hash_key: match endpoint.labels.get(HASH_KEY) {
+                Some(MetadataValue::String(key)) => Some(key.as_str().into()),
+                _ => None,
+            },
         }
     }
 
@@ -135,6 +198,12 @@ impl EndpointState {
         checked.zip(before).is_some_and(|(now, before)| now.passed != before.passed)
     }
 
+    pub(super) fn locality(&self) -> LocalityEndpoints {
+        let source = self.source.borrow();
+        let LocalityEndpoints { locality, priority, weight, .. } = &source.set.localities[source.locality];
+        LocalityEndpoints { locality: locality.clone(), priority: *priority, weight: *weight, endpoints: Vec::new() }
+    }
+
     pub(super) fn source(&self) -> Rc<EndpointSource> {
         self.source.borrow().clone()
     }
@@ -143,15 +212,24 @@ impl EndpointState {
         *self.source.borrow_mut() = Rc::new(source);
     }
 
-    /// An idle connection for this client that is still good. Closes the bad ones it meets.
-    pub(super) fn pop_idle(&self, client: Option<ProxyAddresses>) -> Option<Http1Connection> {
+    /// HTTP/1 connections for requests of a priority.
+    pub(super) fn open(&self, priority: RoutingPriority) -> &Rc<Cell<u32>> {
+        match priority {
+            RoutingPriority::Default => &self.open[0],
+            RoutingPriority::High => &self.open[1],
+        }
+    }
+
+    /// An idle connection for such requests that is still good. Closes the bad ones it meets.
+    pub(super) fn pop_idle(&self, key: PoolKey) -> Option<Http1Connection> {
         let mut idle = self.idle.borrow_mut();
-        // Where none of them is for one client only, the last one.
-        while let Some(at) = idle.iter().rposition(|connection| connection.client == client) {
+        // Where all are for the same requests, the last one.
+        while let Some(at) = idle.iter().rposition(|connection| connection.key == key) {
             let mut connection = idle.remove(at);
             if connection.stream.is_quiet() {
                 return Some(connection);
             }
+            connection.counted.closed_by_remote();
         }
         None
     }
@@ -175,12 +253,20 @@ impl EndpointState {
         }
     }
 
-    /// Closes idle connections that the peer closed or that were idle since before `oldest`.
-    pub(super) fn sweep(&self, oldest: Option<Instant>) {
+    /// Closes idle connections that the peer closed or that are too old.
+    pub(super) fn sweep(&self, age: Age) {
         self.idle.borrow_mut().retain_mut(|connection| {
-            oldest.is_none_or(|oldest| connection.idle_since >= oldest) && connection.stream.is_quiet()
+            let is_quiet = connection.stream.is_quiet();
+            if !is_quiet {
+                connection.counted.closed_by_remote();
+            }
+            let is_stale = age.is_stale(connection.idle_since);
+            if is_quiet && is_stale {
+                connection.counted.was_idle();
+            }
+            is_quiet && !is_stale && !age.is_over(connection.made)
         });
-        self.http2.sweep(oldest);
+        self.http2.sweep(age);
     }
 
     /// The endpoint is gone: idle connections close now, the others when their exchange ends.

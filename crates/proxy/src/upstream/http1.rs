@@ -3,12 +3,18 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use leno_ir::RoutingPriority;
+
 use super::cluster::UpstreamCluster;
-use super::connect::{ApplicationProtocol, Occupancy, connect};
+use super::connect::{ActiveConnection, ApplicationProtocol, Connected, Occupancy, connect};
 use super::endpoint::EndpointState;
 use super::limits::ConnectionPermit;
+use super::pool_key::PoolKey;
 use super::{ConnectError, Overflow, Pick};
+use leno_ir::Http1Options;
+
 use crate::proxy_protocol::ProxyAddresses;
+use crate::stats::{ClusterCounter, ConnectionGuard, Held};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -16,9 +22,11 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(super) struct Http1Connection {
     pub(super) stream: Stream,
+    pub(super) counted: ConnectionGuard,
+    _active: ActiveConnection,
     local: Option<SocketAddr>,
-    /// What its PROXY header says.
-    pub(super) client: Option<ProxyAddresses>,
+    pub(super) key: PoolKey,
+    pub(super) made: Instant,
     pub(super) idle_since: Instant,
     requests: u32,
     _occupancy: Occupancy,
@@ -51,6 +59,7 @@ pub(crate) struct Http1Lease {
     /// peer's idle time-out.
     pub(crate) reused: bool,
     connection: Option<Http1Connection>,
+    _active: Held,
     endpoint: Rc<EndpointState>,
     cluster: Rc<UpstreamCluster>,
 }
@@ -60,19 +69,40 @@ impl Http1Lease {
         &mut self.connection.as_mut().expect("only release and drop take it").stream
     }
 
+    pub(crate) fn options(&self) -> &Http1Options {
+        &self.cluster.config.http.http1
+    }
+
     /// Our side of it.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.connection.as_ref().and_then(|connection| connection.local)
+    }
+
+    /// The response has ended: what becomes of the connection cuts nothing.
+    pub(crate) fn is_answered(&self) {
+        if let Some(connection) = &self.connection {
+            connection.counted.set_request(false);
+        }
+    }
+
+    /// The peer closed the connection.
+    pub(crate) fn closed_by_remote(&self) {
+        if let Some(connection) = &self.connection {
+            connection.counted.closed_by_remote();
+        }
     }
 
     /// Back to the pool, unless it has served its share, or its endpoint is gone.
     pub(crate) fn release(mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         connection.requests = connection.requests.saturating_add(1);
+        connection.counted.set_request(false);
         let most = self.cluster.config.http.max_requests_per_connection.unwrap_or(u32::MAX);
         if connection.requests < most {
             connection.idle_since = self.cluster.coarse_now();
             self.endpoint.push_idle(connection);
+        } else {
+            self.cluster.stats().count(ClusterCounter::CxMaxRequests);
         }
     }
 }
@@ -96,36 +126,50 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         pick: &Pick,
         client: ProxyAddresses,
+        priority: RoutingPriority,
     ) -> Result<Http1Lease, ConnectError> {
-        let client = self.announced(client);
+        let key = self.pool_key(Some(client), priority);
         let endpoint = pick.state();
-        let lease = |connection, reused| Http1Lease {
-            reused,
-            connection: Some(connection),
-            endpoint: endpoint.clone(),
-            cluster: self.clone(),
+        let lease = |connection: Http1Connection, reused| {
+            connection.counted.set_request(true);
+            let (_active, cluster) = (self.request_begins(endpoint), self.clone());
+            Http1Lease { reused, connection: Some(connection), _active, endpoint: endpoint.clone(), cluster }
         };
-        if let Some(connection) = endpoint.pop_idle(client) {
+        if let Some(connection) = endpoint.pop_idle(key) {
             return Ok(lease(connection, true));
         }
-        let _pending = self.counted(self.limits().pending(&self.config.circuit_breakers))?;
-        if client.is_some() && self.connection_permit(endpoint).is_err() {
+        let (usage, most) = self.usage(priority);
+        let _pending = self.counted(usage.pending(most))?;
+        let waiting = self.stats().request_waits();
+        if key.client.is_some() && self.connection_permit(endpoint, priority).is_err() {
             // The idle connections of other clients are of no use here, and make room.
             endpoint.close_idle();
         }
-        let permit = match self.connection_permit(endpoint) {
+        let permit = match self.connection_permit(endpoint, priority) {
             Ok(permit) => permit,
-            Err(overflow) => match self.wait_for_connection(endpoint, client, overflow).await? {
-                Waited::Idle(connection) => return Ok(lease(*connection, true)),
-                Waited::Room(permit) => permit,
+            Err(overflow) => match self.wait_for_connection(endpoint, key, overflow).await {
+                Ok(Waited::Idle(connection)) => {
+                    waiting.end(true);
+                    return Ok(lease(*connection, true));
+                }
+                Ok(Waited::Room(permit)) => permit,
+                Err(error) => {
+                    waiting.end(false);
+                    return Err(error);
+                }
             },
         };
-        let open = OpenGuard::new(&endpoint.open);
-        let stream = connect(self, worker, endpoint.address, ApplicationProtocol::Http1, client).await?;
+        let open = OpenGuard::new(endpoint.open(priority));
+        let connected = connect(self, worker, endpoint, ApplicationProtocol::Http1, key.client).await;
+        waiting.end(connected.is_ok());
+        let Connected { stream, counted, _active } = connected?;
         let connection = Http1Connection {
             local: stream.tcp().local_addr().ok(),
             stream,
-            client,
+            counted,
+            _active,
+            key,
+            made: self.coarse_now(),
             idle_since: self.coarse_now(),
             requests: 0,
             _occupancy: self.occupy(permit),
@@ -134,9 +178,15 @@ impl UpstreamCluster {
         Ok(lease(connection, false))
     }
 
-    pub(super) fn connection_permit(&self, endpoint: &EndpointState) -> Result<ConnectionPermit, Overflow> {
-        match self.limits().connection(&self.config.circuit_breakers) {
-            Err(_) if endpoint.open.get() == 0 => Ok(self.limits().first_connection()),
+    fn connection_permit(
+        &self,
+        endpoint: &EndpointState,
+        priority: RoutingPriority,
+    ) -> Result<ConnectionPermit, Overflow> {
+        let (usage, most) = self.usage(priority);
+        let connections = endpoint.connections.as_ref();
+        match usage.connection(most, connections) {
+            Err(_) if endpoint.open(priority).get() == 0 => Ok(usage.first_connection(connections)),
             result => result,
         }
     }
@@ -144,20 +194,20 @@ impl UpstreamCluster {
     async fn wait_for_connection(
         &self,
         endpoint: &EndpointState,
-        client: Option<ProxyAddresses>,
+        key: PoolKey,
         overflow: Overflow,
     ) -> Result<Waited, ConnectError> {
         let waiting = async {
             loop {
                 let _counted = WaitGuard::new(&endpoint.waiting);
                 endpoint.released.notified().await;
-                if let Some(connection) = endpoint.pop_idle(client) {
+                if let Some(connection) = endpoint.pop_idle(key) {
                     return Waited::Idle(Box::new(connection));
                 }
-                if client.is_some() {
+                if key.client.is_some() {
                     endpoint.close_idle();
                 }
-                if let Ok(permit) = self.connection_permit(endpoint) {
+                if let Ok(permit) = self.connection_permit(endpoint, key.priority) {
                     return Waited::Room(permit);
                 }
             }

@@ -1,14 +1,46 @@
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use leno_ir::CircuitBreakers;
+use leno_ir::{RoutingPriority, Thresholds};
 
-/// How much of one cluster's limits is in use, by all workers together.
+/// How much of one cluster's limits is in use.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    default: Arc<Usage>,
+    high: Arc<Usage>,
+    /// Connections by endpoint, where those are limited.
+    endpoints: Mutex<HashMap<SocketAddr, Weak<AtomicU32>>>,
+}
+
+impl Limits {
+    pub(super) fn of(&self, priority: RoutingPriority) -> &Arc<Usage> {
+        match priority {
+            RoutingPriority::Default => &self.default,
+            RoutingPriority::High => &self.high,
+        }
+    }
+
+    /// What counts the connections of all workers to an endpoint. Asked once per endpoint and worker.
+    pub(super) fn endpoint(&self, address: SocketAddr) -> Arc<AtomicU32> {
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = endpoints.get(&address).and_then(Weak::upgrade) {
+            return known;
+        }
+        endpoints.retain(|_, count| count.strong_count() > 0);
+        let count = Arc::new(AtomicU32::new(0));
+        endpoints.insert(address, Arc::downgrade(&count));
+        count
+    }
+}
+
+/// What requests of one priority use, on all workers together.
 ///
 /// Shared atomics instead of a share per worker: a limit of 1 stays 1 whatever the number of workers, and a busy worker
 /// may use what an idle one leaves. Cost: two relaxed additions per request on a line that at most the workers share.
 #[derive(Debug, Default)]
-pub(crate) struct Limits {
+pub(crate) struct Usage {
     connections: AtomicU32,
     pending: AtomicU32,
     requests: AtomicU32,
@@ -32,64 +64,95 @@ pub(crate) enum Overflow {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct RequestPermit {
-    limits: Arc<Limits>,
+    usage: Arc<Usage>,
 }
 
 /// One retry under way.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct RetryPermit {
-    limits: Arc<Limits>,
+    usage: Arc<Usage>,
 }
 
 /// One open connection.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct ConnectionPermit {
-    limits: Arc<Limits>,
+    usage: Arc<Usage>,
+    endpoint: Option<Arc<AtomicU32>>,
 }
 
 /// One request that waits for a connection.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct PendingPermit {
-    limits: Arc<Limits>,
+    usage: Arc<Usage>,
 }
 
-impl Limits {
-    pub(crate) fn request(self: &Arc<Self>, config: &CircuitBreakers) -> Result<RequestPermit, Overflow> {
-        take(&self.requests, config.max_requests, Overflow::Requests)?;
-        Ok(RequestPermit { limits: self.clone() })
+impl Usage {
+    /// Whether each limit is reached, in the order of the fields.
+    pub(crate) fn are_reached(&self, config: &Thresholds) -> [bool; 4] {
+        let is = |counter: &AtomicU32, most: u32| counter.load(Ordering::Relaxed) >= most;
+        [
+            is(&self.connections, config.max_connections),
+            is(&self.pending, config.max_pending_requests),
+            is(&self.requests, config.max_requests),
+            is(&self.retries, self.most_retries(config)),
+        ]
     }
 
-    /// With a budget its share of the active requests, otherwise `max_retries`.
-    pub(crate) fn retry(self: &Arc<Self>, config: &CircuitBreakers) -> Result<RetryPermit, Overflow> {
-        let most = match &config.retry_budget {
+    fn most_retries(&self, config: &Thresholds) -> u32 {
+        match &config.retry_budget {
             Some(budget) => {
                 let active = u64::from(self.requests.load(Ordering::Relaxed));
                 u32::try_from(budget.budget.of(active)).unwrap_or(u32::MAX).max(budget.min_retry_concurrency)
             }
             None => config.max_retries,
-        };
-        take(&self.retries, most, Overflow::Retries)?;
-        Ok(RetryPermit { limits: self.clone() })
+        }
     }
 
-    pub(crate) fn connection(self: &Arc<Self>, config: &CircuitBreakers) -> Result<ConnectionPermit, Overflow> {
+    pub(crate) fn request(self: &Arc<Self>, config: &Thresholds) -> Result<RequestPermit, Overflow> {
+        take(&self.requests, config.max_requests, Overflow::Requests)?;
+        Ok(RequestPermit { usage: self.clone() })
+    }
+
+    /// With a budget its share of the active requests, otherwise `max_retries`.
+    pub(crate) fn retry(self: &Arc<Self>, config: &Thresholds) -> Result<RetryPermit, Overflow> {
+        take(&self.retries, self.most_retries(config), Overflow::Retries)?;
+        Ok(RetryPermit { usage: self.clone() })
+    }
+
+    /// `endpoint` counts the connections to the endpoint, where those are limited.
+    pub(crate) fn connection(
+        self: &Arc<Self>,
+        config: &Thresholds,
+        endpoint: Option<&Arc<AtomicU32>>,
+    ) -> Result<ConnectionPermit, Overflow> {
+        let most = config.max_connections_per_endpoint.unwrap_or(u32::MAX);
+        if endpoint.is_some_and(|open| open.load(Ordering::Relaxed) >= most) {
+            return Err(Overflow::Connections);
+        }
         take(&self.connections, config.max_connections, Overflow::Connections)?;
-        Ok(ConnectionPermit { limits: self.clone() })
+        Ok(self.counted(endpoint))
     }
 
     /// For a worker that has no connection to the endpoint yet: it gets one beyond the limit, as in Envoy, because
     /// it cannot wait for a connection that another worker holds.
-    pub(crate) fn first_connection(self: &Arc<Self>) -> ConnectionPermit {
+    pub(crate) fn first_connection(self: &Arc<Self>, endpoint: Option<&Arc<AtomicU32>>) -> ConnectionPermit {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        ConnectionPermit { limits: self.clone() }
+        self.counted(endpoint)
     }
 
-    pub(crate) fn pending(self: &Arc<Self>, config: &CircuitBreakers) -> Result<PendingPermit, Overflow> {
+    fn counted(self: &Arc<Self>, endpoint: Option<&Arc<AtomicU32>>) -> ConnectionPermit {
+        if let Some(open) = endpoint {
+            open.fetch_add(1, Ordering::Relaxed);
+        }
+        ConnectionPermit { usage: self.clone(), endpoint: endpoint.cloned() }
+    }
+
+    pub(crate) fn pending(self: &Arc<Self>, config: &Thresholds) -> Result<PendingPermit, Overflow> {
         take(&self.pending, config.max_pending_requests, Overflow::Pending)?;
-        Ok(PendingPermit { limits: self.clone() })
+        Ok(PendingPermit { usage: self.clone() })
     }
 }
 
@@ -103,25 +166,28 @@ fn take(counter: &AtomicU32, most: u32, overflow: Overflow) -> Result<(), Overfl
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.limits.requests.fetch_sub(1, Ordering::Relaxed);
+        self.usage.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for RetryPermit {
     fn drop(&mut self) {
-        self.limits.retries.fetch_sub(1, Ordering::Relaxed);
+        self.usage.retries.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limits.connections.fetch_sub(1, Ordering::Relaxed);
+        self.usage.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(open) = &self.endpoint {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for PendingPermit {
     fn drop(&mut self) {
-        self.limits.pending.fetch_sub(1, Ordering::Relaxed);
+        self.usage.pending.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -134,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_limit_of_one_admits_one_at_a_time() {
-        let config = CircuitBreakers { max_requests: 1, ..CircuitBreakers::default() };
-        let limits = Arc::new(Limits::default());
+        let config = Thresholds { max_requests: 1, ..Thresholds::default() };
+        let limits = Arc::new(Usage::default());
         let first = limits.request(&config).expect("room for one");
         assert_eq!(limits.request(&config).err(), Some(Overflow::Requests));
         drop(first);
@@ -145,8 +211,8 @@ mod tests {
     #[test]
     fn retries_are_a_share_of_the_active_requests_but_at_least_the_minimum() {
         let budget = RetryBudget { budget: Fraction::from_percent(20).expect("in range"), min_retry_concurrency: 1 };
-        let config = CircuitBreakers { retry_budget: Some(budget), ..CircuitBreakers::default() };
-        let limits = Arc::new(Limits::default());
+        let config = Thresholds { retry_budget: Some(budget), ..Thresholds::default() };
+        let limits = Arc::new(Usage::default());
         let first = limits.retry(&config).expect("the minimum");
         assert_eq!(limits.retry(&config).err(), Some(Overflow::Retries));
         let _requests: Vec<_> = (0..10).map(|_| limits.request(&config).expect("no limit")).collect();

@@ -9,6 +9,7 @@ use leno_names::Fraction;
 
 use super::EndpointId;
 use super::endpoint::{EndpointSource, EndpointState};
+use super::limits::Limits;
 use crate::dynamics::{CheckedHealth, HealthMap};
 
 /// The endpoints of a cluster on one worker, found by ID in one step.
@@ -21,11 +22,13 @@ pub(super) struct Members {
     health: Option<Arc<HealthMap>>,
     slots: Vec<Option<Rc<EndpointState>>>,
     next_serial: u32,
+    /// Where the connections to each endpoint are limited.
+    limits: Option<Arc<Limits>>,
 }
 
 impl Members {
-    pub(super) fn new(set: Arc<EndpointSet>) -> Self {
-        let mut members = Self { set: Arc::default(), health: None, slots: Vec::new(), next_serial: 0 };
+    pub(super) fn new(set: Arc<EndpointSet>, limits: Option<Arc<Limits>>) -> Self {
+        let mut members = Self { set: Arc::default(), health: None, slots: Vec::new(), next_serial: 0, limits };
         members.update(set);
         members
     }
@@ -73,8 +76,9 @@ impl Members {
         self.each(|state| state.checked.set(None));
     }
 
-    /// Takes the endpoints of `set`; those that are not in it are retired.
-    pub(super) fn update(&mut self, set: Arc<EndpointSet>) {
+    /// Takes the endpoints of `set`; those that are not in it are retired. Whether any came or went.
+    pub(super) fn update(&mut self, set: Arc<EndpointSet>) -> bool {
+        let mut has_changed = false;
         let mut wanted: HashMap<SocketAddr, EndpointSource> = HashMap::new();
         let mut order = Vec::new();
         for (locality, endpoints) in set.localities.iter().enumerate() {
@@ -92,19 +96,23 @@ impl Members {
                 None => {
                     state.retire();
                     *slot = None;
+                    has_changed = true;
                 }
             }
         }
         for address in order {
             if let Some(source) = wanted.remove(&address) {
                 self.insert(source);
+                has_changed = true;
             }
         }
         self.set = set;
+        has_changed
     }
 
     /// Gives every endpoint a new state, without connections.
-    pub(super) fn renew(&mut self) {
+    pub(super) fn renew(&mut self, limits: Option<Arc<Limits>>) {
+        self.limits = limits;
         self.each(EndpointState::retire);
         self.slots.clear();
     }
@@ -113,7 +121,8 @@ impl Members {
         let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         self.next_serial = self.next_serial.wrapping_add(1);
         let id = EndpointId::new(u32::try_from(free).unwrap_or(u32::MAX), self.next_serial);
-        let state = Some(Rc::new(EndpointState::new(id, source)));
+        let connections = self.limits.as_ref().map(|limits| limits.endpoint(source.endpoint().address));
+        let state = Some(Rc::new(EndpointState::new(id, source, connections)));
         match self.slots.get_mut(free) {
             Some(slot) => *slot = state,
             None => self.slots.push(state),
@@ -145,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_address_that_stays_keeps_its_state_and_ids_are_never_used_again() {
-        let mut members = Members::new(set(&[1, 2, 3]));
+        let mut members = Members::new(set(&[1, 2, 3]), None);
         let before = ids(&members);
         members.update(set(&[3, 4, 1, 1]));
         let after = ids(&members);
@@ -156,9 +165,9 @@ mod tests {
 
     #[test]
     fn renewed_members_share_nothing_with_the_old() {
-        let mut members = Members::new(set(&[1]));
+        let mut members = Members::new(set(&[1]), None);
         let before = ids(&members);
-        members.renew();
+        members.renew(None);
         members.update(set(&[1]));
         assert_ne!(ids(&members)[&1], before[&1]);
     }

@@ -275,6 +275,8 @@ fn tcp_chain(cluster: &str) -> FilterChain {
             clusters: vec![WeightedCluster::new(cluster, 1)],
             hash_source_ip: false,
             idle_timeout: None,
+            max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(2),
+            max_connection_duration: None,
             access_log: Vec::new(),
         }),
     }

@@ -96,14 +96,19 @@ impl Value {
 fn write_pieces(pieces: &[Piece], values: &impl Values, omit_empty: bool, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     if let [Piece::Operator(operator)] = pieces {
-        write_operator(operator, values, out);
+        // Other kinds of metadata than texts keep their kind.
+        let mut is_json = false;
+        match &operator.source {
+            Source::DynamicMetadata { namespace, path } if operator.length.is_none() => {
+                is_json = values.write_dynamic_metadata(namespace, path, out);
+            }
+            _ => write_operator(operator, values, out),
+        }
         let is_there = out.len() > start;
         match &operator.source {
             _ if !is_there => out.extend_from_slice(b"null"),
             source if is_number(source, operator) => {}
-            // An object of metadata is one in the line as well.
-            Source::DynamicMetadata { .. }
-                if matches!(out.get(start), Some(b'{' | b'[')) && operator.length.is_none() => {}
+            _ if is_json => {}
             _ => escape::json_string(out, start),
         }
         return is_there;

@@ -48,7 +48,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.AccessLog", "filter name typed_config", ""),
     (
         "envoy.config.accesslog.v3.AccessLogFilter",
-        "and_filter duration_filter grpc_status_filter header_filter not_health_check_filter or_filter \
+        "and_filter duration_filter grpc_status_filter header_filter metadata_filter not_health_check_filter or_filter \
          response_flag_filter runtime_filter status_code_filter",
         "",
     ),
@@ -57,28 +57,33 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.DurationFilter", "comparison", ""),
     ("envoy.config.accesslog.v3.GrpcStatusFilter", "exclude statuses", ""),
     ("envoy.config.accesslog.v3.HeaderFilter", "header", ""),
+    ("envoy.config.accesslog.v3.MetadataFilter", "match_if_key_not_found matcher", ""),
     ("envoy.config.accesslog.v3.NotHealthCheckFilter", "", ""),
     ("envoy.config.accesslog.v3.OrFilter", "filters", ""),
     ("envoy.config.accesslog.v3.ResponseFlagFilter", "flags", ""),
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin node overload_manager static_resources", ""),
+    ("envoy.config.bootstrap.v3.Bootstrap", "admin layered_runtime node overload_manager static_resources", ""),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
-    ("envoy.config.cluster.v3.CircuitBreakers", "thresholds", ""),
+    ("envoy.config.bootstrap.v3.LayeredRuntime", "layers", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer", "admin_layer name static_layer", ""),
+    ("envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer", "", ""),
+    ("envoy.config.cluster.v3.CircuitBreakers", "per_host_thresholds thresholds", ""),
     (
         "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
-        "max_connections max_pending_requests max_requests max_retries priority retry_budget",
+        "max_connections max_pending_requests max_requests max_retries priority retry_budget track_remaining",
         "",
     ),
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers cluster_type common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
-         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
-         ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy metadata \
-         name outlier_detection respect_dns_ttl transport_socket type typed_dns_resolver_config \
-         typed_extension_protocol_options use_tcp_for_dns_lookups",
+        "circuit_breakers cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks \
+         http2_protocol_options ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config \
+         load_assignment load_balancing_policy maglev_lb_config max_requests_per_connection metadata name outlier_detection respect_dns_ttl \
+         ring_hash_lb_config transport_socket type typed_dns_resolver_config typed_extension_protocol_options \
+         use_tcp_for_dns_lookups",
         "",
     ),
     (
@@ -98,7 +103,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "single_host_per_subset",
     ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
+    ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
+    ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "minimum_ring_size maximum_ring_size hash_function", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
@@ -140,12 +147,26 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HealthCheck.Payload", "binary text", ""),
     ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
     ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
-    ("envoy.config.core.v3.Http2ProtocolOptions", "max_concurrent_streams", ""),
+    (
+        "envoy.config.core.v3.Http1ProtocolOptions",
+        "accept_http_10 allow_absolute_url allow_custom_methods default_host_for_http_10 enable_trailers header_key_format \
+         ignore_http_11_upgrade send_fully_qualified_url",
+        "allow_chunked_length override_stream_error_on_invalid_http_message",
+    ),
+    ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat", "proper_case_words stateful_formatter", ""),
+    ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords", "", ""),
+    (
+        "envoy.config.core.v3.Http2ProtocolOptions",
+        "allow_connect connection_keepalive initial_connection_window_size initial_stream_window_size max_concurrent_streams",
+        "allow_metadata",
+    ),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
-        "headers_with_underscores_action idle_timeout max_headers_count max_requests_per_connection",
+        "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection \
+         max_stream_duration",
         "",
     ),
+    ("envoy.config.core.v3.KeepaliveSettings", "interval timeout", ""),
     ("envoy.config.core.v3.Locality", "region sub_zone zone", ""),
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
@@ -223,6 +244,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.rbac.v3.RBAC", "action policies", ""),
     ("envoy.config.rbac.v3.SourcedMetadata", "metadata_matcher metadata_source", ""),
     ("envoy.config.route.v3.CookieMatcher", "invert_match name string_match", ""),
+    ("envoy.config.route.v3.Decorator", "operation propagate", ""),
     ("envoy.config.route.v3.DirectResponseAction", "body status", ""),
     ("envoy.config.route.v3.FilterConfig", "config disabled is_optional", ""),
     (
@@ -231,6 +253,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          string_match suffix_match treat_missing_header_as_empty",
         "",
     ),
+    ("envoy.config.route.v3.HedgePolicy", "hedge_on_per_try_timeout initial_requests", "additional_request_chance"),
     (
         "envoy.config.route.v3.InternalRedirectPolicy",
         "allow_cross_scheme_redirect max_internal_redirects predicates redirect_response_codes response_headers_to_copy",
@@ -240,18 +263,36 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
     (
         "envoy.config.route.v3.RateLimit.Action",
-        "destination_cluster generic_key header_value_match remote_address request_headers",
+        "destination_cluster dynamic_metadata generic_key header_value_match masked_remote_address metadata query_parameter_value_match query_parameters remote_address request_headers source_cluster",
         "",
     ),
     ("envoy.config.route.v3.RateLimit.Action.DestinationCluster", "", ""),
+    ("envoy.config.route.v3.RateLimit.Action.DynamicMetaData", "default_value descriptor_key metadata_key", ""),
     ("envoy.config.route.v3.RateLimit.Action.GenericKey", "descriptor_key descriptor_value", ""),
     (
         "envoy.config.route.v3.RateLimit.Action.HeaderValueMatch",
         "descriptor_key descriptor_value expect_match headers",
         "",
     ),
+    ("envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress", "v4_prefix_mask_len v6_prefix_mask_len", ""),
+    (
+        "envoy.config.route.v3.RateLimit.Action.MetaData",
+        "default_value descriptor_key metadata_key skip_if_absent source",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch",
+        "descriptor_key descriptor_value expect_match query_parameters",
+        "",
+    ),
+    (
+        "envoy.config.route.v3.RateLimit.Action.QueryParameters",
+        "descriptor_key query_parameter_name skip_if_absent",
+        "",
+    ),
     ("envoy.config.route.v3.RateLimit.Action.RemoteAddress", "", ""),
     ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
+    ("envoy.config.route.v3.RateLimit.Action.SourceCluster", "", ""),
     (
         "envoy.config.route.v3.RedirectAction",
         "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
@@ -270,19 +311,30 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
-        "direct_response match name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
+        "decorator direct_response match metadata name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
          request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove route \
-         typed_per_filter_config",
+         tracing typed_per_filter_config",
         "",
     ),
     (
         "envoy.config.route.v3.RouteAction",
-        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code flush_timeout \
-         grpc_timeout_offset host_rewrite_header host_rewrite_literal host_rewrite_path_regex idle_timeout \
-         internal_redirect_policy max_grpc_timeout \
-         max_stream_duration include_vh_rate_limits metadata_match path_rewrite_policy prefix_rewrite rate_limits regex_rewrite request_mirror_policies retry_policy timeout weighted_clusters",
+        "append_x_forwarded_host auto_host_rewrite cluster cluster_header cluster_not_found_response_code \
+         flush_timeout grpc_timeout_offset hash_policy hedge_policy host_rewrite_header host_rewrite_literal \
+         host_rewrite_path_regex idle_timeout include_vh_rate_limits internal_redirect_policy max_grpc_timeout \
+         max_stream_duration metadata_match path_rewrite_policy prefix_rewrite priority rate_limits regex_rewrite \
+         request_mirror_policies retry_policy timeout upgrade_configs weighted_clusters",
         "",
     ),
+    (
+        "envoy.config.route.v3.RouteAction.HashPolicy",
+        "header cookie connection_properties query_parameter terminal",
+        "",
+    ),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties", "source_ip", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Cookie", "name ttl path attributes", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute", "name value", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.Header", "header_name", ""),
+    ("envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter", "name", ""),
     (
         "envoy.config.route.v3.RouteAction.MaxStreamDuration",
         "grpc_timeout_header_max grpc_timeout_header_offset max_stream_duration",
@@ -293,6 +345,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "cluster cluster_header disable_shadow_host_suffix_append host_rewrite_literal runtime_fraction trace_sampled",
         "",
     ),
+    ("envoy.config.route.v3.RouteAction.UpgradeConfig", "connect_config enabled upgrade_type", ""),
+    ("envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", "allow_post proxy_protocol_config", ""),
     (
         "envoy.config.route.v3.RouteConfiguration",
         "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
@@ -302,23 +356,25 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.route.v3.RouteMatch",
-        "case_sensitive cookies grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
+        "case_sensitive connect_matcher cookies dynamic_metadata grpc headers path path_match_policy path_separated_prefix prefix query_parameters runtime_fraction safe_regex \
          tls_context",
         "",
     ),
+    ("envoy.config.route.v3.RouteMatch.ConnectMatcher", "", ""),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
+    ("envoy.config.route.v3.Tracing", "client_sampling random_sampling overall_sampling", ""),
     (
         "envoy.config.route.v3.VirtualHost",
-        "domains include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
+        "domains hedge_policy include_attempt_count_in_response include_is_timeout_retry_header include_request_attempt_count name \
          per_request_buffer_limit_bytes rate_limits request_body_buffer_limit request_headers_to_add request_headers_to_remove \
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters runtime_key_prefix total_weight", ""),
+    ("envoy.config.route.v3.WeightedCluster", "clusters header_name runtime_key_prefix total_weight", ""),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "cluster_header metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
+        "cluster_header host_rewrite_literal metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
          typed_per_filter_config weight",
         "",
     ),
@@ -336,6 +392,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate", "base_interval max_interval", ""),
+    ("envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor", "entries shadow_mode token_bucket", ""),
+    ("envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry", "key value", ""),
     (
         "envoy.extensions.compression.brotli.compressor.v3.Brotli",
         "chunk_size disable_literal_context_modeling encoder_mode input_block_bits quality window_bits",
@@ -399,9 +457,28 @@ const FIELDS: &[(&str, &str, &str)] = &[
          max_active_faults_runtime response_rate_limit response_rate_limit_percent_runtime upstream_cluster",
         "",
     ),
+    ("envoy.extensions.filters.http.header_to_metadata.v3.Config", "request_rules response_rules stat_prefix", ""),
+    (
+        "envoy.extensions.filters.http.header_to_metadata.v3.Config.KeyValuePair",
+        "encode key metadata_namespace regex_value_rewrite type value",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.header_to_metadata.v3.Config.Rule",
+        "cookie header on_header_missing on_header_present remove",
+        "",
+    ),
     (
         "envoy.extensions.filters.http.health_check.v3.HealthCheck",
         "cache_time cluster_min_healthy_percentages headers pass_through_mode",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "always_consume_default_token_bucket descriptors enable_retry_after_header enable_x_ratelimit_headers \
+         filter_enabled filter_enforced local_rate_limit_per_downstream_connection max_dynamic_descriptors rate_limits \
+         rate_limited_as_resource_exhausted request_headers_to_add_when_not_enforced response_headers_to_add stage \
+         stat_prefix status token_bucket vh_rate_limits",
         "",
     ),
     (
@@ -424,6 +501,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
          suppress_grpc_request_failure_code_stats",
         "start_child_span",
     ),
+    ("envoy.extensions.filters.http.set_metadata.v3.Config", "metadata metadata_namespace value", ""),
+    ("envoy.extensions.filters.http.set_metadata.v3.Metadata", "allow_overwrite metadata_namespace value", ""),
+    (
+        "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit",
+        "runtime_enabled stat_prefix token_bucket",
+        "",
+    ),
     (
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
         "allow_requests_without_proxy_protocol disallowed_versions",
@@ -437,8 +521,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         HTTP_MANAGER,
         "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
-         http_filters max_request_headers_kb request_headers_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs always_set_request_id_in_response merge_slashes normalize_path \
+         http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
+         stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
          xff_num_trusted_hops",
@@ -471,7 +555,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster idle_timeout stat_prefix weighted_clusters",
+        "access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
+         weighted_clusters",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
@@ -481,6 +566,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
     ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
     ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
+    ("envoy.extensions.load_balancing_policies.maglev.v3.Maglev", "table_size", ""),
+    (
+        "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash",
+        "minimum_ring_size maximum_ring_size hash_function",
+        "",
+    ),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
         "dns_resolver_options edns0_max_payload_size max_udp_channel_duration query_timeout_seconds \
@@ -568,8 +659,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
+    ("envoy.type.metadata.v3.MetadataKey", "key path", ""),
+    ("envoy.type.metadata.v3.MetadataKey.PathSegment", "key", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
+    ("envoy.type.v3.HashPolicy", "source_ip", ""),
+    ("envoy.type.v3.HashPolicy.SourceIp", "", ""),
     ("envoy.type.v3.HttpStatus", "code", ""),
     ("envoy.type.v3.Int32Range", "end start", ""),
     ("envoy.type.v3.Int64Range", "end start", ""),

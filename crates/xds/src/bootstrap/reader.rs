@@ -25,7 +25,7 @@ const ANY: &str = "google.protobuf.Any";
 const TYPE: &str = "@type";
 
 /// Envoy's API. Several megabytes, so whoever has read a file lets go of it.
-pub(super) fn pool() -> DescriptorPool {
+pub(crate) fn pool() -> DescriptorPool {
     DescriptorPool::decode(BOOTSTRAP_DESCRIPTORS).expect("the descriptors are in the repository")
 }
 

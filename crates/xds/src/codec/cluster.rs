@@ -29,10 +29,11 @@ use leno_proto::google::protobuf::Any;
 use leno_proto::leno::{PEAK_EWMA_TYPE, PeakEwma};
 
 use super::common::{
-    ads, any, as_list, as_struct, as_text, duration, duration_or_off, is_type, list, object, read_duration, string,
-    structure, u32_value, unpack,
+    ads, any, as_list, as_struct, as_text, duration, duration_or_off, is_type, list, object, read_duration, read_limit,
+    string, structure, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
+use super::http::options;
 use super::{dns, endpoints, hash, health_check, outlier, policy, proxy_protocol, subset};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -135,9 +136,10 @@ fn encode_balancer(proto: &mut Proto, balancer: &BalancerPolicy, flavor: Flavor)
 }
 
 fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
+    let http1 = || options::encode_http1(&http.http1);
     let http2 = || Http2ProtocolOptions {
         max_concurrent_streams: u32_value(http.max_concurrent_streams.clamp(1, MAX_STREAMS)),
-        ..Http2ProtocolOptions::default()
+        ..options::encode_http2(&http.http2)
     };
     let explicit =
         |config| UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config: Some(config) });
@@ -145,14 +147,15 @@ fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
         common_http_protocol_options: Some(CommonOptions {
             idle_timeout: duration_or_off(Some(http.idle_timeout)),
             max_requests_per_connection: http.max_requests_per_connection.and_then(u32_value),
+            max_connection_duration: http.max_connection_duration.and_then(duration),
             ..CommonOptions::default()
         }),
         upstream_protocol_options: Some(match http.protocol {
-            UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default())),
+            UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(http1())),
             UpstreamProtocol::Http2 => explicit(ProtocolConfig::Http2ProtocolOptions(http2())),
             UpstreamProtocol::SameAsDownstream => {
                 UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
-                    http_protocol_options: Some(Http1ProtocolOptions::default()),
+                    http_protocol_options: Some(http1()),
                     http2_protocol_options: Some(http2()),
                     ..UseDownstreamHttpConfig::default()
                 })
@@ -197,7 +200,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         balancer: decode_balancer(proto)?,
         balancing: Balancing { subsets, ..decode_balancing(proto)? },
         health_check,
-        circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()),
+        circuit_breakers: policy::decode_breakers(proto.circuit_breakers.as_ref()).at("circuit_breakers")?,
         outlier_detection: proto.outlier_detection.as_ref().map(outlier::decode).transpose().at("outlier_detection")?,
         tls,
         proxy_protocol,
@@ -315,47 +318,56 @@ fn decode_extension(config: &Any) -> Result<Option<BalancerPolicy>> {
     Ok(is_type(Some(config), RANDOM_TYPE).then_some(BalancerPolicy::Random))
 }
 
-#[allow(deprecated, reason = "other control planes still say HTTP/2 on the cluster itself")]
+/// What goes before the options of the protocol says nothing where those are given, as in Envoy.
+#[allow(deprecated, reason = "other control planes still say it on the cluster itself")]
 fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
-    let default = UpstreamHttp { protocol: UpstreamProtocol::Http1, ..UpstreamHttp::default() };
     if let Some(other) = proto.typed_extension_protocol_options.keys().find(|name| *name != OPTIONS) {
         return Err(DecodeError::unsupported(format!("typed_extension_protocol_options[{other}]")));
     }
-    if let (None, Some(http2)) =
-        (proto.typed_extension_protocol_options.get(OPTIONS), proto.http2_protocol_options.as_ref())
-    {
-        let streams = http2.max_concurrent_streams.as_ref().map(|streams| streams.value);
-        return Ok(UpstreamHttp {
-            protocol: UpstreamProtocol::Http2,
-            max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
-            ..default
-        });
-    }
-    let Some(config) = proto.typed_extension_protocol_options.get(OPTIONS) else { return Ok(default) };
+    let Some(config) = proto.typed_extension_protocol_options.get(OPTIONS) else {
+        let protocol =
+            if proto.http2_protocol_options.is_some() { UpstreamProtocol::Http2 } else { UpstreamProtocol::Http1 };
+        let common = proto.common_http_protocol_options.unwrap_or_default();
+        let http = decode_common(&common, protocol, None, proto.http2_protocol_options.as_ref())?;
+        let requests = proto.max_requests_per_connection.map(|count| count.value).filter(|count| *count > 0);
+        return Ok(UpstreamHttp { max_requests_per_connection: http.max_requests_per_connection.or(requests), ..http });
+    };
     let options: HttpProtocolOptions =
         unpack(Some(config), OPTIONS).at(&format!("typed_extension_protocol_options[{OPTIONS}]"))?;
     let common = options.common_http_protocol_options.unwrap_or_default();
-    refuse!(common, max_headers_count);
-    let (protocol, http2) = match options.upstream_protocol_options {
+    let (protocol, http1, http2) = match options.upstream_protocol_options {
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) => match explicit.protocol_config {
-            Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, Some(http2)),
-            Some(ProtocolConfig::HttpProtocolOptions(_)) | None => (UpstreamProtocol::Http1, None),
+            Some(ProtocolConfig::Http2ProtocolOptions(http2)) => (UpstreamProtocol::Http2, None, Some(http2)),
+            Some(ProtocolConfig::HttpProtocolOptions(http1)) => (UpstreamProtocol::Http1, Some(http1), None),
+            None => (UpstreamProtocol::Http1, None, None),
             Some(_) => return Err(DecodeError::new("explicit_http_config", "only HTTP/1.1 and HTTP/2 are supported")),
         },
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(same)) => {
-            (UpstreamProtocol::SameAsDownstream, same.http2_protocol_options)
+            (UpstreamProtocol::SameAsDownstream, same.http_protocol_options, same.http2_protocol_options)
         }
         Some(UpstreamProtocolOptions::AutoConfig(_)) => return Err(DecodeError::unsupported("auto_config")),
-        None => (UpstreamProtocol::Http1, None),
+        None => (UpstreamProtocol::Http1, None, None),
     };
+    decode_common(&common, protocol, http1.as_ref(), http2.as_ref())
+}
+
+fn decode_common(
+    common: &CommonOptions,
+    protocol: UpstreamProtocol,
+    http1: Option<&Http1ProtocolOptions>,
+    http2: Option<&Http2ProtocolOptions>,
+) -> Result<UpstreamHttp> {
+    refuse!(common, max_headers_count, max_stream_duration);
+    let default = UpstreamHttp::default();
     let streams = http2.and_then(|http2| http2.max_concurrent_streams).map(|streams| streams.value);
+    let requests = common.max_requests_per_connection.map(|count| count.value);
     Ok(UpstreamHttp {
         protocol,
-        max_requests_per_connection: common
-            .max_requests_per_connection
-            .map(|count| count.value)
-            .filter(|count| *count > 0),
+        max_requests_per_connection: requests.filter(|count| *count > 0),
         idle_timeout: read_duration(common.idle_timeout.as_ref()).unwrap_or(default.idle_timeout),
+        max_connection_duration: read_limit(common.max_connection_duration.as_ref(), None),
         max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
+        http1: options::decode_http1(http1).at("http_protocol_options")?,
+        http2: options::decode_http2(http2).at("http2_protocol_options")?,
     })
 }

@@ -82,11 +82,11 @@ fn decode_rate_limit(proto: &LocalRateLimit) -> Result<Option<ConnectionFilter>>
 }
 
 /// There is no runtime to change it: the default counts. Absent: on.
-fn is_enabled(flag: Option<&RuntimeFeatureFlag>) -> bool {
+pub(super) fn is_enabled(flag: Option<&RuntimeFeatureFlag>) -> bool {
     flag.is_none_or(|flag| flag.default_value.as_ref().is_some_and(|value| value.value))
 }
 
-fn stat_prefix(prefix: &str) -> Result<String> {
+pub(super) fn stat_prefix(prefix: &str) -> Result<String> {
     if prefix.is_empty() {
         return Err(DecodeError::new("stat_prefix", "is missing"));
     }

@@ -8,6 +8,8 @@ mod compressor;
 mod cors;
 mod fault;
 mod health_check;
+mod local_rate_limit;
+mod metadata;
 mod rate_limit;
 mod rbac;
 
@@ -51,8 +53,11 @@ fn encode_config(config: &HttpFilterConfig) -> Any {
         HttpFilterConfig::Fault(fault) => fault::encode(fault),
         HttpFilterConfig::HealthCheck(check) => health_check::encode(check),
         HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
+        HttpFilterConfig::HeaderToMetadata(filter) => metadata::encode_headers(filter),
+        HttpFilterConfig::LocalRateLimit(filter) => local_rate_limit::encode(filter),
         HttpFilterConfig::RateLimit(filter) => rate_limit::encode(filter),
         HttpFilterConfig::Rbac(filter) => rbac::encode(filter),
+        HttpFilterConfig::SetMetadata(filter) => metadata::encode_fixed(filter),
     }
 }
 
@@ -62,6 +67,8 @@ fn encode_route_config(config: &RouteFilterConfig) -> Any {
         RouteFilterConfig::Cors(policy) => cors::encode_policy(policy),
         RouteFilterConfig::Fault(fault) => fault::encode(fault),
         RouteFilterConfig::Compressor(route) => compressor::encode_route(*route),
+        RouteFilterConfig::HeaderToMetadata(route) => metadata::encode_headers(route),
+        RouteFilterConfig::LocalRateLimit(route) => local_rate_limit::encode(route),
         RouteFilterConfig::RateLimit(route) => rate_limit::encode_route(route),
         RouteFilterConfig::Rbac(filter) => rbac::encode_route(filter.as_deref()),
     }
@@ -75,7 +82,12 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
         fault::TYPE => fault::decode(config).map(|fault| HttpFilterConfig::Fault(Box::new(fault))),
         health_check::TYPE => health_check::decode(config).map(HttpFilterConfig::HealthCheck),
         compressor::TYPE => compressor::decode(config).map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),
+        local_rate_limit::TYPE => {
+            local_rate_limit::decode(config).map(|filter| HttpFilterConfig::LocalRateLimit(Box::new(filter)))
+        }
         rate_limit::TYPE => rate_limit::decode(config).map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))),
+        metadata::FIXED => metadata::decode_fixed(config).map(HttpFilterConfig::SetMetadata),
+        metadata::HEADERS => metadata::decode_headers(config).map(HttpFilterConfig::HeaderToMetadata),
         rbac::TYPE => rbac::decode(config).map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
         _ => return None,
     })
@@ -88,7 +100,11 @@ fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
         fault::TYPE => fault::decode(config).map(|fault| RouteFilterConfig::Fault(Box::new(fault))),
         compressor::ROUTE_TYPE => compressor::decode_route(config).map(RouteFilterConfig::Compressor),
         cors::POLICY_TYPE => cors::decode_policy(config).map(RouteFilterConfig::Cors),
+        local_rate_limit::TYPE => {
+            local_rate_limit::decode_route(config).map(|filter| RouteFilterConfig::LocalRateLimit(Box::new(filter)))
+        }
         rate_limit::ROUTE_TYPE => rate_limit::decode_route(config).map(RouteFilterConfig::RateLimit),
+        metadata::HEADERS => metadata::decode_headers_of_route(config).map(RouteFilterConfig::HeaderToMetadata),
         rbac::ROUTE_TYPE => rbac::decode_route(config).map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
         _ => return None,
     })

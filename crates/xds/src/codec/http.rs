@@ -1,19 +1,20 @@
 //! The HTTP connection manager.
 
 mod edge;
+pub(super) mod options;
+pub(super) mod upgrade;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
-use leno_proto::envoy::config::core::v3::HttpProtocolOptions;
+use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits, RouteSource};
+use leno_proto::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager as Proto, Rds,
-    http_connection_manager::{
-        CodecType, ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails, UpgradeConfig,
-    },
+    http_connection_manager::{CodecType, ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails},
 };
 
-use super::common::{ads, bool_value, duration_or_off, read_limit, u32_value};
+use super::common::{ads, bool_value, duration, duration_or_off, read_limit, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, filter, route, router};
 
@@ -50,19 +51,25 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
             Some(SetCurrentClientCertDetails { uri: true, ..SetCurrentClientCertDetails::default() });
     }
     proto.generate_request_id = bool_value(manager.generate_request_id);
-    proto.upgrade_configs = manager
-        .upgrades
-        .iter()
-        .map(|upgrade| UpgradeConfig { upgrade_type: upgrade.clone(), ..UpgradeConfig::default() })
-        .collect();
+    proto.upgrade_configs = upgrade::encode(&manager.upgrades);
+    proto.proxy_100_continue = manager.forwards_informational;
+    proto.http_protocol_options = Some(options::encode_http1(&manager.http1));
+    proto.http2_protocol_options = Some(Http2ProtocolOptions {
+        max_concurrent_streams: manager.limits.max_concurrent_streams.and_then(|most| u32_value(most.get())),
+        ..options::encode_http2(&manager.http2)
+    });
     proto.max_request_headers_kb = u32_value(manager.max_request_headers_bytes.div_ceil(1024).clamp(1, MAX_HEADERS_KB));
     proto.request_headers_timeout = duration_or_off(manager.request_headers_timeout);
     proto.stream_idle_timeout = duration_or_off(manager.stream_idle_timeout);
     proto.common_http_protocol_options = Some(HttpProtocolOptions {
         idle_timeout: duration_or_off(manager.idle_timeout),
         max_headers_count: u32_value(manager.max_request_headers_count),
+        max_connection_duration: manager.limits.max_connection_duration.and_then(duration),
+        max_requests_per_connection: manager.limits.max_requests_per_connection.and_then(|most| u32_value(most.get())),
+        max_stream_duration: manager.limits.max_stream_duration.and_then(duration),
         ..HttpProtocolOptions::default()
     });
+    proto.request_timeout = manager.limits.request_timeout.and_then(duration);
     edge::encode(&manager.edge, &mut proto);
     proto
 }
@@ -70,7 +77,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let filters = filter::decode(&proto.http_filters)?;
     let router = router::decode(&proto.http_filters)?;
-    refuse!(proto, request_timeout, local_reply_config, original_ip_detection_extensions);
+    refuse!(proto, local_reply_config, original_ip_detection_extensions);
     refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
@@ -93,12 +100,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let edge = edge::decode(proto)?;
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
     let common = proto.common_http_protocol_options.unwrap_or_default();
-    refuse!(common, max_stream_duration, max_connection_duration);
-    refuse!(common, max_requests_per_connection);
-    let enabled = |upgrade: &&UpgradeConfig| upgrade.enabled.as_ref().is_none_or(|enabled| enabled.value);
-    if proto.upgrade_configs.iter().any(|upgrade| !upgrade.filters.is_empty()) {
-        return Err(DecodeError::new("upgrade_configs", "filters of an upgrade are not supported"));
-    }
+    let http2 = proto.http2_protocol_options.as_ref();
     Ok(HttpConnectionManager {
         codec,
         filters,
@@ -114,12 +116,10 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
             }
         },
         generate_request_id: proto.generate_request_id.as_ref().is_none_or(|generate| generate.value),
-        upgrades: proto
-            .upgrade_configs
-            .iter()
-            .filter(enabled)
-            .map(|upgrade| upgrade.upgrade_type.to_ascii_lowercase())
-            .collect(),
+        upgrades: upgrade::decode(&proto.upgrade_configs)?,
+        forwards_informational: proto.proxy_100_continue,
+        http1: options::decode_http1(proto.http_protocol_options.as_ref()).at("http_protocol_options")?,
+        http2: options::decode_http2(http2).at("http2_protocol_options")?,
         max_request_headers_bytes: proto
             .max_request_headers_kb
             .as_ref()
@@ -133,6 +133,18 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         idle_timeout: read_limit(common.idle_timeout.as_ref(), default.idle_timeout),
         router,
         edge,
+        limits: HttpLimits {
+            max_connection_duration: read_limit(common.max_connection_duration.as_ref(), None),
+            max_requests_per_connection: common
+                .max_requests_per_connection
+                .as_ref()
+                .and_then(|most| NonZeroU32::new(most.value)),
+            max_stream_duration: read_limit(common.max_stream_duration.as_ref(), None),
+            request_timeout: read_limit(proto.request_timeout.as_ref(), None),
+            max_concurrent_streams: http2
+                .and_then(|http2| http2.max_concurrent_streams)
+                .and_then(|most| NonZeroU32::new(most.value)),
+        },
         ..default
     })
 }

@@ -12,11 +12,12 @@ use leno_proto::envoy::config::listener::v3::{
 use leno_proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy as ProtoTcp, tcp_proxy};
 use leno_proto::google::protobuf::Any;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::common::{
-    address, any, bool_value, duration_or_off, has_ipv4_compat, is_type, read_address, read_limit, set_ipv4_compat,
-    u32_value, unpack,
+    address, any, bool_value, duration, duration_or_off, has_ipv4_compat, is_type, read_address, read_limit,
+    set_ipv4_compat, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, connection_filter, hash, http, tls};
@@ -96,6 +97,8 @@ fn encode_tcp(proxy: &TcpProxy) -> ProtoTcp {
         stat_prefix: proxy.stat_prefix.clone(),
         cluster_specifier: Some(specifier),
         idle_timeout: duration_or_off(proxy.idle_timeout),
+        max_connect_attempts: u32_value(proxy.max_connect_attempts.get()),
+        max_downstream_connection_duration: proxy.max_connection_duration.and_then(duration),
         access_log: proxy.access_log.iter().map(access_log::encode).collect(),
         hash_policy: hash::encode_tcp(proxy.hash_source_ip),
         ..ProtoTcp::default()
@@ -149,6 +152,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             // As in Envoy, the field brings the filter with it.
             original_dst: filters.original_dst || is_set(&proto.use_original_dst),
             proxy_protocol: filters.proxy_protocol,
+            rate_limits: filters.rate_limits,
         },
         api: false,
     })
@@ -225,7 +229,8 @@ fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
         }
         None => return Err(DecodeError::new("cluster_specifier", "is missing")),
     };
-    refuse!(proxy, tunneling_config, metadata_match, on_demand, max_downstream_connection_duration);
+    refuse!(proxy, tunneling_config, metadata_match, on_demand, max_downstream_connection_duration_jitter_percentage);
+    let attempts = proxy.max_connect_attempts.as_ref().map_or(1, |attempts| attempts.value);
     let mut access_logs = Vec::with_capacity(proxy.access_log.len());
     for (index, log) in proxy.access_log.iter().enumerate() {
         access_logs.push(access_log::decode(log).at_index("access_log", index)?);
@@ -235,6 +240,9 @@ fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
         clusters,
         hash_source_ip: hash::decode_tcp(&proxy.hash_policy)?,
         idle_timeout: read_limit(proxy.idle_timeout.as_ref(), Some(IDLE_TIMEOUT)),
+        max_connect_attempts: NonZeroU32::new(attempts)
+            .ok_or_else(|| DecodeError::new("max_connect_attempts", "must be at least 1"))?,
+        max_connection_duration: read_limit(proxy.max_downstream_connection_duration.as_ref(), None),
         access_log: access_logs,
     })
 }

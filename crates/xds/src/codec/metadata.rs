@@ -1,14 +1,17 @@
 //! Conditions on metadata.
 
-use leno_ir::{MetadataMatch, ValueMatch};
+use leno_ir::{Metadata, MetadataMatch, ValueMatch};
+use leno_proto::envoy::config::core::v3::Metadata as Proto;
 use leno_proto::envoy::r#type::matcher::v3::{
     DoubleMatcher, ListMatcher, MetadataMatcher, OrMatcher, ValueMatcher, double_matcher, list_matcher,
     metadata_matcher, value_matcher,
 };
+use leno_proto::envoy::r#type::metadata::v3::{MetadataKey, metadata_key};
 use leno_proto::envoy::r#type::v3::DoubleRange;
 
-use super::error::{At, DecodeError, Result};
+use super::error::{At, DecodeError, Result, refuse};
 use super::matching;
+use super::subset::{decode_fields, encode_fields};
 
 pub(super) fn encode_match(matches: &MetadataMatch) -> MetadataMatcher {
     let segment = |key: &String| metadata_matcher::PathSegment {
@@ -39,6 +42,42 @@ pub(super) fn decode_match(matcher: &MetadataMatcher) -> Result<MetadataMatch> {
         value: decode_value_match(matcher.value.as_ref()).at("value")?,
         invert: matcher.invert,
     })
+}
+
+/// Namespace and path to one value.
+pub(super) fn encode_key(namespace: &str, path: &[String]) -> MetadataKey {
+    let segment = |key: &String| metadata_key::PathSegment {
+        segment: Some(metadata_key::path_segment::Segment::Key(key.clone())),
+    };
+    MetadataKey { key: namespace.to_owned(), path: path.iter().map(segment).collect() }
+}
+
+pub(super) fn decode_key(key: Option<&MetadataKey>) -> Result<(String, Vec<String>)> {
+    let key = key.ok_or_else(|| DecodeError::new("", "is missing"))?;
+    let segment = |segment: &metadata_key::PathSegment| match &segment.segment {
+        Some(metadata_key::path_segment::Segment::Key(key)) if !key.is_empty() => Ok(key.clone()),
+        _ => Err(DecodeError::new("path", "a segment has no key")),
+    };
+    if key.key.is_empty() {
+        return Err(DecodeError::new("key", "is missing"));
+    }
+    if key.path.is_empty() {
+        return Err(DecodeError::new("path", "is missing"));
+    }
+    Ok((key.key.clone(), key.path.iter().map(segment).collect::<Result<_>>()?))
+}
+
+/// All of what is said somewhere.
+pub(super) fn encode(metadata: &Metadata) -> Option<Proto> {
+    let fields = |(namespace, fields): (&String, &_)| (namespace.clone(), encode_fields(fields));
+    let filter_metadata = metadata.iter().map(fields).collect();
+    (!metadata.is_empty()).then(|| Proto { filter_metadata, ..Proto::default() })
+}
+
+pub(super) fn decode(proto: Option<&Proto>) -> Result<Metadata> {
+    let Some(proto) = proto else { return Ok(Metadata::new()) };
+    refuse!(proto, typed_filter_metadata);
+    Ok(proto.filter_metadata.iter().map(|(namespace, fields)| (namespace.clone(), decode_fields(fields))).collect())
 }
 
 fn encode_value_match(matches: &ValueMatch) -> ValueMatcher {

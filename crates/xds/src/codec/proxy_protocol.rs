@@ -16,16 +16,20 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Option<TransportSocke
     let inner = cluster.tls.as_ref().map(|settings| tls::upstream(settings, flavor));
     let Some(version) = cluster.proxy_protocol else { return inner };
     let raw = || socket("envoy.transport_sockets.raw_buffer", any(tls::RAW_BUFFER, &RawBuffer::default()));
-    let version = match version {
-        ProxyProtocolVersion::V1 => Version::V1,
-        ProxyProtocolVersion::V2 => Version::V2,
-    };
     let outer = ProxyProtocolUpstreamTransport {
-        config: Some(ProxyProtocolConfig { version: version.into(), ..ProxyProtocolConfig::default() }),
+        config: Some(encode_config(version)),
         transport_socket: Some(inner.unwrap_or_else(raw)),
         ..ProxyProtocolUpstreamTransport::default()
     };
     Some(socket("envoy.transport_sockets.upstream_proxy_protocol", any(UPSTREAM, &outer)))
+}
+
+pub(super) fn encode_config(version: ProxyProtocolVersion) -> ProxyProtocolConfig {
+    let version = match version {
+        ProxyProtocolVersion::V1 => Version::V1,
+        ProxyProtocolVersion::V2 => Version::V2,
+    };
+    ProxyProtocolConfig { version: version.into(), ..ProxyProtocolConfig::default() }
 }
 
 fn socket(name: &str, config: leno_proto::google::protobuf::Any) -> TransportSocket {
@@ -49,7 +53,7 @@ fn decode_outer(outer: &ProxyProtocolUpstreamTransport) -> Result<(ProxyProtocol
     Ok((version, tls::read_upstream(inner).at("transport_socket")?))
 }
 
-fn decode_version(config: &ProxyProtocolConfig) -> Result<ProxyProtocolVersion> {
+pub(super) fn decode_version(config: &ProxyProtocolConfig) -> Result<ProxyProtocolVersion> {
     refuse!(config, pass_through_tlvs, added_tlvs);
     match Version::try_from(config.version) {
         Ok(Version::V1) => Ok(ProxyProtocolVersion::V1),

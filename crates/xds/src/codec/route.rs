@@ -6,7 +6,7 @@ mod mirror;
 pub(super) mod rate_limit;
 mod reply;
 mod retry;
-mod rewrite;
+pub(in crate::codec) mod rewrite;
 mod template;
 mod timeouts;
 
@@ -20,6 +20,7 @@ use leno_proto::google::protobuf::{UInt32Value, UInt64Value};
 use super::common::{bool_value, headers_to_add, read_header_ops};
 use super::error::{At, DecodeError, Result, refuse};
 use super::filter;
+use super::metadata;
 
 pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
     RouteConfiguration {
@@ -86,6 +87,7 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
         response_headers_to_remove: route.response_headers.remove.clone(),
         request_body_buffer_limit: route.request_buffer_limit_bytes.map(|value| UInt64Value { value }),
         typed_per_filter_config: filter::encode_overrides(&route.filters, flavor),
+        metadata: metadata::encode(&route.metadata),
         ..ProtoRoute::default()
     }
 }
@@ -120,11 +122,16 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
 
 #[allow(deprecated, reason = "other control planes still write the older field")]
 fn decode_host(host: &ProtoVirtualHost) -> Result<VirtualHost> {
-    refuse!(host, matcher, hedge_policy);
-    refuse!(host, retry_policy_typed_config);
+    refuse!(host, matcher, retry_policy_typed_config);
     let mut routes = Vec::with_capacity(host.routes.len());
-    for (index, route) in host.routes.iter().enumerate() {
-        let mut route = decode_route(route).at_index("routes", index)?;
+    let hedges = retry::decode_hedge(host.hedge_policy.as_ref()).at("hedge_policy")?;
+    for (index, proto) in host.routes.iter().enumerate() {
+        let mut route = decode_route(proto).at_index("routes", index)?;
+        if let (RouteAction::Forward(forward), Some(route::Action::Route(action))) = (&mut route.action, &proto.action)
+            && action.hedge_policy.is_none()
+        {
+            forward.hedge_on_per_try_timeout = hedges;
+        }
         if let (RouteAction::Forward(forward), Some(retry)) = (&mut route.action, &host.retry_policy)
             && forward.retry.is_none()
         {
@@ -203,5 +210,6 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
         response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&route.typed_per_filter_config)?,
+        metadata: metadata::decode(route.metadata.as_ref()).at("metadata")?,
     })
 }

@@ -98,11 +98,11 @@ pub(super) fn decode_labels(metadata: Option<&Metadata>) -> Labels {
     metadata.and_then(|metadata| metadata.filter_metadata.get(FILTER)).map(decode_fields).unwrap_or_default()
 }
 
-fn encode_fields(fields: &Labels) -> Struct {
+pub(super) fn encode_fields(fields: &Labels) -> Struct {
     Struct { fields: fields.iter().map(|(key, value)| (key.clone(), encode_value(value))).collect::<HashMap<_, _>>() }
 }
 
-fn decode_fields(fields: &Struct) -> Labels {
+pub(super) fn decode_fields(fields: &Struct) -> Labels {
     fields.fields.iter().map(|(key, value)| (key.clone(), decode_value(value))).collect()
 }
 

@@ -29,7 +29,10 @@ fn cluster() -> Cluster {
     Cluster {
         connect_timeout: Duration::from_millis(1500),
         balancer: BalancerPolicy::PeakEwma { default_rtt: Duration::from_millis(30), decay: Duration::from_secs(10) },
-        circuit_breakers: CircuitBreakers { max_connections: 7, ..CircuitBreakers::default() },
+        circuit_breakers: CircuitBreakers {
+            default: Thresholds { max_connections: 7, ..Thresholds::default() },
+            high: None,
+        },
         outlier_detection: Some(OutlierDetection {
             consecutive_gateway_errors: Some(Consecutive::new(3)),
             consecutive_5xx: None,
@@ -44,9 +47,12 @@ fn cluster() -> Cluster {
             ]))
         }),
         http: UpstreamHttp {
+            http1: Http1Options::default(),
+            http2: Http2Options::mesh(),
             protocol: UpstreamProtocol::Http2,
             max_requests_per_connection: Some(10),
             idle_timeout: Duration::from_secs(5),
+            max_connection_duration: Some(Duration::from_secs(900)),
             max_concurrent_streams: 99,
         },
         service: Some(ServiceKey::new("default", "reviews")),
@@ -100,8 +106,11 @@ fn routes() -> RouteTable {
     };
     let weighted = WeightedCluster { request_headers: ops(), response_headers: ops(), ..WeightedCluster::new("a", 90) };
     let forward = Forward {
+        upgrades: Vec::new(),
+        priority: RoutingPriority::High,
         internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
+        cluster_number_header: Some("x-number".into()),
         timeout: Some(Duration::from_secs(3)),
         stream_duration: Some(StreamDuration {
             max: Some(Duration::from_secs(9)),
@@ -112,6 +121,7 @@ fn routes() -> RouteTable {
         flush_timeout: Some(Duration::from_secs(4)),
         idle_timeout: Some(Duration::ZERO),
         retry: Some(retry),
+        hedge_on_per_try_timeout: true,
         rewrite: Some(Rewrite::Regex { pattern: "^/a/(.*)".into(), substitution: "/b/\\1".into() }),
         host_rewrite: Some("other".into()),
         append_x_forwarded_host: true,
@@ -146,6 +156,7 @@ fn routes() -> RouteTable {
         cookies: vec![CookieMatch { name: "c".into(), value: StringMatch::exact("1"), invert: true }],
         tls: TlsMatch { presented: Some(true), validated: Some(false) },
         grpc: true,
+        metadata: Vec::new(),
         fraction: Some(Fraction::from_parts_per_million(5).unwrap()),
     };
     let route = |name: &str, matches, action| Route {
@@ -225,6 +236,8 @@ fn listener() -> Listener {
         clusters: vec![WeightedCluster::new("a", 1)],
         hash_source_ip: true,
         idle_timeout: None,
+        max_connect_attempts: std::num::NonZeroU32::MIN,
+        max_connection_duration: None,
         access_log: Vec::new(),
     };
     Listener {
@@ -377,7 +390,7 @@ fn what_other_control_planes_leave_out_has_envoys_defaults() {
     use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
     let read = decode_cluster(&Proto { name: "c".into(), ..Proto::default() }.encode_to_vec()).unwrap();
     assert_eq!((read.connect_timeout, read.balancer), (Duration::from_secs(5), BalancerPolicy::RoundRobin));
-    assert_eq!((read.http.protocol, read.circuit_breakers.max_requests), (UpstreamProtocol::Http1, 1024));
+    assert_eq!((read.http.protocol, read.circuit_breakers.default.max_requests), (UpstreamProtocol::Http1, 1024));
     #[allow(deprecated, reason = "other control planes still say HTTP/2 on the cluster itself")]
     let http2 = Proto { name: "c".into(), http2_protocol_options: Some(Default::default()), ..Proto::default() };
     assert_eq!(decode_cluster(&http2.encode_to_vec()).unwrap().http.protocol, UpstreamProtocol::Http2);

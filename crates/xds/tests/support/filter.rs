@@ -6,7 +6,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{cluster_name, fraction, header_match, header_ops, name, percent, rbac, span, string_match};
+use super::{
+    cluster_name, fraction, header_match, header_ops, name, percent, rate_limits, rbac, span, string_match,
+    subset_labels, token_bucket,
+};
 
 pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
     let config = prop_oneof![
@@ -16,6 +19,9 @@ pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
         health_check().prop_map(HttpFilterConfig::HealthCheck),
         compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))).boxed(),
         http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))).boxed(),
+        local_rate_limit().prop_map(|filter| HttpFilterConfig::LocalRateLimit(Box::new(filter))).boxed(),
+        header_to_metadata().prop_map(HttpFilterConfig::HeaderToMetadata).boxed(),
+        set_metadata().prop_map(HttpFilterConfig::SetMetadata).boxed(),
         rate_limit().prop_map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))).boxed(),
     ];
     let filter = (name(), any::<bool>(), config);
@@ -30,6 +36,22 @@ pub(super) fn overrides() -> impl Strategy<Value = FilterOverrides> {
         fault().prop_map(|fault| RouteFilterConfig::Fault(Box::new(fault))).boxed(),
         route_compressor().prop_map(RouteFilterConfig::Compressor),
         of(http_rbac()).prop_map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))).boxed(),
+        local_rate_limit()
+            .prop_map(|filter| LocalRateLimit {
+                token_bucket: Some(filter.token_bucket.unwrap_or(TokenBucket {
+                    max_tokens: 1,
+                    tokens_per_fill: 1,
+                    fill_interval: TokenBucket::MIN_FILL_INTERVAL
+                })),
+                ..filter
+            })
+            .prop_map(|filter| RouteFilterConfig::LocalRateLimit(Box::new(filter)))
+            .boxed(),
+        header_to_metadata()
+            .prop_filter("routes have rules", |filter| !filter.request_rules.is_empty()
+                || !filter.response_rules.is_empty())
+            .prop_map(RouteFilterConfig::HeaderToMetadata)
+            .boxed(),
         route_rate_limit().prop_map(RouteFilterConfig::RateLimit).boxed(),
     ];
     let one = prop_oneof![
@@ -178,11 +200,6 @@ fn rate_limit() -> impl Strategy<Value = RateLimit> {
         RateLimitedRequests::Internal,
     ]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    let headers = header_ops().prop_map(|mut ops| {
-        ops.remove.clear();
-        ops.add.retain(|header| !header.is_format());
-        ops
-    });
     let names = (name(), name(), "[a-z]{0,3}");
     (
         names,
@@ -192,7 +209,7 @@ fn rate_limit() -> impl Strategy<Value = RateLimit> {
         flags,
         select(vec![400_u16, 429, 503]),
         select(vec![200_u16, 403, 500]),
-        headers,
+        added_headers(),
     )
         .prop_map(
             |(names, stage, requests, timeout, flags, rate_limited_status, status_on_error, response_headers)| {
@@ -215,8 +232,88 @@ fn rate_limit() -> impl Strategy<Value = RateLimit> {
         )
 }
 
+fn added_headers() -> impl Strategy<Value = HeaderOps> {
+    header_ops().prop_map(|ops| HeaderOps { remove: Vec::new(), ..ops })
+}
+
+fn local_rate_limit() -> impl Strategy<Value = LocalRateLimit> {
+    let entries = vec(("[a-z]{1,3}", "[a-z]{0,2}"), 1..3);
+    let descriptor = (entries, token_bucket(), any::<bool>())
+        .prop_map(|(entries, token_bucket, is_shadow)| LimitedDescriptor { entries, token_bucket, is_shadow });
+    let descriptors = vec(descriptor, 0..3).prop_map(|mut all| {
+        all.dedup_by(|a, b| a.entries == b.entries);
+        all
+    });
+    let rules = rate_limits().prop_map(|mut rules| {
+        rules.iter_mut().for_each(|rule| rule.stage = 0);
+        rules
+    });
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let whom = (descriptors, 0..=10_u32, rules, virtual_host_rules(), 1..99_u32);
+    let shares = (fraction(), fraction());
+    let headers = (added_headers(), added_headers());
+    let status = select(vec![400_u16, 429, 503]);
+    (name(), status, of(token_bucket()), shares, headers, whom, flags).prop_map(
+        |(stat_prefix, status, token_bucket, shares, headers, whom, flags)| LocalRateLimit {
+            stat_prefix,
+            status,
+            token_bucket,
+            enabled: shares.0,
+            enforced: shares.1,
+            unenforced_request_headers: headers.0,
+            response_headers: headers.1,
+            descriptors: whom.0,
+            stage: whom.1,
+            rules: whom.2,
+            virtual_host_rules: whom.3,
+            per_connection: flags.0,
+            always_consumes_default: flags.1,
+            max_dynamic_descriptors: whom.4,
+            limit_headers: flags.2,
+            retry_after_header: flags.3,
+            resource_exhausted: flags.4,
+        },
+    )
+}
+
+fn header_to_metadata() -> impl Strategy<Value = HeaderToMetadata> {
+    let kind = select(vec![HeaderMetadataKind::Number, HeaderMetadataKind::Protobuf, HeaderMetadataKind::String]);
+    let literal = || "[a-z]{1,3}".prop_map(HeaderMetadataValue::Literal);
+    let value = prop_oneof![
+        Just(HeaderMetadataValue::Field),
+        literal(),
+        ("[a-z]{1,3}", "[a-z]{0,3}")
+            .prop_map(|(pattern, substitution)| HeaderMetadataValue::Rewritten { pattern, substitution }),
+    ];
+    let metadata = move |value: BoxedStrategy<HeaderMetadataValue>| {
+        (name(), name(), value, kind.clone(), any::<bool>()).prop_map(|(namespace, key, value, kind, is_base64)| {
+            HeaderMetadata { namespace, key, value, kind, is_base64 }
+        })
+    };
+    let source = prop_oneof![
+        name().prop_map(MetadataSourceField::Cookie),
+        ("[a-z]{1,3}", any::<bool>()).prop_map(|(name, remove)| MetadataSourceField::Header { name, remove }),
+    ];
+    let rule = (source, of(metadata(value.boxed())), of(metadata(literal().boxed())))
+        .prop_filter("a rule says something", |(_, present, missing)| present.is_some() || missing.is_some())
+        .prop_map(|(source, present, missing)| HeaderToMetadataRule { source, present, missing })
+        .boxed();
+    (vec(rule.clone(), 0..2), vec(rule, 0..2), "[a-z]{0,2}").prop_map(|(request_rules, response_rules, stat_prefix)| {
+        HeaderToMetadata { request_rules, response_rules, stat_prefix }
+    })
+}
+
+fn set_metadata() -> impl Strategy<Value = SetMetadata> {
+    let entry = (name(), any::<bool>(), subset_labels())
+        .prop_map(|(namespace, allow_overwrite, fields)| FixedMetadata { namespace, allow_overwrite, fields });
+    vec(entry, 0..3).prop_map(|entries| SetMetadata { entries })
+}
+
+fn virtual_host_rules() -> impl Strategy<Value = VirtualHostRules> {
+    select(vec![VirtualHostRules::Ignore, VirtualHostRules::Include, VirtualHostRules::Override])
+}
+
 fn route_rate_limit() -> impl Strategy<Value = RouteRateLimit> {
-    let rules =
-        prop::sample::select(vec![VirtualHostRules::Ignore, VirtualHostRules::Include, VirtualHostRules::Override]);
-    (rules, "[a-z]{0,3}").prop_map(|(virtual_host_rules, domain)| RouteRateLimit { virtual_host_rules, domain })
+    (virtual_host_rules(), "[a-z]{0,3}")
+        .prop_map(|(virtual_host_rules, domain)| RouteRateLimit { virtual_host_rules, domain })
 }

@@ -83,6 +83,7 @@ fn path_match() -> impl Strategy<Value = PathMatch> {
             .prop_map(|(text, ignore_case)| PathMatch::PathSeparatedPrefix { text, ignore_case }),
         ("/[a-z]{0,4}", any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Prefix { text, ignore_case }),
         pattern().prop_map(PathMatch::Regex),
+        Just(PathMatch::Connect),
     ]
 }
 
@@ -113,8 +114,10 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
     let tls =
         (of(any::<bool>()), of(any::<bool>())).prop_map(|(presented, validated)| TlsMatch { presented, validated });
     let parts = (vec(header_match(), 0..3), vec(query_match(), 0..2), vec(cookie, 0..2));
-    (path_match(), parts, tls, any::<bool>(), of(fraction()))
-        .prop_map(|(path, (headers, query, cookies), tls, grpc, fraction)| RouteMatch {
+    let metadata = prop_oneof![3 => Just(Vec::new()), 1 => vec(metadata_match(), 1..3)];
+    (path_match(), parts, tls, any::<bool>(), of(fraction()), metadata)
+        .prop_map(|(path, (headers, query, cookies), tls, grpc, fraction, metadata)| RouteMatch {
+            metadata,
             path,
             headers,
             query,
@@ -190,8 +193,9 @@ fn stream_duration() -> impl Strategy<Value = StreamDuration> {
 
 fn timeouts() -> impl Strategy<Value = Forward> {
     let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
-    (of(span()), limit(), limit(), of(stream_duration()), of(grpc))
-        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout)| Forward {
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc), any::<bool>())
+        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout, hedges)| Forward {
+            hedge_on_per_try_timeout: hedges,
             timeout,
             idle_timeout,
             flush_timeout,
@@ -203,17 +207,19 @@ fn timeouts() -> impl Strategy<Value = Forward> {
 }
 
 fn weighted_clusters() -> impl Strategy<Value = Vec<WeightedCluster>> {
-    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels()).prop_map(
-        |(name, weight, request_headers, response_headers, filters, metadata_match)| WeightedCluster {
-            name,
-            name_header: None,
-            weight,
-            request_headers,
-            response_headers,
-            filters,
-            metadata_match,
-        },
-    );
+    let cluster = (cluster_name(), 1..1000_u32, header_ops(), header_ops(), overrides(), subset_labels(), of(name()))
+        .prop_map(|(name, weight, request_headers, response_headers, filters, metadata_match, host_rewrite)| {
+            WeightedCluster {
+                host_rewrite,
+                name,
+                name_header: None,
+                weight,
+                request_headers,
+                response_headers,
+                filters,
+                metadata_match,
+            }
+        });
     prop_oneof![cluster_name().prop_map(|name| vec![WeightedCluster::new(name, 1)]), vec(cluster, 1..4)]
 }
 
@@ -253,6 +259,35 @@ fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
     let action = prop_oneof![
         Just(RateLimitAction::DestinationCluster),
         Just(RateLimitAction::RemoteAddress),
+        Just(RateLimitAction::SourceCluster),
+        (0..=32_u8, 0..=128_u8).prop_map(|(v4_prefix_len, v6_prefix_len)| RateLimitAction::MaskedRemoteAddress {
+            v4_prefix_len,
+            v6_prefix_len
+        }),
+        (name(), name(), any::<bool>()).prop_map(|(name, key, skip_if_absent)| RateLimitAction::QueryParameter {
+            name,
+            key,
+            skip_if_absent
+        }),
+        ("[a-z]{0,3}", name(), any::<bool>(), vec(query_match(), 1..3)).prop_map(
+            |(key, value, expect_match, parameters)| RateLimitAction::QueryValueMatch {
+                key,
+                value,
+                expect_match,
+                parameters
+            }
+        ),
+        (
+            name(),
+            select(vec![MetadataSource::Dynamic, MetadataSource::Route]),
+            name(),
+            vec(name(), 1..3),
+            "[a-z]{0,2}",
+            any::<bool>()
+        )
+            .prop_map(|(key, source, namespace, path, default, skip_if_absent)| {
+                RateLimitAction::Metadata { key, source, namespace, path, default, skip_if_absent }
+            }),
         ("[a-z]{0,3}", name()).prop_map(|(key, value)| RateLimitAction::GenericKey { key, value }),
         ("[a-z]{0,3}", name(), any::<bool>(), vec(header_match(), 1..3)).prop_map(
             |(key, value, expect_match, headers)| RateLimitAction::HeaderValueMatch {
@@ -293,25 +328,38 @@ fn forward() -> BoxedStrategy<Forward> {
     ];
     let host = (of(host), any::<bool>(), select(vec![503_u16, 404, 500]));
     let hash = vec(hash_policy(), 0..3);
-    let limits = (rate_limits(), any::<bool>());
-    let again = (of(retry()), of(internal_redirects()));
+    let limits = (rate_limits(), any::<bool>(), route_upgrades());
+    let again = (of(retry()), of(internal_redirects()), select(vec![RoutingPriority::Default, RoutingPriority::High]));
     (weighted_clusters(), timeouts(), again, of(rewrite), host, vec(mirror, 0..2), hash, limits)
-        .prop_map(|(clusters, timeouts, (retry, internal_redirects), rewrite, host, mirrors, hash_policies, limits)| {
-            Forward {
-                rate_limits: limits.0,
-                include_host_rate_limits: limits.1,
+        .prop_map(
+            |(
                 clusters,
-                retry,
-                internal_redirects,
+                timeouts,
+                (retry, internal_redirects, priority),
                 rewrite,
-                host_rewrite: host.0,
-                append_x_forwarded_host: host.1,
-                cluster_not_found_status: host.2,
+                host,
                 mirrors,
                 hash_policies,
-                ..timeouts
-            }
-        })
+                limits,
+            )| {
+                Forward {
+                    rate_limits: limits.0,
+                    include_host_rate_limits: limits.1,
+                    upgrades: limits.2,
+                    clusters,
+                    retry,
+                    priority,
+                    internal_redirects,
+                    rewrite,
+                    host_rewrite: host.0,
+                    append_x_forwarded_host: host.1,
+                    cluster_not_found_status: host.2,
+                    mirrors,
+                    hash_policies,
+                    ..timeouts
+                }
+            },
+        )
         .boxed()
 }
 
@@ -322,9 +370,18 @@ fn route() -> BoxedStrategy<Route> {
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
-    (name(), route_match(), action, of(0..u64::MAX), headers, overrides())
+    let metadata = prop_oneof![3 => Just(Metadata::new()), 1 => btree_map(name(), subset_labels(), 0..2)];
+    (name(), route_match(), action, of(0..u64::MAX), headers, (overrides(), metadata))
         .prop_map(
-            |(name, matches, action, request_buffer_limit_bytes, (request_headers, response_headers), filters)| Route {
+            |(
+                name,
+                matches,
+                action,
+                request_buffer_limit_bytes,
+                (request_headers, response_headers),
+                (filters, metadata),
+            )| Route {
+                metadata,
                 request_buffer_limit_bytes,
                 request_headers,
                 response_headers,
@@ -415,6 +472,8 @@ fn access_log_filter() -> impl Strategy<Value = AccessLogFilter> {
         grpc.prop_map(|(codes, exclude)| AccessLogFilter::GrpcStatus { codes, exclude }),
         header_match().prop_map(AccessLogFilter::Header),
         Just(AccessLogFilter::NotHealthCheck),
+        (of(metadata_match()), any::<bool>())
+            .prop_map(|(matcher, default)| AccessLogFilter::Metadata { matcher, default }),
         subsequence(vec!["UH".to_owned(), "NR".to_owned()], 0..=2).prop_map(AccessLogFilter::ResponseFlag),
         fraction().prop_map(AccessLogFilter::Share),
     ];
@@ -541,10 +600,22 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     ];
     let codec = select(vec![HttpCodec::Auto, HttpCodec::Http1, HttpCodec::Http2]);
     let forward = select(vec![ForwardClientCert::Sanitize, ForwardClientCert::SanitizeSet]);
-    let upgrades = subsequence(vec!["websocket".to_owned(), "other".to_owned()], 0..=2);
+    let upgrades = subsequence(vec!["websocket", "other", "connect"], 0..=2);
+    let upgrades = (upgrades, any::<bool>()).prop_map(|(names, is_enabled)| {
+        names.into_iter().map(|name| Upgrade { is_enabled, ..Upgrade::new(name) }).collect::<Vec<_>>()
+    });
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
-    let upgrades = (upgrades, router(), edge().boxed());
+    let bounds = (of(span()), of(1..9_u32), of(span()), of(span()), of(1..9_u32)).prop_map(
+        |(connection, most, stream, request, streams)| HttpLimits {
+            max_concurrent_streams: streams.and_then(std::num::NonZeroU32::new),
+            max_connection_duration: connection,
+            max_requests_per_connection: most.and_then(std::num::NonZeroU32::new),
+            max_stream_duration: stream,
+            request_timeout: request,
+        },
+    );
+    let upgrades = (upgrades, router(), edge().boxed(), bounds, any::<bool>(), http1_options(), http2_options());
     let routes = (routes, filters());
     (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
         .prop_map(
@@ -555,7 +626,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                 access_log,
                 forward_client_cert,
                 generate_request_id,
-                (upgrades, router, edge),
+                (upgrades, router, edge, bounds, forwards_informational, http1, http2),
                 limits,
                 timeouts,
             )| {
@@ -575,10 +646,59 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     idle_timeout: timeouts.2,
                     router,
                     edge,
+                    limits: bounds,
+                    forwards_informational,
+                    http1,
+                    http2,
                 }
             },
         )
         .boxed()
+}
+
+fn http1_options() -> impl Strategy<Value = Http1Options> {
+    let names = select(vec![HeaderNames::AsReceived, HeaderNames::Lower, HeaderNames::ProperCase]);
+    (any::<[bool; 4]>(), names, "[a-z]{0,4}", vec(string_match(), 0..2)).prop_map(|(flags, names, host, ignored)| {
+        Http1Options {
+            trailers: flags[0],
+            names,
+            accept_http_10: flags[1],
+            default_host_for_http_10: host,
+            custom_methods: flags[2],
+            ignored_upgrades: ignored,
+            absolute_target: flags[3],
+        }
+    })
+}
+
+fn http2_options() -> impl Strategy<Value = Http2Options> {
+    let keepalive = (span(), span()).prop_map(|(interval, timeout)| Http2Keepalive { interval, timeout });
+    let window = || of(65_535..10_000_000_u32);
+    (any::<bool>(), window(), window(), of(keepalive)).prop_map(
+        |(allow_connect, stream_window_bytes, connection_window_bytes, keepalive)| Http2Options {
+            allow_connect,
+            stream_window_bytes,
+            connection_window_bytes,
+            keepalive,
+        },
+    )
+}
+
+fn route_upgrades() -> impl Strategy<Value = Vec<RouteUpgrade>> {
+    let version = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
+    let connect = (version, any::<bool>())
+        .prop_map(|(proxy_protocol, allow_post)| ConnectUpstream { proxy_protocol, allow_post });
+    let connect = (of(connect), any::<bool>()).prop_map(|(connect, is_enabled)| RouteUpgrade {
+        connect,
+        is_enabled,
+        ..RouteUpgrade::connect()
+    });
+    let plain = any::<bool>().prop_map(|is_enabled| RouteUpgrade {
+        protocol: "websocket".to_owned(),
+        is_enabled,
+        connect: None,
+    });
+    (of(connect), of(plain)).prop_map(|(connect, plain)| connect.into_iter().chain(plain).collect())
 }
 
 fn edge() -> impl Strategy<Value = HttpEdge> {
@@ -619,12 +739,15 @@ fn tcp() -> BoxedStrategy<TcpProxy> {
         [(name, _)] => vec![WeightedCluster::new(name, 1)],
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
-    (name(), clusters, any::<bool>(), of(span()), vec(access_log(), 0..2))
-        .prop_map(|(stat_prefix, clusters, hash_source_ip, idle_timeout, access_log)| TcpProxy {
+    let limits = (of(span()), 0..5_u32, of(span()));
+    (name(), clusters, any::<bool>(), limits, vec(access_log(), 0..2))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, access_log)| TcpProxy {
             stat_prefix,
             clusters,
             hash_source_ip,
-            idle_timeout,
+            idle_timeout: limits.0,
+            max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(limits.1),
+            max_connection_duration: limits.2,
             access_log,
         })
         .boxed()
@@ -654,12 +777,16 @@ fn value_match() -> impl Strategy<Value = ValueMatch> {
 
 fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
     let source = select(vec![MetadataSource::Dynamic, MetadataSource::Route]);
-    (source, name(), vec(name(), 1..3), value_match(), any::<bool>()).prop_map(
-        |(source, filter, path, value, invert)| SourcedMetadata {
-            source,
-            matches: MetadataMatch { filter, path, value, invert },
-        },
-    )
+    (source, metadata_match()).prop_map(|(source, matches)| SourcedMetadata { source, matches })
+}
+
+fn metadata_match() -> impl Strategy<Value = MetadataMatch> {
+    (name(), vec(name(), 1..3), value_match(), any::<bool>()).prop_map(|(filter, path, value, invert)| MetadataMatch {
+        filter,
+        path,
+        value,
+        invert,
+    })
 }
 
 fn permission(has_request: bool) -> impl Strategy<Value = Permission> {
@@ -796,8 +923,10 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
         disallowed_versions,
     });
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy)).prop_map(
-        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol)| {
+    let rate_limit = (name(), token_bucket())
+        .prop_map(|(stat_prefix, token_bucket)| ListenerRateLimit { stat_prefix, token_bucket });
+    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), vec(rate_limit, 0..2)).prop_map(
+        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol, rate_limits)| {
             ListenerOptions {
                 additional_addresses,
                 ipv4_compat: false,
@@ -806,6 +935,7 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
                 use_original_dst,
                 original_dst: original_dst || use_original_dst,
                 proxy_protocol,
+                rate_limits,
             }
         },
     )
@@ -1047,19 +1177,24 @@ fn balancer() -> impl Strategy<Value = BalancerPolicy> {
     ]
 }
 
-fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
+fn thresholds() -> impl Strategy<Value = Thresholds> {
     let limit = || prop_oneof![Just(u32::MAX), 1..10_000_u32];
     let budget = (fraction(), 0..100_u32)
         .prop_map(|(budget, min_retry_concurrency)| RetryBudget { budget, min_retry_concurrency });
-    (limit(), limit(), limit(), limit(), of(budget)).prop_map(
-        |(max_connections, max_pending_requests, max_requests, max_retries, retry_budget)| CircuitBreakers {
+    (limit(), limit(), limit(), limit(), of(budget), of(limit())).prop_map(
+        |(max_connections, max_pending_requests, max_requests, max_retries, retry_budget, of_endpoint)| Thresholds {
             max_connections,
             max_pending_requests,
             max_requests,
             max_retries,
             retry_budget,
+            max_connections_per_endpoint: of_endpoint,
         },
     )
+}
+
+fn circuit_breakers() -> impl Strategy<Value = CircuitBreakers> {
+    (thresholds(), of(thresholds())).prop_map(|(default, high)| CircuitBreakers { default, high: high.map(Box::new) })
 }
 
 fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
@@ -1106,16 +1241,23 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
 
 fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::Http2, UpstreamProtocol::SameAsDownstream]);
-    (protocol, of(1..1000_u32), span(), 1..2000_u32).prop_map(
-        |(protocol, max_requests_per_connection, idle_timeout, max_concurrent_streams)| UpstreamHttp {
-            protocol,
-            max_requests_per_connection,
-            idle_timeout,
-            // HTTP/1.1 has no streams to count, so nothing says how many.
-            max_concurrent_streams: match protocol {
-                UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
-                UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
-            },
+    let options = (http1_options(), http2_options());
+    (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32, options).prop_map(
+        |(protocol, max_requests_per_connection, (idle_timeout, duration), max_concurrent_streams, (http1, http2))| {
+            UpstreamHttp {
+                // What is not spoken is not told.
+                http1: if protocol == UpstreamProtocol::Http2 { Http1Options::default() } else { http1 },
+                http2: if protocol == UpstreamProtocol::Http1 { Http2Options::default() } else { http2 },
+                protocol,
+                max_requests_per_connection,
+                idle_timeout,
+                max_connection_duration: duration.filter(|duration| !duration.is_zero()),
+                // HTTP/1.1 has no streams to count, so nothing says how many.
+                max_concurrent_streams: match protocol {
+                    UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
+                    UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
+                },
+            }
         },
     )
 }

@@ -52,6 +52,9 @@ impl Client {
         if !message.body.is_empty() && !request.chunked && message.trailers.is_empty() {
             head.headers_mut().insert("content-length", message.body.len().into());
         }
+        if let Some(protocol) = &request.tunnel {
+            return self.tunnel(head, protocol, message).await;
+        }
         let has_trailers = !message.trailers.is_empty();
         let ends = message.body.is_empty() && !has_trailers && request.body_after_ms.is_none();
         std::future::poll_fn(|context| self.send.poll_ready(context)).await?;
@@ -87,6 +90,46 @@ impl Client {
             "is_cut": cut.is_some(),
             "trailers": grouped(&trailers),
             "informational": infos,
+            "connection": cut.unwrap_or_else(|| "open".to_owned()),
+        }))
+    }
+}
+
+impl Client {
+    async fn tunnel(
+        &mut self,
+        mut head: http::Request<()>,
+        protocol: &str,
+        message: &Message,
+    ) -> anyhow::Result<Value> {
+        *head.method_mut() = http::Method::CONNECT;
+        head.headers_mut().remove("content-length");
+        if protocol.is_empty() {
+            let authority = head.uri().authority().map(ToString::to_string).unwrap_or_default();
+            *head.uri_mut() = http::Uri::builder().authority(authority).build()?;
+        } else {
+            head.extensions_mut().insert(h2::ext::Protocol::from(protocol));
+        }
+        std::future::poll_fn(|context| self.send.poll_ready(context)).await?;
+        let (response, mut stream) = self.send.send_request(head, false)?;
+        let (parts, mut body) = response.await?.into_parts();
+        let mut heard = Vec::new();
+        if parts.status.is_success() {
+            let _ = send_all(&mut stream, &message.body, false).await;
+            while heard.len() < message.body.len() {
+                let Some(Ok(data)) = body.data().await else { break };
+                let _ = body.flow_control().release_capacity(data.len());
+                heard.extend_from_slice(&data);
+            }
+            let _ = stream.send_data(Bytes::new(), true);
+        }
+        let (rest, trailers, cut) = read(body).await;
+        heard.extend(rest);
+        Ok(json!({
+            "status": parts.status.as_u16(),
+            "headers": grouped(&pairs(&parts.headers)),
+            "body": body_value(&heard),
+            "trailers": grouped(&trailers),
             "connection": cut.unwrap_or_else(|| "open".to_owned()),
         }))
     }

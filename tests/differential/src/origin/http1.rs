@@ -9,12 +9,12 @@ use super::{Arrival, Origin};
 use crate::stream::{Headers, Stream, header};
 
 pub(super) async fn serve(mut stream: Stream, origin: &Origin, tls: Value) -> anyhow::Result<()> {
-    loop {
+    for count in 1.. {
         let Ok(head) = stream.until(b"\r\n\r\n").await else { return Ok(()) };
         let (mut arrival, headers) = read_head(origin, &head, &tls)?;
         arrival.headers.clone_from(&headers);
         let at = origin.note(arrival.clone());
-        let script = origin.script(&arrival)?;
+        let script = origin.script(&arrival)?.counted(count);
         if !script.is_early && !script.is_upgrade {
             let expects = header(&headers, "expect").is_some();
             if expects {
@@ -44,7 +44,7 @@ pub(super) async fn serve(mut stream: Stream, origin: &Origin, tls: Value) -> an
             Act::Answer | Act::Cut | Act::CutByReset | Act::Stall => {}
         }
         if script.is_upgrade {
-            return upgrade(stream, &origin.name, &headers).await;
+            return upgrade(stream, &origin.name, &arrival).await;
         }
         answer(&mut stream, origin, &script, &arrival.method).await?;
         match script.act {
@@ -71,6 +71,7 @@ pub(super) async fn serve(mut stream: Stream, origin: &Origin, tls: Value) -> an
             _ => {}
         }
     }
+    Ok(())
 }
 
 fn read_head(origin: &Origin, head: &[u8], tls: &Value) -> anyhow::Result<(Arrival, Headers)> {
@@ -163,10 +164,13 @@ async fn answer(stream: &mut Stream, origin: &Origin, script: &Script, method: &
 }
 
 /// Takes any protocol and gives back what comes.
-async fn upgrade(mut stream: Stream, name: &str, headers: &Headers) -> anyhow::Result<()> {
-    let protocol = header(headers, "upgrade").unwrap_or("none");
-    let head =
-        format!("HTTP/1.1 101 Switching\r\nx-origin: {name}\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n");
+async fn upgrade(mut stream: Stream, name: &str, arrival: &Arrival) -> anyhow::Result<()> {
+    let head = if arrival.method == "CONNECT" {
+        format!("HTTP/1.1 200 Connected\r\nx-origin: {name}\r\n\r\n")
+    } else {
+        let protocol = header(&arrival.headers, "upgrade").unwrap_or("none");
+        format!("HTTP/1.1 101 Switching\r\nx-origin: {name}\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n")
+    };
     stream.io.write_all(head.as_bytes()).await?;
     while !stream.buffer.is_empty() || stream.fill().await.is_ok() {
         let bytes = std::mem::take(&mut stream.buffer);

@@ -14,14 +14,17 @@ use crate::share::{Replay, pairs, reason, send_all};
 use crate::stream::{Headers, Stream};
 
 pub(super) async fn serve(stream: Stream, origin: Arc<Origin>, tls: Value) -> anyhow::Result<()> {
-    let mut connection = h2::server::handshake(Replay::new(stream)).await?;
+    let mut builder = h2::server::Builder::new();
+    let mut connection = builder.enable_connect_protocol().handshake(Replay::new(stream)).await?;
     let mut exchanges = JoinSet::new();
+    let mut count = 0;
     while let Some(accepted) = connection.accept().await {
         let (request, respond) = accepted?;
         let (origin, tls) = (origin.clone(), tls.clone());
+        count += 1;
         // An error ends the exchange, which is what its peer shall see.
         exchanges.spawn(async move {
-            let _ = exchange(request, respond, &origin, tls).await;
+            let _ = exchange(request, respond, (&origin, count), tls).await;
         });
         while exchanges.try_join_next().is_some() {}
     }
@@ -31,13 +34,16 @@ pub(super) async fn serve(stream: Stream, origin: Arc<Origin>, tls: Value) -> an
 async fn exchange(
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    origin: &Origin,
+    (origin, count): (&Origin, u32),
     tls: Value,
 ) -> anyhow::Result<()> {
     let (parts, mut body) = request.into_parts();
     let mut headers = pairs(&parts.headers);
     if let Some(authority) = parts.uri.authority() {
         headers.insert(0, ("host".to_owned(), authority.to_string()));
+    }
+    if let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() {
+        headers.push((":protocol".to_owned(), protocol.as_str().to_owned()));
     }
     let arrival = Arrival {
         origin: origin.name.clone(),
@@ -51,7 +57,10 @@ async fn exchange(
         tls,
     };
     let at = origin.note(arrival.clone());
-    let script = origin.script(&arrival)?;
+    let script = origin.script(&arrival)?.counted(count);
+    if script.is_upgrade {
+        return echo(&mut body, &mut respond, &origin.name).await;
+    }
     if !script.is_early && !read(&mut body, origin, at).await {
         return Ok(());
     }
@@ -75,6 +84,18 @@ async fn exchange(
         read(&mut body, origin, at).await;
     }
     Ok(())
+}
+
+/// Takes a tunnel of any protocol and gives back what comes.
+async fn echo(body: &mut RecvStream, respond: &mut SendResponse<Bytes>, name: &str) -> anyhow::Result<()> {
+    let response = http::Response::builder().header("x-origin", name).body(())?;
+    let mut stream = respond.send_response(response, false)?;
+    while let Some(data) = body.data().await {
+        let data = data?;
+        let _ = body.flow_control().release_capacity(data.len());
+        send_all(&mut stream, &data, false).await?;
+    }
+    Ok(stream.send_data(Bytes::new(), true)?)
 }
 
 async fn read(body: &mut RecvStream, origin: &Origin, at: usize) -> bool {

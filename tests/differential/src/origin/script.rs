@@ -28,6 +28,8 @@ pub(super) struct Script {
     pub(super) is_last: bool,
     /// No body and `grpc-status` in the head.
     pub(super) is_trailers_only: bool,
+    /// The answer says in `x-count` which request of its connection this was, from 1.
+    pub(super) tells_count: bool,
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -72,6 +74,7 @@ impl Script {
             "body" => self.body = Some(unescape(value)),
             "chunked" => self.is_chunked = true,
             "close" => self.act = Act::Close,
+            "count" => self.tells_count = true,
             "cut" if value == "reset" => self.act = Act::CutByReset,
             "cut" => self.act = Act::Cut,
             "delay" => self.delay = Some(milliseconds(value)?),
@@ -101,6 +104,14 @@ impl Script {
             _ => bail!("no such word"),
         }
         Ok(())
+    }
+
+    /// To be told by the answer, where that is wanted.
+    pub(super) fn counted(mut self, count: u32) -> Self {
+        if self.tells_count {
+            self.headers.push(("x-count".to_owned(), count.to_string()));
+        }
+        self
     }
 
     pub(super) fn status(&self) -> u16 {

@@ -12,7 +12,7 @@ use leno_ir::WorkloadLabels;
 use leno_proxy::{FieldProblem, Proxy, ProxyConfig, ProxyHandle, check_cluster, check_listener};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
-use leno_xds::{Bootstrap, BootstrapPart, DecodeError, read_bootstrap_checked};
+use leno_xds::{Bootstrap, BootstrapPart, DecodeError, Dump, read_bootstrap_checked};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ProxyCommand, on_hangup, told_to_end};
@@ -22,11 +22,15 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
     let args = &command.proxy;
     let bootstrap = load(path)?;
     let (tasks, readiness) = (Tasks::new(), Readiness::default());
+    let message = bootstrap.message.clone();
     let config = ProxyConfig {
         workers: args.threads,
         admin: args.admin.or(bootstrap.admin),
         workload: labels(&bootstrap),
         overload: bootstrap.overload.clone(),
+        config_dump: Some(Box::new(move |config, last_updated, includes_endpoints| {
+            leno_xds::config_dump(Dump { config, bootstrap: Some(&message), includes_endpoints, last_updated })
+        })),
         ..ProxyConfig::default()
     };
     let proxy = Proxy::start(config, None, Registry::new(), readiness.clone()).context("starting the proxy")?;

@@ -1,25 +1,59 @@
 use bytes::Bytes;
 use http::Method;
+use leno_routing::RequestView as _;
 
+use super::names::{Names, write_name};
 use crate::http::head::{Frame, Framing, RequestHead, ResponseHead, Version};
 use crate::http::headers::Headers;
 use crate::http::write_buffer::WriteBuffer;
 
-/// Writes a head in origin form (RFC 9112 §3.2.1), `host` first.
-pub(in crate::http) fn encode_request(head: &RequestHead, framing: Framing, out: &mut WriteBuffer) {
+/// How a request is written, beside what it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::http) struct RequestStyle {
+    pub(in crate::http) names: Names,
+    /// In absolute form (RFC 9112 §3.2.2) and not in origin form.
+    pub(in crate::http) is_absolute: bool,
+}
+
+/// Writes a head, `host` first.
+pub(in crate::http) fn encode_request(
+    head: &RequestHead,
+    framing: Framing,
+    style: RequestStyle,
+    out: &mut WriteBuffer,
+) {
+    let names = style.names;
     let out = out.flat();
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(if head.method == Method::CONNECT { &head.authority } else { &head.path });
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    if head.method == Method::CONNECT {
+        out.extend_from_slice(&head.authority);
+    } else {
+        if style.is_absolute && head.path.starts_with(b"/") {
+            out.extend_from_slice(head.scheme().as_bytes());
+            out.extend_from_slice(b"://");
+            out.extend_from_slice(&head.authority);
+        }
+        out.extend_from_slice(&head.path);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_name(&head.host_name, names, out);
+    out.extend_from_slice(b": ");
     out.extend_from_slice(&head.authority);
     out.extend_from_slice(b"\r\n");
-    write_fields(&head.headers, out);
+    write_fields(&head.headers, names, out);
     if let Some(upgrade) = &head.upgrade {
-        write_upgrade(upgrade, out);
+        write_upgrade(upgrade, names, out);
     }
-    write_framing(framing, &head.headers, out);
+    // RFC 9110 §8.6: where the method makes a body likely, its absence is said.
+    let framing = if framing == Framing::None && may_have_body(head) { Framing::Length(0) } else { framing };
+    write_framing(framing, &head.headers, names, out);
     out.extend_from_slice(b"\r\n");
+}
+
+fn may_have_body(head: &RequestHead) -> bool {
+    let never = [Method::GET, Method::HEAD, Method::DELETE, Method::TRACE, Method::CONNECT];
+    head.upgrade.is_none() && !never.contains(&head.method)
 }
 
 /// `version` is the client's; `keep_alive` is ours to grant.
@@ -28,6 +62,7 @@ pub(in crate::http) fn encode_response(
     framing: Framing,
     version: Version,
     keep_alive: bool,
+    names: Names,
     out: &mut WriteBuffer,
 ) {
     let out = out.flat();
@@ -37,40 +72,41 @@ pub(in crate::http) fn encode_response(
     let reason = http::StatusCode::from_u16(head.status).ok().and_then(|status| status.canonical_reason());
     out.extend_from_slice(reason.unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-    write_fields(&head.headers, out);
+    write_fields(&head.headers, names, out);
     match &head.upgrade {
-        Some(upgrade) if head.status == 101 => write_upgrade(upgrade, out),
+        Some(upgrade) if head.status == 101 => write_upgrade(upgrade, names, out),
         _ if head.status < 200 => {}
-        _ if !keep_alive => out.extend_from_slice(b"connection: close\r\n"),
-        _ if version == Version::Http10 => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        _ if !keep_alive => write_field(b"connection", b"close", names, out),
+        _ if version == Version::Http10 => write_field(b"connection", b"keep-alive", names, out),
         _ => {}
     }
-    write_framing(framing, &head.headers, out);
+    write_framing(framing, &head.headers, names, out);
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_fields(headers: &Headers, out: &mut Vec<u8>) {
+fn write_fields(headers: &Headers, names: Names, out: &mut Vec<u8>) {
     for (name, value) in headers.iter() {
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        write_field(name, value, names, out);
     }
 }
 
-fn write_upgrade(protocol: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
-    out.extend_from_slice(protocol);
+fn write_field(name: &[u8], value: &[u8], names: Names, out: &mut Vec<u8>) {
+    write_name(name, names, out);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_framing(framing: Framing, headers: &Headers, out: &mut Vec<u8>) {
+fn write_upgrade(protocol: &[u8], names: Names, out: &mut Vec<u8>) {
+    write_field(b"connection", b"upgrade", names, out);
+    write_field(b"upgrade", protocol, names, out);
+}
+
+fn write_framing(framing: Framing, headers: &Headers, names: Names, out: &mut Vec<u8>) {
     match framing {
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Chunked => write_field(b"transfer-encoding", b"chunked", names, out),
         Framing::Length(length) if !headers.contains("content-length") => {
-            out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-            out.extend_from_slice(b"\r\n");
+            write_field(b"content-length", itoa::Buffer::new().format(length).as_bytes(), names, out);
         }
         _ => {}
     }
@@ -80,6 +116,8 @@ fn write_framing(framing: Framing, headers: &Headers, out: &mut Vec<u8>) {
 #[derive(Debug)]
 pub(in crate::http) struct BodyEncoder {
     framing: Framing,
+    /// `None`: trailers are left out.
+    trailers: Option<Names>,
     left: u64,
     is_done: bool,
 }
@@ -92,7 +130,11 @@ pub(in crate::http) struct WrongLength;
 impl BodyEncoder {
     pub(in crate::http) fn new(framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Self { framing, left, is_done: framing.is_empty() }
+        Self { framing, trailers: None, left, is_done: framing.is_empty() }
+    }
+
+    pub(in crate::http) fn with_trailers(framing: Framing, names: Option<Names>) -> Self {
+        Self { trailers: names, ..Self::new(framing) }
     }
 
     /// Everything was encoded.
@@ -137,8 +179,8 @@ impl BodyEncoder {
             Framing::Length(_) if self.left > 0 => return Err(WrongLength),
             Framing::Chunked if !self.is_done => {
                 out.flat().extend_from_slice(b"0\r\n");
-                if let Some(trailers) = trailers {
-                    write_fields(trailers, out.flat());
+                if let (Some(trailers), Some(names)) = (trailers, self.trailers) {
+                    write_fields(trailers, names, out.flat());
                 }
                 out.flat().extend_from_slice(b"\r\n");
             }

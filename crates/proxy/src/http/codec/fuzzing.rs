@@ -59,7 +59,7 @@ pub(crate) fn requests(data: &[u8]) {
                 headers: headers(&message.lines),
                 ..RequestHead::default()
             };
-            encode_request(&head, message.framing, out);
+            encode_request(&head, message.framing, RequestStyle::default(), out);
         },
     );
 }
@@ -79,7 +79,7 @@ pub(crate) fn responses(data: &[u8]) {
             let status = message.start.first().and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
             let head =
                 ResponseHead { status: status.expect("it was one"), headers: headers(&message.lines), upgrade: None };
-            encode_response(&head, message.framing, Version::Http11, !message.is_last, out);
+            encode_response(&head, message.framing, Version::Http11, !message.is_last, Names::default(), out);
         },
     );
 }
@@ -113,7 +113,7 @@ fn without_length(lines: &Lines) -> Vec<&(Vec<u8>, Vec<u8>)> {
 }
 
 fn write_body(message: &Message, out: &mut WriteBuffer) {
-    let mut encoder = BodyEncoder::new(message.framing);
+    let mut encoder = BodyEncoder::with_trailers(message.framing, Some(Names::default()));
     let body = message.body.clone().into();
     encoder.encode(Frame::Data { bytes: body, last: false }, out).expect("it has its length");
     if !encoder.is_done() {

@@ -13,6 +13,15 @@ pub(in crate::http) struct DecodedRequest {
     pub(in crate::http) framing: Framing,
     /// The client will send another request on this connection.
     pub(in crate::http) keep_alive: bool,
+    pub(in crate::http) fault: Option<Fault>,
+}
+
+/// What is wrong with a request that reads well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::http) enum Fault {
+    /// In the path (RFC 9112 §3.2.1 has none).
+    Fragment,
+    NoHost,
 }
 
 /// Takes the complete head (`length` bytes) off `buffer` and puts it into `head`.
@@ -37,12 +46,14 @@ pub(in crate::http) fn decode_request(
     head.version = if version == 0 { Version::Http10 } else { Version::Http11 };
     head.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::StartLine)?;
     head.headers.reset(block.clone());
+    head.host_name = *b"host";
     let mut host: Option<&[u8]> = None;
     for field in request.headers.iter() {
         if field.name.len() == 4 && field.name.eq_ignore_ascii_case("host") {
             if host.replace(field.value).is_some() {
                 return Err(Malformed::Host);
             }
+            head.host_name.copy_from_slice(field.name.as_bytes());
         } else {
             head.headers.push_received(field.name.as_bytes(), field.value);
         }
@@ -57,7 +68,14 @@ pub(in crate::http) fn decode_request(
     let keep_alive = !facts.closes && (head.version == Version::Http11 || facts.keeps_alive);
     let framing = facts.framing();
     head.upgrade = if head.version == Version::Http11 { facts.upgrade } else { None };
-    Ok(DecodedRequest { framing, keep_alive })
+    let fault = if memchr::memchr(b'#', &head.path).is_some() {
+        Some(Fault::Fragment)
+    } else if host.is_none() && head.authority.is_empty() {
+        Some(Fault::NoHost)
+    } else {
+        None
+    };
+    Ok(DecodedRequest { framing, keep_alive, fault })
 }
 
 pub(super) fn syntax(error: httparse::Error) -> Malformed {
@@ -71,10 +89,10 @@ pub(super) fn syntax(error: httparse::Error) -> Malformed {
 
 /// The four forms of a request target (RFC 9112 §3.2).
 fn set_target(head: &mut RequestHead, block: &Bytes, target: &[u8], host: Option<&[u8]>) -> Result<(), Malformed> {
-    if target.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'#') {
+    if target.iter().any(|byte| !byte.is_ascii_graphic()) {
         return Err(Malformed::StartLine);
     }
-    if host.is_none() && head.version == Version::Http11 || host.is_some_and(|host| !is_host(host)) {
+    if host.is_some_and(|host| !is_host(host)) {
         return Err(Malformed::Host);
     }
     head.is_https = false;
@@ -89,7 +107,7 @@ fn set_target(head: &mut RequestHead, block: &Bytes, target: &[u8], host: Option
         (head.path, head.authority) = (block.slice_ref(target), host);
     } else {
         let (is_https, rest) = strip_scheme(target).ok_or(Malformed::StartLine)?;
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if authority.is_empty() || !is_host(authority) {
             return Err(Malformed::Host);

@@ -11,6 +11,7 @@ use leno_ir::{HttpEdge, ServerHeader, StripPort, UnderscoreHeaders};
 
 use super::Forwarder;
 use super::prepare::request_id;
+use crate::http::date::date;
 use crate::http::downstream::Downstream;
 use crate::http::failure::Failure;
 use crate::http::path::{Normalized, PathRules, normalize};
@@ -135,6 +136,11 @@ impl Forwarder<'_, '_> {
             ServerHeader::AppendIfAbsent if headers.contains("server") => {}
             ServerHeader::AppendIfAbsent | ServerHeader::Overwrite => headers.set("server", name()),
         }
+        if !headers.contains("date") {
+            let passed = self.last_activity().saturating_duration_since(self.exchange.started);
+            self.response.headers.append(b"date", &date(self.exchange.started_at + passed));
+        }
+        let headers = &mut self.response.headers;
         if edge.always_set_request_id_in_response
             && let Some(id) = self.request.headers.get("x-request-id")
         {

@@ -1,4 +1,7 @@
+use std::rc::Rc;
+
 use bytes::Bytes;
+use http::Method;
 use leno_ir::{Forward, HostRewrite, WeightedCluster};
 use leno_routing::{Matched, RequestView as _};
 
@@ -7,6 +10,7 @@ use crate::access_log::LineValues;
 use crate::exchange::HeaderLookup as _;
 use crate::http::failure::Failure;
 use crate::http::header_ops::Levels;
+use crate::upstream::UpstreamCluster;
 
 const FORWARDED_HOST: &str = "x-forwarded-host";
 
@@ -19,7 +23,6 @@ impl Forwarder<'_, '_> {
         chosen: &WeightedCluster,
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
-        let Route { rules, matched } = route;
         let cluster = match &chosen.name_header {
             None => self.context.worker.cluster(&chosen.name),
             Some(header) => {
@@ -29,9 +32,25 @@ impl Forwarder<'_, '_> {
         };
         let cluster = cluster.ok_or(Failure::NoCluster { status: forward.cluster_not_found_status })?;
         self.exchange.cluster = Some(cluster.config.clone());
+        let result = self.send(cluster.clone(), route, (forward, chosen), response_ops).await;
+        if let Err(failure) = &result {
+            self.count_upstream_failure(cluster.stats(), failure);
+        }
+        result
+    }
+
+    async fn send(
+        &mut self,
+        cluster: Rc<UpstreamCluster>,
+        route: Route<'_>,
+        (forward, chosen): (&Forward, &WeightedCluster),
+        response_ops: &Levels<'_>,
+    ) -> Result<(), Failure> {
+        let Route { rules, matched } = route;
         if let Some(dropped) = cluster.drops(|| self.context.worker.random()) {
             return Err(Failure::Dropped(dropped));
         }
+        self.end_tunnel(forward);
         self.check_wishes()?;
         self.start_deadlines(forward);
         if self.attempt_count.in_request {
@@ -39,8 +58,8 @@ impl Forwarder<'_, '_> {
         }
         self.edit_request(&rules.request_headers(matched, chosen));
         // Both look at the path as it came.
-        let path = matched.rewritten_path(self.request.path()).filter(|_| !self.is_tunnel);
-        self.rewrite_host(forward, matched);
+        let path = matched.rewritten_path(self.request.path()).filter(|_| self.request.method != Method::CONNECT);
+        self.rewrite_host(forward, chosen, matched);
         if let Some(path) = path {
             if !self.context.config().router.suppress_envoy_headers {
                 self.request.headers.set("x-envoy-original-path", &self.request.path);
@@ -48,6 +67,16 @@ impl Forwarder<'_, '_> {
             self.request.path = path.into();
         }
         self.forward(cluster, route, (forward, chosen), response_ops).await
+    }
+
+    /// Where the route says so, a tunnel ends here, and only its bytes go on.
+    fn end_tunnel(&mut self, forward: &Forward) {
+        let Some(connect) = forward.upgrades.iter().find_map(|upgrade| upgrade.connect.as_ref()) else { return };
+        let is_connect = self.request.method == Method::CONNECT;
+        if is_connect || (connect.allow_post && self.request.method == Method::POST) {
+            self.raw = Some(connect.proxy_protocol);
+            self.is_tunnel = is_connect;
+        }
     }
 
     fn edit_request(&mut self, ops: &Levels<'_>) {
@@ -78,7 +107,11 @@ impl Forwarder<'_, '_> {
         );
     }
 
-    fn rewrite_host(&mut self, forward: &Forward, matched: Matched<'_>) {
+    fn rewrite_host(&mut self, forward: &Forward, chosen: &WeightedCluster, matched: Matched<'_>) {
+        if let Some(host) = &chosen.host_rewrite {
+            // As in Envoy, nobody is told of this one.
+            self.request.authority = Bytes::copy_from_slice(host.as_bytes());
+        }
         let host = match &forward.host_rewrite {
             // Not known before there is an endpoint.
             None | Some(HostRewrite::Auto) => return,

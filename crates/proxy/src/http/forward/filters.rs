@@ -80,7 +80,7 @@ impl Forwarder<'_, '_> {
 
     /// What the record says of an exchange that a filter answers.
     fn note_route(&mut self) {
-        let route = self.run.as_ref().and_then(|run| run.route.as_ref());
+        let Some(route) = self.run.as_mut().and_then(|run| run.take_new_route()) else { return };
         self.exchange.route_name = route.and_then(|route| route.matched()?.route_name());
         let cluster = route.and_then(|route| self.context.worker.cluster(&route.cluster()?.name));
         self.exchange.cluster = cluster.map(|cluster| cluster.config.clone());
@@ -176,7 +176,8 @@ impl Forwarder<'_, '_> {
     /// The response's head on its way through the filters; the value is how its body is sent now.
     pub(super) fn filter_response(&mut self, mut framing: Framing) -> Framing {
         if let Some(run) = &mut self.run {
-            run.on_response(self.request, (self.response, &mut framing), self.exchange, &self.context.worker);
+            let places = (&self.context.connection, &self.context.worker);
+            run.on_response(self.request, (self.response, &mut framing), self.exchange, places);
             self.exchange.status = self.response.status;
         }
         framing

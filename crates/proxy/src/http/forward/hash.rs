@@ -151,6 +151,8 @@ mod tests {
             is_tls: false,
             mtls: false,
             drain: Rc::default(),
+            closed_by_client: std::cell::Cell::default(),
+            rate_limiter: Default::default(),
         }
     }
 

@@ -45,6 +45,7 @@ impl Forwarder<'_, '_> {
     /// The one place where failures become responses, or cut ones. `ops` are those of the route's responses; they hold for
     /// what the router says, but not for what its surroundings say (Envoy).
     pub(super) async fn fail(&mut self, failure: Failure, ops: &Levels<'_>) {
+        self.count_failure(&failure);
         self.exchange.flags.insert(failure.flag());
         self.exchange.details = failure.details(self.has_responded);
         match &failure {
@@ -75,6 +76,7 @@ impl Forwarder<'_, '_> {
                 | Failure::NoRoute
                 | Failure::Overload
                 | Failure::Refused { .. }
+                | Failure::RequestTimeout
                 | Failure::StreamDuration { .. }
         );
         self.exchange.grpc_status = failure.grpc_status();
@@ -96,6 +98,7 @@ impl Forwarder<'_, '_> {
         let headers = &mut self.response.headers;
         headers.clear();
         self.response.upgrade = None;
+        self.response.keeps_names = false;
         let body = if is_grpc {
             let grpc_status = if let GrpcReply::Status(status) = grpc { status } else { grpc_status_of(status) };
             self.response.status = 200;
@@ -145,6 +148,7 @@ impl Forwarder<'_, '_> {
         self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
+        self.count_head();
         self.downstream.respond(self.response, filtered);
         if !framing.is_empty() {
             let frame = Frame::Data { bytes: body, last: true };

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use leno_ir::{Forward, UpstreamProtocol};
+use leno_ir::{Forward, RoutingPriority, UpstreamProtocol};
 
 use super::Forwarder;
 use crate::http::head::{Frame, Framing, RequestHead, ResponseHead};
@@ -79,12 +79,13 @@ async fn send(
     speaks_http2: bool,
     client: ProxyAddresses,
 ) -> Option<()> {
-    let _admitted = cluster.admit().ok()?;
+    let _admitted = cluster.admit(RoutingPriority::Default).ok()?;
     let pick = cluster.pick(&worker, worker.now(), &[])?;
     let peer = if speaks_http2 {
-        Peer::http2(cluster.http2(&worker, &pick, Some(client)).await.ok()?, &head, framing).ok()
+        Peer::http2(cluster.http2(&worker, &pick, Some(client), RoutingPriority::Default).await.ok()?, &head, framing)
+            .ok()
     } else {
-        Some(Peer::http1(cluster.http1(&worker, &pick, client).await.ok()?, &head, framing))
+        Some(Peer::http1(cluster.http1(&worker, &pick, client, RoutingPriority::Default).await.ok()?, &head, framing))
     };
     let mut peer = peer?;
     for bytes in body {

@@ -1,37 +1,39 @@
 use http::Method;
-use leno_ir::{Direction, ForwardClientCert, RouteTable};
+use leno_ir::{Forward, ForwardClientCert, RouteTable};
 
 use super::Forwarder;
+use crate::http::downstream::Downstream;
 use crate::http::failure::Failure;
+use crate::http::head::as_text;
 
 impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
     pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
         self.sanitize(table);
         self.request.has_certificate = self.context.connection.mtls;
-        let config = self.context.config();
         self.exchange.is_grpc =
             self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
         if self.framing.is_empty() {
             self.exchange.request_duration = Some(std::time::Duration::ZERO);
         }
-        if self.request.method == Method::CONNECT {
-            // In a tunnel go bytes that no rule sees: only where the configuration says so, and never to our own application.
-            let is_allowed = config.upgrades.iter().any(|allowed| allowed == "connect");
-            if !is_allowed || self.context.connection.direction == Direction::Inbound {
-                return Err(Failure::Refused { status: 403, details: "upgrade_failed" });
-            }
-            self.is_tunnel = true;
-        }
         if let Some(upgrade) = &self.request.upgrade
-            && !config.upgrades.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(upgrade))
+            && self.is_ignored(upgrade)
         {
             // RFC 9110 §7.8: a server may ignore it, and the request goes on as it is.
             self.request.upgrade = None;
         }
+        if self.request.upgrade.is_some()
+            && let Downstream::Http1(http1) = &mut *self.downstream
+        {
+            // What follows is meant for the tunnel, however much it looks like a request.
+            http1.keep_alive = false;
+        }
+        if !self.request.path.starts_with(b"/") && self.request.method != Method::CONNECT {
+            return Err(Failure::Refused { status: 404, details: "absolute_path_rejected" });
+        }
         self.identify_client();
         self.place_client();
-        if config.generate_request_id && !self.request.headers.contains("x-request-id") {
+        if self.context.config().generate_request_id && !self.request.headers.contains("x-request-id") {
             let id = request_id(self.context.worker.random(), self.context.worker.random());
             self.request.headers.append(b"x-request-id", &id);
         }
@@ -41,6 +43,32 @@ impl Forwarder<'_, '_> {
                 .append(b"x-forwarded-proto", if self.context.connection.is_tls { b"https" } else { b"http" });
         }
         Ok(())
+    }
+
+    /// Of those nobody switches to.
+    fn is_ignored(&self, upgrade: &[u8]) -> bool {
+        let ignored = &self.context.config().http1.ignored_upgrades;
+        // HTTP/2 begins by prior knowledge or ALPN (RFC 9113 §3.1).
+        upgrade.eq_ignore_ascii_case(b"h2c") || ignored.iter().any(|ignored| ignored.is_match(as_text(upgrade)))
+    }
+
+    /// Whether the request may have the tunnel that it asks for, if any.
+    ///
+    /// # Errors
+    /// When neither its route nor the connection manager allows it.
+    pub(super) fn check_upgrade(&mut self, forward: Option<&Forward>) -> Result<(), Failure> {
+        let upgrade = match &self.request.upgrade {
+            Some(upgrade) => upgrade,
+            None if self.request.method == Method::CONNECT => &b"connect"[..],
+            None => return Ok(()),
+        };
+        let is_it = |protocol: &str| protocol.as_bytes().eq_ignore_ascii_case(upgrade);
+        let of_route = forward.and_then(|forward| forward.upgrades.iter().find(|own| is_it(&own.protocol)));
+        let of_manager = || self.context.config().upgrades.iter().any(|own| own.is_enabled && is_it(&own.protocol));
+        if of_route.map_or_else(of_manager, |own| own.is_enabled) {
+            return Ok(());
+        }
+        Err(Failure::Refused { status: 403, details: "upgrade_failed" })
     }
 
     fn identify_client(&mut self) {

@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Forwarder;
+use crate::flags::ResponseFlags;
 use crate::http::downstream::DownstreamError;
 use crate::http::failure::Failure;
 use crate::http::head::{Frame, Framing};
@@ -27,6 +28,8 @@ struct Relay {
     response_is_done: bool,
     upstream_was_shut: bool,
     downstream_was_shut: bool,
+    /// Of a tunnel: the client ended its side before the upstream did.
+    client_was_first: bool,
 }
 
 impl Forwarder<'_, '_> {
@@ -45,6 +48,11 @@ impl Forwarder<'_, '_> {
     pub(super) fn poll_interruption(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         if self.downstream.poll_gone(cx).is_ready() {
             return Poll::Ready(Failure::DownstreamGone);
+        }
+        if let Some(hedge) = &mut self.hedge
+            && hedge.poll_answer(cx, self.context.worker.now()).is_ready()
+        {
+            return Poll::Ready(Failure::Hedged);
         }
         let deadlines = &self.deadlines;
         let request_was_complete = self.downstream.request_is_done();
@@ -70,13 +78,15 @@ impl Forwarder<'_, '_> {
             if !self.response.is_informational() {
                 return Ok(framing);
             }
-            self.downstream.inform(self.response);
-            poll_fn(|cx| self.downstream.poll_flush(cx)).await?;
+            if self.context.config().forwards_informational {
+                self.downstream.inform(self.response);
+                poll_fn(|cx| self.downstream.poll_flush(cx)).await?;
+            }
         }
     }
 
     /// Ready when the whole request is with the upstream's connection.
-    fn poll_request(
+    pub(super) fn poll_request(
         &mut self,
         cx: &mut Context<'_>,
         peer: &mut Peer,
@@ -89,6 +99,11 @@ impl Forwarder<'_, '_> {
                 let frame = match replay.next() {
                     Some(frame) => frame,
                     None if self.request_is_done() => break,
+                    None if self.request.wants_tunnel() && !self.is_tunnel => {
+                        // The upstream has not agreed yet.
+                        is_waiting = true;
+                        break;
+                    }
                     None => match self.poll_request_frame(cx) {
                         Poll::Ready(frame) => {
                             let frame = frame?;
@@ -133,6 +148,7 @@ impl Forwarder<'_, '_> {
     /// The time-outs of route and try start now.
     pub(super) fn request_is_complete(&mut self) {
         let now = self.touch();
+        self.deadlines.request = None;
         // Not anew for one that a filter held back.
         let took = now.saturating_duration_since(self.exchange.started);
         self.exchange.request_duration.get_or_insert(took);
@@ -149,7 +165,13 @@ impl Forwarder<'_, '_> {
         let mut relay = Relay { response_is_done: framing.is_empty() && !self.is_tunnel, ..Relay::default() };
         let waits_for_trailers = peer.is_http2() && framing != Framing::None;
         relay.response_is_done &= !waits_for_trailers;
-        poll_fn(|cx| self.poll_relay(cx, peer, replay, &mut relay)).await
+        let result = poll_fn(|cx| self.poll_relay(cx, peer, replay, &mut relay)).await;
+        if self.is_tunnel && relay.client_was_first && !self.downstream.is_http2() {
+            // Nobody can tell a client that has gone from one that only listens.
+            self.exchange.details = "downstream_remote_disconnect".into();
+            self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
+        }
+        result
     }
 
     fn poll_relay(
@@ -172,11 +194,12 @@ impl Forwarder<'_, '_> {
             Poll::Ready(Err(failure @ (Failure::DownstreamGone | Failure::DownstreamMalformed(_)))) => {
                 return Poll::Ready(Err(failure));
             }
-            Poll::Ready(Ok(())) if self.is_tunnel => {
+            Poll::Ready(Ok(())) if self.is_tunnel || self.raw.is_some() => {
                 if !relay.upstream_was_shut {
+                    relay.client_was_first |= !relay.response_is_done;
                     relay.upstream_was_shut = peer.poll_shutdown(cx).is_ready();
                 }
-                if relay.upstream_was_shut && relay.downstream_was_shut {
+                if self.is_tunnel && relay.upstream_was_shut && relay.downstream_was_shut {
                     return Poll::Ready(Ok(()));
                 }
             }

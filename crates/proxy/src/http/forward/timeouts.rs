@@ -35,6 +35,8 @@ pub(super) struct Deadlines {
     /// Of the whole exchange and of the present try; run from the end of the request, as in Envoy.
     pub(super) route: Option<Instant>,
     pub(super) per_try: Option<Instant>,
+    /// Of the request's end.
+    pub(super) request: Option<Instant>,
     /// Runs from the beginning of the request.
     stream: Option<Instant>,
     /// A try is under way and the request complete: the time without progress of the try counts.
@@ -49,7 +51,10 @@ impl Deadlines {
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        [self.route, self.per_try, self.stream, self.per_try_idle(), self.idle()].into_iter().flatten().min()
+        [self.route, self.per_try, self.request, self.stream, self.per_try_idle(), self.idle()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn idle(&self) -> Option<Instant> {
@@ -65,6 +70,8 @@ impl Deadlines {
         let has_passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if has_passed(self.stream) {
             Failure::StreamDuration { request_was_complete }
+        } else if has_passed(self.request) {
+            Failure::RequestTimeout
         } else if has_passed(self.route) {
             Failure::Timeout
         } else if has_passed(self.per_try) {
@@ -143,7 +150,10 @@ impl Forwarder<'_, '_> {
         let route = route.filter(|limit| !limit.is_zero());
         // One that the route's time-out always comes before says nothing.
         let per_try = per_try.filter(|limit| !limit.is_zero() && route.is_none_or(|route| *limit < route));
-        let stream = stream_limit(forward.stream_duration.as_ref(), headers, is_grpc);
+        let of_all = self.context.config().limits.max_stream_duration;
+        let says_itself = forward.stream_duration.as_ref().is_some_and(|limits| limits.max.is_some());
+        let stream =
+            stream_limit(forward.stream_duration.as_ref(), headers, is_grpc).or(of_all.filter(|_| !says_itself));
         let timeouts = &mut self.deadlines.timeouts;
         timeouts.route = route.filter(|_| !self.is_tunnel);
         timeouts.per_try = per_try;
@@ -153,6 +163,7 @@ impl Forwarder<'_, '_> {
         if let Some(idle) = forward.idle_timeout {
             timeouts.idle = Some(idle).filter(|idle| !idle.is_zero());
         }
+        self.read_hedging(forward);
         self.deadlines.stream = stream.and_then(|limit| self.exchange.started.checked_add(limit));
         self.tell_timeout(self.exchange.started);
         if self.framing.is_empty() || self.downstream.request_is_done() {
@@ -163,8 +174,9 @@ impl Forwarder<'_, '_> {
     /// Tells the upstream how long its answer to the next try is waited for.
     pub(super) fn tell_timeout(&mut self, now: Instant) {
         let timeouts = &self.deadlines.timeouts;
-        let whole = if self.hedges { timeouts.route } else { timeouts.per_try.or(timeouts.route) };
-        let Some(mut expected) = whole.or(timeouts.per_try) else { return };
+        // A try that is hedged may use all of the route's time.
+        let per_try = timeouts.per_try.filter(|_| self.hedge.is_none() || timeouts.route.is_none());
+        let Some(mut expected) = per_try.or(timeouts.route) else { return };
         if let Some(deadline) = self.deadlines.route {
             // Zero would say that there is no limit.
             let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));

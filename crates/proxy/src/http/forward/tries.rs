@@ -1,10 +1,13 @@
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use http::Method;
 use leno_balance::Wish;
-use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, UpstreamProtocol, WeightedCluster};
+use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, RoutingPriority, UpstreamProtocol, WeightedCluster};
 use smallvec::SmallVec;
 
 use super::hash::RequestHash;
@@ -15,12 +18,15 @@ use super::retry::{
 use super::{Forwarder, Route};
 use crate::exchange::Protocol;
 use crate::flags::ResponseFlags;
+use crate::http::described::wanted_labels;
 use crate::http::failure::{Failure, http_status_of};
-use crate::http::head::{Framing, ResponseHead};
+use crate::http::head::{Frame, Framing, ResponseHead};
 use crate::http::header_ops::Levels;
 use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
-use crate::upstream::{ConnectError, EndpointId, Outcome, Pick, RetryPermit, UpstreamCluster};
+use crate::proxy_protocol::encode;
+use crate::stats::{ClusterCounter, HttpCounter, HttpGauge};
+use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RetryPermit, UpstreamCluster};
 
 const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
 /// Most of a body kept for another try or a mirror: Envoy's default (`per_connection_buffer_limit_bytes`).
@@ -33,9 +39,10 @@ const IMMEDIATE_FAILURE: &str = "x-envoy-immediate-health-check-fail";
 /// Where the tries of one exchange stand.
 struct Tries<'f> {
     cluster: Rc<UpstreamCluster>,
+    priority: RoutingPriority,
     hash: RequestHash,
     /// Of the endpoints.
-    wanted: &'f Labels,
+    wanted: Cow<'f, Labels>,
     policy: Option<Cow<'f, RetryPolicy>>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
@@ -53,23 +60,27 @@ struct Tries<'f> {
 }
 
 /// A response that has begun.
-struct Answer {
-    peer: Peer,
-    pick: Pick,
-    framing: Framing,
-    sent: Instant,
+pub(super) struct Answer {
+    pub(super) peer: Peer,
+    pub(super) pick: Pick,
+    pub(super) framing: Framing,
+    pub(super) sent: Instant,
 }
 
 /// A try without a response.
-struct Miss {
-    failure: Failure,
-    pick: Option<Pick>,
-    was_stale: bool,
+enum Miss {
+    Failed {
+        failure: Failure,
+        pick: Option<Pick>,
+        was_stale: bool,
+    },
+    /// It goes on, and the next one shall begin.
+    Hedged,
 }
 
 impl From<Failure> for Miss {
     fn from(failure: Failure) -> Self {
-        Self { failure, pick: None, was_stale: false }
+        Self::Failed { failure, pick: None, was_stale: false }
     }
 }
 
@@ -81,10 +92,10 @@ impl Forwarder<'_, '_> {
         (forward, chosen): (&Forward, &WeightedCluster),
         response_ops: &Levels<'_>,
     ) -> Result<(), Failure> {
-        let _admitted = cluster.admit().map_err(|_| Failure::Overflow)?;
+        let _admitted = cluster.admit(forward.priority).map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
         let wants_body = policy.is_some() || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
-        let keeps_body = !self.is_tunnel && (wants_body || is_idempotent(&self.request.method));
+        let keeps_body = self.raw.is_none() && (wants_body || is_idempotent(&self.request.method));
         let most_bytes = match route.matched.route.request_buffer_limit_bytes.map(usize::try_from) {
             _ if !wants_body => REPLACE_STALE_BYTES,
             Some(limit) => limit.unwrap_or(usize::MAX),
@@ -97,8 +108,9 @@ impl Forwarder<'_, '_> {
         };
         let mut tries = Tries {
             cluster,
+            priority: forward.priority,
             hash,
-            wanted: &chosen.metadata_match,
+            wanted: wanted_labels(&chosen.metadata_match, &self.exchange.metadata),
             policy,
             replay: Replay::new(keeps_body, most_bytes),
             avoid: SmallVec::new(),
@@ -110,22 +122,31 @@ impl Forwarder<'_, '_> {
             takes_host: (forward.host_rewrite == Some(HostRewrite::Auto)).then_some(forward.append_x_forwarded_host),
             has_taken_host: false,
         };
-        let answer = self.answer(&mut tries).await?;
+        let answer = self.answer(&mut tries).await;
+        self.end_hedging();
+        let answer = answer?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
+        tries.cluster.stats().answered(self.response.status, self.origin());
         if let Some(policy) = &forward.internal_redirects
             && self.follow(route, policy, &mut tries.replay)
         {
             let Answer { peer, pick, sent, .. } = answer;
             pick.finish(self.note_head(sent), self.last_activity());
             self.exchange.details = "internal_redirect".into();
+            tries.cluster.stats().count(ClusterCounter::InternalRedirectSucceeded);
             peer.cancel(h2::Reason::CANCEL);
             return Ok(());
         }
         for cookie in &tries.hash.set_cookies {
             self.response.headers.append(b"set-cookie", cookie.as_bytes());
         }
-        self.relay_answer(answer, &mut tries.replay, response_ops).await
+        let result = self.relay_answer(answer, &mut tries.replay, response_ops).await;
+        match &result {
+            Ok(()) => self.count_answer_time(tries.cluster.stats()),
+            Err(failure) => Self::count_miss(tries.cluster.stats(), failure),
+        }
+        result
     }
 
     /// Tries until there is a response to pass on.
@@ -134,17 +155,23 @@ impl Forwarder<'_, '_> {
             match self.attempt(tries).await {
                 Ok(answer) => {
                     if !self.may_retry_response(tries) {
-                        return Ok(answer);
+                        if !self.waits_for_better() {
+                            return Ok(answer);
+                        }
+                        self.pass_over(answer);
+                        return self.hedged_answer(Failure::Hedged).await;
                     }
-                    let Answer { peer, pick, sent, .. } = answer;
                     tries.was_late = false;
-                    let now = self.last_activity();
-                    let outcome = self.response_outcome(self.grpc_status(), now.saturating_duration_since(sent));
-                    tries.avoid(&pick);
-                    pick.finish(outcome, now);
-                    peer.cancel(h2::Reason::CANCEL);
+                    tries.cluster.stats().retried_after(self.response.status);
+                    tries.avoid(&answer.pick);
+                    self.pass_over(answer);
                 }
-                Err(Miss { failure, pick, was_stale }) => {
+                Err(Miss::Hedged) => {
+                    tries.cluster.stats().count(ClusterCounter::RqPerTryTimeout);
+                    tries.was_late = true;
+                }
+                Err(Miss::Failed { failure, pick, was_stale }) => {
+                    Self::count_miss(tries.cluster.stats(), &failure);
                     if let Some(pick) = pick {
                         // A connection that went stale in the pool says nothing about the endpoint.
                         if !was_stale {
@@ -153,7 +180,7 @@ impl Forwarder<'_, '_> {
                         let outcome = if was_stale { Outcome::Abandoned } else { outcome_of(&failure) };
                         pick.finish(outcome, self.context.worker.now());
                     }
-                    let can_replay = tries.replay.is_possible() && !self.is_tunnel;
+                    let can_replay = tries.replay.is_possible() && self.raw.is_none();
                     if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
                         tries.has_replaced_stale = true;
                         let is_wanted = |policy: &RetryPolicy| wants_retry_after_failure(policy, &failure);
@@ -164,14 +191,24 @@ impl Forwarder<'_, '_> {
                         tries.replay.restart();
                         continue;
                     }
-                    if !can_replay || !self.may_retry_failure(tries, &failure) {
-                        return Err(failure);
+                    if matches!(failure, Failure::Hedged) || !can_replay || !self.may_retry_failure(tries, &failure) {
+                        return self.hedged_answer(failure).await;
                     }
                     tries.was_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout);
                 }
             }
-            self.wait_before_retry(tries).await?;
+            if let Err(failure) = self.wait_before_retry(tries).await {
+                return self.hedged_answer(failure).await;
+            }
         }
+    }
+
+    /// Of the response that is there the client gets nothing.
+    fn pass_over(&self, answer: Answer) {
+        let Answer { peer, pick, sent, .. } = answer;
+        let now = self.last_activity();
+        pick.finish(self.response_outcome(self.grpc_status(), now.saturating_duration_since(sent)), now);
+        peer.cancel(h2::Reason::CANCEL);
     }
 
     async fn wait_before_retry(&mut self, tries: &mut Tries<'_>) -> Result<(), Failure> {
@@ -180,10 +217,11 @@ impl Forwarder<'_, '_> {
         self.deadlines.end_try();
         let Some(policy) = &tries.policy else { return Ok(()) };
         let random = self.context.worker.random();
-        let wait = match tries.asked_wait.take() {
-            Some(asked) => at_least(asked, random),
-            None => back_off(policy, tries.retries, random),
+        let (wait, counter) = match tries.asked_wait.take() {
+            Some(asked) => (at_least(asked, random), ClusterCounter::RqRetryBackoffRatelimited),
+            None => (back_off(policy, tries.retries, random), ClusterCounter::RqRetryBackoffExponential),
         };
+        tries.cluster.stats().count(counter);
         self.guard(pin!(tokio::time::sleep(wait))).await?;
         let now = self.touch();
         if self.downstream.request_is_done() {
@@ -216,7 +254,13 @@ impl Forwarder<'_, '_> {
 
     fn may_retry_response(&mut self, tries: &mut Tries<'_>) -> bool {
         let Some(policy) = &tries.policy else { return false };
-        if !tries.replay.is_possible() || self.is_tunnel || !wants_retry_after_response(policy, self.response) {
+        if !wants_retry_after_response(policy, self.response) {
+            if tries.retries > 0 {
+                tries.cluster.stats().count(ClusterCounter::RqRetrySuccess);
+            }
+            return false;
+        }
+        if !tries.replay.is_possible() || self.raw.is_some() {
             return false;
         }
         let is_safe =
@@ -235,10 +279,11 @@ impl Forwarder<'_, '_> {
     fn take_retry(&mut self, tries: &mut Tries<'_>) -> bool {
         if tries.policy.as_ref().is_none_or(|policy| tries.retries >= policy.attempts) {
             self.exchange.flags.insert(ResponseFlags::RETRY_LIMIT_EXCEEDED);
+            tries.cluster.stats().count(ClusterCounter::RqRetryLimitExceeded);
             return false;
         }
         // The permit of the try before ends only when the next has one, so that one request counts once.
-        match tries.cluster.admit_retry() {
+        match tries.cluster.admit_retry(tries.priority) {
             Ok(permit) => tries.permit = Some(permit),
             Err(_) => {
                 self.exchange.flags.insert(ResponseFlags::UPSTREAM_OVERFLOW);
@@ -253,26 +298,50 @@ impl Forwarder<'_, '_> {
         let avoid: &[EndpointId] =
             if tries.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
         let now = self.last_activity();
-        let wish = Wish { hash: tries.hash.hash, labels: tries.wanted };
-        let pick = tries.cluster.pick_for(&self.context.worker, now, wish, avoid).ok_or(Failure::NoHealthyUpstream)?;
+        let wish = Wish { hash: tries.hash.hash, labels: &tries.wanted };
         self.exchange.attempts += 1;
+        let pick = tries.cluster.pick_for(&self.context.worker, now, wish, avoid).ok_or(Failure::NoHealthyUpstream)?;
         self.exchange.upstream = Some(pick.endpoint().address);
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
         if let Some(appends) = tries.takes_host {
             self.take_host(&pick, appends, &mut tries.has_taken_host);
         }
-        let mut peer = match self.connect(&tries.cluster, &pick).await {
+        let mut peer = match self.connect(&tries.cluster, &pick, tries.priority).await {
             Ok(peer) => peer,
-            Err(failure) => return Err(Miss { failure, pick: Some(pick), was_stale: false }),
+            Err(failure) => {
+                if matches!(failure, Failure::Connect(ConnectError::Overflow(Overflow::Pending))) {
+                    // It waits for nobody.
+                    self.exchange.upstream = None;
+                }
+                return Err(Miss::Failed { failure, pick: Some(pick), was_stale: false });
+            }
         };
         let sent = self.context.worker.now();
-        if self.is_tunnel {
-            self.response.status = 200;
-            self.response.headers.clear();
+        if self.raw.is_some() {
+            *self.response = ResponseHead::default();
+            // What has come of a body goes first: an answer before its end would cost the client its connection.
+            poll_fn(|cx| match self.poll_request(cx, &mut peer, &mut tries.replay) {
+                Poll::Ready(sent) => Poll::Ready(sent),
+                Poll::Pending => Poll::Ready(Ok(())),
+            })
+            .await?;
             return Ok(Answer { peer, pick, framing: Framing::UntilClose, sent });
         }
-        match self.exchange_heads(&mut peer, &mut tries.replay).await {
+        let mut head = self.exchange_heads(&mut peer, &mut tries.replay).await;
+        if matches!(head, Err(Failure::PerTryTimeout)) && self.hedge.is_some() {
+            // A clone of what is borrowed, but for what the client said.
+            if let Some(policy) = tries.policy.clone().filter(|_| tries.replay.is_possible() && self.take_retry(tries))
+            {
+                tries.avoid(&pick);
+                self.hedge(&policy, (peer, pick, sent), &mut tries.replay);
+                return Err(Miss::Hedged);
+            }
+            // There is no other, so this one may go on.
+            self.deadlines.per_try = None;
+            head = self.exchange_heads(&mut peer, &mut tries.replay).await;
+        }
+        match head {
             Ok(framing) => {
                 if tries.cluster.is_checked() && self.response.headers.contains(IMMEDIATE_FAILURE) {
                     tries.cluster.report_failed(&pick);
@@ -282,7 +351,7 @@ impl Forwarder<'_, '_> {
             Err(failure) => {
                 let was_stale = peer.may_be_stale() && matches!(failure, Failure::Peer(PeerError::Closed));
                 peer.cancel(failure.reset_code());
-                Err(Miss { failure, pick: Some(pick), was_stale })
+                Err(Miss::Failed { failure, pick: Some(pick), was_stale })
             }
         }
     }
@@ -301,23 +370,38 @@ impl Forwarder<'_, '_> {
         }
     }
 
-    async fn connect(&mut self, cluster: &Rc<UpstreamCluster>, pick: &Pick) -> Result<Peer, Failure> {
+    async fn connect(
+        &mut self,
+        cluster: &Rc<UpstreamCluster>,
+        pick: &Pick,
+        priority: RoutingPriority,
+    ) -> Result<Peer, Failure> {
         let worker = self.context.worker.clone();
         let client = self.context.connection.addresses();
-        if self.is_tunnel {
-            let stream = self.guard(pin!(cluster.tcp(&worker, pick, client))).await?.map_err(Failure::Connect)?;
-            return Ok(Peer::raw(stream));
+        if let Some(header) = self.raw {
+            let connected = self.guard(pin!(cluster.tcp(&worker, pick, client))).await?.map_err(Failure::Connect)?;
+            let mut peer = Peer::raw(connected);
+            if let Some(version) = header {
+                let bytes = encode(version, Some(client)).into();
+                peer.push(Frame::Data { bytes, last: false }).map_err(Failure::Peer)?;
+            }
+            return Ok(peer);
         }
         if self.speaks_http2(cluster) {
-            self.request.upgrade = None;
-            let lease =
-                self.guard(pin!(cluster.http2(&worker, pick, Some(client)))).await?.map_err(Failure::Connect)?;
+            let lease = self
+                .guard(pin!(cluster.http2(&worker, pick, Some(client), priority)))
+                .await?
+                .map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
+            if self.request.upgrade.is_some() && !self.guard(pin!(lease.takes_extended_connect())).await? {
+                return Err(Failure::Peer(PeerError::Protocol("http2.no_extended_connect")));
+            }
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
-        let lease = self.guard(pin!(cluster.http1(&worker, pick, client))).await?.map_err(Failure::Connect)?;
+        let lease =
+            self.guard(pin!(cluster.http1(&worker, pick, client, priority))).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))
@@ -352,18 +436,22 @@ impl Forwarder<'_, '_> {
     async fn relay_answer(&mut self, answer: Answer, replay: &mut Replay, ops: &Levels<'_>) -> Result<(), Failure> {
         let Answer { mut peer, pick, framing, sent } = answer;
         let outcome = self.note_head(sent);
-        if self.response.status == 101 {
-            if self.request.upgrade.is_none() {
-                pick.finish(Outcome::Reset, self.last_activity());
-                return Err(Failure::Peer(PeerError::Protocol("unexpected_101")));
-            }
+        if self.response.status == 101 && self.request.upgrade.is_none() {
+            pick.finish(Outcome::Reset, self.last_activity());
+            return Err(Failure::Peer(PeerError::Protocol("unexpected_101")));
+        }
+        let is_connected = self.request.method == Method::CONNECT && (200..300).contains(&self.response.status);
+        if self.response.status == 101 || is_connected {
             self.is_tunnel = true;
             peer.become_tunnel();
         }
         self.tell_attempts();
         let suppresses = self.context.manager.config.router.suppress_envoy_headers;
         // Of a request that goes on nothing is known.
-        let time = self.exchange.upstream_service_time.filter(|_| self.downstream.request_is_done() && !suppresses);
+        let time = self
+            .exchange
+            .upstream_service_time
+            .filter(|_| self.downstream.request_is_done() && !suppresses && !self.request.wants_tunnel());
         if let Some(time) = time {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             self.response.headers.set("x-envoy-upstream-service-time", itoa::Buffer::new().format(millis).as_bytes());
@@ -379,7 +467,13 @@ impl Forwarder<'_, '_> {
         self.finish_head();
         let filtered = self.filter_response(framing);
         self.has_responded = true;
+        self.count_head();
         self.downstream.respond(self.response, filtered);
+        let stats = &self.context.manager.stats;
+        let _upgraded = self.is_tunnel.then(|| {
+            stats.count(HttpCounter::CxUpgradesTotal);
+            stats.hold(HttpGauge::CxUpgradesActive)
+        });
         match self.relay(&mut peer, replay, framing).await {
             Ok(()) => {
                 pick.finish(outcome, self.last_activity());

@@ -1,25 +1,30 @@
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::Method;
+use leno_ir::{HeaderNames, Http1Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Http1Io, ReadError};
 use crate::exchange::{Exchange, Protocol};
-use crate::http::codec::{BodyDecoder, HeadLimits, Malformed, decode_request};
+use crate::http::codec::{BodyDecoder, Fault, HeadLimits, Malformed, decode_request, is_registered};
 use crate::http::downstream::{Downstream, Http1Downstream};
 use crate::http::failure::Failure;
 use crate::http::forward::{Context, Forwarder};
 use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
 use crate::http::timer::Timer;
+use crate::stats::HttpCounter;
 use crate::stream::Stream;
 
 /// After our last byte a client that still sends is listened to for this long and much, so that the reset that our
 /// close would cause does not destroy the response on its way (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
+/// What a connection that is as old as it may be waits for its last request. Envoy's `drain_timeout`.
+const FAREWELL: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// How the wait for the next request ended.
@@ -35,14 +40,39 @@ enum Next {
 
 /// Serves the requests of one HTTP/1 connection one after the other.
 pub(in crate::http) async fn serve(mut stream: Stream, first_bytes: BytesMut, context: &Context) {
-    let mut server = Server { context, io: Http1Io::new(first_bytes), timer: Timer::default() };
+    let most = context.config().limits.max_connection_duration;
+    let expires = most.and_then(|most| context.worker.now().checked_add(most));
+    let mut io = Http1Io::new(first_bytes);
+    io.set_options(&context.config().http1);
+    let mut server = Server { context, io, timer: Timer::default(), expires };
     server.run(&mut stream).await;
+}
+
+fn check(request: &RequestHead, options: &Http1Options) -> Result<(), Malformed> {
+    if options.custom_methods || is_registered(&request.method) { Ok(()) } else { Err(Malformed::Method) }
+}
+
+/// What is understood, and not served all the same.
+fn refusal(request: &mut RequestHead, fault: Option<Fault>, options: &Http1Options) -> Option<Failure> {
+    if request.version == Version::Http10 && !options.accept_http_10 {
+        return Some(Failure::Refused { status: 426, details: "low_version" });
+    }
+    match fault? {
+        Fault::Fragment => Some(Failure::Refused { status: 400, details: "path_normalization_failed" }),
+        Fault::NoHost if request.version == Version::Http10 && !options.default_host_for_http_10.is_empty() => {
+            request.authority = Bytes::copy_from_slice(options.default_host_for_http_10.as_bytes());
+            None
+        }
+        Fault::NoHost => Some(Failure::Refused { status: 400, details: "missing_host_header" }),
+    }
 }
 
 struct Server<'a> {
     context: &'a Context,
     io: Http1Io,
     timer: Timer,
+    /// When the connection is as old as it may be.
+    expires: Option<Instant>,
 }
 
 impl Server<'_> {
@@ -56,6 +86,8 @@ impl Server<'_> {
         let mut draining = pin!(drain.draining());
         let mut request = RequestHead::default();
         let mut response = ResponseHead::default();
+        let most = config.limits.max_requests_per_connection.map_or(u32::MAX, NonZeroU32::get);
+        let mut served = 0_u32;
         loop {
             let next = self.next(stream, limits, draining.as_mut()).await;
             let mut exchange = self.exchange();
@@ -64,6 +96,7 @@ impl Server<'_> {
                 Next::Head(length) => {
                     let before = self.io.read.len();
                     decode_request(&mut self.io.read, length, limits, &mut request)
+                        .and_then(|decoded| check(&request, &config.http1).map(|()| decoded))
                         .map(|decoded| (decoded, length.min(before)))
                         .map_err(Failure::DownstreamMalformed)
                 }
@@ -75,18 +108,30 @@ impl Server<'_> {
                     self.io.decoder = BodyDecoder::new(decoded.framing, limits);
                     // Bytes behind a `CONNECT` were meant for the tunnel: when there is none, they are no request of ours to
                     // serve, however much they look like one.
+                    served = served.saturating_add(1);
                     let keep_alive = decoded.keep_alive
+                        && served < most
                         && request.method != Method::CONNECT
                         && !self.context.connection.drain.is_draining()
-                        && !self.context.worker.ends_keepalive();
+                        && !self.context.ends_keepalive();
                     exchange.request_header_bytes = head_bytes as u64;
                     if request.version == Version::Http10 {
                         exchange.protocol = Protocol::Http10;
                     }
-                    self.forward(stream, (&mut request, decoded.framing), &mut response, &mut exchange, keep_alive)
-                        .await
+                    request.keeps_names = config.http1.names == HeaderNames::AsReceived;
+                    match refusal(&mut request, decoded.fault, &config.http1) {
+                        None => {
+                            let framed = (&mut request, decoded.framing);
+                            self.forward(stream, framed, &mut response, &mut exchange, keep_alive).await
+                        }
+                        Some(failure) => {
+                            self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
+                            false
+                        }
+                    }
                 }
                 Err(failure) => {
+                    request = RequestHead::default();
                     self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
                     false
                 }
@@ -120,6 +165,7 @@ impl Server<'_> {
             match self.io.poll_head(stream, cx, limits) {
                 Poll::Ready(Ok(Some(length))) => return Poll::Ready(Next::Head(length)),
                 Poll::Ready(Ok(None) | Err(ReadError::Io(_) | ReadError::Malformed(Malformed::Closed))) => {
+                    context.connection.closed_by_client.set(true);
                     return Poll::Ready(Next::Close);
                 }
                 Poll::Ready(Err(ReadError::Malformed(malformed))) => return Poll::Ready(Next::Bad(malformed)),
@@ -132,7 +178,12 @@ impl Server<'_> {
                 }
                 let since = *idle_since.get_or_insert_with(|| context.worker.now());
                 let deadline = config.idle_timeout.and_then(|timeout| since.checked_add(timeout));
-                return self.timer.poll(cx, deadline).map(|()| Next::Close);
+                let expiry = self.expires.and_then(|at| at.checked_add(FAREWELL));
+                let deadline = deadline.into_iter().chain(expiry).min();
+                return self.timer.poll(cx, deadline).map(|()| {
+                    context.manager.stats.count(HttpCounter::CxIdleTimeout);
+                    Next::Close
+                });
             }
             let since = *head_since.get_or_insert_with(|| context.worker.now());
             let deadline = config.request_headers_timeout.and_then(|timeout| since.checked_add(timeout));
@@ -151,7 +202,8 @@ impl Server<'_> {
         keep_alive: bool,
     ) -> bool {
         let drain = self.context.connection.drain.clone();
-        let http1 = Http1Downstream::new(stream, &mut self.io, request.version, keep_alive, drain);
+        let mut http1 = Http1Downstream::new(stream, &mut self.io, request.version, keep_alive, drain);
+        http1.expires = self.expires;
         let mut downstream = Downstream::Http1(http1);
         // Boxed: it is most of what the connection's task would hold all the time, also while the client is idle.
         Box::pin(async {
@@ -171,7 +223,6 @@ impl Server<'_> {
         response: &mut ResponseHead,
         exchange: &mut Exchange,
     ) {
-        *request = RequestHead::default();
         let drain = self.context.connection.drain.clone();
         let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, false, drain);
         let mut downstream = Downstream::Http1(http1);

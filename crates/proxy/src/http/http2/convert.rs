@@ -1,10 +1,11 @@
 use bytes::{Bytes, BytesMut};
+use h2::ext::Protocol;
 use http::uri::{self, Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
 use super::names;
 use crate::http::codec::{Malformed, is_hop_by_hop, is_host, may_trail};
-use crate::http::head::{RequestHead, ResponseHead, Version};
+use crate::http::head::{RequestHead, ResponseHead, Version, as_text};
 use crate::http::headers::Headers;
 
 /// Room in a head for what is added on its way.
@@ -68,7 +69,7 @@ pub(in crate::http) fn request_from(
         return Err(Malformed::ContentLength);
     }
     let uri = &request.uri;
-    let headers = &mut head.headers;
+    let mut headers = std::mem::take(&mut head.headers);
     headers.clear();
     headers.reserve(request.headers.len() + MORE_LINES, bytes_of(&request.headers) + MORE_BYTES);
     let mut host: Option<&HeaderValue> = None;
@@ -99,19 +100,26 @@ pub(in crate::http) fn request_from(
     if headers.iter().any(|(name, value)| is_hop_by_hop(name) && !(name == b"te" && value == b"trailers")) {
         return Err(Malformed::Header);
     }
+    // RFC 8441: an upgrade by another name; here it is one.
+    let upgrade = request.extensions.get::<Protocol>().map(|protocol| Bytes::copy_from_slice(protocol.as_ref()));
+    let method = if upgrade.is_some() { Method::GET } else { request.method.clone() };
     let path = match uri.path_and_query() {
-        _ if request.method == Method::CONNECT => "",
+        _ if method == Method::CONNECT => "",
         Some(path) => path.as_str(),
         None => "/",
     };
     let mut both = Bytes::from([authority, path.as_bytes()].concat());
-    head.path = both.split_off(authority.len());
-    head.authority = both;
-    head.method.clone_from(&request.method);
-    head.is_https = uri.scheme_str() == Some("https");
-    head.version = Version::Http2;
-    head.upgrade = None;
-    head.has_certificate = false;
+    let path = both.split_off(authority.len());
+    *head = RequestHead {
+        method,
+        path,
+        authority: both,
+        is_https: uri.scheme_str() == Some("https"),
+        version: Version::Http2,
+        headers,
+        upgrade,
+        ..RequestHead::default()
+    };
     Ok(())
 }
 
@@ -125,6 +133,10 @@ pub(in crate::http) fn request_to(head: &RequestHead) -> Option<Request<()>> {
     }
     let mut request = Request::new(());
     *request.method_mut() = head.method.clone();
+    if let Some(upgrade) = &head.upgrade {
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from(as_text(upgrade)));
+    }
     *request.uri_mut() = Uri::from_parts(uri).ok()?;
     *request.version_mut() = http::Version::HTTP_2;
     *request.headers_mut() = to_map(&head.headers);
@@ -135,13 +147,16 @@ pub(in crate::http) fn request_to(head: &RequestHead) -> Option<Request<()>> {
 pub(in crate::http) fn response_from(response: &http::response::Parts, head: &mut ResponseHead) {
     head.status = response.status.as_u16();
     head.upgrade = None;
+    head.keeps_names = false;
     head.headers.clear();
     fill(&mut head.headers, &response.headers);
 }
 
 pub(in crate::http) fn response_to(head: &ResponseHead) -> http::Response<()> {
     let mut response = http::Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    // RFC 8441 §4: what accepts an extended `CONNECT`.
+    let status = if head.status == 101 { 200 } else { head.status };
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.version_mut() = http::Version::HTTP_2;
     *response.headers_mut() = to_map(&head.headers);
     response

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 
 use super::convert;
-use crate::http::codec::{HeadLimits, HeadScanner, decode_request, encode_request};
+use crate::http::codec::{HeadLimits, HeadScanner, RequestStyle, decode_request, encode_request};
 use crate::http::head::{Framing, RequestHead};
 use crate::http::write_buffer::WriteBuffer;
 
@@ -41,7 +41,7 @@ async fn serve(server: tokio::io::DuplexStream) {
 
 fn check(head: &RequestHead) {
     let mut written = WriteBuffer::default();
-    encode_request(head, Framing::Chunked, &mut written);
+    encode_request(head, Framing::Chunked, RequestStyle::default(), &mut written);
     let limits = HeadLimits { bytes: usize::MAX, fields: 200 };
     let mut bytes = BytesMut::from(written.to_bytes().as_slice());
     let length = HeadScanner::default().find_end(&bytes, limits);

@@ -1,4 +1,5 @@
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -7,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::server::{Connection, SendResponse};
 
+use super::keepalive::Keepalive;
 use super::resets::{Resets, Verdict};
 use super::streams::{MOST_SPARE, Streams};
 use super::{BodySource, ServerStream, convert};
@@ -17,6 +19,7 @@ use crate::http::failure::Failure;
 use crate::http::forward::{Context, Forwarder};
 use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
 use crate::http::timer::Timer;
+use crate::stats::HttpCounter;
 use crate::stream::Stream;
 
 /// Flow-control windows, in bytes; as on the upstream side.
@@ -36,11 +39,14 @@ pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, contex
     let wire = Corked::new(stream, first_bytes);
     let mut builder = h2::server::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(MOST_STREAMS)
+        .initial_window_size(config.http2.stream_window_bytes.unwrap_or(STREAM_WINDOW_BYTES))
+        .initial_connection_window_size(config.http2.connection_window_bytes.unwrap_or(CONNECTION_WINDOW_BYTES))
+        .max_concurrent_streams(config.limits.max_concurrent_streams.map_or(MOST_STREAMS, NonZeroU32::get))
         .max_header_list_size(config.max_request_headers_bytes)
         .max_send_buffer_size(SEND_BUFFER_BYTES);
+    if config.http2.allow_connect {
+        builder.enable_connect_protocol();
+    }
     let handshake = builder.handshake::<_, Bytes>(wire.clone());
     let patience = config.request_headers_timeout.unwrap_or(Duration::from_secs(60));
     // A client that does not speak HTTP/2 gets nothing it could understand.
@@ -81,6 +87,12 @@ async fn accept<F: Future<Output = (Exchange, Box<Kit>)>>(
     let mut timer = Timer::default();
     let mut state = State::Open;
     let mut idle_since = context.worker.now();
+    let limits = &context.config().limits;
+    let expires = limits.max_connection_duration.and_then(|most| idle_since.checked_add(most));
+    let mut life = expires.map(|at| (Timer::default(), at));
+    let most = limits.max_requests_per_connection.map_or(u32::MAX, NonZeroU32::get);
+    let mut accepted_streams = 0_u32;
+    let mut keepalive = Keepalive::of(context.config().http2.keepalive.as_ref(), || connection.ping_pong());
     loop {
         let next = poll_fn(|cx| {
             // Before the connection, which then sends what they have to say.
@@ -94,6 +106,17 @@ async fn accept<F: Future<Output = (Exchange, Box<Kit>)>>(
             if state == State::Open && (drain.is_draining() || draining.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::Drain);
             }
+            if state == State::Open
+                && let Some((timer, at)) = &mut life
+                && timer.poll(cx, Some(*at)).is_ready()
+            {
+                return Poll::Ready(Event::Drain);
+            }
+            if let Some(keepalive) = &mut keepalive
+                && keepalive.poll_dead(cx).is_ready()
+            {
+                return Poll::Ready(Event::Accepted(None));
+            }
             let patience = match state {
                 State::Cut => Some(FAREWELL),
                 _ if streams.len() > 0 => None,
@@ -106,10 +129,20 @@ async fn accept<F: Future<Output = (Exchange, Box<Kit>)>>(
         })
         .await;
         match next {
-            Event::Accepted(None) => return Ok(()),
+            Event::Accepted(None) => {
+                context.connection.closed_by_client.set(state == State::Open);
+                return Ok(());
+            }
             Event::Accepted(Some(accepted)) => {
-                let accepted = accepted?;
-                if state == State::Open && context.worker.ends_keepalive() {
+                let accepted = accepted.inspect_err(|error| {
+                    context.connection.closed_by_client.set(error.is_io() || error.is_remote());
+                })?;
+                if state == State::Open && context.ends_keepalive() {
+                    (state, idle_since) = (State::Leaving, context.worker.now());
+                    connection.graceful_shutdown();
+                }
+                accepted_streams = accepted_streams.saturating_add(1);
+                if accepted_streams >= most && state == State::Open {
                     (state, idle_since) = (State::Leaving, context.worker.now());
                     connection.graceful_shutdown();
                 }
@@ -140,6 +173,9 @@ async fn accept<F: Future<Output = (Exchange, Box<Kit>)>>(
             Event::Idle if state != State::Open => return Ok(()),
             // First GOAWAY with the highest stream id, the final one after a round trip (RFC 9113 §6.8).
             Event::Drain | Event::Idle => {
+                if let Event::Idle = next {
+                    context.manager.stats.count(HttpCounter::CxIdleTimeout);
+                }
                 (state, idle_since) = (State::Leaving, context.worker.now());
                 connection.graceful_shutdown();
             }
@@ -180,7 +216,7 @@ async fn serve_stream((request, responder): Accepted, mut kit: Box<Kit>, context
         Ok(()) => {
             let length = request.headers.get_str("content-length").and_then(|length| length.parse().ok());
             let framing = match length {
-                _ if is_complete => Framing::None,
+                _ if is_complete || request.wants_tunnel() => Framing::None,
                 Some(length) => Framing::Length(length),
                 None => Framing::Chunked,
             };

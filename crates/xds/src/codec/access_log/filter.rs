@@ -1,13 +1,14 @@
 use leno_ir::{AccessLogFilter, Comparison, ComparisonOp};
 use leno_proto::envoy::config::accesslog::v3::{
     AccessLogFilter as Proto, AndFilter, ComparisonFilter, DurationFilter, GrpcStatusFilter, HeaderFilter,
-    NotHealthCheckFilter, OrFilter, ResponseFlagFilter, RuntimeFilter, StatusCodeFilter,
+    MetadataFilter, NotHealthCheckFilter, OrFilter, ResponseFlagFilter, RuntimeFilter, StatusCodeFilter,
     access_log_filter::FilterSpecifier, comparison_filter::Op,
 };
 use leno_proto::envoy::config::core::v3::RuntimeUInt32;
 
-use crate::codec::common::{fraction, read_fraction};
+use crate::codec::common::{bool_value, fraction, read_fraction};
 use crate::codec::error::{At, DecodeError, Result};
+use crate::codec::metadata;
 use crate::codec::route::matches::{decode_header, encode_header};
 
 /// Envoy wants a runtime key; Leno has no runtime, so it never differs from the default.
@@ -31,6 +32,10 @@ pub(super) fn encode_filter(filter: &AccessLogFilter) -> Proto {
         AccessLogFilter::Header(header) => {
             FilterSpecifier::HeaderFilter(HeaderFilter { header: Some(encode_header(header)) })
         }
+        AccessLogFilter::Metadata { matcher, default } => FilterSpecifier::MetadataFilter(MetadataFilter {
+            matcher: matcher.as_ref().map(metadata::encode_match),
+            match_if_key_not_found: bool_value(*default),
+        }),
         AccessLogFilter::NotHealthCheck => FilterSpecifier::NotHealthCheckFilter(NotHealthCheckFilter {}),
         AccessLogFilter::ResponseFlag(flags) => {
             FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter { flags: flags.clone() })
@@ -75,6 +80,10 @@ pub(super) fn decode_filter(filter: &Proto) -> Result<AccessLogFilter> {
                 of.header.as_ref().ok_or_else(|| DecodeError::new("header", "is missing")).at("header_filter")?;
             AccessLogFilter::Header(decode_header(header).at("header_filter.header")?)
         }
+        FilterSpecifier::MetadataFilter(of) => AccessLogFilter::Metadata {
+            matcher: of.matcher.as_ref().map(metadata::decode_match).transpose().at("metadata_filter.matcher")?,
+            default: of.match_if_key_not_found.as_ref().is_none_or(|default| default.value),
+        },
         FilterSpecifier::NotHealthCheckFilter(_) => AccessLogFilter::NotHealthCheck,
         FilterSpecifier::ResponseFlagFilter(of) => AccessLogFilter::ResponseFlag(of.flags.clone()),
         FilterSpecifier::RuntimeFilter(of) => {
@@ -87,7 +96,6 @@ pub(super) fn decode_filter(filter: &Proto) -> Result<AccessLogFilter> {
         }
         FilterSpecifier::TraceableFilter(_) => return Err(DecodeError::unsupported("traceable_filter")),
         FilterSpecifier::ExtensionFilter(_) => return Err(DecodeError::unsupported("extension_filter")),
-        FilterSpecifier::MetadataFilter(_) => return Err(DecodeError::unsupported("metadata_filter")),
         FilterSpecifier::LogTypeFilter(_) => return Err(DecodeError::unsupported("log_type_filter")),
     })
 }

@@ -1,5 +1,5 @@
-use leno_ir::{HeaderOps, RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
-use leno_proto::envoy::config::core::v3::{ApiVersion, GrpcService, HeaderValueOption, grpc_service};
+use leno_ir::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
+use leno_proto::envoy::config::core::v3::{ApiVersion, GrpcService, grpc_service};
 use leno_proto::envoy::config::ratelimit::v3::RateLimitServiceConfig;
 use leno_proto::envoy::extensions::filters::http::ratelimit::v3::{
     RateLimit as Proto, RateLimitPerRoute, rate_limit::XRateLimitHeadersRfcVersion,
@@ -10,13 +10,12 @@ use leno_proto::google::protobuf::Any;
 
 use crate::codec::common::{any, duration_or_off, headers_to_add, read_header_ops, read_limit, unpack};
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::route::rate_limit::MAX_STAGE;
+use crate::codec::route::rate_limit::read_stage;
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.http.ratelimit.v3.RateLimit";
 pub(super) const ROUTE_TYPE: &str = "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute";
 
 pub(super) fn encode(filter: &RateLimit) -> Any {
-    let status = |code: u16| Some(HttpStatus { code: code.into() });
     let service = grpc_service::EnvoyGrpc { cluster_name: filter.cluster.clone(), ..Default::default() };
     let service = GrpcService {
         target_specifier: Some(grpc_service::TargetSpecifier::EnvoyGrpc(service)),
@@ -44,8 +43,8 @@ pub(super) fn encode(filter: &RateLimit) -> Any {
         }
         .into(),
         disable_x_envoy_ratelimited_header: !filter.ratelimited_header,
-        rate_limited_status: status(filter.rate_limited_status),
-        status_on_error: status(filter.status_on_error),
+        rate_limited_status: http_status(filter.rate_limited_status),
+        status_on_error: http_status(filter.status_on_error),
         response_headers_to_add: headers_to_add(&filter.response_headers),
         stat_prefix: filter.stat_prefix.clone(),
         ..Proto::default()
@@ -60,18 +59,8 @@ pub(super) fn decode(config: &Any) -> Result<RateLimit> {
     if proto.domain.is_empty() {
         return Err(DecodeError::new("domain", "is missing"));
     }
-    if proto.stage > MAX_STAGE {
-        return Err(DecodeError::new("stage", format!("{} is above {MAX_STAGE}", proto.stage)));
-    }
-    let status = |status: &Option<HttpStatus>, default: u16, field: &str| match status {
-        None => Ok(default),
-        Some(status) => match u16::try_from(status.code) {
-            Ok(code) if (100..600).contains(&code) => Ok(code),
-            _ => Err(DecodeError::new(field, format!("{} is no status", status.code))),
-        },
-    };
     Ok(RateLimit {
-        stage: proto.stage,
+        stage: read_stage(proto.stage)?,
         requests: match proto.request_type.as_str() {
             "" | "both" => RateLimitedRequests::Both,
             "external" => RateLimitedRequests::External,
@@ -86,24 +75,30 @@ pub(super) fn decode(config: &Any) -> Result<RateLimit> {
         cluster: decode_service(proto.rate_limit_service.as_ref()).at("rate_limit_service")?,
         limit_headers: proto.enable_x_ratelimit_headers() == XRateLimitHeadersRfcVersion::DraftVersion03,
         ratelimited_header: !proto.disable_x_envoy_ratelimited_header,
-        rate_limited_status: match status(&proto.rate_limited_status, 429, "rate_limited_status.code")? {
-            // As Envoy: who is limited has not been served.
-            ..400 => 429,
-            code => code,
-        },
-        status_on_error: status(&proto.status_on_error, 500, "status_on_error.code")?,
-        response_headers: decode_headers(&proto.response_headers_to_add).at("response_headers_to_add")?,
+        rate_limited_status: read_limited_status(&proto.rate_limited_status, "rate_limited_status.code")?,
+        status_on_error: read_status(&proto.status_on_error, 500, "status_on_error.code")?,
+        response_headers: read_header_ops(&proto.response_headers_to_add, &[]).at("response_headers_to_add")?,
         stat_prefix: proto.stat_prefix,
         domain: proto.domain,
     })
 }
 
-fn decode_headers(headers: &[HeaderValueOption]) -> Result<HeaderOps> {
-    let ops = read_header_ops(headers, &[])?;
-    match ops.add.iter().find(|header| header.is_format()) {
-        None => Ok(ops),
-        Some(header) => Err(DecodeError::new(header.name.clone(), "has operators, which are not supported here")),
-    }
+pub(super) fn http_status(code: u16) -> Option<HttpStatus> {
+    Some(HttpStatus { code: code.into() })
+}
+
+/// As Envoy: who is limited has not been served.
+pub(super) fn read_limited_status(status: &Option<HttpStatus>, field: &str) -> Result<u16> {
+    Ok(match read_status(status, 429, field)? {
+        ..400 => 429,
+        code => code,
+    })
+}
+
+fn read_status(status: &Option<HttpStatus>, default: u16, field: &str) -> Result<u16> {
+    let Some(status) = status else { return Ok(default) };
+    let code = u16::try_from(status.code).ok().filter(|code| (100..600).contains(code));
+    code.ok_or_else(|| DecodeError::new(field, format!("{} is no status", status.code)))
 }
 
 fn decode_service(service: Option<&RateLimitServiceConfig>) -> Result<String> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use leno_ir::{Listener, ListenerOptions, ProxyProtocol, ProxyProtocolVersion};
+use leno_ir::{Listener, ListenerOptions, ListenerRateLimit, ProxyProtocol, ProxyProtocolVersion};
 use leno_proto::envoy::config::core::v3::proxy_protocol_config::Version;
 use leno_proto::envoy::config::listener::v3::{Listener as Proto, ListenerFilter, listener_filter};
 use leno_proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
+use leno_proto::envoy::extensions::filters::listener::local_ratelimit::v3::LocalRateLimit;
 use leno_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use leno_proto::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol as ProtoProxyProtocol;
 use leno_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
@@ -13,9 +14,11 @@ use leno_proto::google::protobuf::Any;
 use prost::Message;
 
 use crate::codec::common::{any, duration, is_type, unpack};
+use crate::codec::connection_filter::{decode_bucket, encode_bucket, is_enabled, stat_prefix};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 
 const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
+const LOCAL_RATE_LIMIT: &str = "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit";
 const ORIGINAL_DST: &str = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 const PROXY_PROTOCOL: &str = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
@@ -27,11 +30,20 @@ pub(super) struct Filters {
     pub(super) proxy_protocol: Option<ProxyProtocol>,
     pub(super) inspect_tls: bool,
     pub(super) inspect_http: bool,
+    pub(super) rate_limits: Vec<ListenerRateLimit>,
 }
 
 pub(super) fn encode(listener: &Listener, proto: &mut Proto) {
-    let ListenerOptions { original_dst, proxy_protocol, .. } = &listener.options;
+    let ListenerOptions { original_dst, proxy_protocol, rate_limits, .. } = &listener.options;
     let filters = &mut proto.listener_filters;
+    for limit in rate_limits {
+        let config = LocalRateLimit {
+            stat_prefix: limit.stat_prefix.clone(),
+            token_bucket: Some(encode_bucket(&limit.token_bucket)),
+            ..LocalRateLimit::default()
+        };
+        filters.push(filter("envoy.filters.listener.local_ratelimit", LOCAL_RATE_LIMIT, &config));
+    }
     if *original_dst {
         filters.push(filter("envoy.filters.listener.original_dst", ORIGINAL_DST, &OriginalDst {}));
     }
@@ -88,6 +100,8 @@ fn decode_one(filter: &ListenerFilter, filters: &mut Filters) -> Result<()> {
         filters.inspect_tls = true;
     } else if is_type(config, HTTP_INSPECTOR) {
         filters.inspect_http = true;
+    } else if is_type(config, LOCAL_RATE_LIMIT) {
+        filters.rate_limits.extend(decode_rate_limit(&unpack(config, LOCAL_RATE_LIMIT)?).at("typed_config")?);
     } else if is_type(config, ORIGINAL_DST) {
         filters.original_dst = true;
     } else if is_type(config, PROXY_PROTOCOL) {
@@ -99,6 +113,15 @@ fn decode_one(filter: &ListenerFilter, filters: &mut Filters) -> Result<()> {
         return Err(DecodeError::new("", format!("no such listener filter here: {}", filter.name)));
     }
     Ok(())
+}
+
+/// `None`: switched off.
+fn decode_rate_limit(proto: &LocalRateLimit) -> Result<Option<ListenerRateLimit>> {
+    let limit = ListenerRateLimit {
+        stat_prefix: stat_prefix(&proto.stat_prefix)?,
+        token_bucket: decode_bucket(proto.token_bucket.as_ref()).at("token_bucket")?,
+    };
+    Ok(is_enabled(proto.runtime_enabled.as_ref()).then_some(limit))
 }
 
 fn decode_proxy_protocol(proto: &ProtoProxyProtocol) -> Result<ProxyProtocol> {

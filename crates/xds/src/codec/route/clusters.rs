@@ -1,20 +1,25 @@
-use leno_ir::{Flavor, WeightedCluster};
+use leno_ir::{Flavor, Forward, WeightedCluster};
 use leno_proto::envoy::config::route::v3::{
-    WeightedCluster as ProtoWeightedCluster, route_action, weighted_cluster::ClusterWeight,
+    WeightedCluster as ProtoWeightedCluster, route_action,
+    weighted_cluster::{ClusterWeight, RandomValueSpecifier, cluster_weight::HostRewriteSpecifier},
 };
+use leno_proto::google::protobuf::BoolValue;
 
-use crate::codec::common::{headers_to_add, read_header_ops, u32_value};
-use crate::codec::error::{At, DecodeError, Result, refuse};
+use crate::codec::common::{headers_to_add, read_header_ops, read_visible, u32_value};
+use crate::codec::error::{At, DecodeError, Result};
 use crate::codec::{filter, subset};
 
 /// A single cluster without more to say is written the short way.
-pub(super) fn encode(clusters: &[WeightedCluster], flavor: Flavor) -> route_action::ClusterSpecifier {
-    if let [only] = clusters
+pub(super) fn encode(forward: &Forward, flavor: Flavor) -> route_action::ClusterSpecifier {
+    let Forward { clusters, cluster_number_header: number_header, .. } = forward;
+    if let [only] = clusters.as_slice()
         && only.weight == 1
         && only.request_headers.is_empty()
         && only.response_headers.is_empty()
         && only.filters.is_empty()
         && only.metadata_match.is_empty()
+        && only.host_rewrite.is_none()
+        && number_header.is_none()
     {
         return match &only.name_header {
             Some(header) => route_action::ClusterSpecifier::ClusterHeader(header.clone()),
@@ -31,10 +36,12 @@ pub(super) fn encode(clusters: &[WeightedCluster], flavor: Flavor) -> route_acti
         response_headers_to_remove: cluster.response_headers.remove.clone(),
         typed_per_filter_config: filter::encode_overrides(&cluster.filters, flavor),
         metadata_match: subset::encode_labels(&cluster.metadata_match, None),
-        ..ClusterWeight::default()
+        host_rewrite_specifier: cluster.host_rewrite.clone().map(HostRewriteSpecifier::HostRewriteLiteral),
     };
     let clusters = clusters.iter().map(encode).collect();
-    route_action::ClusterSpecifier::WeightedClusters(ProtoWeightedCluster { clusters, ..Default::default() })
+    let random_value_specifier = number_header.clone().map(RandomValueSpecifier::HeaderName);
+    let clusters = ProtoWeightedCluster { clusters, random_value_specifier, ..Default::default() };
+    route_action::ClusterSpecifier::WeightedClusters(clusters)
 }
 
 pub(super) fn decode(specifier: Option<&route_action::ClusterSpecifier>) -> Result<Vec<WeightedCluster>> {
@@ -44,8 +51,6 @@ pub(super) fn decode(specifier: Option<&route_action::ClusterSpecifier>) -> Resu
             Ok(vec![WeightedCluster { name_header: Some(header.to_ascii_lowercase()), ..WeightedCluster::new("", 1) }])
         }
         Some(route_action::ClusterSpecifier::WeightedClusters(weighted)) if !weighted.clusters.is_empty() => {
-            // A random value out of the request would be another choice than ours.
-            refuse!(weighted, random_value_specifier);
             weighted.clusters.iter().map(decode_weight).collect::<Result<_>>().at("weighted_clusters")
         }
         Some(route_action::ClusterSpecifier::WeightedClusters(_)) => {
@@ -56,8 +61,19 @@ pub(super) fn decode(specifier: Option<&route_action::ClusterSpecifier>) -> Resu
     }
 }
 
+/// The header whose number decides between the clusters.
+pub(super) fn decode_number_header(specifier: Option<&route_action::ClusterSpecifier>) -> Result<Option<String>> {
+    let Some(route_action::ClusterSpecifier::WeightedClusters(weighted)) = specifier else { return Ok(None) };
+    match &weighted.random_value_specifier {
+        None | Some(RandomValueSpecifier::UseHashPolicy(BoolValue { value: false })) => Ok(None),
+        Some(RandomValueSpecifier::HeaderName(name)) => Ok(Some(name.to_ascii_lowercase())),
+        Some(RandomValueSpecifier::UseHashPolicy(_)) => {
+            Err(DecodeError::unsupported("weighted_clusters.use_hash_policy"))
+        }
+    }
+}
+
 fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
-    refuse!(cluster, host_rewrite_specifier);
     if cluster.name.is_empty() == cluster.cluster_header.is_empty() {
         return Err(DecodeError::new("name", "either name or cluster_header must be set"));
     }
@@ -72,5 +88,10 @@ fn decode_weight(cluster: &ClusterWeight) -> Result<WeightedCluster> {
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&cluster.typed_per_filter_config)?,
         metadata_match: subset::decode_labels(cluster.metadata_match.as_ref()),
+        host_rewrite: cluster
+            .host_rewrite_specifier
+            .as_ref()
+            .map(|HostRewriteSpecifier::HostRewriteLiteral(host)| read_visible(host, "host_rewrite_literal"))
+            .transpose()?,
     })
 }

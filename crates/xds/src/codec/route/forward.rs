@@ -1,4 +1,5 @@
-use leno_ir::{Flavor, Forward, HostRewrite, PathMatch, Rewrite};
+use leno_ir::{Flavor, Forward, HostRewrite, PathMatch, Rewrite, RoutingPriority};
+use leno_proto::envoy::config::core::v3::RoutingPriority as ProtoPriority;
 use leno_proto::envoy::config::route::v3::{
     RouteAction as Proto, RouteMatch,
     route_action::{ClusterNotFoundResponseCode, HostRewriteSpecifier},
@@ -9,7 +10,8 @@ use super::rewrite::{self, WHOLE_PATH, prefix_substitution, substitution};
 use super::{clusters, internal_redirect, mirror, rate_limit, retry, template, timeouts};
 use crate::codec::common::read_visible;
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::{hash, subset};
+use crate::codec::http::upgrade;
+use crate::codec::{hash, policy, subset};
 
 pub(super) fn takes_nothing(forward: &Forward) -> bool {
     forward.clusters.iter().all(|cluster| cluster.weight == 0)
@@ -27,7 +29,7 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         host_rewrite_specifier: forward.host_rewrite.as_ref().map(encode_host),
         append_x_forwarded_host: forward.append_x_forwarded_host,
         request_mirror_policies: forward.mirrors.iter().map(mirror::encode).collect(),
-        cluster_specifier: Some(clusters::encode(&forward.clusters, flavor)),
+        cluster_specifier: Some(clusters::encode(forward, flavor)),
         cluster_not_found_response_code: match forward.cluster_not_found_status {
             404 => ClusterNotFoundResponseCode::NotFound,
             500 => ClusterNotFoundResponseCode::InternalServerError,
@@ -37,9 +39,12 @@ pub(super) fn encode(forward: &Forward, matched: &PathMatch, flavor: Flavor) -> 
         internal_redirect_policy: forward.internal_redirects.as_ref().map(internal_redirect::encode),
         hash_policy: forward.hash_policies.iter().map(hash::encode).collect(),
         rate_limits: rate_limit::encode(&forward.rate_limits),
+        upgrade_configs: upgrade::encode_route(&forward.upgrades),
         include_vh_rate_limits: forward.include_host_rate_limits.then_some(BoolValue { value: true }),
+        priority: policy::encode_priority(forward.priority),
         ..Proto::default()
     };
+    action.hedge_policy = retry::encode_hedge(forward.hedge_on_per_try_timeout);
     timeouts::encode(forward, &mut action, flavor);
     match &forward.rewrite {
         None => {}
@@ -60,13 +65,19 @@ fn include_host_rate_limits(action: &Proto) -> bool {
 
 #[allow(deprecated, reason = "a field that is refused has to be looked at")]
 pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
-    refuse!(action, internal_redirect_action, max_internal_redirects, hedge_policy);
-    refuse!(action, path_rewrite, retry_policy_typed_config, upgrade_configs, early_data_policy, priority);
+    refuse!(action, internal_redirect_action, max_internal_redirects);
+    refuse!(action, path_rewrite, retry_policy_typed_config, early_data_policy);
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
+        cluster_number_header: clusters::decode_number_header(action.cluster_specifier.as_ref())?,
         rate_limits: rate_limit::decode(&action.rate_limits)?,
         include_host_rate_limits: include_host_rate_limits(action),
         retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
+        priority: match action.priority() {
+            ProtoPriority::Default => RoutingPriority::Default,
+            ProtoPriority::High => RoutingPriority::High,
+        },
+        hedge_on_per_try_timeout: retry::decode_hedge(action.hedge_policy.as_ref()).at("hedge_policy")?,
         internal_redirects: action
             .internal_redirect_policy
             .as_ref()
@@ -87,6 +98,7 @@ pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
             ClusterNotFoundResponseCode::NotFound => 404,
             ClusterNotFoundResponseCode::InternalServerError => 500,
         },
+        upgrades: upgrade::decode_route(&action.upgrade_configs)?,
         mirrors: mirror::decode_all(&action.request_mirror_policies)?,
         hash_policies: hash::decode_all(&action.hash_policy)?,
         ..Forward::to("")

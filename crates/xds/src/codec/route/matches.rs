@@ -12,11 +12,12 @@ use super::rewrite::literal;
 use super::template;
 use crate::codec::common::{bool_value, read_fraction, runtime_fraction};
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::matching;
+use crate::codec::{matching, metadata};
 
 pub(super) fn encode(matches: &RouteMatch, flavor: Flavor) -> Proto {
     use route_match::PathSpecifier;
     let (path, ignore_case) = match &matches.path {
+        PathMatch::Connect => (PathSpecifier::ConnectMatcher(route_match::ConnectMatcher {}), false),
         PathMatch::Exact { text, ignore_case } => (PathSpecifier::Path(text.clone()), *ignore_case),
         PathMatch::PathSeparatedPrefix { text, ignore_case } if flavor == Flavor::Grpc => {
             (PathSpecifier::SafeRegex(matching::regex(&whole_segments(text, *ignore_case))), false)
@@ -39,13 +40,14 @@ pub(super) fn encode(matches: &RouteMatch, flavor: Flavor) -> Proto {
             presented: matches.tls.presented.and_then(bool_value),
             validated: matches.tls.validated.and_then(bool_value),
         }),
+        dynamic_metadata: matches.metadata.iter().map(metadata::encode_match).collect(),
         ..Proto::default()
     }
 }
 
 pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
     use route_match::PathSpecifier;
-    refuse!(matches, dynamic_metadata, filter_state);
+    refuse!(matches, filter_state);
     let ignore_case = matches.case_sensitive.as_ref().is_some_and(|sensitive| !sensitive.value);
     let path = match &matches.path_specifier {
         Some(PathSpecifier::Path(text)) => PathMatch::Exact { text: text.clone(), ignore_case },
@@ -54,8 +56,8 @@ pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
         }
         Some(PathSpecifier::Prefix(text)) => PathMatch::Prefix { text: text.clone(), ignore_case },
         Some(PathSpecifier::SafeRegex(regex)) => PathMatch::Regex(matching::read_regex(regex).at("safe_regex")?),
+        Some(PathSpecifier::ConnectMatcher(_)) => PathMatch::Connect,
         Some(PathSpecifier::PathMatchPolicy(policy)) => template::decode_match(policy)?,
-        Some(_) => return Err(DecodeError::unsupported("path_specifier")),
         None => return Err(DecodeError::new("path_specifier", "is missing")),
     };
     let mut headers = Vec::with_capacity(matches.headers.len());
@@ -70,6 +72,8 @@ pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
     for (index, cookie) in matches.cookies.iter().enumerate() {
         cookies.push(decode_cookie(cookie).at_index("cookies", index)?);
     }
+    let metadata = |(index, matcher)| metadata::decode_match(matcher).at_index("dynamic_metadata", index);
+    let metadata = matches.dynamic_metadata.iter().enumerate().map(metadata).collect::<Result<_>>()?;
     let tls = matches.tls_context.unwrap_or_default();
     let share = matches.runtime_fraction.as_ref().and_then(|share| share.default_value.as_ref());
     Ok(RouteMatch {
@@ -82,6 +86,7 @@ pub(super) fn decode(matches: &Proto) -> Result<RouteMatch> {
             presented: tls.presented.map(|wanted| wanted.value),
             validated: tls.validated.map(|wanted| wanted.value),
         },
+        metadata,
         fraction: share.map(read_fraction).transpose().at("runtime_fraction")?,
     })
 }
@@ -137,7 +142,7 @@ pub(in crate::codec) fn decode_header(header: &HeaderMatcher) -> Result<HeaderMa
     })
 }
 
-fn encode_query(query: &QueryMatch) -> QueryParameterMatcher {
+pub(super) fn encode_query(query: &QueryMatch) -> QueryParameterMatcher {
     QueryParameterMatcher {
         name: query.name.clone(),
         query_parameter_match_specifier: Some(match &query.kind {
@@ -147,7 +152,7 @@ fn encode_query(query: &QueryMatch) -> QueryParameterMatcher {
     }
 }
 
-fn decode_query(parameter: &QueryParameterMatcher) -> Result<QueryMatch> {
+pub(super) fn decode_query(parameter: &QueryParameterMatcher) -> Result<QueryMatch> {
     let kind = match &parameter.query_parameter_match_specifier {
         None => QueryMatchKind::Present(true),
         Some(QueryParameterMatchSpecifier::PresentMatch(present)) => QueryMatchKind::Present(*present),

@@ -1,29 +1,36 @@
-use leno_ir::{RateLimitAction, RateLimitRule};
+use leno_ir::{MetadataSource, RateLimitAction, RateLimitRule};
 use leno_proto::envoy::config::route::v3::{
     RateLimit as Proto,
     rate_limit::{
         Action,
-        action::{ActionSpecifier, DestinationCluster, GenericKey, HeaderValueMatch, RemoteAddress, RequestHeaders},
+        action::{
+            ActionSpecifier, DestinationCluster, GenericKey, HeaderValueMatch, MaskedRemoteAddress, MetaData,
+            QueryParameterValueMatch, QueryParameters, RemoteAddress, RequestHeaders, SourceCluster, meta_data,
+        },
     },
 };
+
+use leno_proto::google::protobuf::UInt32Value;
 
 use super::matches;
 use crate::codec::common::{bool_value, u32_value};
 use crate::codec::error::{At, DecodeError, Result, refuse};
+use crate::codec::metadata;
 
 /// Envoy's.
-pub(in crate::codec) const MAX_STAGE: u32 = 10;
+const MAX_STAGE: u32 = 10;
 
-pub(super) fn encode(rules: &[RateLimitRule]) -> Vec<Proto> {
+pub(in crate::codec) fn encode(rules: &[RateLimitRule]) -> Vec<Proto> {
     let rule = |rule: &RateLimitRule| Proto {
-        stage: u32_value(rule.stage),
+        // Some places of Envoy know no stage at all, not even the first.
+        stage: Some(rule.stage).filter(|stage| *stage > 0).and_then(u32_value),
         actions: rule.actions.iter().map(encode_action).collect(),
         ..Proto::default()
     };
     rules.iter().map(rule).collect()
 }
 
-pub(super) fn decode(protos: &[Proto]) -> Result<Vec<RateLimitRule>> {
+pub(in crate::codec) fn decode(protos: &[Proto]) -> Result<Vec<RateLimitRule>> {
     let rule = |(index, proto)| decode_rule(proto).at_index("rate_limits", index);
     protos.iter().enumerate().map(rule).collect()
 }
@@ -45,7 +52,43 @@ fn encode_action(action: &RateLimitAction) -> Action {
                 ..HeaderValueMatch::default()
             })
         }
+        RateLimitAction::MaskedRemoteAddress { v4_prefix_len, v6_prefix_len } => {
+            ActionSpecifier::MaskedRemoteAddress(MaskedRemoteAddress {
+                v4_prefix_mask_len: u32_value((*v4_prefix_len).into()),
+                v6_prefix_mask_len: u32_value((*v6_prefix_len).into()),
+            })
+        }
+        RateLimitAction::Metadata { key, source, namespace, path, default, skip_if_absent } => {
+            ActionSpecifier::Metadata(MetaData {
+                descriptor_key: key.clone(),
+                metadata_key: Some(metadata::encode_key(namespace, path)),
+                default_value: default.clone(),
+                source: match source {
+                    MetadataSource::Dynamic => meta_data::Source::Dynamic,
+                    MetadataSource::Route => meta_data::Source::RouteEntry,
+                }
+                .into(),
+                skip_if_absent: *skip_if_absent,
+            })
+        }
+        RateLimitAction::QueryParameter { name, key, skip_if_absent } => {
+            ActionSpecifier::QueryParameters(QueryParameters {
+                query_parameter_name: name.clone(),
+                descriptor_key: key.clone(),
+                skip_if_absent: *skip_if_absent,
+            })
+        }
+        RateLimitAction::QueryValueMatch { key, value, expect_match, parameters } => {
+            ActionSpecifier::QueryParameterValueMatch(QueryParameterValueMatch {
+                descriptor_key: key.clone(),
+                descriptor_value: value.clone(),
+                expect_match: bool_value(*expect_match),
+                query_parameters: parameters.iter().map(matches::encode_query).collect(),
+                ..QueryParameterValueMatch::default()
+            })
+        }
         RateLimitAction::RemoteAddress => ActionSpecifier::RemoteAddress(RemoteAddress {}),
+        RateLimitAction::SourceCluster => ActionSpecifier::SourceCluster(SourceCluster {}),
         RateLimitAction::RequestHeader { header, key, skip_if_absent } => {
             ActionSpecifier::RequestHeaders(RequestHeaders {
                 header_name: header.clone(),
@@ -57,13 +100,17 @@ fn encode_action(action: &RateLimitAction) -> Action {
     Action { action_specifier: Some(specifier) }
 }
 
-fn decode_rule(proto: &Proto) -> Result<RateLimitRule> {
-    // `disable_key` names a runtime flag, of which there are none here.
-    refuse!(proto, limit, hits_addend, apply_on_stream_done);
-    let stage = proto.stage.as_ref().map_or(0, |stage| stage.value);
+pub(in crate::codec) fn read_stage(stage: u32) -> Result<u32> {
     if stage > MAX_STAGE {
         return Err(DecodeError::new("stage", format!("{stage} is above {MAX_STAGE}")));
     }
+    Ok(stage)
+}
+
+fn decode_rule(proto: &Proto) -> Result<RateLimitRule> {
+    // `disable_key` names a runtime flag, of which there are none here.
+    refuse!(proto, limit, hits_addend, apply_on_stream_done);
+    let stage = read_stage(proto.stage.as_ref().map_or(0, |stage| stage.value))?;
     if proto.actions.is_empty() {
         return Err(DecodeError::new("actions", "must not be empty"));
     }
@@ -71,6 +118,7 @@ fn decode_rule(proto: &Proto) -> Result<RateLimitRule> {
     Ok(RateLimitRule { stage, actions: proto.actions.iter().enumerate().map(action).collect::<Result<_>>()? })
 }
 
+#[allow(deprecated, reason = "other control planes still write `dynamic_metadata`")]
 fn decode_action(proto: &Action) -> Result<RateLimitAction> {
     match &proto.action_specifier {
         Some(ActionSpecifier::DestinationCluster(_)) => Ok(RateLimitAction::DestinationCluster),
@@ -93,16 +141,73 @@ fn decode_action(proto: &Action) -> Result<RateLimitAction> {
                 headers,
             })
         }
+        Some(ActionSpecifier::DynamicMetadata(dynamic)) => {
+            let (namespace, path) = metadata::decode_key(dynamic.metadata_key.as_ref()).at("metadata_key")?;
+            Ok(RateLimitAction::Metadata {
+                key: some(&dynamic.descriptor_key, "descriptor_key")?,
+                source: MetadataSource::Dynamic,
+                namespace,
+                path,
+                default: dynamic.default_value.clone(),
+                skip_if_absent: false,
+            })
+        }
+        Some(ActionSpecifier::MaskedRemoteAddress(masked)) => {
+            let length = |length: &Option<UInt32Value>, most: u8, field| match length {
+                None => Ok(most),
+                Some(length) => u8::try_from(length.value)
+                    .ok()
+                    .filter(|length| *length <= most)
+                    .ok_or_else(|| DecodeError::new(field, format!("{} is above {most}", length.value))),
+            };
+            Ok(RateLimitAction::MaskedRemoteAddress {
+                v4_prefix_len: length(&masked.v4_prefix_mask_len, 32, "v4_prefix_mask_len")?,
+                v6_prefix_len: length(&masked.v6_prefix_mask_len, 128, "v6_prefix_mask_len")?,
+            })
+        }
+        Some(ActionSpecifier::Metadata(of)) => {
+            let (namespace, path) = metadata::decode_key(of.metadata_key.as_ref()).at("metadata_key")?;
+            Ok(RateLimitAction::Metadata {
+                key: some(&of.descriptor_key, "descriptor_key")?,
+                source: match of.source() {
+                    meta_data::Source::Dynamic => MetadataSource::Dynamic,
+                    meta_data::Source::RouteEntry => MetadataSource::Route,
+                    _ => return Err(DecodeError::new("source", "is none that is known when a request comes")),
+                },
+                namespace,
+                path,
+                default: of.default_value.clone(),
+                skip_if_absent: of.skip_if_absent,
+            })
+        }
+        Some(ActionSpecifier::QueryParameters(query)) => Ok(RateLimitAction::QueryParameter {
+            name: some(&query.query_parameter_name, "query_parameter_name")?,
+            key: some(&query.descriptor_key, "descriptor_key")?,
+            skip_if_absent: query.skip_if_absent,
+        }),
+        Some(ActionSpecifier::QueryParameterValueMatch(matched)) => {
+            refuse!(matched, default_value);
+            let parameter = |(index, parameter)| matches::decode_query(parameter).at_index("query_parameters", index);
+            let parameters = matched.query_parameters.iter().enumerate().map(parameter).collect::<Result<Vec<_>>>()?;
+            if parameters.is_empty() {
+                return Err(DecodeError::new("query_parameters", "must not be empty"));
+            }
+            Ok(RateLimitAction::QueryValueMatch {
+                key: matched.descriptor_key.clone(),
+                value: some(&matched.descriptor_value, "descriptor_value")?,
+                expect_match: matched.expect_match.as_ref().is_none_or(|expect| expect.value),
+                parameters,
+            })
+        }
+        Some(ActionSpecifier::SourceCluster(_)) => Ok(RateLimitAction::SourceCluster),
         Some(ActionSpecifier::RemoteAddress(_)) => Ok(RateLimitAction::RemoteAddress),
         Some(ActionSpecifier::RequestHeaders(request)) => Ok(RateLimitAction::RequestHeader {
             header: some(&request.header_name, "header_name")?.to_ascii_lowercase(),
             key: some(&request.descriptor_key, "descriptor_key")?,
             skip_if_absent: request.skip_if_absent,
         }),
-        Some(_) => Err(DecodeError::new(
-            "",
-            "no such action here: destination_cluster, generic_key, header_value_match, remote_address and request_headers are",
-        )),
+        Some(ActionSpecifier::Extension(_)) => Err(DecodeError::unsupported("extension")),
+        Some(ActionSpecifier::RemoteAddressMatch(_)) => Err(DecodeError::unsupported("remote_address_match")),
         None => Err(DecodeError::new("action_specifier", "is missing")),
     }
 }

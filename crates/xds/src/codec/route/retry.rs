@@ -1,6 +1,6 @@
 use leno_ir::{Flavor, HeaderMatch, RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 use leno_proto::envoy::config::route::v3::{
-    HeaderMatcher, RetryPolicy as Proto,
+    HeaderMatcher, HedgePolicy, RetryPolicy as Proto,
     retry_policy::{
         RateLimitedRetryBackOff, ResetHeader as ProtoResetHeader, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
         retry_host_predicate::ConfigType,
@@ -107,6 +107,22 @@ pub(super) fn decode(retry: &Proto) -> Result<RetryPolicy> {
         avoid_previous_hosts: !retry.retry_host_predicate.is_empty(),
         retry_non_idempotent,
     })
+}
+
+pub(super) fn encode_hedge(on_per_try_timeout: bool) -> Option<HedgePolicy> {
+    on_per_try_timeout.then(|| HedgePolicy { hedge_on_per_try_timeout: true, ..HedgePolicy::default() })
+}
+
+/// Only the switch that Envoy has built too.
+pub(super) fn decode_hedge(policy: Option<&HedgePolicy>) -> Result<bool> {
+    let Some(policy) = policy else { return Ok(false) };
+    if policy.initial_requests.is_some_and(|requests| requests.value != 1) {
+        return Err(DecodeError::unsupported("initial_requests"));
+    }
+    if policy.additional_request_chance.is_some_and(|chance| chance.numerator != 0) {
+        return Err(DecodeError::unsupported("additional_request_chance"));
+    }
+    Ok(policy.hedge_on_per_try_timeout)
 }
 
 fn decode_headers(headers: &[HeaderMatcher], field: &str) -> Result<Vec<HeaderMatch>> {

@@ -33,7 +33,7 @@ pub(super) fn prefix_substitution(new: &str, matched: &PathMatch, flavor: Flavor
     }
 }
 
-pub(super) fn substitution(pattern: &str, by: &str) -> RegexMatchAndSubstitute {
+pub(in crate::codec) fn substitution(pattern: &str, by: &str) -> RegexMatchAndSubstitute {
     RegexMatchAndSubstitute { pattern: Some(matching::regex(pattern)), substitution: by.to_owned() }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn decode(action: &ProtoRouteAction) -> Result<Option<Rewrite>> {
 }
 
 /// Pattern and substitution.
-pub(super) fn decode_regex(rewrite: &RegexMatchAndSubstitute) -> Result<(String, String)> {
+pub(in crate::codec) fn decode_regex(rewrite: &RegexMatchAndSubstitute) -> Result<(String, String)> {
     let pattern = rewrite.pattern.clone().unwrap_or_default().regex;
     read_visible(&rewrite.substitution, "substitution")?;
     Pattern::new(&pattern).map_err(|error| DecodeError::new("", error.to_string()))?;
