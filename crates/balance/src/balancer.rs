@@ -4,15 +4,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{BalancerPolicy, EndpointHealth, EndpointPolicy, Labels, OutlierDetection, SubsetSettings};
+use leno_ir::{
+    BalancerPolicy, EndpointHealth, EndpointPolicy, Labels, LeastRequest, OutlierDetection, SlowStart, SubsetSettings,
+};
 use leno_names::Fraction;
 
-use crate::level::Availability;
+use crate::consistent::{HashTables, Table};
+use crate::level::{Availability, Health, choose_priority};
 use crate::load::Load;
 use crate::outlier::{self, Signal};
-use crate::plan::{Candidate, Group, PlanSettings};
+use crate::plan::{Candidate, Group, Level, Plan, PlanSettings};
+use crate::slow_start;
 use crate::subset::{NO_LABELS, Subsets};
 use crate::view::View;
+use crate::zone::Zones;
 
 /// How a cluster balances.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +31,14 @@ pub struct BalancerSettings {
     pub weighted_priority_health: bool,
     /// `None`: members are not told apart. A change holds from the next update on.
     pub subsets: Option<Box<SubsetSettings>>,
+    /// `None`: members get their whole share at once.
+    pub slow_start: Option<SlowStart>,
+    /// See `ir::Hashing`.
+    pub balance_percent: Option<u32>,
+    /// `None`: zones do not matter.
+    pub zones: Option<Box<Zones>>,
+    /// In panic nobody is chosen, instead of anybody.
+    pub fails_in_panic: bool,
 }
 
 impl BalancerSettings {
@@ -37,6 +50,20 @@ impl BalancerSettings {
             overprovisioning_percent: EndpointPolicy::OVERPROVISIONING_PERCENT,
             weighted_priority_health: false,
             subsets: None,
+            slow_start: None,
+            balance_percent: None,
+            zones: None,
+            fails_in_panic: false,
+        }
+    }
+
+    fn of_plan(&self) -> PlanSettings<'_> {
+        PlanSettings {
+            panic_percent: self.panic_threshold.as_f64() * 100.0,
+            overprovisioning_percent: self.overprovisioning_percent,
+            weighs_health: self.weighted_priority_health,
+            fails_in_panic: self.fails_in_panic,
+            zones: self.zones.as_deref(),
         }
     }
 
@@ -93,12 +120,16 @@ pub struct Wish<'r> {
     pub hash: Option<u64>,
     /// Looked at where there are subsets.
     pub labels: &'r Labels,
+    /// The only priority that will do.
+    pub priority: Option<u32>,
+    /// Priorities that other ones are preferred to.
+    pub past_priorities: &'r [u32],
 }
 
 impl Default for Wish<'_> {
     /// Any.
     fn default() -> Self {
-        Self { hash: None, labels: &NO_LABELS }
+        Self { hash: None, labels: &NO_LABELS, priority: None, past_priorities: &[] }
     }
 }
 
@@ -123,6 +154,8 @@ pub struct Balancer<K> {
     subsets: Option<Box<Subsets>>,
     ejected: usize,
     next_sweep: Option<Instant>,
+    /// The last time that was told.
+    latest: Option<Instant>,
     seed: u64,
 }
 
@@ -161,6 +194,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             subsets: None,
             ejected: 0,
             next_sweep: None,
+            latest: None,
             seed,
         }
     }
@@ -186,15 +220,25 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
 
     /// The same with what subsets tell members apart by.
     pub fn update_labelled(&mut self, members: impl IntoIterator<Item = (Member<K>, Labels)>, now: Instant) {
+        self.latest = Some(now);
         let placed = |member: &Member<K>| Member { health: EndpointHealth::Unknown, ..member.clone() };
         let before: Vec<_> = self.members.iter().map(|(member, _)| placed(member)).collect();
-        let mut known: HashMap<K, Rc<Load>> = self.members.drain(..).map(|(member, load)| (member.key, load)).collect();
+        let mut known: HashMap<K, (EndpointHealth, Rc<Load>)> =
+            self.members.drain(..).map(|(member, load)| (member.key, (member.health, load))).collect();
         let mut seen = std::collections::HashSet::new();
         let mut all_labels = Vec::new();
         let (default_rtt, _) = self.settings.measuring();
         for (member, labels) in members {
             if seen.insert(member.key) {
-                let load = known.remove(&member.key).unwrap_or_else(|| Rc::new(Load::new(default_rtt, now)));
+                let load = match known.remove(&member.key) {
+                    None => Rc::new(Load::new(default_rtt, now)),
+                    Some((health, load)) => {
+                        if health == EndpointHealth::Unhealthy && member.health != health {
+                            load.started.set(now);
+                        }
+                        load
+                    }
+                };
                 self.members.push((member, load));
                 all_labels.push(labels);
             }
@@ -251,11 +295,20 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             None => whole,
             Some(subsets) => subsets.find(wish.labels, whole)?,
         };
+        let priority = match wish.priority {
+            None if !wish.past_priorities.is_empty() => {
+                other_priority(view.plan.healths(), wish.past_priorities, settings.panic_threshold, random())
+            }
+            wanted => wanted,
+        };
         let pool = Pool { members, candidates, settings };
-        let at = if settings.policy.uses_hash() {
-            pool.choose_by_hash(view, wish.hash.unwrap_or_else(random), avoid)
-        } else {
-            pool.choose(view, now, random, avoid)
+        if settings.policy.uses_hash() {
+            view.build_tables(&settings.policy, members.iter().map(|(member, _)| member));
+        }
+        let (plan, tables) = view.parts(priority, candidates, &settings.of_plan());
+        let at = match tables {
+            Some(tables) => pool.choose_by_hash(plan, tables, wish.hash.unwrap_or_else(random), avoid),
+            None => pool.choose(plan, now, random, avoid),
         };
         let (member, load) = members.get(at?)?;
         load.begin();
@@ -289,6 +342,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             return false;
         }
         outlier::eject(&choice.load, config, now, random);
+        self.latest = Some(now);
         self.rebuild();
         true
     }
@@ -319,6 +373,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             }
         }
         if returned > 0 || has_ejected {
+            self.latest = Some(now);
             self.rebuild();
         }
         returned > 0 || has_ejected
@@ -335,6 +390,11 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             self.rebuild();
         }
         has_any
+    }
+
+    /// How each priority is, the most important first.
+    pub fn priorities(&self) -> &[(u32, Health)] {
+        self.whole.plan.healths()
     }
 
     /// Members that are left out now.
@@ -369,7 +429,12 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
     }
 
     fn rebuild(&mut self) {
+        let slow_start = self.settings.slow_start.as_ref().zip(self.latest);
+        let is_starting = |load: &Load| {
+            slow_start.is_some_and(|(config, now)| slow_start::share(config, load.started.get(), now) < 1.0)
+        };
         let candidate = |(member, load): &(Member<K>, Rc<Load>)| Candidate {
+            is_starting: is_starting(load),
             weight: member.weight.max(1),
             priority: member.priority,
             locality: member.locality,
@@ -380,12 +445,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         };
         self.candidates = self.members.iter().map(candidate).collect();
         self.ejected = self.members.iter().filter(|(_, load)| load.ejected_until.get().is_some()).count();
-        let settings = PlanSettings {
-            panic_percent: self.settings.panic_threshold.as_f64() * 100.0,
-            overprovisioning_percent: self.settings.overprovisioning_percent,
-            weighs_health: self.settings.weighted_priority_health,
-        };
-        let Self { candidates, whole, subsets, seed, .. } = self;
+        let Self { candidates, whole, subsets, seed, settings, .. } = self;
+        let settings = settings.of_plan();
         let subsets = subsets.iter_mut().flat_map(|subsets| subsets.views());
         std::iter::once(whole).chain(subsets).for_each(|view| view.rebuild(candidates, &settings, *seed));
     }
@@ -399,10 +460,18 @@ struct Pool<'b, K> {
 }
 
 impl<K: Copy + Eq> Pool<'_, K> {
-    fn choose_by_hash(&self, view: &mut View, hash: u64, avoid: &[K]) -> Option<usize> {
-        view.build_tables(&self.settings.policy, self.members.iter().map(|(member, _)| member));
-        let level = view.plan.level(hash)?;
-        let table = view.tables.as_ref()?.of(level.priority)?;
+    fn choose_by_hash(&self, plan: &Plan, tables: &HashTables, hash: u64, avoid: &[K]) -> Option<usize> {
+        let level = plan.level(hash)?;
+        let at = self.choose_in_table(plan, tables.of(level.priority)?, level, hash, avoid)?;
+        match self.settings.balance_percent {
+            Some(percent) if level.takes(&self.candidates[at]) => {
+                Some(self.least_loaded(plan, level, at, (percent, hash), avoid))
+            }
+            _ => Some(at),
+        }
+    }
+
+    fn choose_in_table(&self, plan: &Plan, table: &Table, level: Level, hash: u64, avoid: &[K]) -> Option<usize> {
         let is_usable = |at: usize| level.takes(&self.candidates[at]);
         let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
         let first = table.at(hash)?;
@@ -410,17 +479,60 @@ impl<K: Copy + Eq> Pool<'_, K> {
             return Some(first);
         }
         // A table may be long and hold nobody else: that there is somebody is known before it is walked.
-        let others = || view.plan.members().filter(|at| !is_avoided(*at));
+        let others = || plan.members().filter(|at| !is_avoided(*at));
         if others().any(|at| self.candidates[at].priority == level.priority) {
             return table.walk(hash).find(|at| is_usable(*at) && !is_avoided(*at)).or_else(|| others().next());
         }
-        others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| view.plan.members().next())
+        others().next().or_else(|| table.walk(hash).find(|at| is_usable(*at))).or_else(|| plan.members().next())
     }
 
-    fn choose(&self, view: &mut View, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
+    /// `wanted` unless it has more than its share of the requests under way; then one of the others that has not, by turns
+    /// that depend on the hash (Mirrokni et al., "Consistent hashing with bounded loads"; Envoy `hash_balance_factor`).
+    fn least_loaded(
+        &self,
+        plan: &Plan,
+        level: Level,
+        wanted: usize,
+        (percent, hash): (u32, u64),
+        avoid: &[K],
+    ) -> usize {
+        let active = |at: usize| u64::from(self.members[at].1.active());
+        let weight = |at: usize| f64::from(self.candidates[at].weight.max(1));
+        let is_of_level = |at: &usize| {
+            let candidate = &self.candidates[*at];
+            candidate.priority == level.priority && level.takes(candidate)
+        };
+        let members = || plan.members().filter(is_of_level);
+        let (all_active, all_weights) =
+            members().fold((0, 0.0), |(requests, weights), at| (requests + active(at), weights + weight(at)));
+        let places = ((all_active + 1) * u64::from(percent)).div_ceil(100) as f64;
+        let load = |at: usize| active(at) as f64 / (places * weight(at) / all_weights).ceil().max(1.0);
+        if load(wanted) <= 1.0 {
+            return wanted;
+        }
         let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
-        let draw = if view.plan.is_single() { 0 } else { random() };
-        let group = view.plan.group(draw)?;
+        let mut others: Vec<usize> = members().filter(|at| *at != wanted && !is_avoided(*at)).collect();
+        let (mut best, mut state) = (wanted, hash | 1);
+        while !others.is_empty() {
+            // xorshift64: the same order for the same hash.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let other = others.swap_remove(usize::try_from(state % others.len() as u64).unwrap_or(0));
+            if load(other) <= 1.0 {
+                return other;
+            }
+            if load(other) < load(best) {
+                best = other;
+            }
+        }
+        best
+    }
+
+    fn choose(&self, plan: &mut Plan, now: Instant, random: &mut impl FnMut() -> u64, avoid: &[K]) -> Option<usize> {
+        let is_avoided = |at: usize| avoid.contains(&self.members[at].0.key);
+        let draw = if plan.is_single() { 0 } else { random() };
+        let group = plan.group(draw)?;
         // A few draws nearly always do; a scan settles the rest.
         let mut last = None;
         for _ in 0..=avoid.len() {
@@ -430,11 +542,23 @@ impl<K: Copy + Eq> Pool<'_, K> {
             }
             last = Some(at);
         }
-        let count = view.plan.members().count();
+        let count = plan.members().count();
         let start = usize::try_from(random() % count.max(1) as u64).unwrap_or(0);
-        let all = || view.plan.members();
+        let all = || plan.members();
         all().skip(start).chain(all().take(start)).find(|at| !is_avoided(*at)).or(last)
     }
+}
+
+/// The priority that takes a request which was in those of `past`; they count as if they had nobody, unless then nobody is
+/// left (Envoy `previous_priorities`).
+fn other_priority(healths: &[(u32, Health)], past: &[u32], panic_threshold: Fraction, random: u64) -> Option<u32> {
+    let fresh: Vec<_> = healths.iter().filter(|(priority, _)| !past.contains(priority)).collect();
+    if !fresh.iter().any(|(_, health)| health.has_any()) {
+        return None;
+    }
+    let of: Vec<Health> = fresh.iter().map(|(_, health)| *health).collect();
+    let at = choose_priority(&of, panic_threshold, random)?;
+    fresh.get(at).map(|(priority, _)| *priority)
 }
 
 fn availability(health: EndpointHealth, load: &Load) -> Availability {
@@ -457,31 +581,62 @@ fn choose_in<K>(
     random: &mut impl FnMut() -> u64,
 ) -> Option<usize> {
     let load = |at: usize| &members[at].1;
-    // Weight relative to the mean only matters against weights that differ.
-    let weight = |at: usize| f64::from(candidates[at].weight);
-    match settings.policy {
-        BalancerPolicy::RoundRobin => group.next(candidates),
+    let ramp = |at: usize| match &settings.slow_start {
+        None => 1.0,
+        Some(config) => slow_start::share(config, load(at).started.get(), now),
+    };
+    let weight = |at: usize| f64::from(candidates[at].weight.max(1));
+    match &settings.policy {
+        BalancerPolicy::ClusterProvided | BalancerPolicy::RoundRobin => group.next(|at| weight(at) * ramp(at)),
         // Ring hash and Maglev do not come here.
         BalancerPolicy::Random | BalancerPolicy::Maglev { .. } | BalancerPolicy::RingHash { .. } => {
-            group.draw(random())
+            group.draw_any(random())
         }
-        BalancerPolicy::LeastRequest { choices } => {
-            let cost = |at: usize| f64::from(load(at).active()) / weight(at);
-            let (mut best, second) = group.draw_two(random)?;
-            let rest = (2..choices.clamp(2, 16)).filter_map(|_| group.draw(random())).collect::<Vec<_>>();
-            for at in std::iter::once(second).chain(rest) {
-                if cost(at) < cost(best) {
-                    best = at;
-                }
-            }
-            Some(best)
+        BalancerPolicy::LeastRequest(config) => {
+            least_request(group, config, |at| load(at).active(), |at| weight(at) * ramp(at), random)
         }
         BalancerPolicy::PeakEwma { decay, .. } => {
-            let (first, second) = group.draw_two(random)?;
             let mean = group.mean_weight();
+            // Weight relative to the mean only matters against weights that differ.
             let cost =
-                |at: usize| load(at).estimate(decay, now) * (f64::from(load(at).active()) * mean / weight(at) + 1.0);
+                |at: usize| load(at).estimate(*decay, now) * (f64::from(load(at).active()) * mean / weight(at) + 1.0);
+            let (mut first, mut second) = group.draw_two(random)?;
+            if settings.slow_start.is_some() {
+                first = group.settle(first, ramp, random);
+                second = group.settle(second, ramp, random);
+            }
             Some(if cost(second) * TIE < cost(first) { second } else { first })
         }
     }
+}
+
+fn least_request(
+    group: &mut Group,
+    config: &LeastRequest,
+    active: impl Fn(usize) -> u32,
+    weight: impl Fn(usize) -> f64,
+    random: &mut impl FnMut() -> u64,
+) -> Option<usize> {
+    if !group.has_equal_weights {
+        return group.next(|at| {
+            let busy = f64::from(active(at)) + 1.0;
+            let bias = config.active_request_bias;
+            weight(at) / if bias == LeastRequest::ACTIVE_REQUEST_BIAS { busy } else { busy.powf(bias) }
+        });
+    }
+    if config.is_full_scan {
+        let start = usize::try_from(random() % group.members.len().max(1) as u64).unwrap_or(0);
+        let (after, before) = (group.members.iter().skip(start), group.members.iter().take(start));
+        return after.chain(before).copied().min_by_key(|at| active(*at));
+    }
+    let (mut best, mut other) = group.draw_two(random)?;
+    for drawn in 2..=config.choices.max(2) {
+        if active(other) < active(best) {
+            best = other;
+        }
+        if drawn < config.choices {
+            other = group.draw_any(random())?;
+        }
+    }
+    Some(best)
 }

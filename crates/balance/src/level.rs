@@ -6,6 +6,8 @@
 //! Source      Envoy "priority levels", "degraded endpoints", "panic threshold" and load_balancer_base.cc, 1.40: the same
 //!             roundings, so that a hash meets the same priority
 
+use leno_names::Fraction;
+
 use crate::plan::{Candidate, PlanSettings};
 
 /// Whether a member takes traffic, and whose.
@@ -16,9 +18,10 @@ pub(crate) enum Availability {
     No,
 }
 
-/// Of one priority.
+/// How many members of one priority take traffic.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Health {
+pub struct Health {
+    overprovisioning_percent: u32,
     healthy: u64,
     degraded: u64,
     total: u64,
@@ -37,8 +40,8 @@ pub(crate) struct Loads {
 }
 
 impl Health {
-    pub(crate) fn of(candidates: &[Candidate], members: &[usize], settings: &PlanSettings) -> Self {
-        let mut health = Self::default();
+    pub(crate) fn of(candidates: &[Candidate], members: &[usize], settings: &PlanSettings<'_>) -> Self {
+        let mut health = Self { overprovisioning_percent: settings.overprovisioning_percent, ..Self::default() };
         for candidate in members.iter().map(|at| &candidates[*at]).filter(|candidate| !candidate.is_excluded) {
             let weight = if settings.weighs_health { u64::from(candidate.weight.max(1)) } else { 1 };
             health.total += weight;
@@ -58,25 +61,30 @@ impl Health {
         health
     }
 
-    fn percent(self, part: u64, settings: &PlanSettings) -> u32 {
-        let percent = (u64::from(settings.overprovisioning_percent) * part).checked_div(self.total).unwrap_or(0);
+    /// Whether anybody takes traffic.
+    pub fn has_any(self) -> bool {
+        self.healthy_members + self.degraded_members > 0
+    }
+
+    fn percent(self, part: u64) -> u32 {
+        let percent = (u64::from(self.overprovisioning_percent) * part).checked_div(self.total).unwrap_or(0);
         u32::try_from(percent.min(100)).unwrap_or(100)
     }
 
-    fn is_in_panic(self, settings: &PlanSettings) -> bool {
+    fn is_in_panic(self, panic_percent: f64) -> bool {
         let available = f64::from(self.healthy_members + self.degraded_members);
-        100.0 * available / f64::from(self.members.max(1)) < settings.panic_percent
+        100.0 * available / f64::from(self.members.max(1)) < panic_percent
     }
 }
 
-pub(crate) fn loads(healths: &[Health], settings: &PlanSettings) -> Loads {
-    let healthy: Vec<u32> = healths.iter().map(|health| health.percent(health.healthy, settings)).collect();
-    let degraded: Vec<u32> = healths.iter().map(|health| health.percent(health.degraded, settings)).collect();
+pub(crate) fn loads(healths: &[Health], panic_percent: f64) -> Loads {
+    let healthy: Vec<u32> = healths.iter().map(|health| health.percent(health.healthy)).collect();
+    let degraded: Vec<u32> = healths.iter().map(|health| health.percent(health.degraded)).collect();
     let available = (healthy.iter().sum::<u32>() + degraded.iter().sum::<u32>()).min(100);
     let mut loads = Loads {
         healthy: vec![0; healths.len()],
         degraded: vec![0; healths.len()],
-        is_panic: healths.iter().map(|health| available < 100 && health.is_in_panic(settings)).collect(),
+        is_panic: healths.iter().map(|health| available < 100 && health.is_in_panic(panic_percent)).collect(),
     };
     if available == 0 {
         if let Some(first) = loads.healthy.first_mut() {
@@ -98,6 +106,19 @@ pub(crate) fn loads(healths: &[Health], settings: &PlanSettings) -> Loads {
         share_by_size(&mut loads, healths);
     }
     loads
+}
+
+/// The one that takes a request, for a number drawn. `None`: there are none.
+pub fn choose_priority(healths: &[Health], panic_threshold: Fraction, random: u64) -> Option<usize> {
+    let loads = loads(healths, panic_threshold.as_f64() * 100.0);
+    let at = u32::try_from(random % 100).unwrap_or(0);
+    let mut until = 0;
+    let all = loads.healthy.iter().enumerate().chain(loads.degraded.iter().enumerate());
+    let chosen = all.filter(|(_, load)| **load > 0).find(|(_, load)| {
+        until += **load;
+        at < until
+    });
+    chosen.map(|(place, _)| place)
 }
 
 /// Returns what is left of `left`.

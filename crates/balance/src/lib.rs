@@ -17,15 +17,19 @@ mod load;
 mod outlier;
 mod plan;
 mod rate_limiter;
+mod slow_start;
 mod subset;
 mod token_bucket;
 mod view;
+mod zone;
 
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus, Wish};
 pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
+pub use level::{Health, choose_priority};
 pub use outlier::Signal;
 pub use rate_limiter::{DescriptorEntry, Outcome, RateLimiter, RateLimiterSettings, Verdict};
 pub use token_bucket::TokenBucket;
+pub use zone::Zones;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ pub(crate) struct Load {
     /// Nanoseconds. Rises at once to a higher measurement, falls with time.
     estimate: Cell<f64>,
     updated: Cell<Instant>,
+    /// When it came, or became healthy again.
+    pub(crate) started: Cell<Instant>,
     pub(crate) counters: Counters,
     /// When the ejection ends.
     pub(crate) ejected_until: Cell<Option<Instant>>,
@@ -28,6 +30,7 @@ impl Load {
             active: Cell::new(0),
             estimate: Cell::new(default_rtt.as_nanos() as f64),
             updated: Cell::new(now),
+            started: Cell::new(now),
             counters: Counters::default(),
             ejected_until: Cell::new(None),
             ejections: Cell::new(0),

@@ -2,6 +2,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::level::{self, Availability, Health};
+use crate::zone::{self, Zones};
 
 /// A member as the plan sees it.
 #[derive(Clone, Copy, Debug)]
@@ -15,16 +16,20 @@ pub(crate) struct Candidate {
     pub(crate) is_draining: bool,
     /// Not counted at all.
     pub(crate) is_excluded: bool,
+    /// In slow start.
+    pub(crate) is_starting: bool,
 }
 
 /// What decides the shares of priorities.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PlanSettings {
+pub(crate) struct PlanSettings<'z> {
     /// 0 to 100; with a smaller share of available members all of a priority are used.
     pub(crate) panic_percent: f64,
     pub(crate) overprovisioning_percent: u32,
     /// Whether health counts weights instead of members.
     pub(crate) weighs_health: bool,
+    pub(crate) fails_in_panic: bool,
+    pub(crate) zones: Option<&'z Zones>,
 }
 
 /// Members by priority and locality, with each one's share of the traffic. Rebuilt when membership or health changes.
@@ -34,6 +39,8 @@ pub(crate) struct Plan {
     /// Sums of the groups' shares, in percent.
     shares: Vec<f64>,
     levels: Vec<Level>,
+    /// By priority.
+    healths: Vec<(u32, Health)>,
 }
 
 /// A priority that takes traffic.
@@ -69,7 +76,7 @@ pub(crate) struct Group {
 
 impl Plan {
     /// `seed` lets workers start their rounds at different members.
-    pub(crate) fn new(candidates: &[Candidate], settings: &PlanSettings, seed: u64) -> Self {
+    pub(crate) fn new(candidates: &[Candidate], settings: &PlanSettings<'_>, seed: u64) -> Self {
         Self::among(candidates, 0..candidates.len(), settings, seed)
     }
 
@@ -77,7 +84,7 @@ impl Plan {
     pub(crate) fn among(
         candidates: &[Candidate],
         places: impl Iterator<Item = usize>,
-        settings: &PlanSettings,
+        settings: &PlanSettings<'_>,
         seed: u64,
     ) -> Self {
         let mut priorities: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -86,8 +93,9 @@ impl Plan {
         }
         let healths: Vec<Health> =
             priorities.values().map(|members| Health::of(candidates, members, settings)).collect();
-        let loads = level::loads(&healths, settings);
-        let mut plan = Self::default();
+        let loads = level::loads(&healths, settings.panic_percent);
+        let by_priority = priorities.keys().copied().zip(healths).collect();
+        let mut plan = Self { healths: by_priority, ..Self::default() };
         let mut until = 0;
         for (wanted, load) in [(Availability::Healthy, &loads.healthy), (Availability::Degraded, &loads.degraded)] {
             for (((priority, members), percent), is_panic) in priorities.iter().zip(load).zip(&loads.is_panic) {
@@ -96,7 +104,13 @@ impl Plan {
                 }
                 until += percent;
                 let wanted = (!is_panic).then_some(wanted);
-                plan.add_priority(candidates, members, *percent, wanted, (settings, seed));
+                if *is_panic && settings.fails_in_panic {
+                    continue;
+                }
+                // As in Envoy, zones matter to the most important priority alone.
+                let zones = settings.zones.filter(|_| *priority == 0 && wanted == Some(Availability::Healthy));
+                let settings = PlanSettings { zones, ..*settings };
+                plan.add_priority(candidates, members, *percent, wanted, (&settings, seed));
                 plan.levels.push(Level { priority: *priority, wanted, until });
             }
         }
@@ -110,7 +124,7 @@ impl Plan {
         members: &[usize],
         percent: u32,
         wanted: Option<Availability>,
-        (settings, seed): (&PlanSettings, u64),
+        (settings, seed): (&PlanSettings<'_>, u64),
     ) {
         let mut localities: BTreeMap<u32, (u32, Vec<usize>)> = BTreeMap::new();
         for at in members {
@@ -119,7 +133,10 @@ impl Plan {
             entry.1.push(*at);
         }
         let is_weighted = localities.values().any(|(weight, _)| *weight > 0) && localities.len() > 1;
-        let mut groups = Vec::new();
+        let mut groups = match settings.zones {
+            Some(zones) if !is_weighted => zone_groups(candidates, members, zones),
+            _ => Vec::new(),
+        };
         if let Some(wanted) = wanted.filter(|_| is_weighted) {
             for (weight, members) in localities.into_values() {
                 let share = f64::from(weight) * available_share(candidates, &members, wanted, settings);
@@ -158,6 +175,11 @@ impl Plan {
         self.levels.iter().find(|level| at < level.until).or(self.levels.last()).copied()
     }
 
+    /// How each priority is, the most important first.
+    pub(crate) fn healths(&self) -> &[(u32, Health)] {
+        &self.healths
+    }
+
     /// Whether there is nothing to draw between priorities and localities.
     pub(crate) fn is_single(&self) -> bool {
         self.groups.len() <= 1
@@ -169,13 +191,35 @@ impl Plan {
     }
 }
 
+/// Shares of localities and their members; nothing where localities do not matter.
+fn zone_groups(candidates: &[Candidate], members: &[usize], zones: &Zones) -> Vec<(f64, Vec<usize>)> {
+    let mut localities: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for at in members.iter().copied().filter(|at| candidates[*at].availability == Availability::Healthy) {
+        localities.entry(candidates[at].locality).or_default().push(at);
+    }
+    let healthy = localities.iter().map(|(locality, members)| (*locality, members.len())).collect();
+    let Some(shares) = zone::shares(zones, &healthy) else { return Vec::new() };
+    let enabled = zones.routing_enabled.as_f64();
+    let group = |(locality, share): (u32, f64)| Some((share * enabled, localities.remove(&locality)?));
+    let mut groups: Vec<_> = shares.into_iter().filter_map(group).collect();
+    if enabled < 1.0 {
+        groups.push((1.0 - enabled, members.to_vec()));
+    }
+    groups
+}
+
 /// From 0 to below 1.
 fn unit(random: u64) -> f64 {
     (random >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// The share of a locality's weight that its members can carry.
-fn available_share(candidates: &[Candidate], members: &[usize], wanted: Availability, settings: &PlanSettings) -> f64 {
+fn available_share(
+    candidates: &[Candidate],
+    members: &[usize],
+    wanted: Availability,
+    settings: &PlanSettings<'_>,
+) -> f64 {
     let counted = members.iter().filter(|at| !candidates[**at].is_excluded).count();
     let available = members.iter().filter(|at| candidates[**at].availability == wanted).count();
     let factor = f64::from(settings.overprovisioning_percent) / 100.0;
@@ -206,7 +250,7 @@ impl Group {
             })
             .collect();
         let first = members.first().map(weight);
-        let has_equal_weights = members.iter().all(|at| Some(weight(at)) == first);
+        let has_equal_weights = members.iter().all(|at| Some(weight(at)) == first && !candidates[*at].is_starting);
         let cursor = usize::try_from(seed % members.len().max(1) as u64).unwrap_or(0);
         let queue = if has_equal_weights {
             BinaryHeap::new()
@@ -232,6 +276,25 @@ impl Group {
         self.members.get(at).copied()
     }
 
+    /// A member, each as probable.
+    pub(crate) fn draw_any(&self, random: u64) -> Option<usize> {
+        let at = usize::try_from(random % self.members.len().max(1) as u64).ok()?;
+        self.members.get(at).copied()
+    }
+
+    /// `drawn`, or in its place another one as often as it must not have its share yet.
+    pub(crate) fn settle(&self, drawn: usize, ramp: impl Fn(usize) -> f64, random: &mut impl FnMut() -> u64) -> usize {
+        let mut at = drawn;
+        // Chosen: what is left to chance after so many draws is below what anybody can measure.
+        for _ in 0..16 {
+            if unit(random()) < ramp(at) {
+                break;
+            }
+            at = self.draw(random()).unwrap_or(at);
+        }
+        at
+    }
+
     /// Two members; different ones when weights are equal and there are two.
     pub(crate) fn draw_two(&self, random: &mut impl FnMut() -> u64) -> Option<(usize, usize)> {
         let length = self.members.len() as u64;
@@ -244,8 +307,9 @@ impl Group {
         Some((member(first)?, member(second)?))
     }
 
-    /// The member whose turn it is: in order, or earliest deadline first when weights differ.
-    pub(crate) fn next(&mut self, candidates: &[Candidate]) -> Option<usize> {
+    /// The member whose turn it is: in order, or earliest deadline first when weights differ; `weight` is asked for that of
+    /// the one chosen.
+    pub(crate) fn next(&mut self, weight: impl Fn(usize) -> f64) -> Option<usize> {
         if self.has_equal_weights {
             let member = self.members.get(self.cursor).copied()?;
             self.cursor = (self.cursor + 1) % self.members.len();
@@ -253,8 +317,7 @@ impl Group {
         }
         let turn = self.queue.pop()?;
         let member = self.members[turn.at];
-        let weight = f64::from(candidates[member].weight.max(1));
-        self.queue.push(Turn { due: turn.due + 1.0 / weight, at: turn.at });
+        self.queue.push(Turn { due: turn.due + 1.0 / weight(member).max(f64::MIN_POSITIVE), at: turn.at });
         Some(member)
     }
 }

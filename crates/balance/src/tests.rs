@@ -1,11 +1,14 @@
 use std::time::{Duration, Instant};
 
-use leno_ir::{BalancerPolicy, Consecutive, EndpointHealth, FailurePercentage, OutlierDetection, SuccessRate};
+use leno_ir::{
+    BalancerPolicy, Consecutive, EndpointHealth, FailurePercentage, LeastRequest, OutlierDetection, SlowStart,
+    SuccessRate,
+};
 use leno_names::Fraction;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 
-use crate::{Balancer, BalancerSettings, Choice, Member, Signal};
+use crate::{Balancer, BalancerSettings, Choice, Member, Signal, Wish};
 
 /// A balancer under virtual time and seeded randomness.
 struct Simulation {
@@ -88,9 +91,12 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn equal_members_get_equal_shares_whatever_the_policy() {
-    for policy in
-        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest { choices: 2 }]
-    {
+    for policy in [
+        ewma(),
+        BalancerPolicy::Random,
+        BalancerPolicy::RoundRobin,
+        BalancerPolicy::LeastRequest(LeastRequest::default()),
+    ] {
         let mut simulation = Simulation::new(policy.clone(), members(4));
         let shares = simulation.shares(20_000, |_| MS);
         assert!(shares[..4].iter().all(|share| near(*share, 25.0, 1.5)), "{policy:?} {shares:?}");
@@ -98,10 +104,8 @@ fn equal_members_get_equal_shares_whatever_the_policy() {
 }
 
 #[test]
-fn weights_are_kept_by_every_policy() {
-    for policy in
-        [ewma(), BalancerPolicy::Random, BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest { choices: 2 }]
-    {
+fn weights_are_kept_by_every_policy_but_random() {
+    for policy in [ewma(), BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest(LeastRequest::default())] {
         let mut simulation = Simulation::new(policy.clone(), weighted(&[1, 3, 6]));
         let shares = simulation.shares(20_000, |_| MS);
         assert!(
@@ -109,6 +113,89 @@ fn weights_are_kept_by_every_policy() {
             "{policy:?} {shares:?}"
         );
     }
+}
+
+#[test]
+fn a_new_member_gets_its_share_little_by_little() {
+    for policy in [BalancerPolicy::RoundRobin, BalancerPolicy::LeastRequest(LeastRequest::default())] {
+        let mut simulation = Simulation::new(policy.clone(), members(1));
+        let window = Duration::from_secs(3600);
+        let slow_start = Some(SlowStart { min_weight: Fraction::ZERO, ..SlowStart::new(window) });
+        let settings = BalancerSettings { slow_start, ..BalancerSettings::new(policy.clone(), None) };
+        simulation.balancer.reconfigure(settings);
+        simulation.now += window;
+        simulation.balancer.update(members(2), simulation.now);
+        for (passed, expected) in [(0.25, 20.0), (0.5, 100.0 / 3.0), (1.0, 50.0)] {
+            simulation.balancer.update(members(2), simulation.now);
+            let begin = simulation.now;
+            simulation.now += window.mul_f64(passed);
+            // No time passes.
+            let shares = simulation.shares(20_000, |_| Duration::ZERO);
+            assert!(near(shares[1], expected, 2.0), "{policy:?} after {passed}: {shares:?}");
+            simulation.now = begin;
+        }
+    }
+}
+
+#[test]
+fn a_member_that_is_healthy_again_starts_slowly() {
+    const WINDOW: Duration = Duration::from_secs(360_000);
+    for policy in [ewma(), BalancerPolicy::RoundRobin] {
+        let mut simulation = Simulation::new(policy.clone(), members(2));
+        let slow_start = Some(SlowStart::new(WINDOW));
+        simulation.balancer.reconfigure(BalancerSettings { slow_start, ..BalancerSettings::new(policy.clone(), None) });
+        simulation.now += WINDOW;
+        simulation.shares(1_000, |_| MS);
+        for health in [EndpointHealth::Unhealthy, EndpointHealth::Healthy] {
+            simulation.balancer.update([Member::new(0), Member { health, ..Member::new(1) }], simulation.now);
+        }
+        let shares = simulation.shares(20_000, |_| MS);
+        assert!(near(shares[1], 100.0 / 11.0, 2.0), "{policy:?} {shares:?}");
+    }
+}
+
+#[test]
+fn least_request_sees_all_members_in_a_full_scan() {
+    let policy = BalancerPolicy::LeastRequest(LeastRequest { is_full_scan: true, ..LeastRequest::default() });
+    let mut simulation = Simulation::new(policy, members(10));
+    let busy: Vec<_> = (0..9).map(|_| simulation.pick(&[]).expect("a member")).collect();
+    let mut keys: Vec<u32> = busy.iter().map(Choice::key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 9, "nobody has two requests while another has none");
+}
+
+#[test]
+fn tables_of_hashes_share_what_is_too_much_for_one() {
+    let policy = BalancerPolicy::Maglev { table_size: 251 };
+    let mut simulation = Simulation::new(policy.clone(), Vec::new());
+    let settings = BalancerSettings { balance_percent: Some(125), ..BalancerSettings::new(policy, None) };
+    simulation.balancer.reconfigure(settings);
+    let member = |key: u32| Member { address: ([127, 0, 0, 1], key as u16).into(), ..Member::new(key) };
+    simulation.balancer.update((0..4).map(member), simulation.now);
+    let rng = &mut simulation.rng;
+    let mut pick = || simulation.balancer.pick_by_hash(7, simulation.now, &mut || rng.next_u64(), &[]);
+    let first = pick().expect("a member").key();
+    let busy: Vec<_> = (0..40).map(|_| pick().expect("a member")).collect();
+    for key in 0..4 {
+        let count = busy.iter().filter(|choice| choice.key() == key).count();
+        assert!(count <= 14, "a quarter of 41 and a quarter of that, and one: {key} has {count}");
+    }
+    drop(busy);
+    assert_eq!(pick().expect("a member").key(), first, "the member of the hash, once it has room");
+}
+
+#[test]
+fn other_priorities_are_preferred_to_those_that_were_tried() {
+    let level = |key: u32| Member { priority: key, ..Member::new(key) };
+    let mut simulation = Simulation::new(BalancerPolicy::RoundRobin, (0..3).map(level).collect());
+    let rng = &mut simulation.rng;
+    let mut pick = |past: &[u32], priority| {
+        let wish = Wish { past_priorities: past, priority, ..Wish::default() };
+        simulation.balancer.pick_for(wish, simulation.now, &mut || rng.next_u64(), &[]).expect("a member").key()
+    };
+    assert_eq!([pick(&[], None), pick(&[0], None), pick(&[0, 1], None), pick(&[0, 1, 2], None)], [0, 1, 2, 0]);
+    assert_eq!(pick(&[], Some(2)), 2, "the only one that will do");
 }
 
 #[test]
@@ -130,7 +217,7 @@ fn a_slow_member_gets_little_and_recovers() {
 
 #[test]
 fn requests_under_way_count() {
-    for policy in [ewma(), BalancerPolicy::LeastRequest { choices: 2 }] {
+    for policy in [ewma(), BalancerPolicy::LeastRequest(LeastRequest::default())] {
         let mut simulation = Simulation::new(policy, members(2));
         let held: Vec<_> = (0..10).map(|_| simulation.pick(&[]).expect("a member")).collect();
         let first = held.iter().filter(|choice| choice.key() == 0).count();

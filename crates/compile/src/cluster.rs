@@ -1,4 +1,7 @@
-use leno_ir::{BalancerPolicy, Cluster, Discovery, Flavor, PeerValidation, StringMatch, UpstreamProtocol, UpstreamTls};
+use leno_ir::{
+    BalancerPolicy, Cluster, Discovery, Flavor, LeastRequest, PeerValidation, StringMatch, UpstreamProtocol,
+    UpstreamTls,
+};
 use leno_model::api::{TlsMode, TrafficPolicy};
 use leno_model::{Problem, Protocol, Service, ServicePort, Snapshot};
 use leno_names::SpiffeId;
@@ -87,7 +90,7 @@ pub(crate) const fn protocol(protocol: Protocol) -> UpstreamProtocol {
 /// The nearest that each program has.
 fn balancer(wanted: BalancerPolicy, flavor: Flavor) -> BalancerPolicy {
     match (wanted, flavor) {
-        (BalancerPolicy::PeakEwma { .. }, Flavor::Envoy) => BalancerPolicy::LeastRequest { choices: 2 },
+        (BalancerPolicy::PeakEwma { .. }, Flavor::Envoy) => BalancerPolicy::LeastRequest(LeastRequest::default()),
         (BalancerPolicy::Maglev { .. }, Flavor::Grpc) => BalancerPolicy::RingHash {
             minimum_ring_size: BalancerPolicy::MINIMUM_RING_SIZE,
             maximum_ring_size: BalancerPolicy::MAXIMUM_RING_SIZE,

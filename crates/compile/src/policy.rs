@@ -1,6 +1,6 @@
 //! Traffic policies: what a DestinationRule changes in a cluster.
 
-use leno_ir::{BalancerPolicy, Cluster, Consecutive, Flavor, OutlierDetection, UpstreamProtocol};
+use leno_ir::{BalancerPolicy, Cluster, Consecutive, Flavor, LeastRequest, OutlierDetection, UpstreamProtocol};
 use leno_model::Problem;
 use leno_model::api::{
     self, ConnectionPool, ConsistentHash, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey,
@@ -67,7 +67,7 @@ impl<'a> Layer<'a> {
         match self.balancer.and_then(|balancer| balancer.simple) {
             None | Some(SimpleBalancer::Unspecified) => {}
             Some(SimpleBalancer::LeastConn | SimpleBalancer::LeastRequest) => {
-                cluster.balancer = BalancerPolicy::LeastRequest { choices: 2 };
+                cluster.balancer = BalancerPolicy::LeastRequest(LeastRequest::default());
             }
             Some(SimpleBalancer::Random) => cluster.balancer = BalancerPolicy::Random,
             Some(SimpleBalancer::RoundRobin) => cluster.balancer = BalancerPolicy::RoundRobin,

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ mod health_check;
 mod outlier;
 mod subset;
 
-pub use balancing::{Balancing, LocalityBalancing};
+pub use balancing::{Balancing, Hashing, LeastRequest, LocalityBalancing, SlowStart, ZoneAware};
 pub use circuit_breakers::{CircuitBreakers, RetryBudget, RoutingPriority, Thresholds};
 pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
@@ -68,7 +69,9 @@ impl Cluster {
     pub fn endpoint_set_name(&self) -> Option<&str> {
         match &self.discovery {
             Discovery::Eds { service_name } => Some(service_name),
-            Discovery::Dns(_) | Discovery::Static(_) => None,
+            Discovery::Aggregate(_) | Discovery::Dns(_) | Discovery::OriginalDestination(_) | Discovery::Static(_) => {
+                None
+            }
         }
     }
 }
@@ -76,18 +79,46 @@ impl Cluster {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Discovery {
+    /// The endpoints of these clusters: each is there for what those before it cannot carry. Everything else of a request is
+    /// done as the cluster of its endpoint says.
+    Aggregate(Vec<String>),
     Dns(Box<Dns>),
-    Eds { service_name: String },
+    Eds {
+        service_name: String,
+    },
+    /// Wherever the request, or its connection, was going.
+    OriginalDestination(OriginalDestination),
     Static(Arc<EndpointSet>),
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct OriginalDestination {
+    /// The request header that says it instead. Lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// Instead of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// A destination that was not used for so long is forgotten. Default 5 s.
+    pub cleanup_interval: Duration,
+}
+
+impl OriginalDestination {
+    pub const CLEANUP_INTERVAL: Duration = Duration::from_secs(5);
+    pub const HEADER: &str = "x-envoy-original-dst-host";
+
+    /// Where a request goes that was going to `address`.
+    pub fn replaced(&self, address: SocketAddr) -> SocketAddr {
+        SocketAddr::new(address.ip(), self.port.unwrap_or(address.port()))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BalancerPolicy {
-    /// The best of `choices` random endpoints by active requests over weight. Envoy's default is 2.
-    LeastRequest {
-        choices: u32,
-    },
+    /// What the cluster's discovery has itself.
+    ClusterProvided,
+    LeastRequest(LeastRequest),
     /// The better of two random endpoints by decaying peak latency times active requests.
     PeakEwma {
         /// Assumed of an endpoint that was never measured. Linkerd: 30 ms.
@@ -100,6 +131,7 @@ pub enum BalancerPolicy {
         /// Prime, at most [`BalancerPolicy::MAX_MAGLEV_TABLE_SIZE`]. Envoy's default is 65,537.
         table_size: u32,
     },
+    /// Whatever their weights, as in Envoy.
     Random,
     /// The endpoint that follows the request's hash on a ring (Ketama, as Envoy builds it).
     RingHash {

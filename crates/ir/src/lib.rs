@@ -36,9 +36,10 @@ pub use access_log::{
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
-    FailurePercentage, GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LocalityBalancing,
-    OutlierDetection, RetryBudget, RoutingPriority, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
-    SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
+    FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
+    LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange,
+    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
+    ZoneAware,
 };
 pub use config::Config;
 pub use connection_filter::{

@@ -12,4 +12,6 @@ pub struct PeakEwma {
     /// Time after which an old measurement counts 1/e.
     #[prost(message, optional, tag = "2")]
     pub decay: Option<crate::google::protobuf::Duration>,
+    #[prost(message, optional, tag = "3")]
+    pub slow_start: Option<crate::envoy::extensions::load_balancing_policies::common::v3::SlowStartConfig>,
 }

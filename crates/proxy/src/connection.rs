@@ -16,6 +16,8 @@ pub(crate) struct Connection {
     pub(crate) id: u64,
     /// The address the client connected to.
     pub(crate) local: SocketAddr,
+    /// That address is not the listener's: the connection was redirected, or a PROXY header says so.
+    pub(crate) is_restored: bool,
     /// Where the client is: as a PROXY header says, or where the connection comes from.
     pub(crate) remote: SocketAddr,
     /// Where the connection itself comes from.
@@ -44,9 +46,26 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    pub(crate) const fn ends(&self) -> Ends {
+        Ends { addresses: self.addresses(), original_destination: self.original_destination() }
+    }
+
+    /// Where the client wanted to go, when that is known to be elsewhere than here.
+    pub(crate) const fn original_destination(&self) -> Option<SocketAddr> {
+        if self.is_restored { Some(self.local) } else { None }
+    }
+
     pub(crate) const fn addresses(&self) -> ProxyAddresses {
         ProxyAddresses { source: self.remote, destination: self.local }
     }
+}
+
+/// What an upstream connection may depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) addresses: ProxyAddresses,
+    /// Where the client wanted to go, when that is known to be elsewhere than here.
+    pub(crate) original_destination: Option<SocketAddr>,
 }
 
 /// The protocols that Leno, Istio and the public agree on by ALPN.

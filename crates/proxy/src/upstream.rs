@@ -6,6 +6,7 @@
 //! Cost        a pooled HTTP/1 request: two hash look-ups, no allocation, no system call
 //! Source      Envoy cluster.proto v1.31 (circuit breakers, connection pools); healthy panic threshold 50 % as its default
 
+mod aggregate;
 mod cluster;
 mod connect;
 mod endpoint;
@@ -14,7 +15,9 @@ mod http1;
 mod http2;
 mod limits;
 mod members;
+mod original_dst;
 mod pool_key;
+mod zone;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
 pub(crate) use connect::{ApplicationProtocol, Connected, Occupancy};
@@ -23,3 +26,4 @@ pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;
 pub(crate) use http2::Http2Lease;
 pub(crate) use limits::{Limits, Overflow, RequestPermit, RetryPermit};
+pub(crate) use zone::LocalZone;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_identity::Identity;
+use leno_names::Locality;
 use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
@@ -49,6 +50,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) overload: Option<Arc<Overload>>,
     /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
     pub(crate) local_cluster: String,
+    /// See `ProxyConfig`.
+    pub(crate) local_zone: Option<(String, Locality)>,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     /// Shared by the workers.
@@ -64,6 +67,7 @@ pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
     local_cluster: String,
+    local_zone: Option<(String, Locality)>,
     shared_states: SharedStates,
     overload: Option<Arc<Overload>>,
     plan: RefCell<Arc<Plan>>,
@@ -90,6 +94,7 @@ impl Worker {
             shared_states: seed.shared_states,
             overload: seed.overload,
             local_cluster: seed.local_cluster,
+            local_zone: seed.local_zone,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),

@@ -25,6 +25,8 @@ use leno_ir::{
     Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, Overload, RouteAction, RouteSource, RouteTable,
 };
 
+use leno_names::Locality;
+
 use self::reader::Reader;
 use self::tree::Tree;
 use self::wire::Wire;
@@ -43,6 +45,8 @@ pub struct Bootstrap {
     pub node_id: String,
     /// `node.cluster`; empty unless given.
     pub node_cluster: String,
+    /// `cluster_manager.local_cluster_name` and `node.locality`; `None` unless both are given.
+    pub local_zone: Option<(String, Locality)>,
     /// `None`: no admin interface.
     pub admin: Option<SocketAddr>,
     /// `None`: nothing is shed.
@@ -147,6 +151,15 @@ impl Build<'_> {
         if let Some(node) = message.part("node") {
             self.bootstrap.node_id = node.text("id");
             self.bootstrap.node_cluster = node.text("cluster");
+            let local = message.part("cluster_manager").map(|manager| manager.text("local_cluster_name"));
+            if let Some((name, locality)) = local.filter(|name| !name.is_empty()).zip(node.part("locality")) {
+                if !self.clusters.contains(name.as_str()) {
+                    self.report("cluster_manager.local_cluster_name", format!("there is no cluster {name}"));
+                }
+                let text = |field| locality.text(field);
+                let locality = Locality { region: text("region"), zone: text("zone"), sub_zone: text("sub_zone") };
+                self.bootstrap.local_zone = Some((name, locality));
+            }
         }
         if let Some(admin) = message.part("admin") {
             self.bootstrap.admin = self.decode(&admin, "admin", codec::decode_admin).flatten();

@@ -8,10 +8,12 @@
 //! Source      Envoy v3 API 1.40; gRPC A27, A28, A29; Istio's `istio` metadata
 
 mod access_log;
+mod balancer;
 mod cluster;
 mod common;
 mod connection_filter;
 mod data_source;
+mod discovery;
 mod dns;
 mod endpoints;
 mod error;

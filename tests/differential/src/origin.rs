@@ -31,6 +31,8 @@ pub(crate) struct Origins {
     shared: BTreeMap<String, Arc<Origin>>,
     pub(crate) seen: Arc<Mutex<Vec<Arrival>>>,
     tasks: JoinSet<()>,
+    /// Ports where nobody listens.
+    closed: Vec<tokio::net::TcpSocket>,
 }
 
 #[derive(Debug)]
@@ -77,11 +79,16 @@ impl Origins {
         let mut origins = Self::default();
         for (name, spec) in specs {
             let address = spec.address.as_deref().unwrap_or("127.0.0.1");
-            let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("a port for {name}"))?;
-            origins.ports.insert(name.clone(), listener.local_addr()?.port());
             if spec.closed {
+                // Held, so that nobody else gets the port, but not listened at.
+                let socket = tokio::net::TcpSocket::new_v4()?;
+                socket.bind(std::net::SocketAddr::new(address.parse()?, 0))?;
+                origins.ports.insert(name.clone(), socket.local_addr()?.port());
+                origins.closed.push(socket);
                 continue;
             }
+            let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("a port for {name}"))?;
+            origins.ports.insert(name.clone(), listener.local_addr()?.port());
             let origin = Arc::new(Origin {
                 name: name.clone(),
                 spec: spec.clone(),

@@ -1,11 +1,13 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::HeaderMatch;
+use crate::Labels;
 
 /// When and how often a request is sent again.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetryPolicy {
     pub on: Vec<RetryOn>,
     /// For `RetryOn::RetriableStatusCodes`.
@@ -31,6 +33,15 @@ pub struct RetryPolicy {
     pub rate_limited_back_off: Option<RateLimitedBackOff>,
     /// Pick an endpoint not tried yet while there is one.
     pub avoid_previous_hosts: bool,
+    /// Pick an endpoint without the label `canary` while there is one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub avoid_canaries: bool,
+    /// Pick an endpoint that has not all labels of one of these while there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub avoid_labelled: Vec<Labels>,
+    /// Pick an endpoint of a priority not tried yet while there is one; looked at again after so many tries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_priorities: Option<NonZeroU32>,
     /// Send again also what the upstream may have processed although the method is not idempotent (RFC 9110 §9.2.2).
     /// Set when the user wrote the conditions down; the mesh's own default policy leaves it off.
     pub retry_non_idempotent: bool,
@@ -56,6 +67,9 @@ impl Default for RetryPolicy {
             back_off_max: Self::BACK_OFF_MAX,
             rate_limited_back_off: None,
             avoid_previous_hosts: false,
+            avoid_canaries: false,
+            avoid_labelled: Vec::new(),
+            other_priorities: None,
             retry_non_idempotent: true,
         }
     }

@@ -13,6 +13,7 @@ fn connection() -> Connection {
         id: 1,
         local: ([127, 1, 1, 0], 9080).into(),
         remote: ([127, 0, 0, 1], 4000).into(),
+        is_restored: false,
         direct_remote: ([127, 0, 0, 1], 1).into(),
         direction: Direction::Outbound,
         listener: "test".into(),

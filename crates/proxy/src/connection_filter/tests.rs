@@ -12,6 +12,7 @@ fn connection(client: [u8; 4]) -> Connection {
     Connection {
         id: 1,
         local: ([127, 0, 0, 1], 8080).into(),
+        is_restored: false,
         direct_remote: (client, 40_000).into(),
         remote: (client, 40_000).into(),
         direction: Direction::Inbound,

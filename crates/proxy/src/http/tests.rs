@@ -78,6 +78,7 @@ async fn proxy(
             let connection = Connection {
                 id: 1,
                 local: address,
+                is_restored: false,
                 direct_remote: ([127, 0, 0, 1], 1).into(),
                 remote,
                 direction: Direction::Outbound,

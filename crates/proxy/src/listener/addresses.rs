@@ -45,6 +45,7 @@ impl Accepted {
         if let Some(settings) = &options.proxy_protocol {
             is_restored |= self.read_proxy_header(settings).await?;
         }
+        self.is_restored = is_restored;
         if !(options.use_original_dst && is_restored) {
             return Ok(());
         }

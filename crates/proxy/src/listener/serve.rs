@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::ActiveListener;
 use super::addresses::HeaderError;
 use super::chain::{Chain, Facts, Filter};
-use crate::connection::{Alpn, Connection};
+use crate::connection::{Alpn, Connection, Ends};
 use crate::detect::{Question, Sniffer, Verdict};
 use crate::overload::ConnectionSlot;
 use crate::proxy_protocol::ProxyAddresses;
@@ -54,7 +54,8 @@ pub(super) async fn serve(
         false => (local, remote),
     };
     let stream = Stream::Plain(stream);
-    let accepted = Accepted { stream, local, remote, direct_remote: remote, listener, worker: worker.clone() };
+    let accepted =
+        Accepted { stream, local, is_restored: false, remote, direct_remote: remote, listener, worker: worker.clone() };
     if let Err(error) = accepted.run().await {
         match error {
             ServeError::NoChain => stats.count(ListenerCounter::NoFilterChainMatch),
@@ -70,6 +71,8 @@ pub(super) async fn serve(
 pub(super) struct Accepted {
     pub(super) stream: Stream,
     pub(super) local: SocketAddr,
+    /// That is not our own address.
+    pub(super) is_restored: bool,
     pub(super) remote: SocketAddr,
     /// Of the connection itself, whatever a PROXY header says.
     direct_remote: SocketAddr,
@@ -180,7 +183,7 @@ impl Accepted {
                 let upstream = match found.upstream {
                     Upstream::Dialled(dialled) => Ok(*dialled),
                     Upstream::Failed(error) => Err(error),
-                    Upstream::NotDialled => dial(&manager.config, connection.addresses(), &worker).await,
+                    Upstream::NotDialled => dial(&manager.config, &connection.ends(), &worker).await,
                 };
                 tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
             }
@@ -193,6 +196,7 @@ impl Accepted {
         Connection {
             id: next_connection_id(),
             local: self.local,
+            is_restored: self.is_restored,
             remote: self.remote,
             direct_remote: self.direct_remote,
             direction: self.listener.config.direction,
@@ -210,13 +214,13 @@ impl Accepted {
     }
 
     async fn terminate_tls(self, tls: &ChainTls) -> Result<(Self, Connection), ServeError> {
-        let Self { stream, local, remote, direct_remote, listener, worker } = self;
+        let Self { stream, local, is_restored, remote, direct_remote, listener, worker } = self;
         let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
         match worker.tls().accept(socket, tls).await {
             Ok((stream, facts)) => {
                 worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
                 listener.stats.count(ListenerCounter::SslHandshake);
-                let inner = Self { stream, local, remote, direct_remote, listener, worker };
+                let inner = Self { stream, local, is_restored, remote, direct_remote, listener, worker };
                 let connection = inner.connection(Some(facts));
                 Ok((inner, connection))
             }
@@ -260,13 +264,14 @@ impl Accepted {
     async fn find_out_and_dial(&mut self, question: Question, manager: &TcpManager) -> Result<Found, ServeError> {
         let hint = &self.listener.clients_speak_first;
         let has_started = Cell::new(false);
-        let client = ProxyAddresses { source: self.remote, destination: self.local };
+        let addresses = ProxyAddresses { source: self.remote, destination: self.local };
+        let client = Ends { addresses, original_destination: self.is_restored.then_some(self.local) };
         let mut dialling = pin!(async {
             if hint.get() {
                 tokio::time::sleep(GRACE).await;
             }
             has_started.set(true);
-            dial(&manager.config, client, &self.worker).await
+            dial(&manager.config, &client, &self.worker).await
         });
         let mut sniffer = Sniffer::default();
         let mut upstream = Upstream::NotDialled;

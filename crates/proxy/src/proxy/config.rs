@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use leno_ir::{Config, WorkloadLabels};
+use leno_names::Locality;
 
 use crate::dns::Block;
 
@@ -21,6 +22,9 @@ pub struct ProxyConfig {
     /// Who this proxy stands before, for metric labels.
     pub workload: WorkloadLabels,
     pub mesh_domain: String,
+    /// The cluster whose endpoints are this proxy and its like, and where this one is; for clusters that keep traffic in its
+    /// zone. `None`: zones do not matter.
+    pub local_zone: Option<(String, Locality)>,
     /// Label sets a worker keeps per kind of traffic; what exceeds them is counted under `other`.
     pub max_series: usize,
     /// What is shed under pressure. `None`: nothing.
@@ -54,6 +58,7 @@ impl Default for ProxyConfig {
             handshake_timeout: Duration::from_secs(15),
             workload: WorkloadLabels::default(),
             mesh_domain: "cluster.local".to_owned(),
+            local_zone: None,
             max_series: 10_000,
             overload: None,
             config_dump: None,

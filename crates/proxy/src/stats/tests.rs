@@ -32,6 +32,7 @@ fn connection(direction: Direction, peer: Option<&str>) -> Connection {
         id: 1,
         local: ([127, 0, 0, 1], 80).into(),
         remote: ([127, 0, 0, 1], 4000).into(),
+        is_restored: false,
         direct_remote: ([127, 0, 0, 1], 1).into(),
         direction,
         listener: "test".into(),

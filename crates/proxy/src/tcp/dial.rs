@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_balance::Wish;
-use leno_ir::{RoutingPriority, TcpProxy};
+use leno_ir::{Discovery, RoutingPriority, TcpProxy};
 
+use crate::connection::Ends;
 use crate::flags::ResponseFlags;
 use crate::http::hash_of_ip;
-use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::ClusterCounter;
 use crate::upstream::{
     ConnectError, Connected, EndpointId, Occupancy, Outcome, Overflow, Pick, RequestPermit, UpstreamCluster,
@@ -59,25 +59,33 @@ impl DialError {
 ///
 /// # Errors
 /// When no endpoint can be reached in as many tries as the configuration allows.
-pub(crate) async fn dial(config: &TcpProxy, client: ProxyAddresses, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
+pub(crate) async fn dial(config: &TcpProxy, client: &Ends, worker: &Rc<Worker>) -> Result<Dialled, DialError> {
     let picked = leno_routing::pick_cluster(&config.clusters, worker.random());
     let picked = picked.and_then(|at| config.clusters.get(at));
     let name = &picked.ok_or(DialError::NoCluster { name: String::new() })?.name;
     let cluster = worker.cluster(name).ok_or_else(|| DialError::NoCluster { name: name.clone() })?;
     let permit = cluster.admit(RoutingPriority::Default)?;
-    let hashes = config.hash_source_ip && cluster.config.balancer.uses_hash();
-    let hash = hashes.then(|| hash_of_ip(client.source.ip()));
+    let hashes = config.hash_source_ip && cluster.uses_hash(worker);
+    let hash = hashes.then(|| hash_of_ip(client.addresses.source.ip()));
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let pick =
-            cluster.pick_for(worker, worker.now(), Wish { hash, ..Wish::default() }, &tried).ok_or_else(|| {
-                cluster.stats().count(ClusterCounter::CxNoneHealthy);
-                DialError::NoEndpoint { cluster: cluster.config.name.clone() }
-            })?;
-        let occupancy = cluster.occupy_one(&pick)?;
+        let now = worker.now();
+        let pick = match &cluster.config.discovery {
+            Discovery::OriginalDestination(config) => {
+                client.original_destination.and_then(|address| cluster.pick_destination(config.replaced(address), now))
+            }
+            _ => cluster.pick_for(worker, now, Wish { hash, ..Wish::default() }, &tried),
+        };
+        let mut pick = pick.ok_or_else(|| {
+            cluster.stats().count(ClusterCounter::CxNoneHealthy);
+            DialError::NoEndpoint { cluster: cluster.config.name.clone() }
+        })?;
+        pick.admit(&cluster, RoutingPriority::Default)?;
+        let of_pick = pick.cluster().clone();
+        let occupancy = of_pick.occupy_one(&pick)?;
         let started = worker.now();
-        let waiting = cluster.stats().request_waits();
-        let result = cluster.tcp(worker, &pick, client).await;
+        let waiting = of_pick.stats().request_waits();
+        let result = of_pick.tcp(worker, &pick, client.addresses).await;
         waiting.end(result.is_ok());
         match result {
             Ok(connected) => {

@@ -1,16 +1,19 @@
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_balance::{Balancer, BalancerSettings, Choice, MemberStatus, Signal, Wish};
-use leno_ir::{Cluster, EndpointSet, RoutingPriority, Thresholds};
-use leno_names::Fraction;
+use leno_balance::{Balancer, BalancerSettings, Choice, Health, MemberStatus, Signal, Wish};
+use leno_ir::{Cluster, Discovery, EndpointSet, LocalityBalancing, RoutingPriority, Thresholds};
+use leno_names::{Fraction, Locality};
 
 use super::endpoint::{Age, EndpointSource, EndpointState};
 use super::limits::{Limits, Usage};
 use super::members::Members;
-use super::{EndpointId, Overflow, RequestPermit, RetryPermit};
+use super::original_dst::Destinations;
+use super::{EndpointId, LocalZone, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::dynamics::Dynamics;
 use crate::stats::{ClusterCounter, ClusterGauge, ClusterStats, Held, Limit, WorkerStats, WorkloadId};
@@ -35,6 +38,10 @@ pub(crate) struct UpstreamCluster {
     /// The time of the worker's last tick.
     clock: Rc<Cell<Instant>>,
     members: RefCell<Members>,
+    /// Set where zones matter.
+    zone: RefCell<Option<Arc<LocalZone>>>,
+    /// Set where requests say themselves where they go.
+    destinations: Option<Rc<Destinations>>,
     /// Shared with successors, to which tries that are under way report as well.
     balancer: Rc<RefCell<Balancer<EndpointId>>>,
     /// Set where the configuration has TLS.
@@ -86,7 +93,7 @@ impl UpstreamCluster {
         if set.endpoints().next().is_some() {
             stats.count(ClusterCounter::MembershipChange);
         }
-        let mut balancer = Balancer::new(settings(&config, &set), worker.random());
+        let mut balancer = Balancer::new(settings(&config, &set, None), worker.random());
         let mut members = Members::new(set, counts_endpoints(&config).then(|| limits.clone()));
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             members.set_health(dynamics.health());
@@ -94,12 +101,14 @@ impl UpstreamCluster {
         balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
             stats,
+            destinations: has_destinations(&config).then(Rc::default),
             tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
             config,
             limits,
             dynamics,
             clock: worker.clock(),
             members: RefCell::new(members),
+            zone: RefCell::default(),
             balancer: Rc::new(RefCell::new(balancer)),
         }
     }
@@ -124,7 +133,11 @@ impl UpstreamCluster {
             members.renew(counts.then(|| limits.clone()));
         }
         let mut balancer = self.balancer.borrow_mut();
-        balancer.reconfigure(settings(&config, &set));
+        let zone = self.zone.borrow().clone();
+        let is_same = self.config.tls == config.tls && self.config.proxy_protocol == config.proxy_protocol;
+        let kept = self.destinations.clone().filter(|_| is_same);
+        let destinations = has_destinations(&config).then(|| kept.unwrap_or_default());
+        balancer.reconfigure(settings(&config, &set, zone.as_deref()));
         if members.update(set) {
             self.stats.count(ClusterCounter::MembershipChange);
         }
@@ -141,6 +154,8 @@ impl UpstreamCluster {
             stats: self.stats.clone(),
             clock: self.clock.clone(),
             members: RefCell::new(members),
+            zone: RefCell::new(zone),
+            destinations,
             balancer: self.balancer.clone(),
         }
     }
@@ -168,7 +183,7 @@ impl UpstreamCluster {
         }
         let mut balancer = self.balancer.borrow_mut();
         if has_new_endpoints {
-            balancer.reconfigure(settings(&self.config, &set));
+            balancer.reconfigure(settings(&self.config, &set, self.zone.borrow().as_deref()));
             if members.update(set) {
                 self.stats.count(ClusterCounter::MembershipChange);
             }
@@ -178,6 +193,28 @@ impl UpstreamCluster {
         if balancer.readmit(&passed) {
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
+    }
+
+    /// Whether it matters where this proxy is.
+    pub(crate) fn is_zone_aware(&self) -> bool {
+        matches!(self.config.balancing.localities, LocalityBalancing::ZoneAware(_))
+    }
+
+    pub(crate) fn set_zone(&self, zone: Option<&Arc<LocalZone>>) {
+        if self.zone.borrow().as_ref() != zone {
+            let settings = settings(&self.config, self.members.borrow().set(), zone.map(AsRef::as_ref));
+            self.balancer.borrow_mut().reconfigure(settings);
+            *self.zone.borrow_mut() = zone.cloned();
+        }
+    }
+
+    pub(crate) fn each_endpoint(&self, mut see: impl FnMut(EndpointId, &leno_ir::Endpoint)) {
+        self.members.borrow().states().for_each(|state| see(state.id, state.source().endpoint()));
+    }
+
+    /// Where its endpoints are that take traffic.
+    pub(crate) fn healthy_by_locality(&self) -> BTreeMap<Locality, u32> {
+        self.members.borrow().healthy(&self.config.balancing)
     }
 
     /// Whether an answer that asks for it takes its endpoint out (`x-envoy-immediate-health-check-fail`).
@@ -232,9 +269,26 @@ impl UpstreamCluster {
         wish: Wish<'_>,
         avoid: &[EndpointId],
     ) -> Option<Pick> {
+        if let Discovery::Aggregate(_) = self.config.discovery {
+            return self.pick_among(worker, now, wish, avoid);
+        }
         let choice = self.balancer.borrow_mut().pick_for(wish, now, &mut || worker.random(), avoid)?;
         let state = self.members.borrow().get(choice.key())?;
-        Some(Pick { source: state.source(), state, choice, cluster: self.clone() })
+        Some(Pick::new(self, state, Some(choice)))
+    }
+
+    /// The endpoint at an address, where requests say themselves where they go.
+    pub(crate) fn pick_destination(self: &Rc<Self>, address: SocketAddr, now: Instant) -> Option<Pick> {
+        let state = self.destinations.as_ref()?.at(address, now);
+        Some(Pick::new(self, state, None))
+    }
+
+    pub(super) fn with_priorities(&self, mut see: impl FnMut(u32, Health)) {
+        self.balancer.borrow().priorities().iter().for_each(|(priority, health)| see(*priority, *health));
+    }
+
+    pub(super) fn panic_threshold(&self) -> Fraction {
+        self.config.balancing.panic_threshold.unwrap_or_else(half)
     }
 
     /// Once a second: sweeps of the outlier detector, idle connections.
@@ -250,11 +304,19 @@ impl UpstreamCluster {
             made: http.max_connection_duration.and_then(|most| now.checked_sub(most)),
         };
         self.members.borrow().each(|member| member.sweep(age));
+        if let (Some(destinations), Discovery::OriginalDestination(config)) =
+            (&self.destinations, &self.config.discovery)
+        {
+            destinations.sweep(age, now, config.cleanup_interval);
+        }
     }
 
     /// The cluster is gone: idle connections close now, the others when their exchange ends.
     pub(crate) fn retire(&self) {
         self.members.borrow().each(EndpointState::retire);
+        if let Some(destinations) = &self.destinations {
+            destinations.retire();
+        }
         self.stats.set_ejected_endpoints(0);
     }
 
@@ -355,8 +417,17 @@ impl UpstreamCluster {
     }
 }
 
+/// Envoy's panic threshold where nothing is said.
+fn half() -> Fraction {
+    Fraction::from_percent(50).unwrap_or(Fraction::ZERO)
+}
+
 fn found(dynamics: Option<&Arc<Dynamics>>) -> Option<Arc<EndpointSet>> {
     dynamics?.endpoints()
+}
+
+fn has_destinations(config: &Cluster) -> bool {
+    matches!(config.discovery, Discovery::OriginalDestination(_))
 }
 
 fn counts_endpoints(config: &Cluster) -> bool {
@@ -366,13 +437,21 @@ fn counts_endpoints(config: &Cluster) -> bool {
         .any(|limits| limits.max_connections_per_endpoint.is_some())
 }
 
-fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {
+fn settings(config: &Cluster, set: &EndpointSet, zone: Option<&LocalZone>) -> BalancerSettings {
+    let zone_aware = match &config.balancing.localities {
+        LocalityBalancing::ZoneAware(zones) => Some(zones),
+        LocalityBalancing::Ignored | LocalityBalancing::Weighted => None,
+    };
     let default = BalancerSettings::new(config.balancer.clone(), config.outlier_detection.clone());
     BalancerSettings {
         panic_threshold: config.balancing.panic_threshold.unwrap_or(default.panic_threshold),
         overprovisioning_percent: set.policy.overprovisioning_percent,
         weighted_priority_health: set.policy.weighted_priority_health,
         subsets: config.balancing.subsets.clone(),
+        slow_start: config.balancing.slow_start.clone(),
+        balance_percent: config.balancing.hashing.balance_percent,
+        zones: zone_aware.zip(zone).map(|(config, zone)| Box::new(zone.of(set, config))),
+        fails_in_panic: zone_aware.is_some_and(|config| config.fails_in_panic),
         ..default
     }
 }
@@ -381,12 +460,47 @@ fn settings(config: &Cluster, set: &EndpointSet) -> BalancerSettings {
 #[derive(Debug)]
 pub(crate) struct Pick {
     cluster: Rc<UpstreamCluster>,
+    place: u32,
     state: Rc<EndpointState>,
     source: Rc<EndpointSource>,
-    choice: Choice<EndpointId>,
+    /// `None`: nobody chose, the request said it.
+    choice: Option<Choice<EndpointId>>,
+    /// In the limits of a cluster that another one is made of.
+    admitted: Option<RequestPermit>,
 }
 
 impl Pick {
+    fn new(cluster: &Rc<UpstreamCluster>, state: Rc<EndpointState>, choice: Option<Choice<EndpointId>>) -> Self {
+        let source = state.source();
+        Self { cluster: cluster.clone(), place: source.priority(), state, source, choice, admitted: None }
+    }
+
+    /// The one the endpoint belongs to: not the one asked, where that is made of others.
+    pub(crate) fn cluster(&self) -> &Rc<UpstreamCluster> {
+        &self.cluster
+    }
+
+    /// The same, chosen by a cluster that is made of others.
+    pub(super) fn of_place(self, place: u32) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Which priority it is of: of those of all clusters, where the one asked is made of others.
+    pub(crate) fn priority(&self) -> u32 {
+        self.place
+    }
+
+    /// Counts the request in the limits of the endpoint's cluster, where that is not `asked`, which counts it already.
+    ///
+    /// # Errors
+    /// When `max_requests` are under way there.
+    pub(crate) fn admit(&mut self, asked: &Rc<UpstreamCluster>, priority: RoutingPriority) -> Result<(), Overflow> {
+        if !Rc::ptr_eq(asked, &self.cluster) {
+            self.admitted = Some(self.cluster.admit(priority)?);
+        }
+        Ok(())
+    }
+
     /// Who runs there, as the statistics of this worker number it.
     pub(crate) fn workload(&self, stats: &WorkerStats) -> WorkloadId {
         self.source.workload(stats)
@@ -402,7 +516,9 @@ impl Pick {
 
     /// Tells balancer and outlier detector how it went. A pick that is dropped counts as [`Outcome::Abandoned`].
     pub(crate) fn finish(self, outcome: Outcome, now: Instant) {
-        self.cluster.report(&self.choice, &self.state, outcome, now);
+        if let Some(choice) = &self.choice {
+            self.cluster.report(choice, &self.state, outcome, now);
+        }
     }
 
     pub(super) fn state(&self) -> &Rc<EndpointState> {

@@ -102,6 +102,10 @@ impl EndpointSource {
         *self.workload.get_or_init(|| stats.workload(&self.endpoint().workload))
     }
 
+    pub(super) fn priority(&self) -> u32 {
+        self.set.localities[self.locality].priority
+    }
+
     pub(super) fn endpoint(&self) -> &leno_ir::Endpoint {
         // In range: `new` is only called while enumerating exactly this set.
         &self.set.localities[self.locality].endpoints[self.index]
@@ -174,12 +178,13 @@ impl EndpointState {
             locality_weight: match balancing.localities {
                 // Envoy, without `locality_weight_aware`.
                 _ if balancing.subsets.is_some() => 0,
-                LocalityBalancing::Ignored => 0,
+                LocalityBalancing::Ignored | LocalityBalancing::ZoneAware(_) => 0,
                 LocalityBalancing::Weighted => locality.weight,
             },
             address: endpoint.address,
             hash_key: match endpoint.labels.get(HASH_KEY) {
                 Some(MetadataValue::String(key)) => Some(key.as_str().into()),
+                _ if balancing.hashing.by_hostname => Some(endpoint.hostname.as_str().into()),
                 _ => None,
             },
         }
@@ -218,6 +223,10 @@ impl EndpointState {
             RoutingPriority::Default => &self.open[0],
             RoutingPriority::High => &self.open[1],
         }
+    }
+
+    pub(super) fn has_connections(&self) -> bool {
+        self.open.iter().any(|open| open.get() > 0) || !self.http2.is_empty()
     }
 
     /// An idle connection for such requests that is still good. Closes the bad ones it meets.

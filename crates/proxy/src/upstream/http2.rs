@@ -148,6 +148,10 @@ impl Http2Pool {
         });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.borrow().is_empty()
+    }
+
     pub(super) fn clear(&self) {
         self.connections.borrow_mut().clear();
     }

@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use leno_balance::Member;
 use leno_ir::{Balancing, EndpointSet, Labels};
-use leno_names::Fraction;
+use leno_names::{Fraction, Locality};
 
 use super::EndpointId;
 use super::endpoint::{EndpointSource, EndpointState};
@@ -33,6 +33,23 @@ impl Members {
         members
     }
 
+    pub(super) fn set(&self) -> &EndpointSet {
+        &self.set
+    }
+
+    /// How many take traffic, by locality.
+    pub(super) fn healthy(&self, balancing: &Balancing) -> BTreeMap<Locality, u32> {
+        let mut localities = BTreeMap::new();
+        for state in self.slots.iter().flatten() {
+            let member = state.member(balancing);
+            let locality = self.set.localities.get(member.locality as usize);
+            if let Some(locality) = locality.filter(|_| member.health.takes_traffic()) {
+                *localities.entry(locality.locality.clone()).or_default() += 1;
+            }
+        }
+        localities
+    }
+
     pub(super) fn are_of(&self, set: &Arc<EndpointSet>) -> bool {
         Arc::ptr_eq(&self.set, set) || self.set == *set
     }
@@ -43,6 +60,10 @@ impl Members {
 
     pub(super) fn get(&self, id: EndpointId) -> Option<Rc<EndpointState>> {
         self.slots.get(id.slot as usize)?.as_ref().filter(|state| state.id == id).cloned()
+    }
+
+    pub(super) fn states(&self) -> impl Iterator<Item = &Rc<EndpointState>> {
+        self.slots.iter().flatten()
     }
 
     pub(super) fn each(&self, act: impl Fn(&EndpointState)) {

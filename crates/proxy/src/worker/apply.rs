@@ -10,7 +10,7 @@ use super::{Plan, Worker};
 use crate::admin::ClusterStatus;
 use crate::listener::{ActiveListener, Binding};
 use crate::proxy::{BindKey, NewSockets, Rejection, ResourceType};
-use crate::upstream::UpstreamCluster;
+use crate::upstream::{LocalZone, UpstreamCluster};
 
 impl Worker {
     /// Makes `plan` the configuration of this worker. Everything a route may name is there before the route is, and
@@ -46,7 +46,22 @@ impl Worker {
             clusters.insert(name.clone(), cluster);
         }
         *self.clusters.borrow_mut() = clusters;
+        self.tell_zone();
         old.into_values().collect()
+    }
+
+    /// Tells the clusters to which it matters where this proxy and its like are.
+    fn tell_zone(&self) {
+        let clusters = self.clusters.borrow();
+        let mut zone_aware = clusters.values().filter(|cluster| cluster.is_zone_aware()).peekable();
+        if zone_aware.peek().is_none() {
+            return;
+        }
+        let local = self.local_zone.as_ref().and_then(|(name, locality)| Some((clusters.get(name)?, locality)));
+        let zone = local.map(|(cluster, locality)| {
+            Arc::new(LocalZone { locality: locality.clone(), callers: cluster.healthy_by_locality() })
+        });
+        zone_aware.for_each(|cluster| cluster.set_zone(zone.as_ref()));
     }
 
     fn apply_listeners(self: &Rc<Self>, plan: &Plan, mut sockets: NewSockets) -> (Vec<Rc<Binding>>, Vec<Rejection>) {
@@ -135,6 +150,7 @@ impl Worker {
         for cluster in clusters {
             cluster.refresh(self);
         }
+        self.tell_zone();
     }
 
     /// What happens once a second.

@@ -27,6 +27,7 @@ impl Worker {
             tls_contexts: crate::tls::TlsContexts::default(),
             handshake_timeout: Duration::from_secs(5),
             local_cluster: "test".to_owned(),
+            local_zone: None,
             random: 1,
         };
         let worker = Rc::new(Self::new(seed));

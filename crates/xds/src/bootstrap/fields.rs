@@ -64,8 +64,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.accesslog.v3.RuntimeFilter", "percent_sampled runtime_key use_independent_randomness", ""),
     ("envoy.config.accesslog.v3.StatusCodeFilter", "comparison", ""),
     ("envoy.config.bootstrap.v3.Admin", "address", ""),
-    ("envoy.config.bootstrap.v3.Bootstrap", "admin layered_runtime node overload_manager static_resources", ""),
+    (
+        "envoy.config.bootstrap.v3.Bootstrap",
+        "admin cluster_manager layered_runtime node overload_manager static_resources",
+        "",
+    ),
     ("envoy.config.bootstrap.v3.Bootstrap.StaticResources", "clusters listeners secrets", ""),
+    ("envoy.config.bootstrap.v3.ClusterManager", "local_cluster_name", ""),
     ("envoy.config.bootstrap.v3.LayeredRuntime", "layers", ""),
     ("envoy.config.bootstrap.v3.RuntimeLayer", "admin_layer name static_layer", ""),
     ("envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer", "", ""),
@@ -78,17 +83,29 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
-         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks \
-         http2_protocol_options ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config \
-         load_assignment load_balancing_policy maglev_lb_config max_requests_per_connection metadata name outlier_detection respect_dns_ttl \
-         ring_hash_lb_config transport_socket type typed_dns_resolver_config typed_extension_protocol_options \
-         use_tcp_for_dns_lookups",
+        "circuit_breakers cleanup_interval cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+         dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
+         ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy maglev_lb_config \
+         max_requests_per_connection metadata name original_dst_lb_config outlier_detection respect_dns_ttl ring_hash_lb_config \
+         round_robin_lb_config transport_socket type typed_dns_resolver_config \
+         typed_extension_protocol_options use_tcp_for_dns_lookups",
         "",
     ),
     (
         "envoy.config.cluster.v3.Cluster.CommonLbConfig",
-        "healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config update_merge_window",
+        "consistent_hashing_lb_config healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config \
+         update_merge_window zone_aware_lb_config",
+        "",
+    ),
+    (
+        "envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig",
+        "hash_balance_factor use_hostname_for_hashing",
+        "",
+    ),
+    ("envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig", "", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig",
+        "fail_traffic_on_panic min_cluster_size routing_enabled",
         "",
     ),
     ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
@@ -102,10 +119,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "fallback_policy keys",
         "single_host_per_subset",
     ),
-    ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "choice_count", ""),
+    ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "active_request_bias choice_count slow_start_config", ""),
     ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
+    (
+        "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig",
+        "http_header_name upstream_port_override use_http_header",
+        "",
+    ),
     ("envoy.config.cluster.v3.Cluster.RefreshRate", "base_interval max_interval", ""),
-    ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "minimum_ring_size maximum_ring_size hash_function", ""),
+    ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "hash_function maximum_ring_size minimum_ring_size", ""),
+    ("envoy.config.cluster.v3.Cluster.RoundRobinLbConfig", "slow_start_config", ""),
+    ("envoy.config.cluster.v3.Cluster.SlowStartConfig", "aggression min_weight_percent slow_start_window", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
@@ -171,6 +195,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.Metadata", "filter_metadata", ""),
     ("envoy.config.core.v3.Node", "cluster id locality metadata", ""),
     ("envoy.config.core.v3.ProxyProtocolConfig", "version", ""),
+    ("envoy.config.core.v3.RuntimeDouble", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFeatureFlag", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeFractionalPercent", "default_value runtime_key", ""),
     ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
@@ -302,13 +327,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.route.v3.RetryPolicy",
         "host_selection_retry_max_attempts num_retries per_try_idle_timeout per_try_timeout rate_limited_retry_back_off \
-         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on",
+         retriable_headers retriable_request_headers retriable_status_codes retry_back_off retry_host_predicate retry_on retry_priority",
         "",
     ),
     ("envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff", "max_interval reset_headers", ""),
     ("envoy.config.route.v3.RetryPolicy.ResetHeader", "format name", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryBackOff", "base_interval max_interval", ""),
     ("envoy.config.route.v3.RetryPolicy.RetryHostPredicate", "name typed_config", ""),
+    ("envoy.config.route.v3.RetryPolicy.RetryPriority", "name typed_config", ""),
     (
         "envoy.config.route.v3.Route",
         "decorator direct_response match metadata name per_request_buffer_limit_bytes redirect request_body_buffer_limit \
@@ -385,6 +411,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
+    ("envoy.extensions.clusters.aggregate.v3.ClusterConfig", "clusters", ""),
     (
         "envoy.extensions.clusters.dns.v3.DnsCluster",
         "all_addresses_in_single_endpoint dns_failure_refresh_rate dns_jitter dns_lookup_family \
@@ -565,13 +592,57 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
     ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
-    ("envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest", "choice_count", ""),
-    ("envoy.extensions.load_balancing_policies.maglev.v3.Maglev", "table_size", ""),
+    ("envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided", "", ""),
     (
-        "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash",
-        "minimum_ring_size maximum_ring_size hash_function",
+        "envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig",
+        "hash_balance_factor use_hostname_for_hashing",
         "",
     ),
+    (
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig",
+        "locality_weighted_lb_config zone_aware_lb_config",
+        "",
+    ),
+    ("envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig", "", ""),
+    (
+        "envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig",
+        "fail_traffic_on_panic min_cluster_size routing_enabled",
+        "force_locality_direct_routing locality_basis",
+    ),
+    (
+        "envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig",
+        "aggression min_weight_percent slow_start_window",
+        "",
+    ),
+    (
+        "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+        "active_request_bias choice_count enable_full_scan locality_lb_config selection_method slow_start_config",
+        "",
+    ),
+    (
+        "envoy.extensions.load_balancing_policies.maglev.v3.Maglev",
+        "consistent_hashing_lb_config locality_weighted_lb_config table_size",
+        "",
+    ),
+    ("envoy.extensions.load_balancing_policies.random.v3.Random", "locality_lb_config", ""),
+    (
+        "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash",
+        "consistent_hashing_lb_config hash_balance_factor hash_function locality_weighted_lb_config \
+         maximum_ring_size minimum_ring_size use_hostname_for_hashing",
+        "",
+    ),
+    ("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", "locality_lb_config slow_start_config", ""),
+    (
+        "envoy.extensions.load_balancing_policies.subset.v3.Subset",
+        "default_subset fallback_policy list_as_any subset_lb_policy subset_selectors",
+        "allow_redundant_keys locality_weight_aware panic_mode_any scale_locality_weight",
+    ),
+    (
+        "envoy.extensions.load_balancing_policies.subset.v3.Subset.LbSubsetSelector",
+        "fallback_policy keys",
+        "single_host_per_subset",
+    ),
+    ("envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality", "endpoint_picking_policy", ""),
     (
         "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
         "dns_resolver_options edns0_max_payload_size max_udp_channel_duration query_timeout_seconds \
@@ -587,6 +658,10 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes", ""),
+    ("envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate", "", ""),
+    ("envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig", "metadata_match", ""),
+    ("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", "", ""),
+    ("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", "update_frequency", ""),
     (
         "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
         "config transport_socket",

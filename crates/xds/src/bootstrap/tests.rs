@@ -99,7 +99,7 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
     assert_eq!(changed("stat_prefix: http\n", "tracing: {}\n"), [format!("13: {manager}.tracing: is not supported")]);
     assert_eq!(
         changed("type: STATIC", "type: ORIGINAL_DST"),
-        ["28: static_resources.clusters[0].type: ORIGINAL_DST is not supported"]
+        ["29: static_resources.clusters[0].load_assignment: is not supported"]
     );
     assert_eq!(
         changed("type: STATIC", "type: EDS"),

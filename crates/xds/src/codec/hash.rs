@@ -1,6 +1,6 @@
 //! Balancing by hash: the tables of a cluster, and what of a request or connection is hashed.
 //!
-//! Errors      what would hash otherwise than we do: MurmurHash, host names, bounded load, rewritten headers, filter state
+//! Errors      what would hash otherwise than we do: MurmurHash, rewritten headers, filter state
 //! Source      Envoy cluster.proto, route_components.proto, hash_policy.proto v1.31 and their limits
 
 use leno_ir::{BalancerPolicy, HashCookie, HashPolicy, HashSource};
@@ -61,9 +61,7 @@ pub(super) fn decode_maglev(config: Option<&LbConfig>) -> Result<BalancerPolicy>
     maglev(size).at("maglev_lb_config")
 }
 
-#[allow(deprecated, reason = "refused where other control planes still write them")]
 pub(super) fn decode_ring_extension(config: &RingHash) -> Result<BalancerPolicy> {
-    refuse!(config, use_hostname_for_hashing, hash_balance_factor, consistent_hashing_lb_config);
     if config.hash_function() == ring_hash::HashFunction::MurmurHash2 {
         return Err(DecodeError::new("hash_function", "only XX_HASH is supported"));
     }
@@ -71,7 +69,6 @@ pub(super) fn decode_ring_extension(config: &RingHash) -> Result<BalancerPolicy>
 }
 
 pub(super) fn decode_maglev_extension(config: &Maglev) -> Result<BalancerPolicy> {
-    refuse!(config, consistent_hashing_lb_config);
     maglev(config.table_size.as_ref())
 }
 

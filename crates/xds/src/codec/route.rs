@@ -6,6 +6,7 @@ mod mirror;
 pub(super) mod rate_limit;
 mod reply;
 mod retry;
+mod retry_hosts;
 pub(in crate::codec) mod rewrite;
 mod template;
 mod timeouts;

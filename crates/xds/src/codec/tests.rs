@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,9 @@ fn endpoints() -> EndpointSet {
 fn routes() -> RouteTable {
     let header = |kind| HeaderMatch { name: "x".into(), kind, invert: true, treat_missing_as_empty: false };
     let retry = RetryPolicy {
+        avoid_canaries: true,
+        avoid_labelled: vec![Labels::from([("stage".into(), MetadataValue::String("test".into()))])],
+        other_priorities: NonZeroU32::new(2),
         on: RetryOn::ALL.to_vec(),
         retriable_status_codes: vec![409],
         attempts: 2,
@@ -325,7 +329,7 @@ fn refused(balancer: BalancerPolicy) -> String {
 fn refusal_of_hashing() -> String {
     use leno_proto::envoy::config::cluster::v3::cluster::common_lb_config::ConsistentHashingLbConfig;
     let mut proto = super::cluster::encode(&cluster(), Flavor::Leno);
-    let hashing = ConsistentHashingLbConfig { hash_balance_factor: common::u32_value(150), ..Default::default() };
+    let hashing = ConsistentHashingLbConfig { hash_balance_factor: common::u32_value(99), ..Default::default() };
     proto.common_lb_config.as_mut().unwrap().consistent_hashing_lb_config = Some(hashing);
     decode_cluster(&proto.encode_to_vec()).unwrap_err().field
 }

@@ -147,12 +147,13 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
     let back_off = (1..100_u64, 1..20_u32, of(rate_limited_back_off()));
     let timeouts = (of(span()), of(span()));
     let headers = (vec(header_match(), 0..2), vec(header_match(), 0..2));
-    let flags = (any::<bool>(), any::<bool>());
-    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, flags)
+    let labels = vec(btree_map("[a-z]{1,3}", "[a-z]{0,3}".prop_map(MetadataValue::String), 1..3), 0..2);
+    let hosts = (any::<[bool; 3]>(), labels, of(1..9_u32));
+    (on, vec(400..599_u16, 0..3), 1..9_u32, timeouts, headers, back_off, hosts)
         .prop_map(
-            |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), flags)| {
+            |(on, retriable_status_codes, attempts, timeouts, headers, (base, times, rate_limited_back_off), hosts)| {
                 let back_off_base = Duration::from_millis(base);
-                let (avoid_previous_hosts, unsafe_too) = flags;
+                let ([avoid_previous_hosts, avoid_canaries, unsafe_too], avoid_labelled, frequency) = hosts;
                 RetryPolicy {
                     on,
                     retriable_status_codes,
@@ -165,6 +166,9 @@ fn retry() -> BoxedStrategy<RetryPolicy> {
                     back_off_base,
                     back_off_max: back_off_base * times,
                     avoid_previous_hosts,
+                    avoid_canaries,
+                    avoid_labelled,
+                    other_priorities: frequency.and_then(std::num::NonZeroU32::new),
                     retry_non_idempotent: unsafe_too,
                 }
             },
@@ -1151,9 +1155,22 @@ fn subsets() -> impl Strategy<Value = SubsetSettings> {
 }
 
 fn balancing() -> impl Strategy<Value = Balancing> {
-    let localities = select(vec![LocalityBalancing::Ignored, LocalityBalancing::Weighted]);
-    (of(percent()), localities, any::<[bool; 2]>(), of(subsets())).prop_map(
-        |(panic_threshold, localities, flags, subsets)| Balancing {
+    let zones =
+        (percent(), 0..99_u64, any::<bool>()).prop_map(|(routing_enabled, min_cluster_size, fails_in_panic)| {
+            LocalityBalancing::ZoneAware(ZoneAware { routing_enabled, min_cluster_size, fails_in_panic })
+        });
+    let localities = prop_oneof![Just(LocalityBalancing::Ignored), Just(LocalityBalancing::Weighted), zones];
+    let hashing = (any::<bool>(), of(100..300_u32));
+    let hashing = hashing.prop_map(|(by_hostname, balance_percent)| Hashing { by_hostname, balance_percent });
+    let slow_start = of((span(), 1..9_u8, percent()).prop_map(|(window, aggression, min_weight)| SlowStart {
+        window,
+        aggression: f64::from(aggression) / 2.0,
+        min_weight,
+    }));
+    (of(percent()), localities, any::<[bool; 2]>(), (hashing, slow_start), of(subsets())).prop_map(
+        |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| Balancing {
+            hashing,
+            slow_start,
             panic_threshold,
             localities,
             ignore_new_until_checked: flags[0],
@@ -1165,10 +1182,14 @@ fn balancing() -> impl Strategy<Value = Balancing> {
 
 fn balancer() -> impl Strategy<Value = BalancerPolicy> {
     prop_oneof![
-        (2..9_u32).prop_map(|choices| BalancerPolicy::LeastRequest { choices }),
+        (2..9_u32, 0..8_u8, any::<bool>()).prop_map(|(choices, bias, is_full_scan)| {
+            let active_request_bias = f64::from(bias) / 4.0;
+            BalancerPolicy::LeastRequest(LeastRequest { choices, active_request_bias, is_full_scan })
+        }),
         (span(), span()).prop_map(|(default_rtt, decay)| BalancerPolicy::PeakEwma { default_rtt, decay }),
         select(vec![7_u32, 65_537, BalancerPolicy::MAX_MAGLEV_TABLE_SIZE])
             .prop_map(|table_size| BalancerPolicy::Maglev { table_size }),
+        Just(BalancerPolicy::ClusterProvided),
         Just(BalancerPolicy::Random),
         (1..5000_u32, 5000..=BalancerPolicy::MAXIMUM_RING_SIZE).prop_map(|(minimum_ring_size, maximum_ring_size)| {
             BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size }
@@ -1301,13 +1322,24 @@ fn dns() -> BoxedStrategy<Dns> {
         .boxed()
 }
 
+/// Of clusters that choose endpoints themselves.
+fn provided_discovery() -> impl Strategy<Value = Discovery> {
+    let original = (of("x-[a-z]{1,5}"), of(1..9999_u16), span());
+    prop_oneof![
+        vec(cluster_name(), 1..3).prop_map(Discovery::Aggregate),
+        original.prop_map(|(header, port, cleanup_interval)| {
+            Discovery::OriginalDestination(OriginalDestination { header, port, cleanup_interval })
+        }),
+    ]
+}
+
 pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let parts = (span(), balancer(), circuit_breakers(), of(outlier_detection()), of(upstream_tls()), upstream_http());
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
-    (cluster_name(), of(localities()), parts, service, health, proxy_protocol)
-        .prop_map(|(name, inline, parts, service, health, proxy_protocol)| {
+    (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
+        .prop_map(|(name, inline, parts, service, health, proxy_protocol, provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1319,6 +1351,22 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 })),
             };
             let (connect_timeout, balancer, circuit_breakers, outlier_detection, tls, http) = parts;
+            let discovery = if balancer == BalancerPolicy::ClusterProvided { provided } else { discovery };
+            // What a policy has no use for it cannot say.
+            let starts_slowly = matches!(
+                balancer,
+                BalancerPolicy::LeastRequest(_) | BalancerPolicy::PeakEwma { .. } | BalancerPolicy::RoundRobin
+            );
+            let balancing = Balancing {
+                hashing: Hashing {
+                    by_hostname: balancing.hashing.by_hostname
+                        && balancer.uses_hash()
+                        && matches!(&discovery, Discovery::Dns(dns) if !dns.is_logical),
+                    balance_percent: balancing.hashing.balance_percent.filter(|_| balancer.uses_hash()),
+                },
+                slow_start: balancing.slow_start.clone().filter(|_| starts_slowly),
+                ..balancing
+            };
             // Refused where there is TLS.
             let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
             let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };

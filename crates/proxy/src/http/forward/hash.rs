@@ -141,6 +141,7 @@ mod tests {
             id: 1,
             local: "127.0.0.1:80".parse().expect("an address"),
             remote: remote.parse().expect("an address"),
+            is_restored: false,
             direct_remote: ([127, 0, 0, 1], 1).into(),
             direction: leno_ir::Direction::Outbound,
             listener: Rc::from("listener"),

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -7,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use leno_balance::Wish;
-use leno_ir::{Forward, HostRewrite, Labels, RetryPolicy, RoutingPriority, UpstreamProtocol, WeightedCluster};
+use leno_ir::{
+    Discovery, Forward, HostRewrite, Labels, MetadataValue, OriginalDestination, RetryPolicy, RoutingPriority,
+    UpstreamProtocol, WeightedCluster,
+};
 use smallvec::SmallVec;
 
 use super::hash::RequestHash;
@@ -46,6 +50,8 @@ struct Tries<'f> {
     policy: Option<Cow<'f, RetryPolicy>>,
     replay: Replay,
     avoid: SmallVec<[EndpointId; 4]>,
+    /// Of the endpoints tried so far.
+    past_priorities: SmallVec<[u32; 4]>,
     retries: u32,
     /// A pooled connection was closed under us, and the request was sent again on another.
     has_replaced_stale: bool,
@@ -101,7 +107,7 @@ impl Forwarder<'_, '_> {
             Some(limit) => limit.unwrap_or(usize::MAX),
             None => REPLAY_BYTES,
         };
-        let hash = if cluster.config.balancer.uses_hash() {
+        let hash = if cluster.uses_hash(&self.context.worker) {
             RequestHash::of(&forward.hash_policies, self.request, &self.context.connection)
         } else {
             RequestHash::default()
@@ -114,6 +120,7 @@ impl Forwarder<'_, '_> {
             policy,
             replay: Replay::new(keeps_body, most_bytes),
             avoid: SmallVec::new(),
+            past_priorities: SmallVec::new(),
             retries: 0,
             has_replaced_stale: false,
             permit: None,
@@ -295,19 +302,17 @@ impl Forwarder<'_, '_> {
 
     /// One endpoint, one connection, up to the head of its response.
     async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
-        let avoid: &[EndpointId] =
-            if tries.policy.as_ref().is_some_and(|policy| policy.avoid_previous_hosts) { &tries.avoid } else { &[] };
-        let now = self.last_activity();
-        let wish = Wish { hash: tries.hash.hash, labels: &tries.wanted };
         self.exchange.attempts += 1;
-        let pick = tries.cluster.pick_for(&self.context.worker, now, wish, avoid).ok_or(Failure::NoHealthyUpstream)?;
+        let mut pick = self.pick(tries).ok_or(Failure::NoHealthyUpstream)?;
+        tries.past_priorities.push(pick.priority());
         self.exchange.upstream = Some(pick.endpoint().address);
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
+        pick.admit(&tries.cluster, tries.priority).map_err(|_| Failure::Overflow)?;
         if let Some(appends) = tries.takes_host {
             self.take_host(&pick, appends, &mut tries.has_taken_host);
         }
-        let mut peer = match self.connect(&tries.cluster, &pick, tries.priority).await {
+        let mut peer = match self.connect(pick.cluster(), &pick, tries.priority).await {
             Ok(peer) => peer,
             Err(failure) => {
                 if matches!(failure, Failure::Connect(ConnectError::Overflow(Overflow::Pending))) {
@@ -343,8 +348,8 @@ impl Forwarder<'_, '_> {
         }
         match head {
             Ok(framing) => {
-                if tries.cluster.is_checked() && self.response.headers.contains(IMMEDIATE_FAILURE) {
-                    tries.cluster.report_failed(&pick);
+                if pick.cluster().is_checked() && self.response.headers.contains(IMMEDIATE_FAILURE) {
+                    pick.cluster().report_failed(&pick);
                 }
                 Ok(Answer { peer, pick, framing, sent })
             }
@@ -354,6 +359,50 @@ impl Forwarder<'_, '_> {
                 Err(Miss::Failed { failure, pick: Some(pick), was_stale })
             }
         }
+    }
+
+    /// Where the next try goes.
+    fn pick(&mut self, tries: &mut Tries<'_>) -> Option<Pick> {
+        let now = self.last_activity();
+        if let Discovery::OriginalDestination(config) = &tries.cluster.config.discovery {
+            let address = self.destination(config)?;
+            return tries.cluster.pick_destination(config.replaced(address), now);
+        }
+        let policy = tries.policy.as_deref().filter(|_| tries.retries > 0);
+        let mut avoid: SmallVec<[EndpointId; 4]> = SmallVec::new();
+        let mut past: &[u32] = &[];
+        if let Some(policy) = policy {
+            if policy.avoid_previous_hosts {
+                avoid.extend(tries.avoid.iter().copied());
+            }
+            if policy.avoid_canaries || !policy.avoid_labelled.is_empty() {
+                tries.cluster.each_endpoint(|id, endpoint| {
+                    if is_to_be_avoided(policy, &endpoint.labels) {
+                        avoid.push(id);
+                    }
+                });
+            }
+            if let Some(frequency) = policy.other_priorities {
+                let tried = tries.past_priorities.len();
+                let frequency = usize::try_from(frequency.get()).unwrap_or(usize::MAX);
+                let looked_at = tried - tried % frequency;
+                let worker = &self.context.worker;
+                if !tries.cluster.has_other_priority(worker, tries.past_priorities.get(..looked_at).unwrap_or_default())
+                {
+                    // All were tried: they begin anew.
+                    tries.past_priorities.clear();
+                }
+                past = tries.past_priorities.get(..looked_at).unwrap_or_default();
+            }
+        }
+        let wish = Wish { hash: tries.hash.hash, labels: &tries.wanted, past_priorities: past, ..Wish::default() };
+        tries.cluster.pick_for(&self.context.worker, now, wish, &avoid)
+    }
+
+    /// Where the request says it goes, or its connection was going.
+    fn destination(&self, config: &OriginalDestination) -> Option<SocketAddr> {
+        let named = config.header.as_deref().and_then(|header| self.request.headers.get_str(header));
+        named.and_then(|address| address.parse().ok()).or_else(|| self.context.connection.original_destination())
     }
 
     fn take_host(&mut self, pick: &Pick, appends: bool, has_taken: &mut bool) {
@@ -512,6 +561,13 @@ impl Tries<'_> {
     fn avoid(&mut self, pick: &Pick) {
         self.avoid.push(pick.id());
     }
+}
+
+/// Whether a retry goes to others while there are any.
+fn is_to_be_avoided(policy: &RetryPolicy, labels: &Labels) -> bool {
+    let has_all = |wanted: &Labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value));
+    let is_canary = labels.get("canary") == Some(&MetadataValue::Bool(true));
+    (policy.avoid_canaries && is_canary) || policy.avoid_labelled.iter().any(has_all)
 }
 
 fn outcome_of(failure: &Failure) -> Outcome {

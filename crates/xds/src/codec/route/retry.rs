@@ -1,31 +1,22 @@
 use leno_ir::{Flavor, HeaderMatch, RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 use leno_proto::envoy::config::route::v3::{
     HeaderMatcher, HedgePolicy, RetryPolicy as Proto,
-    retry_policy::{
-        RateLimitedRetryBackOff, ResetHeader as ProtoResetHeader, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
-        retry_host_predicate::ConfigType,
-    },
+    retry_policy::{RateLimitedRetryBackOff, ResetHeader as ProtoResetHeader, ResetHeaderFormat, RetryBackOff},
 };
-use leno_proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 
-use super::matches;
-use crate::codec::common::{any, duration, read_duration, u32_value};
+use super::{matches, retry_hosts};
+use crate::codec::common::{duration, read_duration, u32_value};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 
-const PREVIOUS_HOSTS: &str = "envoy.retry_host_predicates.previous_hosts";
-const PREVIOUS_HOSTS_TYPE: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
 /// Envoy passes over words it does not know; to us it says that only safe requests may be sent again.
 const SAFE_ONLY: &str = "leno-safe-only";
 
 pub(super) fn encode(retry: &RetryPolicy, flavor: Flavor) -> Proto {
+    let predicates = retry_hosts::encode(retry);
     let mut words: Vec<&str> = retry.on.iter().map(|on| on.as_str()).collect();
     if flavor == Flavor::Leno && !retry.retry_non_idempotent {
         words.push(SAFE_ONLY);
     }
-    let predicate = RetryHostPredicate {
-        name: PREVIOUS_HOSTS.to_owned(),
-        config_type: Some(ConfigType::TypedConfig(any(PREVIOUS_HOSTS_TYPE, &PreviousHostsPredicate {}))),
-    };
     Proto {
         retry_on: words.join(","),
         num_retries: u32_value(retry.attempts),
@@ -34,8 +25,9 @@ pub(super) fn encode(retry: &RetryPolicy, flavor: Flavor) -> Proto {
         retriable_status_codes: retry.retriable_status_codes.iter().map(|code| (*code).into()).collect(),
         retriable_headers: retry.retriable_headers.iter().map(matches::encode_header).collect(),
         retriable_request_headers: retry.retriable_request_headers.iter().map(matches::encode_header).collect(),
-        retry_host_predicate: retry.avoid_previous_hosts.then_some(predicate).into_iter().collect(),
-        host_selection_retry_max_attempts: if retry.avoid_previous_hosts { 5 } else { 0 },
+        host_selection_retry_max_attempts: if predicates.is_empty() { 0 } else { 5 },
+        retry_host_predicate: predicates,
+        retry_priority: retry.other_priorities.map(retry_hosts::encode_priority),
         retry_back_off: Some(RetryBackOff {
             base_interval: duration(retry.back_off_base),
             // Envoy refuses less than the base.
@@ -71,10 +63,7 @@ pub(super) fn decode(retry: &Proto) -> Result<RetryPolicy> {
             None => return Err(DecodeError::new("retry_on", format!("\"{word}\" is not supported"))),
         }
     }
-    refuse!(retry, retry_priority, retry_options_predicates, refresh_cluster_on_retry);
-    if let Some(other) = retry.retry_host_predicate.iter().find(|predicate| predicate.name != PREVIOUS_HOSTS) {
-        return Err(DecodeError::new("retry_host_predicate", format!("{} is not supported", other.name)));
-    }
+    refuse!(retry, retry_options_predicates, refresh_cluster_on_retry);
     let back_off = retry.retry_back_off.as_ref();
     let base = back_off.and_then(|back_off| read_duration(back_off.base_interval.as_ref()));
     let base = base.unwrap_or(RetryPolicy::BACK_OFF_BASE);
@@ -84,7 +73,7 @@ pub(super) fn decode(retry: &Proto) -> Result<RetryPolicy> {
         return Err(DecodeError::new("retry_back_off.max_interval", "is below base_interval"));
     }
     let limit = |value| read_duration(value).filter(|limit| !limit.is_zero());
-    Ok(RetryPolicy {
+    let mut policy = RetryPolicy {
         on,
         retriable_status_codes: retry
             .retriable_status_codes
@@ -104,9 +93,11 @@ pub(super) fn decode(retry: &Proto) -> Result<RetryPolicy> {
             .map(decode_rate_limited)
             .transpose()
             .at("rate_limited_retry_back_off")?,
-        avoid_previous_hosts: !retry.retry_host_predicate.is_empty(),
         retry_non_idempotent,
-    })
+        ..RetryPolicy::default()
+    };
+    retry_hosts::decode(retry, &mut policy)?;
+    Ok(policy)
 }
 
 pub(super) fn encode_hedge(on_per_try_timeout: bool) -> Option<HedgePolicy> {

@@ -1,0 +1,116 @@
+use std::sync::Arc;
+
+use leno_ir::{Discovery, OriginalDestination};
+use leno_proto::envoy::config::cluster::v3::{
+    Cluster as Proto,
+    cluster::{
+        ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, LbConfig, OriginalDstLbConfig,
+    },
+};
+use leno_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+
+use super::common::{ads, any, duration, is_type, read_duration, u32_value, unpack};
+use super::error::{At, DecodeError, Result, refuse};
+use super::{dns, endpoints};
+
+const AGGREGATE_TYPE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+
+pub(super) fn encode(proto: &mut Proto, discovery: &Discovery) {
+    let kind = match discovery {
+        Discovery::Aggregate(clusters) => {
+            let config = ClusterConfig { clusters: clusters.clone() };
+            proto.cluster_discovery_type = Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
+                name: "envoy.clusters.aggregate".to_owned(),
+                typed_config: Some(any(AGGREGATE_TYPE, &config)),
+            }));
+            return;
+        }
+        Discovery::Dns(config) => dns::encode(proto, config),
+        Discovery::Eds { service_name } => {
+            proto.eds_cluster_config = Some(EdsClusterConfig { eds_config: ads(), service_name: service_name.clone() });
+            DiscoveryType::Eds
+        }
+        Discovery::OriginalDestination(config) => {
+            proto.cleanup_interval = duration(config.cleanup_interval);
+            proto.lb_config = Some(LbConfig::OriginalDstLbConfig(OriginalDstLbConfig {
+                use_http_header: config.header.is_some(),
+                http_header_name: config.header.clone().unwrap_or_default(),
+                upstream_port_override: config.port.and_then(|port| u32_value(port.into())),
+                ..OriginalDstLbConfig::default()
+            }));
+            DiscoveryType::OriginalDst
+        }
+        Discovery::Static(set) => {
+            proto.load_assignment = Some(endpoints::encode(set));
+            DiscoveryType::Static
+        }
+    };
+    proto.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind.into()));
+}
+
+pub(super) fn decode(proto: &Proto) -> Result<Discovery> {
+    let kind = match &proto.cluster_discovery_type {
+        Some(ClusterDiscoveryType::Type(kind)) => DiscoveryType::try_from(*kind).unwrap_or(DiscoveryType::Static),
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            let config = custom.typed_config.as_ref();
+            if is_type(config, dns::DNS_CLUSTER) {
+                return dns::decode_extension(proto, config).at("cluster_type");
+            }
+            if is_type(config, AGGREGATE_TYPE) {
+                return decode_aggregate(&unpack(config, AGGREGATE_TYPE)?).at("cluster_type.typed_config");
+            }
+            return Err(DecodeError::unsupported("cluster_type"));
+        }
+        None => DiscoveryType::Static,
+    };
+    match kind {
+        DiscoveryType::Eds => {
+            let config = proto.eds_cluster_config.clone().unwrap_or_default();
+            let name = if config.service_name.is_empty() { proto.name.clone() } else { config.service_name };
+            Ok(Discovery::Eds { service_name: name })
+        }
+        DiscoveryType::LogicalDns => dns::decode(proto, true),
+        DiscoveryType::OriginalDst => decode_original(proto),
+        DiscoveryType::StrictDns => dns::decode(proto, false),
+        DiscoveryType::Static => {
+            let set = proto.load_assignment.as_ref().map(endpoints::decode).transpose().at("load_assignment")?;
+            Ok(Discovery::Static(Arc::new(set.unwrap_or_default())))
+        }
+    }
+}
+
+fn decode_aggregate(config: &ClusterConfig) -> Result<Discovery> {
+    if config.clusters.is_empty() {
+        return Err(DecodeError::new("clusters", "is empty"));
+    }
+    Ok(Discovery::Aggregate(config.clusters.clone()))
+}
+
+fn decode_original(proto: &Proto) -> Result<Discovery> {
+    refuse!(proto, load_assignment);
+    let default = OriginalDstLbConfig::default();
+    let config = match &proto.lb_config {
+        Some(LbConfig::OriginalDstLbConfig(config)) => config,
+        _ => &default,
+    };
+    let decode = || {
+        refuse!(config, metadata_key);
+        let header = match config.http_header_name.as_str() {
+            "" => OriginalDestination::HEADER.to_owned(),
+            name => name.to_ascii_lowercase(),
+        };
+        let port = config.upstream_port_override.as_ref().map(|port| u16::try_from(port.value)).transpose();
+        Ok(Discovery::OriginalDestination(OriginalDestination {
+            header: config.use_http_header.then_some(header),
+            port: port.map_err(|_| DecodeError::new("upstream_port_override", "is no port"))?,
+            cleanup_interval: read_duration(proto.cleanup_interval.as_ref())
+                .unwrap_or(OriginalDestination::CLEANUP_INTERVAL),
+        }))
+    };
+    decode().at("original_dst_lb_config")
+}
+
+/// Whether such a cluster chooses its endpoints itself.
+pub(super) fn provides_balancer(discovery: &Discovery) -> bool {
+    matches!(discovery, Discovery::Aggregate(_) | Discovery::OriginalDestination(_))
+}
