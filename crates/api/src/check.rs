@@ -3,8 +3,8 @@
 use leno_names::{dns_label, dns_name};
 
 use crate::{
-    ConsistentHash, Destination, DestinationRuleSpec, Filter, Headers, HttpRoute, HttpRouteSpec, Kind, Resource,
-    ServiceSpec, StringMatch, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+    ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, Filter, Headers, HttpFault, HttpRoute, HttpRouteSpec,
+    Kind, Resource, ServiceSpec, StringMatch, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
 };
 
 mod http;
@@ -162,6 +162,12 @@ fn virtual_service_route(route: &HttpRoute, at: &str, found: &mut Checked) {
     }
     weights(route.route.iter().filter_map(|target| target.weight), &format!("{at}.route"), found);
     headers(&route.headers, &format!("{at}.headers"), found);
+    if let Some(fault) = &route.fault {
+        self::fault(fault, &format!("{at}.fault"), found);
+    }
+    if let Some(policy) = &route.cors_policy {
+        cors(policy, &format!("{at}.corsPolicy"), found);
+    }
     if let Some(response) = &route.direct_response
         && !(200..=599).contains(&response.status)
     {
@@ -180,6 +186,77 @@ fn virtual_service_route(route: &HttpRoute, at: &str, found: &mut Checked) {
     }
     if let Some(rewrite) = route.rewrite.as_ref().and_then(|rewrite| rewrite.uri_regex_rewrite.as_ref()) {
         regex(found, format!("{at}.rewrite.uriRegexRewrite.match"), &rewrite.r#match);
+    }
+}
+
+fn fault(fault: &HttpFault, at: &str, found: &mut Checked) {
+    let percentages = [
+        ("abort", fault.abort.as_ref().and_then(|abort| abort.percentage.as_ref())),
+        ("delay", fault.delay.as_ref().and_then(|delay| delay.percentage.as_ref())),
+    ];
+    for (name, percent) in percentages {
+        if percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent.value)) {
+            report(found, format!("{at}.{name}.percentage.value"), "a percentage is between 0 and 100");
+        }
+    }
+    if let Some(abort) = &fault.abort {
+        match (abort.http_status, &abort.grpc_status) {
+            (None, None) => report(found, format!("{at}.abort"), "one of httpStatus and grpcStatus is required"),
+            (Some(_), Some(_)) => {
+                report(found, format!("{at}.abort"), "only one of httpStatus and grpcStatus may be set");
+            }
+            (Some(status), None) if !(200..=599).contains(&status) => {
+                report(found, format!("{at}.abort.httpStatus"), "a status between 200 and 599 is required");
+            }
+            (None, Some(status)) if grpc_status(status).is_none() => {
+                let message = format!("\"{status}\" is no gRPC status; write it like UNAVAILABLE");
+                report(found, format!("{at}.abort.grpcStatus"), message);
+            }
+            _ => {}
+        }
+    }
+    if let Some(delay) = &fault.delay {
+        if delay.fixed_delay.is_none_or(|span| span.0 < std::time::Duration::from_millis(1)) {
+            report(found, format!("{at}.delay.fixedDelay"), "a delay of at least 1ms is required");
+        }
+        if delay.percent.is_some_and(|percent| percent > 100) {
+            report(found, format!("{at}.delay.percent"), "a percentage is between 0 and 100");
+        }
+    }
+}
+
+/// The number of a status by its name (gRPC, "Status codes and their use in gRPC").
+pub fn grpc_status(name: &str) -> Option<u32> {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    NAMES.iter().position(|known| *known == name).and_then(|at| u32::try_from(at).ok())
+}
+
+fn cors(policy: &CorsPolicy, at: &str, found: &mut Checked) {
+    for (index, origin) in policy.allow_origins.iter().enumerate() {
+        string_match(origin, format!("{at}.allowOrigins[{index}]"), found);
+    }
+    if let Some(what) = policy.unmatched_preflights.as_deref()
+        && !matches!(what, "FORWARD" | "IGNORE" | "UNSPECIFIED")
+    {
+        report(found, format!("{at}.unmatchedPreflights"), "must be FORWARD or IGNORE");
     }
 }
 

@@ -9,8 +9,8 @@ pub use destination_rule::{
     TrafficPolicy,
 };
 pub use virtual_service::{
-    BodyText, Destination, DirectResponse, HeaderOperations, Headers, HttpMatch, HttpMirror, HttpRedirect, HttpRetries,
-    HttpRewrite, HttpRoute, Percent, RegexRewrite, RouteDestination, StringMatch, TcpMatch, TcpRoute,
-    VirtualServiceSpec,
+    BodyText, CorsPolicy, Destination, DirectResponse, FaultAbort, FaultDelay, HeaderOperations, Headers, HttpFault,
+    HttpMatch, HttpMirror, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, Percent, RegexRewrite, RouteDestination,
+    StringMatch, TcpMatch, TcpRoute, VirtualServiceSpec,
 };
 pub use workload::{WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec};

@@ -21,6 +21,7 @@ mod tree;
 mod unsupported;
 mod values;
 
+pub use check::grpc_status;
 pub use core::{IntOrString, ServicePort, ServiceSpec};
 pub use gateway::{
     BackendRef, Filter, FilterKind, HeaderModifier, HeaderPair, HttpHeader, HttpQueryParam, HttpRetry, HttpRouteMatch,
@@ -28,11 +29,12 @@ pub use gateway::{
     PathModifierKind, RequestMirror, RequestRedirect, UrlRewrite, ValueMatch, ValueMatchKind,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, Destination, DestinationRuleSpec, DirectResponse, H2UpgradePolicy,
-    HashCookie, HeaderOperations, Headers, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite,
-    HttpRoute, LoadBalancer, Maglev, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
-    RingHash, RouteDestination, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute, TlsMode, TlsSettings,
-    TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec,
+    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse, FaultAbort,
+    FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Headers, HttpFault, HttpMatch, HttpMirror, HttpPool,
+    HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, LoadBalancer, Maglev, OutlierDetection, Percent, PortSelector,
+    PortTrafficPolicy, RegexRewrite, RingHash, RouteDestination, SimpleBalancer, StringMatch, Subset, TcpMatch,
+    TcpPool, TcpRoute, TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+    WorkloadGroupMetadata, WorkloadGroupSpec,
 };
 pub use kind::Kind;
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};

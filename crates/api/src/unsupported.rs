@@ -25,9 +25,9 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         Kind::VirtualService => &[
             "spec.exportTo",
             "spec.tls",
-            "spec.http[].corsPolicy",
             "spec.http[].delegate",
-            "spec.http[].fault",
+            "spec.http[].fault.abort.http2Error",
+            "spec.http[].fault.delay.exponentialDelay",
             "spec.http[].mirror_percent",
             "spec.http[].match[].sourceLabels",
             "spec.http[].match[].sourceNamespace",
@@ -66,7 +66,7 @@ const POLICY: [&str; 18] = [
     "tls.insecureSkipVerify",
 ];
 
-/// Paths of the fields in `resource` that are set and do nothing yet, such as `spec.http[0].fault`.
+/// Paths of the fields in `resource` that are set and do nothing yet, such as `spec.http[0].delegate`.
 pub fn not_supported_yet(resource: &Resource) -> Vec<String> {
     let json = resource.to_json();
     let mut found = Vec::new();

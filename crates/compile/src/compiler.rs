@@ -6,7 +6,7 @@ use leno_model::api::LoadBalancer;
 use leno_model::{Problem, Service, Snapshot};
 use leno_names::ServiceKey;
 
-use crate::{cluster, endpoints, hash, inbound, listener, routes};
+use crate::{cluster, endpoints, hash, inbound, listener, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,6 +117,9 @@ impl Compiler {
             let (bound, clusters) = inbound::compile(node);
             listeners.extend(bound);
             config.clusters.extend(clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster))));
+        }
+        if node.flavor != Flavor::Grpc {
+            listeners.iter_mut().for_each(|listener| route_filters::add(listener, &config.route_tables));
         }
         config.listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
         if let Some(last) = last {

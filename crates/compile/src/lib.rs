@@ -19,6 +19,7 @@ mod headers;
 mod inbound;
 mod listener;
 mod policy;
+mod route_filters;
 mod routes;
 mod tcp;
 mod virtual_service;

@@ -8,7 +8,7 @@ use leno_model::api::{self, Destination, HttpMatch, HttpRoute, Kind, Percent, Re
 use leno_model::{Problem, ServicePort, Snapshot};
 use leno_names::Fraction;
 
-use crate::{forward, headers};
+use crate::{forward, headers, route_filters};
 
 /// The routes that hold on `port`, in the order written.
 pub(crate) fn compile(
@@ -28,6 +28,7 @@ pub(crate) fn compile(
             routes.push(Route {
                 request_headers: headers::istio(&route.headers.request),
                 response_headers: headers::istio(&route.headers.response),
+                filters: route_filters::compile(route),
                 ..Route::new(name, matches, action)
             });
         }
@@ -224,7 +225,7 @@ fn header(name: &str, text: &api::StringMatch, without: bool) -> Option<HeaderMa
 }
 
 /// `Some(None)`: any value.
-fn string_match(text: &api::StringMatch) -> Option<Option<StringMatch>> {
+pub(crate) fn string_match(text: &api::StringMatch) -> Option<Option<StringMatch>> {
     Some(match (&text.exact, &text.prefix, &text.regex) {
         (Some(text), ..) => Some(StringMatch::exact(text)),
         (_, Some(text), _) => Some(StringMatch::prefix(text)),

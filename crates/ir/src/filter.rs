@@ -8,6 +8,7 @@
 mod buffer;
 mod compressor;
 mod cors;
+mod decompressor;
 mod fault;
 mod health_check;
 mod local_rate_limit;
@@ -27,6 +28,7 @@ pub use self::compressor::{
     RouteCompressor,
 };
 pub use self::cors::CorsPolicy;
+pub use self::decompressor::{DecompressedDirection, Decompressor, DecompressorEncoding};
 pub use self::fault::{
     Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, ShareUnit,
 };
@@ -56,6 +58,7 @@ pub enum HttpFilterConfig {
     Buffer(Buffer),
     /// Everything it does is said by routes.
     Cors,
+    Decompressor(Box<Decompressor>),
     Fault(Box<Fault>),
     HealthCheck(HttpHealthCheck),
     HeaderToMetadata(HeaderToMetadata),

@@ -31,7 +31,8 @@ mod token_bucket;
 mod upgrade;
 
 pub use access_log::{
-    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, GrpcAccessLog, JsonFormat,
+    LogService, OpenTelemetryAccessLog,
 };
 pub use cidr::CidrRange;
 pub use cluster::{
@@ -52,11 +53,12 @@ pub use endpoint::{
 };
 pub use filter::{
     Buffer, BufferOverride, CompressedDirection, Compressor, CompressorEncoding, CompressorLibrary, ContentTypes,
-    CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind,
-    FilterOverride, FilterOverrides, FixedMetadata, HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue,
-    HeaderToMetadata, HeaderToMetadataRule, HttpFilter, HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor,
-    LocalRateLimit, MetadataSourceField, RateLimit, RateLimitedRequests, ResponseCompression, RouteCompressor,
-    RouteFilterConfig, RouteRateLimit, SetMetadata, ShareUnit, VirtualHostRules,
+    CorsPolicy, DecompressedDirection, Decompressor, DecompressorEncoding, Fault, FaultAbort, FaultAbortKind,
+    FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, FilterOverride, FilterOverrides, FixedMetadata,
+    HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue, HeaderToMetadata, HeaderToMetadataRule, HttpFilter,
+    HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor, LocalRateLimit, MetadataSourceField, RateLimit,
+    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, SetMetadata,
+    ShareUnit, VirtualHostRules,
 };
 pub use http1::{HeaderNames, Http1Options};
 pub use http2::{Http2Keepalive, Http2Options};

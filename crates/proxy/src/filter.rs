@@ -27,6 +27,7 @@ mod buffer;
 mod compressor;
 mod context;
 mod cors;
+mod decompressor;
 mod descriptors;
 mod fault;
 mod header_to_metadata;
@@ -53,6 +54,7 @@ pub(crate) use self::buffer::data_bytes;
 use self::compressor::{ActiveCompressor, Compressor};
 pub(crate) use self::context::{RequestContext, ResponseContext};
 use self::cors::{ActiveCors, Cors};
+use self::decompressor::{ActiveDecompressor, Decompressor};
 use self::fault::{ActiveFault, FaultFilter};
 use self::header_to_metadata::{ActiveHeaderToMetadata, HeaderToMetadata};
 use self::health_check::{ActiveHealthCheck, HealthCheckFilter};
@@ -135,6 +137,7 @@ impl Place<'_> {
 enum Filter {
     Buffer(Rc<leno_ir::Buffer>),
     Cors(Rc<Cors>),
+    Decompressor(Rc<Decompressor>),
     Fault(Rc<FaultFilter>),
     HealthCheck(Rc<HealthCheckFilter>),
     HeaderToMetadata(Rc<HeaderToMetadata>),
@@ -149,6 +152,7 @@ impl Filter {
     fn compile(config: &HttpFilterConfig, place: Place<'_>) -> Self {
         match config {
             HttpFilterConfig::Buffer(buffer) => Self::Buffer(Rc::new(*buffer)),
+            HttpFilterConfig::Decompressor(filter) => Self::Decompressor(Rc::new(Decompressor::new(filter, place))),
             HttpFilterConfig::Fault(fault) => Self::Fault(Rc::new(FaultFilter::new(fault, place))),
             HttpFilterConfig::HealthCheck(check) => Self::HealthCheck(Rc::new(HealthCheckFilter::new(check, place))),
             HttpFilterConfig::Compressor(filter) => Self::Compressor(Rc::new(Compressor::new(filter, place))),
@@ -169,6 +173,7 @@ impl Filter {
         match self {
             Self::Buffer(buffer) => ActiveFilter::Buffer(ActiveBuffer::new(buffer.clone())),
             Self::Cors(cors) => ActiveFilter::Cors(ActiveCors::new(cors.clone())),
+            Self::Decompressor(filter) => ActiveFilter::Decompressor(ActiveDecompressor::new(filter.clone())),
             Self::Fault(fault) => ActiveFilter::Fault(ActiveFault::new(fault.clone())),
             Self::HealthCheck(check) => ActiveFilter::HealthCheck(ActiveHealthCheck::new(check.clone())),
             Self::Compressor(filter) => ActiveFilter::Compressor(ActiveCompressor::new(filter.clone())),
@@ -188,6 +193,7 @@ impl Filter {
 pub(crate) enum ActiveFilter {
     Buffer(ActiveBuffer),
     Cors(ActiveCors),
+    Decompressor(ActiveDecompressor),
     Fault(ActiveFault),
     HealthCheck(ActiveHealthCheck),
     Compressor(ActiveCompressor),
@@ -204,6 +210,7 @@ impl ActiveFilter {
         match self {
             Self::Buffer(buffer) => buffer.on_request(cx),
             Self::Cors(cors) => cors.on_request(cx),
+            Self::Decompressor(filter) => filter.on_request(cx),
             Self::Fault(fault) => fault.on_request(cx),
             Self::HealthCheck(check) => check.on_request(cx),
             Self::Compressor(filter) => filter.on_request(cx),
@@ -230,6 +237,7 @@ impl ActiveFilter {
     fn on_request_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
             Self::Compressor(filter) => filter.on_request_frame(frame, out),
+            Self::Decompressor(filter) => filter.on_request_frame(frame, out),
             _ => out.push_back(frame),
         }
     }
@@ -239,6 +247,7 @@ impl ActiveFilter {
         match self {
             Self::Compressor(filter) => filter.on_response(cx),
             Self::Cors(cors) => cors.on_response(cx),
+            Self::Decompressor(filter) => filter.on_response(cx),
             Self::HealthCheck(check) => check.on_response(cx),
             Self::HeaderToMetadata(filter) => filter.on_response(cx),
             Self::LocalRateLimit(filter) => filter.on_response(cx),
@@ -251,6 +260,7 @@ impl ActiveFilter {
     fn on_response_frame(&mut self, frame: Frame, out: &mut VecDeque<Frame>) {
         match self {
             Self::Compressor(filter) => filter.on_response_frame(frame, out),
+            Self::Decompressor(filter) => filter.on_response_frame(frame, out),
             _ => out.push_back(frame),
         }
     }

@@ -13,10 +13,10 @@ schema! {
         pub tls: Opaque,
     }
     pub struct HttpRoute {
-        pub cors_policy: Opaque,
+        pub cors_policy: Option<CorsPolicy>,
         pub delegate: Opaque,
         pub direct_response: Option<DirectResponse>,
-        pub fault: Opaque,
+        pub fault: Option<HttpFault>,
         pub headers: Headers,
         /// Any one must hold; none matches everything.
         pub r#match: Vec<HttpMatch>,
@@ -32,6 +32,40 @@ schema! {
         pub rewrite: Option<HttpRewrite>,
         pub route: Vec<RouteDestination>,
         pub timeout: Option<GoDuration>,
+    }
+    /// Which pages of other origins may read responses.
+    pub struct CorsPolicy {
+        pub allow_credentials: Option<bool>,
+        pub allow_headers: Vec<String>,
+        pub allow_methods: Vec<String>,
+        /// Older than `allow_origins`, and only read without them.
+        pub allow_origin: Vec<String>,
+        pub allow_origins: Vec<StringMatch>,
+        pub expose_headers: Vec<String>,
+        pub max_age: Option<GoDuration>,
+        /// `FORWARD` (the default) or `IGNORE`.
+        pub unmatched_preflights: Option<String>,
+    }
+    /// First the delay, then the error.
+    pub struct HttpFault {
+        pub abort: Option<FaultAbort>,
+        pub delay: Option<FaultDelay>,
+    }
+    pub struct FaultAbort {
+        /// `UNAVAILABLE` and its like.
+        pub grpc_status: Option<String>,
+        pub http2_error: Opaque,
+        pub http_status: Option<u16>,
+        /// Without it nobody.
+        pub percentage: Option<Percent>,
+    }
+    pub struct FaultDelay {
+        pub exponential_delay: Opaque,
+        pub fixed_delay: Option<GoDuration>,
+        /// Older than `percentage`, and only read without it.
+        pub percent: Option<u32>,
+        /// Without it nobody.
+        pub percentage: Option<Percent>,
     }
     pub struct HttpMatch {
         pub authority: Option<StringMatch>,

@@ -6,6 +6,7 @@
 mod buffer;
 mod compressor;
 mod cors;
+mod decompressor;
 mod fault;
 mod health_check;
 mod local_rate_limit;
@@ -50,6 +51,7 @@ fn encode_config(config: &HttpFilterConfig) -> Any {
     match config {
         HttpFilterConfig::Buffer(buffer) => buffer::encode(buffer),
         HttpFilterConfig::Cors => cors::encode(),
+        HttpFilterConfig::Decompressor(filter) => decompressor::encode(filter),
         HttpFilterConfig::Fault(fault) => fault::encode(fault),
         HttpFilterConfig::HealthCheck(check) => health_check::encode(check),
         HttpFilterConfig::Compressor(filter) => compressor::encode(filter),
@@ -79,6 +81,9 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
     Some(match type_name(config) {
         buffer::TYPE => buffer::decode(config).map(HttpFilterConfig::Buffer),
         cors::TYPE => Ok(HttpFilterConfig::Cors),
+        decompressor::TYPE => {
+            decompressor::decode(config).map(|filter| HttpFilterConfig::Decompressor(Box::new(filter)))
+        }
         fault::TYPE => fault::decode(config).map(|fault| HttpFilterConfig::Fault(Box::new(fault))),
         health_check::TYPE => health_check::decode(config).map(HttpFilterConfig::HealthCheck),
         compressor::TYPE => compressor::decode(config).map(|filter| HttpFilterConfig::Compressor(Box::new(filter))),

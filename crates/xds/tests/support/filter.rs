@@ -17,6 +17,7 @@ pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
         Just(HttpFilterConfig::Cors),
         fault().prop_map(|fault| HttpFilterConfig::Fault(Box::new(fault))).boxed(),
         health_check().prop_map(HttpFilterConfig::HealthCheck),
+        decompressor().prop_map(|filter| HttpFilterConfig::Decompressor(Box::new(filter))).boxed(),
         compressor().prop_map(|filter| HttpFilterConfig::Compressor(Box::new(filter))).boxed(),
         http_rbac().prop_map(|filter| HttpFilterConfig::Rbac(Box::new(filter))).boxed(),
         local_rate_limit().prop_map(|filter| HttpFilterConfig::LocalRateLimit(Box::new(filter))).boxed(),
@@ -141,6 +142,27 @@ fn http_rbac() -> impl Strategy<Value = HttpRbac> {
             shadow_rules,
             shadow_rules_stat_prefix,
             track_per_rule_stats,
+        },
+    )
+}
+
+fn decompressor() -> impl Strategy<Value = Decompressor> {
+    let encoding = prop_oneof![
+        Just(DecompressorEncoding::Brotli),
+        (1..=1032_u32).prop_map(|max_inflate_ratio| DecompressorEncoding::Gzip { max_inflate_ratio }),
+        Just(DecompressorEncoding::Zstd),
+    ];
+    let direction = || {
+        (any::<bool>(), any::<bool>())
+            .prop_map(|(enabled, ignores_no_transform)| DecompressedDirection { enabled, ignores_no_transform })
+    };
+    (name(), encoding, direction(), direction(), any::<bool>()).prop_map(
+        |(library_name, encoding, requests, responses, advertises)| Decompressor {
+            library_name,
+            encoding,
+            requests,
+            responses,
+            advertises,
         },
     )
 }

@@ -258,6 +258,9 @@ impl Forwarder<'_, '_> {
         match frame {
             Frame::Data { bytes, .. } => self.exchange.bytes_sent += bytes.len() as u64,
             Frame::Trailers(trailers) => {
+                if self.context.manager.access_log.wants_trailers() {
+                    self.exchange.trailers = Some(Box::new(trailers.clone()));
+                }
                 if let Some(status) = trailers.get_str("grpc-status").and_then(|status| status.parse().ok()) {
                     self.exchange.grpc_status = Some(status);
                 }

@@ -134,7 +134,9 @@ impl Forwarder<'_, '_> {
         let answer = answer?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
-        tries.cluster.stats().answered(self.response.status, self.origin());
+        if !self.exchange.is_health_check {
+            tries.cluster.stats().answered(self.response.status, self.origin());
+        }
         if let Some(policy) = &forward.internal_redirects
             && self.follow(route, policy, &mut tries.replay)
         {
@@ -306,6 +308,7 @@ impl Forwarder<'_, '_> {
         let mut pick = self.pick(tries).ok_or(Failure::NoHealthyUpstream)?;
         tries.past_priorities.push(pick.priority());
         self.exchange.upstream = Some(pick.endpoint().address);
+        self.exchange.host = Some(pick.source());
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
         pick.admit(&tries.cluster, tries.priority).map_err(|_| Failure::Overflow)?;
