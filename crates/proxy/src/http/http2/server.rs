@@ -185,7 +185,6 @@ async fn accept<F: Future<Output = (Exchange, Box<Kit>)>>(
 
 type Accepted = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
 
-#[expect(clippy::large_enum_variant, reason = "lives on the stack for one turn")]
 enum Event {
     Accepted(Option<Result<Accepted, h2::Error>>),
     Drain,
