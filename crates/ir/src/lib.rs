@@ -39,8 +39,8 @@ pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
     LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange,
-    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
-    ZoneAware,
+    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp,
+    UpstreamProtocol, UpstreamSocket, ZoneAware,
 };
 pub use config::Config;
 pub use connection_filter::{

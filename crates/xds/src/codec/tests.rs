@@ -47,6 +47,10 @@ fn cluster() -> Cluster {
                 StringMatch::prefix("spiffe://td/"),
             ]))
         }),
+        socket: UpstreamSocket {
+            source_address: Some("127.0.0.9:0".parse().unwrap()),
+            keepalive: Some(TcpKeepalive { probes: Some(3), time: None, interval: Some(Duration::from_secs(5)) }),
+        },
         http: UpstreamHttp {
             http1: Http1Options::default(),
             http2: Http2Options::mesh(),

@@ -1383,6 +1383,14 @@ fn dns() -> BoxedStrategy<Dns> {
         .boxed()
 }
 
+fn upstream_socket() -> impl Strategy<Value = UpstreamSocket> {
+    let seconds = || of((1..9_999_u64).prop_map(Duration::from_secs));
+    let keepalive = (of(1..99_u32), seconds(), seconds());
+    let keepalive = keepalive.prop_map(|(probes, time, interval)| TcpKeepalive { probes, time, interval });
+    let parts = (of(address()), of(keepalive));
+    parts.prop_map(|(source_address, keepalive)| UpstreamSocket { source_address, keepalive })
+}
+
 /// Of clusters that choose endpoints themselves.
 fn provided_discovery() -> impl Strategy<Value = Discovery> {
     let original = (of("x-[a-z]{1,5}"), of(1..9999_u16), span());
@@ -1399,8 +1407,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
+    let proxy_protocol = (proxy_protocol, upstream_socket());
     (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
-        .prop_map(|(name, inline, parts, service, health, proxy_protocol, provided)| {
+        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket), provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1442,6 +1451,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 outlier_detection,
                 tls,
                 proxy_protocol,
+                socket,
                 http,
                 service,
             }

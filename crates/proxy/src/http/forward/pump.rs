@@ -1,5 +1,5 @@
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Forwarder;
@@ -35,8 +35,10 @@ struct Relay {
 
 impl Forwarder<'_, '_> {
     /// Waits for something that is no I/O of ours, within the deadlines, and while the client is there.
-    pub(super) async fn guard<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        let mut future = pin!(future);
+    pub(super) async fn guard<T>(
+        &mut self,
+        mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    ) -> Result<T, Failure> {
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_interruption(cx).map(Err),
