@@ -42,8 +42,8 @@ impl Forwarder<'_, '_> {
                         self.reply_of_filter(*reply).await?;
                         return Ok(Filtered::Answered);
                     }
-                    Step::Wait(future) => {
-                        let resume = self.guard(future).await?;
+                    Step::Wait(mut future) => {
+                        let resume = self.guard(future.as_mut()).await?;
                         self.step(at, Some(resume))
                     }
                     Step::Discard => {

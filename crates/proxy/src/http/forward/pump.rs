@@ -1,8 +1,9 @@
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Forwarder;
+use crate::exchange::LogMoment;
 use crate::flags::ResponseFlags;
 use crate::http::downstream::DownstreamError;
 use crate::http::failure::Failure;
@@ -34,8 +35,10 @@ struct Relay {
 
 impl Forwarder<'_, '_> {
     /// Waits for something that is no I/O of ours, within the deadlines, and while the client is there.
-    pub(super) async fn guard<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        let mut future = pin!(future);
+    pub(super) async fn guard<T>(
+        &mut self,
+        mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    ) -> Result<T, Failure> {
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_interruption(cx).map(Err),
@@ -51,6 +54,16 @@ impl Forwarder<'_, '_> {
             && hedge.poll_answer(cx, self.context.worker.now()).is_ready()
         {
             return Poll::Ready(Failure::Hedged);
+        }
+        while let Some(at) = self.logs_at
+            && self.deadlines.next().is_none_or(|deadline| at < deadline)
+        {
+            if self.timer.poll(cx, Some(at)).is_pending() {
+                return Poll::Pending;
+            }
+            self.log_at(LogMoment::Periodic);
+            self.logs_at =
+                self.context.config().access_log_moments.interval.and_then(|interval| at.checked_add(interval));
         }
         let deadlines = &self.deadlines;
         let request_was_complete = self.downstream.request_is_done();
