@@ -11,8 +11,7 @@ impl Forwarder<'_, '_> {
     pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
         self.sanitize(table);
         self.request.has_certificate = self.context.connection.mtls;
-        self.exchange.is_grpc =
-            self.request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
+        self.exchange.is_grpc = self.request.headers.get("content-type").is_some_and(leno_routing::is_grpc_type);
         if self.framing.is_empty() {
             self.exchange.request_duration = Some(std::time::Duration::ZERO);
         }
