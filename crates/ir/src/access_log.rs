@@ -1,9 +1,12 @@
+mod remote;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use leno_names::Fraction;
 use serde::Serialize;
 
+pub use self::remote::{GrpcAccessLog, LogService, OpenTelemetryAccessLog};
 use crate::{HeaderMatch, MetadataMatch};
 
 /// One log of finished exchanges.
@@ -30,8 +33,23 @@ impl AccessLog {
 #[serde(rename_all = "snake_case")]
 pub enum AccessLogSink {
     File(PathBuf),
+    /// Has a format of its own.
+    Grpc(Box<GrpcAccessLog>),
+    /// So has this.
+    OpenTelemetry(Box<OpenTelemetryAccessLog>),
     Stderr,
     Stdout,
+}
+
+impl AccessLogSink {
+    /// Who is told; `None`: it is written here.
+    pub fn service(&self) -> Option<&LogService> {
+        match self {
+            Self::Grpc(log) => Some(&log.service),
+            Self::OpenTelemetry(log) => Some(&log.service),
+            Self::File(_) | Self::Stderr | Self::Stdout => None,
+        }
+    }
 }
 
 /// Lines are written with Envoy's command operators (`%REQ(:METHOD)%` …).

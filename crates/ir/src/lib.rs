@@ -31,7 +31,8 @@ mod token_bucket;
 mod upgrade;
 
 pub use access_log::{
-    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, JsonFormat,
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, GrpcAccessLog, JsonFormat,
+    LogService, OpenTelemetryAccessLog,
 };
 pub use cidr::CidrRange;
 pub use cluster::{

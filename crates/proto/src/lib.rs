@@ -3,7 +3,7 @@
 //! Source      Envoy v3 API and the well-known types, as generated in `envoy-types`
 #![forbid(unsafe_code)]
 
-pub use envoy_types::pb::{envoy, google};
+pub use envoy_types::pb::{envoy, google, opentelemetry};
 
 pub mod istio;
 pub mod leno;

@@ -8,20 +8,23 @@
 
 mod filter;
 mod metadata;
+mod remote;
 mod values;
 mod writer;
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use leno_ir::{AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, JsonFormat};
 use leno_telemetry::access_log::{FormatError, Member, Program, STANDARD_FORMAT};
 
 use crate::connection::Connection;
 use crate::exchange::{Exchange, HeaderLookup};
+use crate::worker::Worker;
 
 pub(crate) use writer::AccessLogs;
 
+use remote::{RemoteLog, Template};
 pub(crate) use values::LineValues;
 use writer::Sink;
 
@@ -33,6 +36,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 pub(crate) struct WorkerLogs {
     logs: AccessLogs,
     buffers: Rc<RefCell<Vec<Rc<Buffer>>>>,
+    remote: Rc<RefCell<Vec<Weak<RemoteLog>>>>,
 }
 
 /// Lines of one file that are not with the writer yet.
@@ -53,13 +57,19 @@ struct Lines {
 #[derive(Clone, Debug)]
 pub(crate) struct AccessLogger {
     outputs: Vec<Output>,
+    wants_trailers: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Output {
-    program: Rc<Program>,
+    target: Target,
     filter: Option<Rc<AccessLogFilter>>,
-    buffer: Rc<Buffer>,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Lines { program: Rc<Program>, buffer: Rc<Buffer> },
+    Remote { log: Rc<RemoteLog>, template: Option<Rc<Template>> },
 }
 
 /// Whether a log can be written as configured; for checks before a configuration is activated.
@@ -67,7 +77,11 @@ struct Output {
 /// # Errors
 /// Names the operator that is not understood.
 pub(crate) fn check(log: &AccessLog) -> Result<(), FormatError> {
-    program(log).map(|_| ())
+    match &log.sink {
+        AccessLogSink::Grpc(_) => Ok(()),
+        AccessLogSink::OpenTelemetry(log) => Template::new(log).map(|_| ()),
+        AccessLogSink::File(_) | AccessLogSink::Stderr | AccessLogSink::Stdout => program(log).map(|_| ()),
+    }
 }
 
 fn program(log: &AccessLog) -> Result<Program, FormatError> {
@@ -94,7 +108,7 @@ fn member(format: &JsonFormat) -> Member {
 
 impl WorkerLogs {
     pub(crate) fn new(logs: AccessLogs) -> Self {
-        Self { logs, buffers: Rc::default() }
+        Self { logs, buffers: Rc::default(), remote: Rc::default() }
     }
 
     /// Hands all lines to the writers.
@@ -106,6 +120,31 @@ impl WorkerLogs {
         self.buffers
             .borrow_mut()
             .retain(|buffer| Rc::strong_count(buffer) > 1 || !buffer.lines.borrow().bytes.is_empty());
+    }
+
+    /// Lets those that go to services be sent, once the clusters of `worker` are there.
+    pub(crate) fn start_remote(&self, worker: &Rc<Worker>) {
+        let mut remote = self.remote.borrow_mut();
+        remote.retain(|log| log.strong_count() > 0);
+        remote.iter().filter_map(Weak::upgrade).for_each(|log| log.start(worker));
+    }
+
+    /// Sends what services have not got yet, for a moment.
+    pub(crate) async fn finish_remote(&self) {
+        let logs: Vec<_> = self.remote.borrow().iter().filter_map(Weak::upgrade).collect();
+        for log in logs {
+            log.finish().await;
+        }
+    }
+
+    fn remote(&self, sink: &AccessLogSink) -> Rc<RemoteLog> {
+        let mut remote = self.remote.borrow_mut();
+        if let Some(log) = remote.iter().filter_map(Weak::upgrade).find(|log| log.is_for(sink)) {
+            return log;
+        }
+        let log = Rc::new(RemoteLog::new(sink, self.logs.dropped()));
+        remote.push(Rc::downgrade(&log));
+        log
     }
 
     fn buffer(&self, name: &AccessLogSink) -> Rc<Buffer> {
@@ -134,18 +173,36 @@ impl Buffer {
 impl AccessLogger {
     /// A log whose format is not understood is left out, with an error in the process log; `check` tells beforehand.
     pub(crate) fn new(configs: &[AccessLog], logs: &WorkerLogs) -> Self {
-        let output = |log: &AccessLog| match program(log) {
-            Ok(program) => Some(Output {
-                program: Rc::new(program),
-                filter: log.filter.clone().map(Rc::new),
-                buffer: logs.buffer(&log.sink),
-            }),
-            Err(error) => {
+        let target = |log: &AccessLog| {
+            Ok(match &log.sink {
+                AccessLogSink::Grpc(_) => Target::Remote { log: logs.remote(&log.sink), template: None },
+                AccessLogSink::OpenTelemetry(of) => {
+                    let template = Some(Rc::new(Template::new(of)?));
+                    Target::Remote { log: logs.remote(&log.sink), template }
+                }
+                AccessLogSink::File(_) | AccessLogSink::Stderr | AccessLogSink::Stdout => {
+                    Target::Lines { program: Rc::new(program(log)?), buffer: logs.buffer(&log.sink) }
+                }
+            })
+        };
+        let output = |log: &AccessLog| match target(log) {
+            Ok(target) => Some(Output { target, filter: log.filter.clone().map(Rc::new) }),
+            Err::<_, FormatError>(error) => {
                 tracing::error!(%error, "access log is not written");
                 None
             }
         };
-        Self { outputs: configs.iter().filter_map(output).collect() }
+        let outputs: Vec<_> = configs.iter().filter_map(output).collect();
+        let wants_trailers = outputs.iter().any(|output| match &output.target {
+            Target::Lines { program, .. } => program.wants_trailers(),
+            Target::Remote { .. } => true,
+        });
+        Self { outputs, wants_trailers }
+    }
+
+    /// Whether a line may show trailers of a response.
+    pub(crate) fn wants_trailers(&self) -> bool {
+        self.wants_trailers
     }
 
     pub(crate) fn log(
@@ -155,13 +212,20 @@ impl AccessLogger {
         request: &dyn HeaderLookup,
         response: &dyn HeaderLookup,
     ) {
-        for Output { program, filter, buffer } in &self.outputs {
+        for Output { target, filter } in &self.outputs {
             if let Some(filter) = filter
                 && !filter::holds(filter, exchange, request, &mut rand::random)
             {
                 continue;
             }
             let values = LineValues { exchange, connection, request, response };
+            let (program, buffer) = match target {
+                Target::Lines { program, buffer } => (program, buffer),
+                Target::Remote { log, template } => {
+                    log.add(&values, template.as_deref());
+                    continue;
+                }
+            };
             let mut lines = buffer.lines.borrow_mut();
             program.write_line(&values, &mut lines.bytes);
             lines.count += 1;

@@ -1,12 +1,15 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use leno_ir::{Cluster, Metadata};
 
 use crate::flags::ResponseFlags;
+use crate::http::Headers;
 use crate::stats::WorkloadId;
+use crate::upstream::EndpointSource;
 
 /// What happened between one request and the end of its response, or on one TCP connection.
 ///
@@ -31,6 +34,8 @@ pub(crate) struct Exchange {
     /// `content-type: application/grpc…`.
     pub(crate) is_grpc: bool,
     pub(crate) grpc_status: Option<u32>,
+    /// It asks a health check filter how things are.
+    pub(crate) is_health_check: bool,
     pub(crate) flags: ResponseFlags,
     /// Envoy's `%RESPONSE_CODE_DETAILS%`: `via_upstream`, `route_not_found` …; empty: not known.
     pub(crate) details: Cow<'static, str>,
@@ -47,11 +52,15 @@ pub(crate) struct Exchange {
     pub(crate) response_header_bytes: u64,
     /// Tries made; 1 without a retry, 0 when none got as far.
     pub(crate) attempts: u32,
+    /// Of the response, where a log may show them.
+    pub(crate) trailers: Option<Box<Headers>>,
     pub(crate) route_name: Option<Arc<str>>,
     /// The cluster the request was last sent to.
     pub(crate) cluster: Option<Arc<Cluster>>,
     /// The endpoint of the last try.
     pub(crate) upstream: Option<SocketAddr>,
+    /// What is configured of it.
+    pub(crate) host: Option<Rc<EndpointSource>>,
     /// What it speaks.
     pub(crate) upstream_protocol: Option<Protocol>,
     /// Who runs there: `WorkerStats::workload(&pick.endpoint().workload)`.
@@ -95,6 +104,7 @@ impl Exchange {
             status: 0,
             is_grpc: false,
             grpc_status: None,
+            is_health_check: false,
             flags: ResponseFlags::NONE,
             details: Cow::Borrowed(""),
             metadata: Metadata::new(),
@@ -105,9 +115,11 @@ impl Exchange {
             request_header_bytes: 0,
             response_header_bytes: 0,
             attempts: 0,
+            trailers: None,
             route_name: None,
             cluster: None,
             upstream: None,
+            host: None,
             upstream_protocol: None,
             workload: WorkloadId::UNKNOWN,
             upstream_local: None,
@@ -133,6 +145,12 @@ pub(crate) struct NoHeaders;
 impl HeaderLookup for NoHeaders {
     fn header(&self, _lower_case_name: &str) -> Option<&[u8]> {
         None
+    }
+}
+
+impl HeaderLookup for Headers {
+    fn header(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.get(lower_case_name)
     }
 }
 

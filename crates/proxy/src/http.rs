@@ -39,7 +39,7 @@ pub(crate) use self::described::Described;
 pub(crate) use self::failure::grpc_status_of;
 use self::forward::Context;
 pub(crate) use self::forward::hash_of_ip;
-pub(crate) use self::grpc::{CallError, call};
+pub(crate) use self::grpc::{CallError, ClientStream, call};
 pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
 pub(crate) use self::header_ops::{HeaderEdits, HeaderFormats, Levels};
 pub(crate) use self::headers::Headers;

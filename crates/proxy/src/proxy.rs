@@ -147,6 +147,7 @@ impl Proxy {
         let seed = |index| WorkerSeed {
             index,
             local_cluster: config.workload.service.clone(),
+            node_id: config.workload.workload.clone(),
             local_zone: config.local_zone.clone(),
             stats: stats.worker(),
             access_logs: access_logs.clone(),

@@ -69,6 +69,7 @@ pub(crate) async fn serve(
             counted.set_request(true);
             exchange.cluster = Some(cluster.config.clone());
             exchange.upstream = Some(pick.endpoint().address);
+            exchange.host = Some(pick.source());
             exchange.upstream_local = stream.tcp().local_addr().ok();
             exchange.workload = pick.workload(&worker.stats);
             exchange.attempts = 1;

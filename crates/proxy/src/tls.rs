@@ -140,7 +140,8 @@ impl TlsSettings {
     /// Takes a client through the handshake.
     pub(crate) async fn accept(&self, socket: TcpStream, tls: &ChainTls) -> Result<(Stream, PeerFacts), AcceptError> {
         let after = self.handshake_timeout;
-        let handshake = async {
+        // Boxed: the connection's task keeps room for it otherwise, long after.
+        let handshake = Box::pin(async {
             match &tls.context {
                 None => {
                     let config = self.mesh_server(tls)?;
@@ -148,7 +149,7 @@ impl TlsSettings {
                 }
                 Some(context) => accept_with(context, socket).await,
             }
-        };
+        });
         let stream = tokio::time::timeout(after, handshake).await.map_err(|_| AcceptError::Timeout(after))??;
         let facts = self.facts(stream.get_ref().1, tls);
         Ok((Stream::Tls(Box::new(TlsStream::Server(stream))), facts))

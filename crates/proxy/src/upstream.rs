@@ -21,7 +21,7 @@ mod zone;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
 pub(crate) use connect::{ApplicationProtocol, Connected, Occupancy};
-pub(crate) use endpoint::{EndpointCounts, EndpointId};
+pub(crate) use endpoint::{EndpointCounts, EndpointId, EndpointSource};
 pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;
 pub(crate) use http2::Http2Lease;

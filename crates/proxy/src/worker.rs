@@ -50,6 +50,8 @@ pub(crate) struct WorkerSeed {
     pub(crate) overload: Option<Arc<Overload>>,
     /// The name of the cluster this proxy is part of (Envoy's `node.cluster`).
     pub(crate) local_cluster: String,
+    /// Who this proxy is (Envoy's `node.id`).
+    pub(crate) node_id: String,
     /// See `ProxyConfig`.
     pub(crate) local_zone: Option<(String, Locality)>,
     /// `None`: no TLS.
@@ -67,6 +69,7 @@ pub(crate) struct Worker {
     pub(crate) stats: WorkerStats,
     access_logs: WorkerLogs,
     local_cluster: String,
+    node_id: String,
     local_zone: Option<(String, Locality)>,
     shared_states: SharedStates,
     overload: Option<Arc<Overload>>,
@@ -94,6 +97,7 @@ impl Worker {
             shared_states: seed.shared_states,
             overload: seed.overload,
             local_cluster: seed.local_cluster,
+            node_id: seed.node_id,
             local_zone: seed.local_zone,
             plan: RefCell::default(),
             clusters: RefCell::default(),
@@ -143,6 +147,10 @@ impl Worker {
     /// What filters of all workers have in common.
     pub(crate) fn local_cluster(&self) -> &str {
         &self.local_cluster
+    }
+
+    pub(crate) fn node_id(&self) -> &str {
+        &self.node_id
     }
 
     pub(crate) fn shared_states(&self) -> &SharedStates {

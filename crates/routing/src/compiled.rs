@@ -7,7 +7,8 @@ use leno_ir::{
 use crate::domains::DomainIndex;
 use crate::location::{redirect_location, split_port};
 use crate::matcher::{is_connect_match, is_match};
-use crate::request::RequestView;
+use crate::paths::PathIndex;
+use crate::request::{RequestView, split_path};
 use crate::rewrite::CompiledRewrite;
 
 /// A route table, indexed once for all workers.
@@ -15,9 +16,17 @@ use crate::rewrite::CompiledRewrite;
 pub struct CompiledRoutes {
     table: Arc<RouteTable>,
     domains: DomainIndex,
-    /// As in `table.virtual_hosts`, and there as in `routes`.
-    prepared: Vec<Vec<Prepared>>,
+    /// As in `table.virtual_hosts`.
+    hosts: Vec<PreparedHost>,
     to_tls: Box<(Route, Prepared)>,
+}
+
+#[derive(Debug)]
+struct PreparedHost {
+    /// As in `routes`.
+    routes: Vec<Prepared>,
+    /// `None`: they are tried one after the other.
+    paths: Option<PathIndex>,
 }
 
 #[derive(Debug)]
@@ -53,8 +62,8 @@ impl CompiledRoutes {
         let hosts = table.virtual_hosts.iter().enumerate();
         let domains =
             DomainIndex::new(hosts.flat_map(|(at, host)| host.domains.iter().map(move |domain| (at, domain.as_str()))));
-        let prepared = table.virtual_hosts.iter().map(|host| host.routes.iter().map(Prepared::new).collect()).collect();
-        Self { table, domains, prepared, to_tls: Box::new(to_tls()) }
+        let hosts = table.virtual_hosts.iter().map(PreparedHost::new).collect();
+        Self { table, domains, hosts, to_tls: Box::new(to_tls()) }
     }
 
     pub fn table(&self) -> &Arc<RouteTable> {
@@ -72,14 +81,20 @@ impl CompiledRoutes {
         if virtual_host.require_tls != RequireTls::None && must_use_tls(virtual_host.require_tls, request) {
             return self.at(RoutePosition { virtual_host: at, route: TO_TLS });
         }
-        let prepared = self.prepared.get(at)?;
-        let mut routes = virtual_host.routes.iter().zip(prepared).enumerate();
-        let found = if request.method() == "CONNECT" {
-            routes.find(|(_, (route, _))| is_connect_match(&route.matches, request, random))
+        let host = self.hosts.get(at)?;
+        let routes = &virtual_host.routes;
+        let route_at = if request.method() == "CONNECT" {
+            routes.iter().position(|route| is_connect_match(&route.matches, request, random))
         } else {
-            routes.find(|(_, (route, _))| is_match(&route.matches, request, random))
-        };
-        let (route_at, (route, prepared)) = found?;
+            let split = split_path(request.path());
+            let matches =
+                |at: &usize| routes.get(*at).is_some_and(|route| is_match(&route.matches, split, request, random));
+            match &host.paths {
+                Some(paths) => paths.candidates(split.0).find(matches),
+                None => (0..routes.len()).find(matches),
+            }
+        }?;
+        let (route, prepared) = (routes.get(route_at)?, host.routes.get(route_at)?);
         let position = RoutePosition { virtual_host: at, route: route_at };
         Some(Matched { virtual_host, route, position, prepared })
     }
@@ -94,7 +109,7 @@ impl CompiledRoutes {
             return Some(Matched { virtual_host, route, position, prepared });
         }
         let route = virtual_host.routes.get(position.route)?;
-        let prepared = self.prepared.get(position.virtual_host)?.get(position.route)?;
+        let prepared = self.hosts.get(position.virtual_host)?.routes.get(position.route)?;
         Some(Matched { virtual_host, route, position, prepared })
     }
 }
@@ -116,6 +131,12 @@ fn to_tls() -> (Route, Prepared) {
     let route = Route::new("", RouteMatch::any(), RouteAction::Redirect(redirect));
     let prepared = Prepared::new(&route);
     (route, prepared)
+}
+
+impl PreparedHost {
+    fn new(host: &VirtualHost) -> Self {
+        Self { routes: host.routes.iter().map(Prepared::new).collect(), paths: PathIndex::new(&host.routes) }
+    }
 }
 
 impl Prepared {

@@ -1,5 +1,7 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+
+// Its keys are the configuration's, so nobody can make them collide.
+use rustc_hash::FxHashMap as HashMap;
 
 /// From a host to the position of its virtual host: exact, then the longest `*suffix`, then the longest `prefix*`, then `*`.
 ///
@@ -57,7 +59,7 @@ impl DomainIndex {
 fn insert(wildcards: &mut Vec<Wildcards>, text: &str, host: usize) {
     let at = wildcards.partition_point(|group| group.length > text.len());
     if wildcards.get(at).is_none_or(|group| group.length != text.len()) {
-        wildcards.insert(at, Wildcards { length: text.len(), hosts: HashMap::new() });
+        wildcards.insert(at, Wildcards { length: text.len(), hosts: HashMap::default() });
     }
     wildcards[at].hosts.entry(text.into()).or_insert(host);
 }

@@ -13,9 +13,14 @@ fn rest_matches(matches: &RouteMatch, request: &impl RequestView, rest: &str, ra
         && matches.fraction.is_none_or(|fraction| random % 1_000_000 < u64::from(fraction.parts_per_million()))
 }
 
-/// Whether all parts of `matches` hold. `random` decides about `fraction`.
-pub(crate) fn is_match(matches: &RouteMatch, request: &impl RequestView, random: u64) -> bool {
-    let (path, rest) = split_path(request.path());
+/// Whether all parts of `matches` hold. The path is as [`split_path`](crate::request::split_path) cuts it; `random` decides
+/// about `fraction`.
+pub(crate) fn is_match(
+    matches: &RouteMatch,
+    (path, rest): (&str, &str),
+    request: &impl RequestView,
+    random: u64,
+) -> bool {
     path_matches(&matches.path, path) && rest_matches(matches, request, rest, random)
 }
 

@@ -44,5 +44,5 @@ pub fn path_without_query(path: &str) -> &str {
 
 /// The path, and the rest from `?` or `#` on.
 pub(crate) fn split_path(path: &str) -> (&str, &str) {
-    path.split_at(path.find(['?', '#']).unwrap_or(path.len()))
+    path.split_at(memchr::memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len()))
 }

@@ -299,6 +299,19 @@ fn naive(domains: &[Vec<String>], authority: &str) -> Option<usize> {
     best.map(|(_, host)| host)
 }
 
+fn any_path() -> impl Strategy<Value = PathMatch> {
+    let text = "/?[abAB/]{0,4}";
+    let regex =
+        prop::sample::select(vec!["/a+", "/(a|b)b", "/ab?", ".*", "(?i)/ab/.*", "/a|/b", "/ab/[ab]+", "/aa{2}"]);
+    prop_oneof![
+        (text, any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Exact { text, ignore_case }),
+        (text, any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::Prefix { text, ignore_case }),
+        (text, any::<bool>()).prop_map(|(text, ignore_case)| PathMatch::PathSeparatedPrefix { text, ignore_case }),
+        text.prop_map(|text| PathMatch::Prefix { text, ignore_case: false }),
+        regex.prop_map(|regex| PathMatch::Regex(Pattern::new(regex).expect("valid"))),
+    ]
+}
+
 proptest! {
     #[test]
     fn the_index_answers_as_a_scan_would(
@@ -313,6 +326,29 @@ proptest! {
         let table = table(hosts.collect());
         let found = table.route(&get(&authority, "/"), 0).map(|matched| matched.route.name.clone());
         prop_assert_eq!(found, naive(&domains, &authority).map(|host| host.to_string()));
+    }
+
+    #[test]
+    fn paths_are_found_as_a_scan_would(
+        paths in prop::collection::vec((any_path(), prop::option::of("[xy]")), 0..14),
+        asked in "/?[abAB/]{0,5}(\\?a)?",
+        value in "[xy]",
+    ) {
+        let routes: Vec<Route> = paths.into_iter().enumerate().map(|(at, (path, wanted))| {
+            let headers = wanted.map(|wanted| HeaderMatch {
+                name: "x".to_owned(),
+                kind: HeaderMatchKind::Value(StringMatch::exact(wanted)),
+                invert: false,
+                treat_missing_as_empty: false,
+            });
+            let headers = headers.into_iter().collect();
+            to(&at.to_string(), RouteMatch { path, headers, ..RouteMatch::any() })
+        }).collect();
+        let request = Request { path: asked, ..with_header(&[&value]) };
+        // One route is no index.
+        let expected = routes.iter().find(|route| matching(route.matches.clone(), &request)).map(|route| route.name.clone());
+        let table = table(vec![host(&["*"], routes)]);
+        prop_assert_eq!(table.route(&request, 0).map(|matched| matched.route.name.clone()), expected);
     }
 
     #[test]

@@ -65,31 +65,32 @@ impl Tasks {
         self.panics.load(Ordering::Relaxed)
     }
 
-    fn guarded<F: Future<Output = ()>>(&self, name: &'static str, future: F) -> impl Future<Output = ()> + use<F> {
-        let cancel = self.cancel.clone();
-        let panics = self.panics.clone();
-        async move {
-            let task = cancel.run_until_cancelled_owned(CatchPanic { future: Box::pin(future) });
-            if let Some(Err(message)) = task.await {
-                panics.fetch_add(1, Ordering::Relaxed);
+    /// One turn of a future that another task polls. `None`: it has panicked, which is logged and counted, and it must not be
+    /// polled again.
+    pub fn poll_caught<F: Future>(
+        &self,
+        name: &'static str,
+        future: Pin<&mut F>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(poll) => poll.map(Some),
+            Err(payload) => {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+                let message = panic_message(payload.as_ref());
                 tracing::error!(task = name, %message, "task panicked; this is a bug in Leno");
+                Poll::Ready(None)
             }
         }
     }
-}
 
-struct CatchPanic<F> {
-    future: Pin<Box<F>>,
-}
-
-impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, String>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.future.as_mut();
-        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(panic_message(payload.as_ref()))),
+    fn guarded<F: Future<Output = ()>>(&self, name: &'static str, future: F) -> impl Future<Output = ()> + use<F> {
+        let tasks = self.clone();
+        // Here, not in the block, which would keep room for it twice.
+        let mut future = Box::pin(future);
+        async move {
+            let caught = std::future::poll_fn(|context| tasks.poll_caught(name, future.as_mut(), context));
+            tasks.cancel.run_until_cancelled(caught).await;
         }
     }
 }

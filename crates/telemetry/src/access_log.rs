@@ -61,6 +61,11 @@ enum Source {
         name: String,
         otherwise: Option<String>,
     },
+    /// The same up to a question mark.
+    RequestHeaderWithoutQuery {
+        name: String,
+        otherwise: Option<String>,
+    },
     ResponseHeader {
         name: String,
         otherwise: Option<String>,
@@ -152,6 +157,9 @@ pub enum Field {
     UpstreamCluster,
     UpstreamClusterRaw,
     UpstreamHost,
+    /// Its address where it has no name.
+    UpstreamHostName,
+    UpstreamHostNameWithoutPort,
     UpstreamLocalAddress,
     UpstreamLocalAddressWithoutPort,
     UpstreamLocalPort,
@@ -161,6 +169,7 @@ pub enum Field {
     UpstreamRemotePort,
     UpstreamRequestAttemptCount,
     UpstreamTransportFailureReason,
+    VirtualClusterName,
 }
 
 impl Field {
@@ -259,6 +268,16 @@ impl Program {
         Self { omit_empty, ..self }
     }
 
+    /// Whether it shows trailers of the response.
+    pub fn wants_trailers(&self) -> bool {
+        let is_trailer =
+            |piece: &Piece| matches!(piece, Piece::Operator(Operator { source: Source::ResponseTrailer { .. }, .. }));
+        match &self.shape {
+            Shape::Json(object) => object.any(&is_trailer),
+            Shape::Text(pieces) => pieces.iter().any(is_trailer),
+        }
+    }
+
     /// The value of a header: what is not known is left out instead of being "-".
     ///
     /// # Errors
@@ -278,6 +297,23 @@ impl Program {
                     write_operator(operator, values, out);
                     // As in Envoy, no flags at all are a value of their own.
                     if out.len() == start && operator.source == Source::Field(Field::ResponseFlags) {
+                        out.push(b'-');
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends the text alone, what is not known as "-": for who needs neither a line nor escapes.
+    pub fn write_text(&self, values: &impl Values, out: &mut Vec<u8>) {
+        let Shape::Text(pieces) = &self.shape else { return };
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Operator(operator) => {
+                    let start = out.len();
+                    write_operator(operator, values, out);
+                    if out.len() == start {
                         out.push(b'-');
                     }
                 }
@@ -327,6 +363,13 @@ fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) 
             let value = values.request_header(name);
             let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.request_header(name)));
             out.extend_from_slice(value.unwrap_or_default());
+        }
+        Source::RequestHeaderWithoutQuery { name, otherwise } => {
+            let value = values.request_header(name);
+            let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.request_header(name)));
+            let value = value.unwrap_or_default();
+            let end = value.iter().position(|byte| *byte == b'?').unwrap_or(value.len());
+            out.extend_from_slice(value.get(..end).unwrap_or_default());
         }
         Source::ResponseHeader { name, otherwise } => {
             let value = values.response_header(name);

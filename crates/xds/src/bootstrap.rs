@@ -248,6 +248,13 @@ impl Build<'_> {
         let default = default.map(|chain| (chain, format!("{path}.default_filter_chain")));
         for (FilterChain { filter, connection_filters, .. }, path) in chains.chain(default) {
             let path = format!("{path}.filters[{}].typed_config", connection_filters.len());
+            let logs = match filter {
+                NetworkFilter::Http(manager) => &manager.access_log,
+                NetworkFilter::Tcp(proxy) => &proxy.access_log,
+            };
+            for (index, service) in logs.iter().enumerate().filter_map(|(at, log)| Some((at, log.sink.service()?))) {
+                self.check_cluster(&service.cluster, &format!("{path}.access_log[{index}].typed_config"));
+            }
             match filter {
                 NetworkFilter::Http(manager) => match &manager.routes {
                     RouteSource::Inline(table) => self.check_routes(table, &format!("{path}.route_config")),

@@ -37,6 +37,8 @@ pub(crate) struct OriginSpec {
     pub(crate) behaviour: String,
     /// Reads a PROXY header first, and reports it without its ports.
     pub(crate) proxy: bool,
+    /// Is an access log service too, Envoy's and OpenTelemetry's; entries become lines of the access log.
+    pub(crate) log_service: bool,
     /// Address it listens on.
     pub(crate) address: Option<String>,
 }

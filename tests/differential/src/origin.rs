@@ -5,12 +5,14 @@
 
 mod http1;
 mod http2;
+mod log_service;
 mod proxy;
 mod script;
 mod tcp;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -42,6 +44,8 @@ pub(crate) struct Origin {
     behaviour: Mutex<String>,
     tries: Mutex<HashMap<String, u32>>,
     seen: Arc<Mutex<Vec<Arrival>>>,
+    /// The access log of its side.
+    log: PathBuf,
 }
 
 /// A request as an origin saw it.
@@ -75,6 +79,7 @@ impl Origins {
     pub(crate) async fn start(
         specs: &BTreeMap<String, OriginSpec>,
         certificates: &Certificates,
+        log: &Path,
     ) -> anyhow::Result<Self> {
         let mut origins = Self::default();
         for (name, spec) in specs {
@@ -95,6 +100,7 @@ impl Origins {
                 behaviour: Mutex::new(spec.behaviour.clone()),
                 tries: Mutex::default(),
                 seen: origins.seen.clone(),
+                log: log.to_owned(),
             });
             origins.shared.insert(name.clone(), origin.clone());
             let tls = match &spec.tls {

@@ -88,7 +88,7 @@ impl Side {
         let directory = sandbox.directory().to_owned();
         certificates.write(&directory)?;
         let specs = parse(&fill(text, |_| Some(0), &directory)?)?;
-        let origins = Origins::start(&specs.origins, &certificates).await?;
+        let origins = Origins::start(&specs.origins, &certificates, &directory.join("access.log")).await?;
         let mut file = parse(&fill(text, |name| origins.ports.get(name).copied(), &directory)?)?;
         instrument(&mut file.bootstrap, &directory.join("access.log").to_string_lossy());
         let bootstrap = sandbox.write("bootstrap.json", &serde_json::to_string_pretty(&file.bootstrap)?)?;

@@ -29,8 +29,7 @@ pub(super) fn holds(
                 value => matcher.value.is_match(value),
             },
         },
-        // No filter of ours answers health checks yet.
-        AccessLogFilter::NotHealthCheck => true,
+        AccessLogFilter::NotHealthCheck => !exchange.is_health_check,
         AccessLogFilter::ResponseFlag(names) if names.is_empty() => !exchange.flags.is_empty(),
         AccessLogFilter::ResponseFlag(names) => {
             exchange.flags.short_names().any(|set| names.iter().any(|name| name == set))

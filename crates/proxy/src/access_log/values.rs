@@ -25,8 +25,8 @@ impl Values for LineValues<'_> {
         self.response.header(lower_case_name)
     }
 
-    fn response_trailer(&self, _lower_case_name: &str) -> Option<&[u8]> {
-        None
+    fn response_trailer(&self, lower_case_name: &str) -> Option<&[u8]> {
+        self.exchange.trailers.as_ref()?.header(lower_case_name)
     }
 
     fn emit_time(&self) -> Duration {
@@ -38,7 +38,11 @@ impl Values for LineValues<'_> {
         match of {
             TimePoint::RequestBegan => Some(Duration::ZERO),
             TimePoint::RequestEnded => exchange.request_duration,
-            TimePoint::ResponseBegan | TimePoint::UpstreamResponseBegan => exchange.response_duration,
+            // An answer of our own has its head at its end.
+            TimePoint::ResponseBegan => {
+                exchange.response_duration.or((exchange.status > 0).then_some(exchange.duration))
+            }
+            TimePoint::UpstreamResponseBegan => exchange.response_duration,
             TimePoint::ResponseEnded => Some(exchange.duration),
             TimePoint::UpstreamRequestEnded => exchange.response_duration?.checked_sub(exchange.upstream_service_time?),
         }
@@ -99,6 +103,14 @@ impl Values for LineValues<'_> {
                 text(exchange.cluster.as_ref().map(|cluster| cluster.name.as_str()).unwrap_or_default(), out);
             }
             Field::UpstreamHost => address(exchange.upstream, out),
+            Field::UpstreamHostName | Field::UpstreamHostNameWithoutPort => {
+                let name = exchange.host.as_ref().map(|host| host.endpoint().hostname.as_str()).unwrap_or_default();
+                match field {
+                    _ if !name.is_empty() => text(name, out),
+                    Field::UpstreamHostName => address(exchange.upstream, out),
+                    _ => display(exchange.upstream.map(|at| at.ip()).as_ref(), out),
+                }
+            }
             Field::UpstreamRemoteAddress => address(reached(exchange), out),
             Field::UpstreamLocalAddress => address(exchange.upstream_local, out),
             Field::UpstreamLocalAddressWithoutPort => display(exchange.upstream_local.map(|at| at.ip()).as_ref(), out),
@@ -112,6 +124,7 @@ impl Values for LineValues<'_> {
             Field::UpstreamTransportFailureReason => {
                 text(exchange.upstream_failure.as_deref().unwrap_or_default(), out)
             }
+            Field::VirtualClusterName => {}
         }
     }
 }

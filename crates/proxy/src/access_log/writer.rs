@@ -52,6 +52,11 @@ impl AccessLogs {
         Self { writers: Arc::default(), dropped }
     }
 
+    /// Counts what is not written.
+    pub(super) fn dropped(&self) -> Arc<AtomicU64> {
+        self.dropped.clone()
+    }
+
     pub(super) fn sink(&self, name: &AccessLogSink) -> Sink {
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = writers.iter().find(|writer| writer.name == *name).map(|writer| writer.sender.clone());
@@ -183,6 +188,8 @@ impl Output {
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &self.sink {
+            // Those have no thread.
+            AccessLogSink::Grpc(_) | AccessLogSink::OpenTelemetry(_) => Ok(()),
             AccessLogSink::Stderr => io::stderr().lock().write_all(bytes),
             AccessLogSink::Stdout => {
                 let mut out = io::stdout().lock();

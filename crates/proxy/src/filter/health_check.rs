@@ -107,6 +107,7 @@ impl ActiveHealthCheck {
         if !self.is_asked {
             return Step::Continue;
         }
+        cx.exchange.is_health_check = true;
         self.reply = self.filter.answer(cx);
         // Envoy answers at the end of the request.
         if self.reply.is_some() { Step::Discard } else { Step::Continue }
@@ -119,6 +120,9 @@ impl ActiveHealthCheck {
     }
 
     pub(super) fn on_response(&mut self, cx: &mut ResponseContext<'_>) {
+        if self.filter.is_unwell.load(Ordering::Relaxed) {
+            cx.response.headers.set("x-envoy-immediate-health-check-fail", b"true");
+        }
         if !self.is_asked {
             return;
         }

@@ -79,6 +79,17 @@ impl Headers {
         Span { start: clamp(start), end: clamp(start + bytes.len()) }
     }
 
+    /// Makes room for so many more lines, and so many bytes of them.
+    pub(super) fn reserve(&mut self, lines: usize, bytes: usize) {
+        self.fields.reserve(lines);
+        self.added.reserve(bytes);
+    }
+
+    /// Has more room than a usual head needs.
+    pub(super) fn is_large(&self) -> bool {
+        self.added.capacity() > 4096 || self.fields.capacity() > 128
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.fields.len()
     }

@@ -88,6 +88,7 @@ impl Http1Io {
         if self.read.capacity() > 0 {
             spare::give(std::mem::take(&mut self.read));
         }
+        self.out.lend();
     }
 
     /// One read; 0 bytes means that the peer closed.

@@ -1,4 +1,4 @@
-//! HTTP/2 on both sides, by the `h2` crate: one task per connection, one per stream.
+//! HTTP/2 on both sides, by the `h2` crate: one task per connection.
 //!
 //! Invariants  a peer gets flow-control credit back only for what the other side has taken
 //! Source      RFC 9113; windows as chosen below
@@ -8,8 +8,10 @@ mod convert;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod keepalive;
+mod names;
 mod resets;
 mod server;
+mod streams;
 
 use std::task::{Context, Poll};
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+use crate::spare;
 use crate::stream::Stream;
 
 /// What is to be written to a connection: small pieces copied together, large ones by reference between them.
@@ -29,12 +30,15 @@ const KEEP_BYTES: usize = 64 * 1024;
 impl WriteBuffer {
     /// To append small things to.
     pub(crate) fn flat(&mut self) -> &mut Vec<u8> {
+        if self.flat.capacity() == 0 {
+            self.flat = spare::take();
+        }
         &mut self.flat
     }
 
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if bytes.len() < COPY_BELOW_BYTES {
-            self.flat.extend_from_slice(&bytes);
+            self.flat().extend_from_slice(&bytes);
         } else {
             self.large_bytes += bytes.len();
             self.large.push_back((self.flat.len(), bytes));
@@ -69,6 +73,14 @@ impl WriteBuffer {
         self.large_bytes = 0;
         if self.flat.capacity() > KEEP_BYTES {
             self.flat = Vec::new();
+        }
+    }
+
+    /// Nothing is to be written for a while: holds no buffer.
+    pub(crate) fn lend(&mut self) {
+        if self.is_empty() {
+            self.written = 0;
+            spare::give(std::mem::take(&mut self.flat));
         }
     }
 

@@ -510,6 +510,11 @@ impl Pick {
         self.source.endpoint()
     }
 
+    /// What is configured of the endpoint, to be kept.
+    pub(crate) fn source(&self) -> Rc<EndpointSource> {
+        self.source.clone()
+    }
+
     pub(crate) fn id(&self) -> EndpointId {
         self.state.id
     }

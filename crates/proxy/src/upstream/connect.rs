@@ -130,7 +130,8 @@ pub(super) async fn connect(
         ApplicationProtocol::Http2 => stats.count(ClusterCounter::CxHttp2Total),
         ApplicationProtocol::Tcp => {}
     }
-    let connecting = async {
+    // Boxed, with what a handshake takes: every exchange has room for this future, and few dial.
+    let connecting = Box::pin(async {
         let refused = |source| ConnectError::Refused { endpoint, source };
         let mut stream = TcpStream::connect(endpoint).await.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
@@ -145,7 +146,7 @@ pub(super) async fn connect(
                 client.connect(stream, endpoint).await.map_err(|source| ConnectError::Tls { endpoint, source })
             }
         }
-    };
+    });
     let result =
         tokio::time::timeout(after, connecting).await.unwrap_or(Err(ConnectError::Timeout { endpoint, after }));
     match &result {

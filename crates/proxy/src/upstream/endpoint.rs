@@ -84,7 +84,7 @@ impl EndpointCounts {
 
 /// Where the endpoint stands in the shared configuration.
 #[derive(Debug)]
-pub(super) struct EndpointSource {
+pub(crate) struct EndpointSource {
     set: Arc<EndpointSet>,
     locality: usize,
     index: usize,
@@ -106,7 +106,7 @@ impl EndpointSource {
         self.set.localities[self.locality].priority
     }
 
-    pub(super) fn endpoint(&self) -> &leno_ir::Endpoint {
+    pub(crate) fn endpoint(&self) -> &leno_ir::Endpoint {
         // In range: `new` is only called while enumerating exactly this set.
         &self.set.localities[self.locality].endpoints[self.index]
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use leno_ir::RoutingPriority;
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use super::limits::ConnectionPermit;
 use super::pool_key::PoolKey;
 use super::{ConnectError, Pick};
 use crate::connection::Alpn;
+use crate::cork::Corked;
 use crate::http::http2::Keepalive;
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held, Waiting};
@@ -272,13 +273,15 @@ impl UpstreamCluster {
         }
         let local = stream.tcp().local_addr().ok();
         let options = &self.config.http.http2;
+        // Its clone is told when the task has had its turn.
+        let wire = Corked::new(stream, BytesMut::new());
         let handshake = h2::client::Builder::new()
             .initial_window_size(options.stream_window_bytes.unwrap_or(STREAM_WINDOW_BYTES))
             .initial_connection_window_size(options.connection_window_bytes.unwrap_or(CONNECTION_WINDOW_BYTES))
             .initial_max_send_streams(BEFORE_SETTINGS)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .enable_push(false)
-            .handshake(stream);
+            .handshake(wire.clone());
         let after = self.config.connect_timeout;
         let (sender, mut connection) = tokio::time::timeout(after, handshake)
             .await
@@ -293,6 +296,7 @@ impl UpstreamCluster {
         worker.tasks().spawn_local("http2-upstream", async move {
             let ended = poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
+                wire.release(cx);
                 if !settles.is_so.get() && (polled.is_ready() || watched.current_max_send_streams() != BEFORE_SETTINGS)
                 {
                     settles.is_so.set(true);

@@ -19,6 +19,7 @@ impl Worker {
         let retired = self.apply_clusters(&plan);
         *self.plan.borrow_mut() = plan.clone();
         let (closing, rejections) = self.apply_listeners(&plan, sockets);
+        self.access_logs.start_remote(self);
         for cluster in retired {
             cluster.retire();
         }

@@ -26,6 +26,7 @@ impl Worker {
             identity: Some(Identity::from_svid(svid())),
             tls_contexts: crate::tls::TlsContexts::default(),
             handshake_timeout: Duration::from_secs(5),
+            node_id: String::new(),
             local_cluster: "test".to_owned(),
             local_zone: None,
             random: 1,

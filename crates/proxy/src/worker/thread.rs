@@ -49,6 +49,7 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
         }
     }
     worker.connections().stop().await;
+    worker.access_logs().finish_remote().await;
     worker.tasks().stop().await;
     worker.retire();
     worker.access_logs().flush();

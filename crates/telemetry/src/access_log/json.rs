@@ -33,6 +33,10 @@ impl Object {
         fields.into_iter().map(pair).collect::<Result<_, _>>().map(Self)
     }
 
+    pub(super) fn any(&self, is: &impl Fn(&Piece) -> bool) -> bool {
+        self.0.iter().any(|(_, value)| value.any(is))
+    }
+
     pub(super) fn write(&self, values: &impl Values, omit_empty: bool, out: &mut Vec<u8>) {
         out.push(b'{');
         let mut is_first = true;
@@ -64,6 +68,15 @@ impl Value {
             }
             Member::Text(format) => Self::Text(parse::pieces(&format)?),
         })
+    }
+
+    fn any(&self, is: &impl Fn(&Piece) -> bool) -> bool {
+        match self {
+            Self::List(members) => members.iter().any(|member| member.any(is)),
+            Self::Literal(_) => false,
+            Self::Object(object) => object.any(is),
+            Self::Text(pieces) => pieces.iter().any(is),
+        }
     }
 
     /// Whether there is a value; without one `null` is written.

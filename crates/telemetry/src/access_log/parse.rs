@@ -86,12 +86,25 @@ fn source(name: &str, parameter: Option<&str>) -> Result<Source, FormatError> {
     };
     Ok(match name {
         "REQ" => header().map(|(name, otherwise)| Source::RequestHeader { name, otherwise })?,
+        "REQ_WITHOUT_QUERY" => {
+            header().map(|(name, otherwise)| Source::RequestHeaderWithoutQuery { name, otherwise })?
+        }
+        "REQUEST_TX_DURATION" if parameter.is_none_or(str::is_empty) => Source::Duration {
+            from: TimePoint::RequestBegan,
+            to: TimePoint::UpstreamRequestEnded,
+            unit: DurationUnit::Milliseconds,
+        },
         "RESP" => header().map(|(name, otherwise)| Source::ResponseHeader { name, otherwise })?,
         "TRAILER" => header().map(|(name, otherwise)| Source::ResponseTrailer { name, otherwise })?,
         "START_TIME" => time(parameter).map(Source::StartTime)?,
         "EMIT_TIME" => time(parameter).map(Source::EmitTime)?,
         "COMMON_DURATION" => common_duration(parameter.unwrap_or_default()).ok_or_else(wrong)?,
         "DYNAMIC_METADATA" => metadata(parameter.unwrap_or_default()).ok_or_else(wrong)?,
+        // What else it can show is not kept.
+        "METADATA" => {
+            let of = parameter.unwrap_or_default().strip_prefix("DYNAMIC:");
+            of.and_then(metadata).ok_or_else(wrong)?
+        }
         "PATH" => path(parameter.unwrap_or_default()).ok_or_else(wrong)?,
         "QUERY_PARAM" => {
             Source::QueryParameter(parameter.filter(|name| !name.is_empty()).ok_or_else(wrong)?.to_owned())
@@ -200,19 +213,20 @@ fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
         "ROUTE_NAME" => Field::RouteName,
         "UPSTREAM_CLUSTER" => Field::UpstreamCluster,
         "UPSTREAM_CLUSTER_RAW" => Field::UpstreamClusterRaw,
-        // An endpoint without a name is called by its address.
-        "UPSTREAM_HOST" | "UPSTREAM_HOST_NAME" => Field::UpstreamHost,
+        "UPSTREAM_HOST" => Field::UpstreamHost,
+        "UPSTREAM_HOST_NAME" => Field::UpstreamHostName,
         "UPSTREAM_LOCAL_ADDRESS" => Field::UpstreamLocalAddress,
         "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Field::UpstreamLocalAddressWithoutPort,
         "UPSTREAM_LOCAL_PORT" => Field::UpstreamLocalPort,
         "UPSTREAM_PROTOCOL" => Field::UpstreamProtocol,
-        "UPSTREAM_HOST_NAME_WITHOUT_PORT" | "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => {
-            Field::UpstreamRemoteAddressWithoutPort
-        }
+        "UPSTREAM_HOST_NAME_WITHOUT_PORT" => Field::UpstreamHostNameWithoutPort,
+        "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Field::UpstreamRemoteAddressWithoutPort,
         "UPSTREAM_REMOTE_ADDRESS" => Field::UpstreamRemoteAddress,
         "UPSTREAM_REMOTE_PORT" => Field::UpstreamRemotePort,
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => Field::UpstreamRequestAttemptCount,
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => Field::UpstreamTransportFailureReason,
+        // There are none to be named.
+        "VIRTUAL_CLUSTER_NAME" => Field::VirtualClusterName,
         _ => return Err(FormatError::UnknownOperator { operator: name.to_owned() }),
     };
     match parameter {

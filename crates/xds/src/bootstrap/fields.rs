@@ -202,7 +202,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
     (
         "envoy.config.core.v3.SubstitutionFormatString",
-        "json_format omit_empty_values text_format text_format_source",
+        "formatters json_format omit_empty_values text_format text_format_source",
         "",
     ),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
@@ -409,6 +409,23 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "format json_format log_format path typed_json_format",
         "",
     ),
+    (
+        "envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig",
+        "buffer_flush_interval buffer_size_bytes grpc_service log_name transport_api_version",
+        "",
+    ),
+    (
+        "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+        "additional_request_headers_to_log additional_response_headers_to_log additional_response_trailers_to_log common_config",
+        "",
+    ),
+    ("envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig", "common_config", ""),
+    (
+        "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+        "attributes body buffer_flush_interval buffer_size_bytes common_config disable_builtin_labels grpc_service log_name \
+         resource_attributes",
+        "",
+    ),
     ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
     ("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog", "log_format", ""),
     ("envoy.extensions.clusters.aggregate.v3.ClusterConfig", "clusters", ""),
@@ -607,6 +624,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight", "name weight", ""),
+    ("envoy.extensions.formatter.metadata.v3.Metadata", "", ""),
+    ("envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery", "", ""),
     ("envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink", "event_log_path", ""),
     ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
@@ -764,6 +783,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.v3.Int64Range", "end start", ""),
     ("envoy.type.v3.Percent", "value", ""),
     ("envoy.type.v3.TokenBucket", "fill_interval max_tokens tokens_per_fill", ""),
+    (
+        "opentelemetry.proto.common.v1.AnyValue",
+        "array_value bool_value double_value int_value kvlist_value string_value",
+        "",
+    ),
+    ("opentelemetry.proto.common.v1.ArrayValue", "values", ""),
+    ("opentelemetry.proto.common.v1.KeyValue", "key value", ""),
+    ("opentelemetry.proto.common.v1.KeyValueList", "values", ""),
 ];
 
 #[cfg(test)]

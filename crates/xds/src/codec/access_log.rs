@@ -1,4 +1,5 @@
 mod filter;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,11 @@ use super::error::{At, DecodeError, Result};
 const FILE: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
 const STDERR: &str = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
 const STDOUT: &str = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog";
+
+const FORMATTERS: [&str; 2] = [
+    "envoy.extensions.formatter.metadata.v3.Metadata",
+    "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery",
+];
 
 /// Istio's default text format.
 const STANDARD: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% \
@@ -48,6 +54,8 @@ pub(super) fn encode(log: &AccessLog) -> ProtoAccessLog {
                 access_log_format: Some(file_access_log::AccessLogFormat::LogFormat(format)),
             },
         ),
+        AccessLogSink::Grpc(log) => remote::encode_grpc(log),
+        AccessLogSink::OpenTelemetry(log) => remote::encode_open_telemetry(log),
         AccessLogSink::Stderr => any(
             STDERR,
             &StderrAccessLog { access_log_format: Some(stderr_access_log::AccessLogFormat::LogFormat(format)) },
@@ -104,6 +112,9 @@ pub(super) fn decode(log: &ProtoAccessLog) -> Result<AccessLog> {
         Some(ConfigType::TypedConfig(config)) => Some(config),
         None => None,
     };
+    if let Some(sink) = remote::decode(config) {
+        return Ok(AccessLog { filter, ..AccessLog::new(sink?, AccessLogFormat::Standard) });
+    }
     let (sink, (format, omit_empty)) = if is_type(config, STDOUT) {
         let stdout: StdoutAccessLog = unpack(config, STDOUT)?;
         let stdout_access_log::AccessLogFormat::LogFormat(format) = stdout
@@ -135,6 +146,14 @@ pub(super) fn decode(log: &ProtoAccessLog) -> Result<AccessLog> {
 /// The format, and whether what is empty is left out.
 #[allow(deprecated, reason = "other control planes still write the older fields")]
 fn read_format(format: &SubstitutionFormatString) -> Result<(AccessLogFormat, bool)> {
+    for (index, formatter) in format.formatters.iter().enumerate() {
+        let config = formatter.typed_config.as_ref();
+        // Their operators are there in any case.
+        if !FORMATTERS.iter().any(|known| is_type(config, known)) {
+            let name = config.map(|config| config.type_url.as_str()).unwrap_or_default();
+            return Err(DecodeError::new(format!("formatters[{index}]"), format!("{name} is not supported")));
+        }
+    }
     let read = match &format.format {
         Some(Format::JsonFormat(fields)) => AccessLogFormat::Json(decode_object(fields)),
         Some(Format::TextFormat(text)) => text_format(text),

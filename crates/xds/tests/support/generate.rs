@@ -450,7 +450,51 @@ pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
         Just(AccessLogSink::Stdout),
     ];
     let log = |(sink, format, omit_empty, filter)| AccessLog { sink, format, omit_empty, filter };
-    (sink, format, any::<bool>(), of(access_log_filter())).prop_map(log)
+    let remote = |(sink, filter)| AccessLog { filter, ..AccessLog::new(sink, AccessLogFormat::Standard) };
+    prop_oneof![
+        (sink, format, any::<bool>(), of(access_log_filter())).prop_map(log),
+        (remote_log(), of(access_log_filter())).prop_map(remote),
+    ]
+}
+
+fn remote_log() -> impl Strategy<Value = AccessLogSink> {
+    let service = || {
+        let interval = (1..100_000_u64).prop_map(Duration::from_millis);
+        (name(), name(), interval, any::<u32>()).prop_map(|(cluster, log_name, flush_interval, buffer_bytes)| {
+            LogService { cluster, log_name, flush_interval, buffer_bytes }
+        })
+    };
+    let headers = || vec("[a-z]{1,6}", 0..2);
+    let grpc = (service(), headers(), headers(), headers()).prop_map(
+        |(service, request_headers, response_headers, response_trailers)| {
+            let is_tcp = false;
+            AccessLogSink::Grpc(Box::new(GrpcAccessLog {
+                service,
+                is_tcp,
+                request_headers,
+                response_headers,
+                response_trailers,
+            }))
+        },
+    );
+    let tcp = service().prop_map(|service| {
+        let (request_headers, response_headers, response_trailers) = Default::default();
+        AccessLogSink::Grpc(Box::new(GrpcAccessLog {
+            service,
+            is_tcp: true,
+            request_headers,
+            response_headers,
+            response_trailers,
+        }))
+    });
+    let pairs = || vec((name(), json_format()), 0..3);
+    let open_telemetry = (service(), of(json_format()), pairs(), pairs(), any::<bool>()).prop_map(
+        |(service, body, attributes, resource_attributes, disable_builtin_labels)| {
+            let log = OpenTelemetryAccessLog { service, body, attributes, resource_attributes, disable_builtin_labels };
+            AccessLogSink::OpenTelemetry(Box::new(log))
+        },
+    );
+    prop_oneof![grpc, tcp, open_telemetry]
 }
 
 fn json_format() -> impl Strategy<Value = JsonFormat> {

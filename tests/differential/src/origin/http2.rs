@@ -38,6 +38,10 @@ async fn exchange(
     tls: Value,
 ) -> anyhow::Result<()> {
     let (parts, mut body) = request.into_parts();
+    let head = http::Request::from_parts(parts.clone(), ());
+    if origin.spec.log_service && super::log_service::serve(&head, &mut body, &mut respond, &origin.log).await? {
+        return Ok(());
+    }
     let mut headers = pairs(&parts.headers);
     if let Some(authority) = parts.uri.authority() {
         headers.insert(0, ("host".to_owned(), authority.to_string()));

@@ -19,7 +19,10 @@ impl Forwarder<'_, '_> {
 
     /// The head of an answer goes out.
     pub(super) fn count_head(&self) {
-        self.context.manager.stats.answered(self.response.status);
+        // Envoy counts no answers to those.
+        if !self.exchange.is_health_check {
+            self.context.manager.stats.answered(self.response.status);
+        }
     }
 
     pub(super) fn count_end(&self) {

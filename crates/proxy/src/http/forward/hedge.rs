@@ -175,6 +175,7 @@ impl Forwarder<'_, '_> {
         let Slow { peer, pick, sent, head, upstream, local, protocol, workload } = slow;
         *self.response = head;
         self.exchange.upstream = upstream;
+        self.exchange.host = Some(pick.source());
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (local, protocol);
         self.exchange.workload = workload;
         self.touch();

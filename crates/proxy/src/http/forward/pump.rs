@@ -1,5 +1,5 @@
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Forwarder;
@@ -34,8 +34,10 @@ struct Relay {
 
 impl Forwarder<'_, '_> {
     /// Waits for something that is no I/O of ours, within the deadlines, and while the client is there.
-    pub(super) async fn guard<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        let mut future = pin!(future);
+    pub(super) async fn guard<T>(
+        &mut self,
+        mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    ) -> Result<T, Failure> {
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_interruption(cx).map(Err),
@@ -256,6 +258,9 @@ impl Forwarder<'_, '_> {
         match frame {
             Frame::Data { bytes, .. } => self.exchange.bytes_sent += bytes.len() as u64,
             Frame::Trailers(trailers) => {
+                if self.context.manager.access_log.wants_trailers() {
+                    self.exchange.trailers = Some(Box::new(trailers.clone()));
+                }
                 if let Some(status) = trailers.get_str("grpc-status").and_then(|status| status.parse().ok()) {
                     self.exchange.grpc_status = Some(status);
                 }

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -133,7 +134,9 @@ impl Forwarder<'_, '_> {
         let answer = answer?;
         tries.permit = None;
         self.mirror(forward, &mut tries.replay);
-        tries.cluster.stats().answered(self.response.status, self.origin());
+        if !self.exchange.is_health_check {
+            tries.cluster.stats().answered(self.response.status, self.origin());
+        }
         if let Some(policy) = &forward.internal_redirects
             && self.follow(route, policy, &mut tries.replay)
         {
@@ -228,7 +231,7 @@ impl Forwarder<'_, '_> {
             None => (back_off(policy, tries.retries, random), ClusterCounter::RqRetryBackoffExponential),
         };
         tries.cluster.stats().count(counter);
-        self.guard(tokio::time::sleep(wait)).await?;
+        self.guard(pin!(tokio::time::sleep(wait))).await?;
         let now = self.touch();
         if self.downstream.request_is_done() {
             self.deadlines.start_try(now);
@@ -305,6 +308,7 @@ impl Forwarder<'_, '_> {
         let mut pick = self.pick(tries).ok_or(Failure::NoHealthyUpstream)?;
         tries.past_priorities.push(pick.priority());
         self.exchange.upstream = Some(pick.endpoint().address);
+        self.exchange.host = Some(pick.source());
         (self.exchange.upstream_local, self.exchange.upstream_protocol) = (None, None);
         self.exchange.workload = pick.workload(&self.context.worker.stats);
         pick.admit(&tries.cluster, tries.priority).map_err(|_| Failure::Overflow)?;
@@ -427,7 +431,7 @@ impl Forwarder<'_, '_> {
         let worker = self.context.worker.clone();
         let client = self.context.connection.addresses();
         if let Some(header) = self.raw {
-            let connected = self.guard(cluster.tcp(&worker, pick, client)).await?.map_err(Failure::Connect)?;
+            let connected = self.guard(pin!(cluster.tcp(&worker, pick, client))).await?.map_err(Failure::Connect)?;
             let mut peer = Peer::raw(connected);
             if let Some(version) = header {
                 let bytes = encode(version, Some(client)).into();
@@ -436,17 +440,20 @@ impl Forwarder<'_, '_> {
             return Ok(peer);
         }
         if self.speaks_http2(cluster) {
-            let lease =
-                self.guard(cluster.http2(&worker, pick, Some(client), priority)).await?.map_err(Failure::Connect)?;
+            let lease = self
+                .guard(pin!(cluster.http2(&worker, pick, Some(client), priority)))
+                .await?
+                .map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
             self.continue_ourselves().await?;
-            if self.request.upgrade.is_some() && !self.guard(lease.takes_extended_connect()).await? {
+            if self.request.upgrade.is_some() && !self.guard(pin!(lease.takes_extended_connect())).await? {
                 return Err(Failure::Peer(PeerError::Protocol("http2.no_extended_connect")));
             }
             return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
         }
-        let lease = self.guard(cluster.http1(&worker, pick, client, priority)).await?.map_err(Failure::Connect)?;
+        let lease =
+            self.guard(pin!(cluster.http1(&worker, pick, client, priority))).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         Ok(Peer::http1(lease, self.request, self.framing))

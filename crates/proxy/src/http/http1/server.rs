@@ -205,9 +205,12 @@ impl Server<'_> {
         let mut http1 = Http1Downstream::new(stream, &mut self.io, request.version, keep_alive, drain);
         http1.expires = self.expires;
         let mut downstream = Downstream::Http1(http1);
-        Forwarder::new(self.context, &mut downstream, &mut self.timer, (request, framing), response, exchange)
-            .run()
-            .await;
+        // Boxed: it is most of what the connection's task would hold all the time, also while the client is idle.
+        Box::pin(async {
+            let request = (request, framing);
+            Forwarder::new(self.context, &mut downstream, &mut self.timer, request, response, exchange).run().await;
+        })
+        .await;
         matches!(downstream, Downstream::Http1(http1) if http1.keep_alive && http1.request_is_done)
     }
 
@@ -223,9 +226,13 @@ impl Server<'_> {
         let drain = self.context.connection.drain.clone();
         let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, false, drain);
         let mut downstream = Downstream::Http1(http1);
-        Forwarder::new(self.context, &mut downstream, &mut self.timer, (request, Framing::None), response, exchange)
-            .refuse(failure)
-            .await;
+        Box::pin(async {
+            let request = (request, Framing::None);
+            Forwarder::new(self.context, &mut downstream, &mut self.timer, request, response, exchange)
+                .refuse(failure)
+                .await;
+        })
+        .await;
     }
 
     async fn close(&mut self, stream: &mut Stream) {

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 
 use super::convert;
@@ -59,6 +59,8 @@ impl BodySource {
 #[derive(Debug)]
 pub(in crate::http) struct BodySink {
     stream: SendStream<Bytes>,
+    /// Most bodies come in one piece. Empty: there is nothing to send.
+    front: Bytes,
     queue: VecDeque<Bytes>,
     backlog: usize,
     end: Option<End>,
@@ -74,7 +76,7 @@ enum End {
 impl BodySink {
     /// `is_done`: the head ended the stream already.
     pub(in crate::http) fn new(stream: SendStream<Bytes>, is_done: bool) -> Self {
-        Self { stream, queue: VecDeque::new(), backlog: 0, end: None, is_done }
+        Self { stream, front: Bytes::new(), queue: VecDeque::new(), backlog: 0, end: None, is_done }
     }
 
     pub(in crate::http) fn backlog(&self) -> usize {
@@ -85,7 +87,9 @@ impl BodySink {
         match frame {
             Frame::Data { bytes, last } => {
                 self.backlog += bytes.len();
-                if !bytes.is_empty() {
+                if self.front.is_empty() {
+                    self.front = bytes;
+                } else if !bytes.is_empty() {
                     self.queue.push_back(bytes);
                 }
                 if last {
@@ -102,7 +106,7 @@ impl BodySink {
         if self.is_done {
             return Poll::Ready(Ok(()));
         }
-        while let Some(bytes) = self.queue.front_mut() {
+        while !self.front.is_empty() {
             self.stream.reserve_capacity(self.backlog);
             // Only increases are announced, so what is there already must be looked at first.
             let mut capacity = self.stream.capacity();
@@ -112,15 +116,15 @@ impl BodySink {
                     None => return Poll::Ready(Err(Reason::CANCEL.into())),
                 };
             }
-            let piece = bytes.split_to(capacity.min(bytes.len()));
+            let piece = self.front.split_to(capacity.min(self.front.len()));
             self.backlog -= piece.len();
-            if !bytes.has_remaining() {
-                self.queue.pop_front();
+            if self.front.is_empty() {
+                self.front = self.queue.pop_front().unwrap_or_default();
             }
             if piece.is_empty() {
                 continue;
             }
-            let ends = self.queue.is_empty() && matches!(self.end, Some(End::Empty));
+            let ends = self.front.is_empty() && matches!(self.end, Some(End::Empty));
             self.stream.send_data(piece, ends)?;
             if ends {
                 self.end = None;
@@ -148,6 +152,7 @@ impl BodySink {
     pub(in crate::http) fn reset(&mut self, reason: Reason) {
         if !self.is_done {
             self.is_done = true;
+            self.front.clear();
             self.queue.clear();
             self.backlog = 0;
         }

@@ -1,10 +1,16 @@
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::ext::Protocol;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::uri::{self, Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
+use super::names;
 use crate::http::codec::{Malformed, is_hop_by_hop, is_host, may_trail};
 use crate::http::head::{RequestHead, ResponseHead, Version, as_text};
 use crate::http::headers::Headers;
+
+/// Room in a head for what is added on its way.
+const MORE_LINES: usize = 8;
+const MORE_BYTES: usize = 256;
 
 /// Without what may not come after a body.
 pub(in crate::http) fn trailers_from(map: &HeaderMap) -> Headers {
@@ -15,29 +21,44 @@ pub(in crate::http) fn trailers_from(map: &HeaderMap) -> Headers {
     trailers
 }
 
+fn bytes_of(map: &HeaderMap) -> usize {
+    map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
 fn fill(headers: &mut Headers, map: &HeaderMap) {
+    headers.reserve(map.len() + MORE_LINES, bytes_of(map) + MORE_BYTES);
     for (name, value) in map {
         headers.append(name.as_str().as_bytes(), value.as_bytes());
     }
 }
 
+/// Values share one block.
 pub(in crate::http) fn to_map(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(headers.len());
+    let mut block = BytesMut::with_capacity(headers.iter().map(|(_, value)| value.len()).sum());
     for (name, value) in headers.iter() {
         // RFC 9113 §8.2.2: connection-level fields make a message malformed. The rest was checked when it came in.
         let is_te_trailers = name.eq_ignore_ascii_case(b"te") && value.eq_ignore_ascii_case(b"trailers");
         if is_hop_by_hop(name) && !is_te_trailers {
             continue;
         }
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        block.extend_from_slice(value);
+        let shared = block.split().freeze();
+        if let (Some(name), Ok(mut value)) = (names::lookup(name), HeaderValue::from_maybe_shared(shared)) {
+            value.set_sensitive(names::is_volatile(name.as_str()));
             map.append(name, value);
         }
     }
     map
 }
 
-/// Refuses what is not a request we route: no authority, connection-level fields, more than `most` lines.
-pub(in crate::http) fn request_from(request: &http::request::Parts, most: u32) -> Result<RequestHead, Malformed> {
+/// Refuses what is not a request we route: no authority, connection-level fields, more than `most` lines. `head` is
+/// written anew, and keeps its room.
+pub(in crate::http) fn request_from(
+    request: &http::request::Parts,
+    most: u32,
+    head: &mut RequestHead,
+) -> Result<(), Malformed> {
     if request.headers.len() > most as usize {
         return Err(Malformed::HeadTooLarge);
     }
@@ -48,7 +69,9 @@ pub(in crate::http) fn request_from(request: &http::request::Parts, most: u32) -
         return Err(Malformed::ContentLength);
     }
     let uri = &request.uri;
-    let mut headers = Headers::default();
+    let mut headers = std::mem::take(&mut head.headers);
+    headers.clear();
+    headers.reserve(request.headers.len() + MORE_LINES, bytes_of(&request.headers) + MORE_BYTES);
     let mut host: Option<&HeaderValue> = None;
     for (name, value) in &request.headers {
         if name == http::header::HOST {
@@ -67,11 +90,11 @@ pub(in crate::http) fn request_from(request: &http::request::Parts, most: u32) -
         (Some(authority), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
             return Err(Malformed::Host);
         }
-        (Some(authority), _) => Bytes::copy_from_slice(authority.as_str().as_bytes()),
-        (None, Some(host)) if is_host(host.as_bytes()) => Bytes::copy_from_slice(host.as_bytes()),
+        (Some(authority), _) => authority.as_str().as_bytes(),
+        (None, Some(host)) if is_host(host.as_bytes()) => host.as_bytes(),
         _ => return Err(Malformed::Host),
     };
-    if !is_host(&authority) {
+    if !is_host(authority) {
         return Err(Malformed::Host);
     }
     if headers.iter().any(|(name, value)| is_hop_by_hop(name) && !(name == b"te" && value == b"trailers")) {
@@ -81,31 +104,32 @@ pub(in crate::http) fn request_from(request: &http::request::Parts, most: u32) -
     let upgrade = request.extensions.get::<Protocol>().map(|protocol| Bytes::copy_from_slice(protocol.as_ref()));
     let method = if upgrade.is_some() { Method::GET } else { request.method.clone() };
     let path = match uri.path_and_query() {
-        _ if method == Method::CONNECT => Bytes::new(),
-        Some(path) => Bytes::copy_from_slice(path.as_str().as_bytes()),
-        None => Bytes::from_static(b"/"),
+        _ if method == Method::CONNECT => "",
+        Some(path) => path.as_str(),
+        None => "/",
     };
-    Ok(RequestHead {
+    let mut both = Bytes::from([authority, path.as_bytes()].concat());
+    let path = both.split_off(authority.len());
+    *head = RequestHead {
         method,
         path,
-        authority,
+        authority: both,
         is_https: uri.scheme_str() == Some("https"),
         version: Version::Http2,
         headers,
         upgrade,
         ..RequestHead::default()
-    })
+    };
+    Ok(())
 }
 
 /// `None` when it cannot be said in HTTP/2.
 pub(in crate::http) fn request_to(head: &RequestHead) -> Option<Request<()>> {
-    let mut uri = Uri::builder();
-    let authority = as_text(&head.authority);
-    if head.method == Method::CONNECT {
-        uri = uri.authority(authority);
-    } else {
-        uri = uri.scheme(if head.is_https { "https" } else { "http" });
-        uri = uri.authority(authority).path_and_query(as_text(&head.path));
+    let mut uri = uri::Parts::default();
+    uri.authority = Some(Authority::from_maybe_shared(head.authority.clone()).ok()?);
+    if head.method != Method::CONNECT {
+        uri.scheme = Some(if head.is_https { Scheme::HTTPS } else { Scheme::HTTP });
+        uri.path_and_query = Some(PathAndQuery::from_maybe_shared(head.path.clone()).ok()?);
     }
     let mut request = Request::new(());
     *request.method_mut() = head.method.clone();
@@ -113,7 +137,7 @@ pub(in crate::http) fn request_to(head: &RequestHead) -> Option<Request<()>> {
         *request.method_mut() = Method::CONNECT;
         request.extensions_mut().insert(Protocol::from(as_text(upgrade)));
     }
-    *request.uri_mut() = uri.build().ok()?;
+    *request.uri_mut() = Uri::from_parts(uri).ok()?;
     *request.version_mut() = http::Version::HTTP_2;
     *request.headers_mut() = to_map(&head.headers);
     request.headers_mut().remove(http::header::EXPECT);

@@ -31,7 +31,8 @@ async fn serve(server: tokio::io::DuplexStream) {
     let Ok(mut connection) = h2::server::handshake(server).await else { return };
     while let Some(Ok((request, mut responder))) = connection.accept().await {
         let (parts, _body) = request.into_parts();
-        if let Ok(head) = convert::request_from(&parts, 100) {
+        let mut head = RequestHead::default();
+        if convert::request_from(&parts, 100, &mut head).is_ok() {
             check(&head);
         }
         let _ = responder.send_response(http::Response::new(()), true).map(|_: h2::SendStream<Bytes>| ());

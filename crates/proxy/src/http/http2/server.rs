@@ -1,21 +1,18 @@
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::num::NonZeroU32;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{self, Poll};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::server::{Connection, SendResponse};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 
 use super::keepalive::Keepalive;
 use super::resets::{Resets, Verdict};
+use super::streams::{MOST_SPARE, Streams};
 use super::{BodySource, ServerStream, convert};
+use crate::cork::Corked;
 use crate::exchange::{Exchange, Protocol};
 use crate::http::downstream::Downstream;
 use crate::http::failure::Failure;
@@ -39,7 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Serves one HTTP/2 connection until both sides are done with it.
 pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, context: &Context) {
     let config = context.config();
-    let prefixed = Prefixed { stream, first_bytes };
+    let wire = Corked::new(stream, first_bytes);
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(config.http2.stream_window_bytes.unwrap_or(STREAM_WINDOW_BYTES))
@@ -50,29 +47,19 @@ pub(in crate::http) async fn serve(stream: Stream, first_bytes: BytesMut, contex
     if config.http2.allow_connect {
         builder.enable_connect_protocol();
     }
-    let handshake = builder.handshake::<_, Bytes>(prefixed);
+    let handshake = builder.handshake::<_, Bytes>(wire.clone());
     let patience = config.request_headers_timeout.unwrap_or(Duration::from_secs(60));
     // A client that does not speak HTTP/2 gets nothing it could understand.
     let Ok(Ok(mut connection)) = tokio::time::timeout(patience, handshake).await else { return };
-    if let Err(error) = accept(&mut connection, context).await {
+    let mut streams = Streams::new(context.worker.connections());
+    let start = |accepted, kit| serve_stream(accepted, kit, context);
+    if let Err(error) = accept(&mut connection, &wire, &mut streams, start, context).await {
         tracing::debug!(remote = %context.connection.remote, %error, "http/2 connection ended");
     }
-}
-
-/// How many streams are served, how they ended, and a bell for when one does.
-#[derive(Debug, Default)]
-struct Active {
-    count: Cell<usize>,
-    resets: Cell<Resets>,
-    ended: Notify,
-}
-
-struct ActiveGuard(Rc<Active>);
-
-impl Drop for ActiveGuard {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get().saturating_sub(1));
-        self.0.ended.notify_one();
+    // What is under way finds its connection gone, and is recorded.
+    drop(connection);
+    while streams.len() > 0 {
+        poll_fn(|cx| streams.poll_end(cx)).await;
     }
 }
 
@@ -86,10 +73,17 @@ enum State {
     Cut,
 }
 
-async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context) -> Result<(), h2::Error> {
+async fn accept<F: Future<Output = (Exchange, Box<Kit>)>>(
+    connection: &mut Connection<Corked, Bytes>,
+    wire: &Corked,
+    streams: &mut Streams<'_, F>,
+    start: impl Fn(Accepted, Box<Kit>) -> F,
+    context: &Context,
+) -> Result<(), h2::Error> {
     let drain = context.connection.drain.clone();
     let mut draining = pin!(drain.draining());
-    let active = Rc::new(Active::default());
+    let mut resets = Resets::default();
+    let mut kits: Vec<Box<Kit>> = Vec::new();
     let mut timer = Timer::default();
     let mut state = State::Open;
     let mut idle_since = context.worker.now();
@@ -101,9 +95,14 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
     let mut keepalive = Keepalive::of(context.config().http2.keepalive.as_ref(), || connection.ping_pong());
     loop {
         let next = poll_fn(|cx| {
+            // Before the connection, which then sends what they have to say.
+            if let Poll::Ready(ended) = streams.poll_end(cx) {
+                return Poll::Ready(Event::Ended(ended));
+            }
             if let Poll::Ready(next) = connection.poll_accept(cx) {
                 return Poll::Ready(Event::Accepted(next));
             }
+            wire.release(cx);
             if state == State::Open && (drain.is_draining() || draining.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::Drain);
             }
@@ -118,12 +117,9 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
             {
                 return Poll::Ready(Event::Accepted(None));
             }
-            if pin!(active.ended.notified()).poll(cx).is_ready() {
-                return Poll::Ready(Event::Ended);
-            }
             let patience = match state {
                 State::Cut => Some(FAREWELL),
-                _ if active.count.get() > 0 => None,
+                _ if streams.len() > 0 => None,
                 State::Open => context.config().idle_timeout,
                 // The end of a response may still be on its way.
                 State::Leaving if connection.has_streams() => context.config().stream_idle_timeout,
@@ -138,43 +134,42 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
                 return Ok(());
             }
             Event::Accepted(Some(accepted)) => {
-                let (request, responder) = accepted.inspect_err(|error| {
+                let accepted = accepted.inspect_err(|error| {
                     context.connection.closed_by_client.set(error.is_io() || error.is_remote());
                 })?;
                 if state == State::Open && context.ends_keepalive() {
                     (state, idle_since) = (State::Leaving, context.worker.now());
                     connection.graceful_shutdown();
                 }
-                active.count.set(active.count.get() + 1);
                 accepted_streams = accepted_streams.saturating_add(1);
                 if accepted_streams >= most && state == State::Open {
                     (state, idle_since) = (State::Leaving, context.worker.now());
                     connection.graceful_shutdown();
                 }
-                let guard = ActiveGuard(active.clone());
-                let context = context.clone();
-                let tasks = context.worker.connections().clone();
-                tasks.spawn_local("http2-stream", async move {
-                    let exchange = serve_stream(request, responder, &context).await;
-                    let resets = &guard.0.resets;
-                    resets.set(resets.get().and(&exchange));
-                    drop(guard);
-                });
+                streams.start(start(accepted, kits.pop().unwrap_or_default()));
             }
-            Event::Ended => match active.resets.get().verdict() {
-                Verdict::Flood => {
-                    // Streams that end from now on do not put off the end of the connection.
-                    if state != State::Cut {
-                        (state, idle_since) = (State::Cut, context.worker.now());
-                        connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            Event::Ended(ended) => {
+                if let Some((exchange, kit)) = ended {
+                    resets = resets.and(&exchange);
+                    if kits.len() < MOST_SPARE && !kit.request.headers.is_large() && !kit.response.headers.is_large() {
+                        kits.push(kit);
                     }
                 }
-                Verdict::Suspicious if state == State::Open => {
-                    (state, idle_since) = (State::Leaving, context.worker.now());
-                    connection.graceful_shutdown();
+                match resets.verdict() {
+                    Verdict::Flood => {
+                        // Streams that end from now on do not put off the end of the connection.
+                        if state != State::Cut {
+                            (state, idle_since) = (State::Cut, context.worker.now());
+                            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                        }
+                    }
+                    Verdict::Suspicious if state == State::Open => {
+                        (state, idle_since) = (State::Leaving, context.worker.now());
+                        connection.graceful_shutdown();
+                    }
+                    Verdict::Fine | Verdict::Suspicious => idle_since = context.worker.now(),
                 }
-                Verdict::Fine | Verdict::Suspicious => idle_since = context.worker.now(),
-            },
+            }
             Event::Idle if state != State::Open => return Ok(()),
             // First GOAWAY with the highest stream id, the final one after a round trip (RFC 9113 §6.8).
             Event::Drain | Event::Idle => {
@@ -190,97 +185,52 @@ async fn accept(connection: &mut Connection<Prefixed, Bytes>, context: &Context)
 
 type Accepted = (http::Request<h2::RecvStream>, SendResponse<Bytes>);
 
-#[expect(clippy::large_enum_variant, reason = "lives on the stack for one turn")]
 enum Event {
     Accepted(Option<Result<Accepted, h2::Error>>),
     Drain,
-    Ended,
+    /// `None`: by a panic.
+    Ended(Option<(Exchange, Box<Kit>)>),
     /// Nothing has happened for as long as the state allows.
     Idle,
 }
 
-async fn serve_stream(
-    request: http::Request<h2::RecvStream>,
-    responder: SendResponse<Bytes>,
-    context: &Context,
-) -> Exchange {
+/// What a stream needs and leaves for the next one.
+#[derive(Debug, Default)]
+struct Kit {
+    timer: Timer,
+    request: RequestHead,
+    response: ResponseHead,
+}
+
+async fn serve_stream((request, responder): Accepted, mut kit: Box<Kit>, context: &Context) -> (Exchange, Box<Kit>) {
     let (parts, body) = request.into_parts();
     let source = BodySource::new(body);
     let is_complete = source.is_done;
     let mut downstream = Downstream::Http2(Box::new(ServerStream::new(source, responder)));
-    let mut timer = Timer::default();
-    let mut response = ResponseHead::default();
     let mut exchange = Exchange::new(Protocol::Http2, context.worker.now(), SystemTime::now());
-    match convert::request_from(&parts, context.config().max_request_headers_count) {
-        Ok(mut head) => {
-            let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
+    let Kit { timer, request, response } = &mut *kit;
+    let read = convert::request_from(&parts, context.config().max_request_headers_count, request);
+    drop(parts);
+    match read {
+        Ok(()) => {
+            let length = request.headers.get_str("content-length").and_then(|length| length.parse().ok());
             let framing = match length {
-                _ if is_complete || head.wants_tunnel() => Framing::None,
+                _ if is_complete || request.wants_tunnel() => Framing::None,
                 Some(length) => Framing::Length(length),
                 None => Framing::Chunked,
             };
-            let request = (&mut head, framing);
-            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, &mut exchange).run().await;
+            let request = (request, framing);
+            Forwarder::new(context, &mut downstream, timer, request, response, &mut exchange).run().await;
         }
         Err(malformed) => {
-            let mut head = RequestHead { version: Version::Http2, ..RequestHead::default() };
-            let request = (&mut head, Framing::None);
+            *request = RequestHead { version: Version::Http2, ..RequestHead::default() };
+            let request = (request, Framing::None);
             let failure = Failure::DownstreamMalformed(malformed);
-            Forwarder::new(context, &mut downstream, &mut timer, request, &mut response, &mut exchange)
-                .refuse(failure)
-                .await;
+            Forwarder::new(context, &mut downstream, timer, request, response, &mut exchange).refuse(failure).await;
         }
     }
     // Answered before the end of the request: the client need not send the rest (RFC 9113 §8.1). The dropped stream says so
     // with a reset of NO_ERROR once the response is written; an explicit reset would take back what is not.
     drop(downstream);
-    exchange
-}
-
-/// A connection whose first bytes were read already.
-struct Prefixed {
-    stream: Stream,
-    first_bytes: BytesMut,
-}
-
-impl AsyncRead for Prefixed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut task::Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.first_bytes.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let count = self.first_bytes.len().min(buffer.remaining());
-        buffer.put_slice(&self.first_bytes[..count]);
-        self.first_bytes.advance(count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Prefixed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut task::Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    (exchange, kit)
 }
