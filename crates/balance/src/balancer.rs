@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_ir::{
@@ -12,7 +13,7 @@ use leno_names::Fraction;
 use crate::consistent::{HashTables, Table};
 use crate::level::{Availability, Health, choose_priority};
 use crate::load::Load;
-use crate::outlier::{self, Signal};
+use crate::outlier::{Outliers, Signal, Watch};
 use crate::plan::{Candidate, Group, Level, Plan, PlanSettings};
 use crate::slow_start;
 use crate::subset::{NO_LABELS, Subsets};
@@ -152,8 +153,11 @@ pub struct Balancer<K> {
     candidates: Vec<Candidate>,
     whole: View,
     subsets: Option<Box<Subsets>>,
+    /// What all workers know.
+    outliers: Arc<Outliers>,
+    /// Of them when the plans were made.
+    generation: u64,
     ejected: usize,
-    next_sweep: Option<Instant>,
     /// The last time that was told.
     latest: Option<Instant>,
     seed: u64,
@@ -186,14 +190,20 @@ const TIE: f64 = 1.25;
 impl<K: Copy + Eq + Hash> Balancer<K> {
     /// `seed`: where round robin begins, different per worker.
     pub fn new(settings: BalancerSettings, seed: u64) -> Self {
+        Self::sharing(settings, seed, Arc::default())
+    }
+
+    /// One that knows of the same outliers as others of its cluster.
+    pub fn sharing(settings: BalancerSettings, seed: u64, outliers: Arc<Outliers>) -> Self {
         Self {
             settings,
             members: Vec::new(),
             candidates: Vec::new(),
             whole: View::default(),
             subsets: None,
+            outliers,
+            generation: 0,
             ejected: 0,
-            next_sweep: None,
             latest: None,
             seed,
         }
@@ -201,10 +211,11 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
 
     /// Measurements stay; members ejected stay out unless detection is turned off.
     pub fn reconfigure(&mut self, settings: BalancerSettings) {
-        if settings.outlier_detection.is_none() {
-            for (_, load) in &self.members {
-                load.ejected_until.set(None);
-            }
+        match &settings.outlier_detection {
+            None => self.members.iter().for_each(|(_, load)| *load.watch.borrow_mut() = None),
+            Some(_) => self.members.iter().for_each(|(member, load)| {
+                load.watch.borrow_mut().get_or_insert_with(|| self.outliers.watch(member.address));
+            }),
         }
         if self.settings.policy != settings.policy {
             self.views().for_each(|view| view.tables = None);
@@ -239,6 +250,9 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
                         load
                     }
                 };
+                if self.settings.outlier_detection.is_some() {
+                    load.watch.borrow_mut().get_or_insert_with(|| self.outliers.watch(member.address));
+                }
                 self.members.push((member, load));
                 all_labels.push(labels);
             }
@@ -290,6 +304,9 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         random: &mut impl FnMut() -> u64,
         avoid: &[K],
     ) -> Option<Choice<K>> {
+        if self.settings.outlier_detection.is_some() {
+            self.follow_outliers();
+        }
         let Self { members, candidates, settings, whole, subsets, .. } = self;
         let view = match subsets {
             None => whole,
@@ -331,17 +348,13 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             None => {}
         }
         let Some(config) = &self.settings.outlier_detection else { return false };
-        let Some(detector) = outlier::count(&choice.load.counters, signal, config) else { return false };
-        let total = self.members.len();
+        let watch = choice.load.watch.borrow();
+        let Some(watch) = watch.as_ref() else { return false };
+        let Some(detector) = watch.count(signal, config) else { return false };
         let is_member = self.members.iter().any(|(_, load)| Rc::ptr_eq(load, &choice.load));
-        if choice.load.ejected_until.get().is_some()
-            || !is_member
-            || !outlier::may_eject(config, self.ejected, total)
-            || !outlier::is_enforced(detector.enforced, random)
-        {
+        if !is_member || !self.outliers.eject(watch, config, detector.enforced, now, random) {
             return false;
         }
-        outlier::eject(&choice.load, config, now, random);
         self.latest = Some(now);
         self.rebuild();
         true
@@ -351,45 +364,36 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
     /// than every `interval`. Whether any member came or went.
     pub fn sweep(&mut self, now: Instant, random: &mut impl FnMut() -> u64) -> bool {
         let Some(config) = &self.settings.outlier_detection else { return false };
-        match self.next_sweep {
-            Some(next) if now < next => return false,
-            None => {
-                self.next_sweep = now.checked_add(config.interval);
-                return false;
-            }
-            Some(_) => self.next_sweep = now.checked_add(config.interval),
-        }
-        let returned = self.members.iter().filter(|(_, load)| outlier::sweep(load, now)).count();
-        let mut ejected = self.ejected - returned;
-        let loads: Vec<&Load> = self.members.iter().map(|(_, load)| load.as_ref()).collect();
-        let mut has_ejected = false;
-        for (at, enforced) in outlier::judge(&loads, config) {
-            let load = loads[at];
-            let may = load.ejected_until.get().is_none() && outlier::may_eject(config, ejected, loads.len());
-            if may && outlier::is_enforced(enforced, random()) {
-                outlier::eject(load, config, now, random());
-                ejected += 1;
-                has_ejected = true;
-            }
-        }
-        if returned > 0 || has_ejected {
-            self.latest = Some(now);
+        self.outliers.sweep(config, now, random);
+        self.latest = Some(now);
+        self.follow_outliers()
+    }
+
+    /// Takes over what other workers have found out. Whether there was something.
+    fn follow_outliers(&mut self) -> bool {
+        let is_behind = self.generation != self.outliers.generation();
+        if is_behind {
             self.rebuild();
         }
-        returned > 0 || has_ejected
+        is_behind
     }
 
     /// Ends the ejections of members. Whether there were any.
     pub fn readmit(&mut self, keys: &[K]) -> bool {
-        let ejected = self
-            .members
-            .iter()
-            .filter(|(member, load)| keys.contains(&member.key) && load.ejected_until.replace(None).is_some());
-        let has_any = ejected.count() > 0;
+        let is_readmitted = |(member, load): &&(Member<K>, Rc<Load>)| {
+            let watch = load.watch.borrow();
+            keys.contains(&member.key) && watch.as_ref().is_some_and(|watch| self.outliers.readmit(watch))
+        };
+        let has_any = self.members.iter().filter(is_readmitted).count() > 0;
         if has_any {
             self.rebuild();
         }
         has_any
+    }
+
+    /// To be shared with other workers.
+    pub fn outliers(&self) -> Arc<Outliers> {
+        self.outliers.clone()
     }
 
     /// How each priority is, the most important first.
@@ -424,11 +428,13 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             health: member.health,
             active: load.active(),
             latency: Duration::from_nanos(load.estimate(decay, now) as u64),
-            ejected_until: load.ejected_until.get(),
+            ejected_until: load.watch.borrow().as_ref().and_then(Watch::ejected_until),
         })
     }
 
     fn rebuild(&mut self) {
+        // Before anybody is looked at, so that what changes meanwhile is looked at again.
+        self.generation = self.outliers.generation();
         let slow_start = self.settings.slow_start.as_ref().zip(self.latest);
         let is_starting = |load: &Load| {
             slow_start.is_some_and(|(config, now)| slow_start::share(config, load.started.get(), now) < 1.0)
@@ -444,7 +450,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             is_draining: member.health == EndpointHealth::Draining,
         };
         self.candidates = self.members.iter().map(candidate).collect();
-        self.ejected = self.members.iter().filter(|(_, load)| load.ejected_until.get().is_some()).count();
+        self.ejected = self.members.iter().filter(|(_, load)| load.is_ejected()).count();
         let Self { candidates, whole, subsets, seed, settings, .. } = self;
         let settings = settings.of_plan();
         let subsets = subsets.iter_mut().flat_map(|subsets| subsets.views());
@@ -562,7 +568,7 @@ fn other_priority(healths: &[(u32, Health)], past: &[u32], panic_threshold: Frac
 }
 
 fn availability(health: EndpointHealth, load: &Load) -> Availability {
-    if load.ejected_until.get().is_some() {
+    if load.is_ejected() {
         return Availability::No;
     }
     match health {

@@ -26,7 +26,7 @@ mod zone;
 pub use balancer::{Balancer, BalancerSettings, Choice, Member, MemberStatus, Wish};
 pub use health::{CheckFailure, CheckResult, HostCheck, Transition};
 pub use level::{Health, choose_priority};
-pub use outlier::Signal;
+pub use outlier::{Outliers, Signal};
 pub use rate_limiter::{DescriptorEntry, Outcome, RateLimiter, RateLimiterSettings, Verdict};
 pub use token_bucket::TokenBucket;
 pub use zone::Zones;

@@ -1,7 +1,7 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use crate::outlier::Counters;
+use crate::outlier::Watch;
 
 /// What is known of one member; shared by the choices that are under way.
 #[derive(Debug)]
@@ -12,11 +12,8 @@ pub(crate) struct Load {
     updated: Cell<Instant>,
     /// When it came, or became healthy again.
     pub(crate) started: Cell<Instant>,
-    pub(crate) counters: Counters,
-    /// When the ejection ends.
-    pub(crate) ejected_until: Cell<Option<Instant>>,
-    /// Ejections so far, less one per sweep spent in rotation.
-    pub(crate) ejections: Cell<u32>,
+    /// Set where outliers are looked for.
+    pub(crate) watch: RefCell<Option<Watch>>,
 }
 
 /// A failure counts as this many times the estimate, so that failing fast attracts nothing.
@@ -31,10 +28,13 @@ impl Load {
             estimate: Cell::new(default_rtt.as_nanos() as f64),
             updated: Cell::new(now),
             started: Cell::new(now),
-            counters: Counters::default(),
-            ejected_until: Cell::new(None),
-            ejections: Cell::new(0),
+            watch: RefCell::new(None),
         }
+    }
+
+    /// Whether it is left out for a while.
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.watch.borrow().as_ref().is_some_and(Watch::is_ejected)
     }
 
     pub(crate) fn active(&self) -> u32 {

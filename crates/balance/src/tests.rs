@@ -27,7 +27,7 @@ impl Simulation {
         #[expect(clippy::disallowed_methods, reason = "a start for virtual time, read once")]
         let now = Instant::now();
         let mut balancer = Balancer::new(BalancerSettings::new(policy, outlier), 0);
-        balancer.update(members, now);
+        balancer.update(members.into_iter().map(placed), now);
         balancer.sweep(now, &mut || 0);
         Self { balancer, now, rng: SmallRng::seed_from_u64(42) }
     }
@@ -70,8 +70,14 @@ impl Simulation {
     }
 }
 
+/// At an address of its own, as outliers are known by that.
+fn placed(member: Member<u32>) -> Member<u32> {
+    let address = ([127, 0, 0, 1], u16::try_from(member.key).expect("few members") + 1).into();
+    Member { address, ..member }
+}
+
 fn members(count: u32) -> Vec<Member<u32>> {
-    (0..count).map(Member::new).collect()
+    (0..count).map(Member::new).map(placed).collect()
 }
 
 fn weighted(weights: &[u32]) -> Vec<Member<u32>> {
@@ -446,5 +452,59 @@ fn rates_out_of_line_are_ejected() {
     let config = OutlierDetection { consecutive_5xx: None, failure_percentage: Some(failures), ..outliers() };
     let mut simulation = Simulation::with_outliers(ewma(), members(3), Some(config));
     an_interval(&mut simulation, &[84, 85, 0]);
+    assert_eq!(simulation.balancer.ejected(), 1);
+}
+
+#[test]
+fn what_one_worker_finds_out_the_others_know_with_their_next_choice() {
+    let detection = OutlierDetection { max_ejection: Fraction::ONE, ..OutlierDetection::default() };
+    let mut simulation = Simulation::with_outliers(BalancerPolicy::RoundRobin, members(3), Some(detection.clone()));
+    let settings = BalancerSettings::new(BalancerPolicy::RoundRobin, Some(detection));
+    let mut other = Balancer::sharing(settings, 1, simulation.balancer.outliers());
+    // Keys are a worker's own.
+    other.update(members(3).into_iter().map(|member| Member { key: member.key + 10, ..member }), simulation.now);
+    // Four failures here and one there are five in a row.
+    assert!(!simulation.fail(1, 4));
+    let choice = other.pick(simulation.now, &mut || 0, &[10, 12]).expect("a member");
+    assert!(other.report(&choice, Signal::Response { status: 503 }, None, simulation.now, 0));
+    drop(choice);
+    let keys: Vec<u32> = (0..4).map(|_| simulation.pick(&[]).expect("a member").key()).collect();
+    assert!(!keys.contains(&1), "{keys:?}");
+    assert_eq!((simulation.balancer.ejected(), other.ejected()), (1, 1));
+    simulation.now += Duration::from_secs(31);
+    other.sweep(simulation.now, &mut || 0);
+    let keys: Vec<u32> = (0..3).map(|_| simulation.pick(&[]).expect("a member").key()).collect();
+    assert!(keys.contains(&1), "let back in by the other: {keys:?}");
+}
+
+#[test]
+fn rates_are_those_of_all_workers() {
+    let failures = FailurePercentage {
+        threshold_percent: 50,
+        minimum_hosts: 2,
+        request_volume: 10,
+        enforced: Fraction::ONE,
+        local_origin_enforced: Fraction::ZERO,
+    };
+    let detection = OutlierDetection {
+        consecutive_5xx: None,
+        failure_percentage: Some(failures),
+        max_ejection: Fraction::ONE,
+        ..OutlierDetection::default()
+    };
+    let mut simulation = Simulation::with_outliers(BalancerPolicy::RoundRobin, members(2), Some(detection.clone()));
+    let settings = BalancerSettings::new(BalancerPolicy::RoundRobin, Some(detection));
+    let mut other = Balancer::sharing(settings, 1, simulation.balancer.outliers());
+    other.update(members(2), simulation.now);
+    let now = simulation.now;
+    for balancer in [&mut simulation.balancer, &mut other] {
+        // Six of each on either: too few alone.
+        for _ in 0..12 {
+            let choice = balancer.pick(now, &mut || 0, &[]).expect("a member");
+            let status = if choice.key() == 0 { 200 } else { 500 };
+            balancer.report(&choice, Signal::Response { status }, None, now, 0);
+        }
+    }
+    simulation.advance(Duration::from_secs(10));
     assert_eq!(simulation.balancer.ejected(), 1);
 }

@@ -19,6 +19,7 @@ pub(crate) fn proxy(node: &Node, stat_prefix: String, clusters: Vec<WeightedClus
         max_connect_attempts: MAX_CONNECT_ATTEMPTS,
         max_connection_duration: None,
         access_log: listener::access_log(node),
+        access_log_moments: leno_ir::AccessLogMoments::default(),
     }
 }
 

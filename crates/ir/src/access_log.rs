@@ -2,6 +2,7 @@ mod remote;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use leno_names::Fraction;
 use serde::Serialize;
@@ -39,6 +40,23 @@ pub enum AccessLogSink {
     OpenTelemetry(Box<OpenTelemetryAccessLog>),
     Stderr,
     Stdout,
+}
+
+/// When access logs are written beside the end (Envoy `access_log_options`).
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct AccessLogMoments {
+    /// When the head of a request has come, or a connection was accepted.
+    pub at_start: bool,
+    /// When a tunnel, or the connection to an upstream, stands.
+    pub when_connected: bool,
+    /// Again and again.
+    pub interval: Option<Duration>,
+}
+
+impl AccessLogMoments {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl AccessLogSink {

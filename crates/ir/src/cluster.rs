@@ -12,6 +12,7 @@ mod circuit_breakers;
 mod dns;
 mod health_check;
 mod outlier;
+mod socket;
 mod subset;
 
 pub use balancing::{Balancing, Hashing, LeastRequest, LocalityBalancing, SlowStart, ZoneAware};
@@ -19,6 +20,7 @@ pub use circuit_breakers::{CircuitBreakers, RetryBudget, RoutingPriority, Thresh
 pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
 pub use outlier::{Consecutive, FailurePercentage, OutlierDetection, SuccessRate};
+pub use socket::{TcpKeepalive, UpstreamSocket};
 pub use subset::{Labels, SubsetFallback, SubsetSelector, SubsetSettings};
 
 /// A set of endpoints that are interchangeable for a route, and how to talk to them.
@@ -42,6 +44,8 @@ pub struct Cluster {
     /// Connections begin, before TLS, with a header that says for whom they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocolVersion>,
+    #[serde(skip_serializing_if = "UpstreamSocket::is_default")]
+    pub socket: UpstreamSocket,
     pub http: UpstreamHttp,
     /// The service behind it, for telemetry; `None` for `inbound` and foreign clusters.
     pub service: Option<ServiceKey>,
@@ -60,6 +64,7 @@ impl Cluster {
             outlier_detection: None,
             tls: None,
             proxy_protocol: None,
+            socket: UpstreamSocket::default(),
             http: UpstreamHttp::default(),
             service: None,
         }

@@ -31,16 +31,16 @@ mod token_bucket;
 mod upgrade;
 
 pub use access_log::{
-    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, Comparison, ComparisonOp, GrpcAccessLog, JsonFormat,
-    LogService, OpenTelemetryAccessLog,
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogMoments, AccessLogSink, Comparison, ComparisonOp,
+    GrpcAccessLog, JsonFormat, LogService, OpenTelemetryAccessLog,
 };
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
     LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange,
-    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol,
-    ZoneAware,
+    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp,
+    UpstreamProtocol, UpstreamSocket, ZoneAware,
 };
 pub use config::Config;
 pub use connection_filter::{

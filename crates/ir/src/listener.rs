@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    AccessLog, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge, HttpFilter,
-    ListenerRateLimit, RouteTable, RouterOptions, Upgrade, WeightedCluster,
+    AccessLog, AccessLogMoments, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge,
+    HttpFilter, ListenerRateLimit, RouteTable, RouterOptions, Upgrade, WeightedCluster,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -160,6 +160,8 @@ pub struct HttpConnectionManager {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<HttpFilter>,
     pub access_log: Vec<AccessLog>,
+    #[serde(skip_serializing_if = "AccessLogMoments::is_default")]
+    pub access_log_moments: AccessLogMoments,
     pub forward_client_cert: ForwardClientCert,
     /// Add `x-request-id` when the request has none.
     pub generate_request_id: bool,
@@ -219,6 +221,7 @@ impl HttpConnectionManager {
             routes,
             filters: Vec::new(),
             access_log: Vec::new(),
+            access_log_moments: AccessLogMoments::default(),
             forward_client_cert: ForwardClientCert::Sanitize,
             generate_request_id: true,
             upgrades: vec![Upgrade::new("websocket")],
@@ -282,4 +285,6 @@ pub struct TcpProxy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connection_duration: Option<Duration>,
     pub access_log: Vec<AccessLog>,
+    #[serde(skip_serializing_if = "AccessLogMoments::is_default")]
+    pub access_log_moments: AccessLogMoments,
 }

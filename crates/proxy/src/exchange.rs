@@ -29,6 +29,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream_service_time: Option<Duration>,
     /// From `started` to the end; set by `finish`.
     pub(crate) duration: Duration,
+    /// Of the line that is being written.
+    pub(crate) log_moment: LogMoment,
     /// 0: no response was sent.
     pub(crate) status: u16,
     /// `content-type: application/grpc…`.
@@ -69,6 +71,16 @@ pub(crate) struct Exchange {
     pub(crate) upstream_local: Option<SocketAddr>,
 }
 
+/// When a line of the access log is written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum LogMoment {
+    Start,
+    Connected,
+    Periodic,
+    #[default]
+    End,
+}
+
 /// What the client speaks.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Protocol {
@@ -101,6 +113,7 @@ impl Exchange {
             response_duration: None,
             upstream_service_time: None,
             duration: Duration::ZERO,
+            log_moment: LogMoment::End,
             status: 0,
             is_grpc: false,
             grpc_status: None,

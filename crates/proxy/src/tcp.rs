@@ -21,7 +21,7 @@ use self::copy::{CopyEnd, Counts, copy_both};
 use crate::access_log::AccessLogger;
 use crate::connection::Connection;
 use crate::connection_filter::Refusal;
-use crate::exchange::{Exchange, NoHeaders, Protocol};
+use crate::exchange::{Exchange, LogMoment, NoHeaders, Protocol};
 use crate::flags::ResponseFlags;
 use crate::stats::{ClusterCounter, ClusterGauge, TcpCounter, TcpStats};
 use crate::stream::Stream;
@@ -36,6 +36,15 @@ pub(crate) struct TcpManager {
     pub(crate) stats: TcpStats,
 }
 
+impl TcpManager {
+    /// A line of the access log before the end.
+    fn log_at(&self, moment: LogMoment, exchange: &mut Exchange, connection: &Connection) {
+        exchange.log_moment = moment;
+        self.access_log.log(exchange, connection, &NoHeaders, &NoHeaders);
+        exchange.log_moment = LogMoment::End;
+    }
+}
+
 /// Carries one connection to its end, and records it.
 pub(crate) async fn serve(
     mut downstream: Stream,
@@ -47,6 +56,9 @@ pub(crate) async fn serve(
 ) {
     let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
     manager.stats.count(TcpCounter::CxTotal);
+    if manager.config.access_log_moments.at_start {
+        manager.log_at(LogMoment::Start, &mut exchange, &connection);
+    }
     match upstream {
         Err(error) => {
             tracing::debug!(listener = %connection.listener, client = %connection.remote, %error, "no upstream");
@@ -74,7 +86,19 @@ pub(crate) async fn serve(
             exchange.workload = pick.workload(&worker.stats);
             exchange.attempts = 1;
             worker.stats.tcp_opened(&exchange, &connection);
-            let outcome = match carry(&mut downstream, stream, (first_bytes, answer), &mut exchange, manager).await {
+            if manager.config.access_log_moments.when_connected {
+                manager.log_at(LogMoment::Connected, &mut exchange, &connection);
+            }
+            let outcome = match carry(
+                &mut downstream,
+                stream,
+                (first_bytes, answer),
+                &mut exchange,
+                manager,
+                &connection,
+            )
+            .await
+            {
                 Verdict::CutUnheard => Outcome::Reset,
                 Verdict::Fine => Outcome::Connected { latency: connected_in },
             };
@@ -124,14 +148,31 @@ async fn carry(
     first: (BytesMut, BytesMut),
     exchange: &mut Exchange,
     manager: &TcpManager,
+    connection: &Connection,
 ) -> Verdict {
     let counts = Counts::default();
     let copying = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts);
-    let end = match manager.config.max_connection_duration {
+    let left = manager.config.max_connection_duration.map(|most| most.saturating_sub(exchange.started.elapsed()));
+    let copying = async {
+        match left {
+            None => copying.await,
+            Some(left) => tokio::time::timeout(left, copying).await.unwrap_or(CopyEnd::TooOld),
+        }
+    };
+    let end = match manager.config.access_log_moments.interval {
         None => copying.await,
-        Some(most) => {
-            let left = most.saturating_sub(exchange.started.elapsed());
-            tokio::time::timeout(left, copying).await.unwrap_or(CopyEnd::TooOld)
+        Some(interval) => {
+            let mut copying = std::pin::pin!(copying);
+            loop {
+                tokio::select! {
+                    end = &mut copying => break end,
+                    () = tokio::time::sleep(interval) => {
+                        exchange.bytes_received = counts.to_upstream.get();
+                        exchange.bytes_sent = counts.to_downstream.get();
+                        manager.log_at(LogMoment::Periodic, exchange, connection);
+                    }
+                }
+            }
         }
     };
     exchange.bytes_received = counts.to_upstream.get();

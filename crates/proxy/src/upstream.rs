@@ -20,7 +20,7 @@ mod pool_key;
 mod zone;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
-pub(crate) use connect::{ApplicationProtocol, Connected, Occupancy};
+pub(crate) use connect::{ApplicationProtocol, Connected, Occupancy, open};
 pub(crate) use endpoint::{EndpointCounts, EndpointId, EndpointSource};
 pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;

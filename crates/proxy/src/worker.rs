@@ -1,5 +1,5 @@
 //! One thread of the proxy: its listeners, its clusters, and the connections on it. Nothing here is shared with other
-//! workers but the immutable configuration and the counters of circuit breakers and limits.
+//! workers but the immutable configuration, the counters of circuit breakers and limits, and what is known of outliers.
 //!
 //! Shape       1 proxy -> n workers -> bindings (by address), clusters (by name); commands arrive one at a time
 //! Invariants  a resource that did not change keeps its state; `RefCell`s are never borrowed across an await

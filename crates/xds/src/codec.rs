@@ -32,6 +32,7 @@ mod proxy_protocol;
 mod rbac;
 mod route;
 mod router;
+mod socket;
 mod subset;
 mod tls;
 

@@ -25,6 +25,8 @@ pub(crate) struct CaseFile {
 pub(crate) struct OriginSpec {
     /// Nobody listens at its port.
     pub(crate) closed: bool,
+    /// A name server: its names are what it does.
+    pub(crate) dns: bool,
     /// `echo` or `report` instead of HTTP.
     pub(crate) tcp: Option<String>,
     /// Name of the certificate it shows.

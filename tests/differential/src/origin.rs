@@ -3,6 +3,7 @@
 //! Shape       1 `Origins` per side -> n origins (a port each) -> connections: HTTP/1.1, HTTP/2 by its preface or ALPN, TCP
 //! Invariants  a failure with a count belongs to a case id, so cases do not disturb each other
 
+mod dns;
 mod http1;
 mod http2;
 mod log_service;
@@ -92,17 +93,16 @@ impl Origins {
                 origins.closed.push(socket);
                 continue;
             }
+            if spec.dns {
+                let socket = dns::bind().await?;
+                origins.ports.insert(name.clone(), socket.local_addr()?.port());
+                let origin = origins.add(name, spec, log);
+                origins.tasks.spawn(dns::serve(socket, origin));
+                continue;
+            }
             let listener = TcpListener::bind((address, 0)).await.with_context(|| format!("a port for {name}"))?;
             origins.ports.insert(name.clone(), listener.local_addr()?.port());
-            let origin = Arc::new(Origin {
-                name: name.clone(),
-                spec: spec.clone(),
-                behaviour: Mutex::new(spec.behaviour.clone()),
-                tries: Mutex::default(),
-                seen: origins.seen.clone(),
-                log: log.to_owned(),
-            });
-            origins.shared.insert(name.clone(), origin.clone());
+            let origin = origins.add(name, spec, log);
             let tls = match &spec.tls {
                 Some(certificate) => Some(tokio_rustls::TlsAcceptor::from(certificates.server(
                     certificate,
@@ -114,6 +114,19 @@ impl Origins {
             origins.tasks.spawn(accept(listener, tls, origin));
         }
         Ok(origins)
+    }
+
+    fn add(&mut self, name: &str, spec: &OriginSpec, log: &Path) -> Arc<Origin> {
+        let origin = Arc::new(Origin {
+            name: name.to_owned(),
+            spec: spec.clone(),
+            behaviour: Mutex::new(spec.behaviour.clone()),
+            tries: Mutex::default(),
+            seen: self.seen.clone(),
+            log: log.to_owned(),
+        });
+        self.shared.insert(name.to_owned(), origin.clone());
+        origin
     }
 
     /// # Errors

@@ -6,7 +6,7 @@ use leno_telemetry::access_log::{Field, TimePoint, Values};
 
 use super::metadata::write_metadata;
 use crate::connection::Connection;
-use crate::exchange::{Exchange, HeaderLookup, Protocol};
+use crate::exchange::{Exchange, HeaderLookup, LogMoment, Protocol};
 
 /// What the operators of one line read from.
 pub(crate) struct LineValues<'a> {
@@ -61,7 +61,17 @@ impl Values for LineValues<'_> {
         match field {
             Field::AccessLogType => {
                 let is_tcp = matches!(exchange.protocol, Protocol::Tcp);
-                text(if is_tcp { "TcpConnectionEnd" } else { "DownstreamEnd" }, out);
+                let name = match exchange.log_moment {
+                    LogMoment::Start if is_tcp => "TcpConnectionStart",
+                    LogMoment::Start => "DownstreamStart",
+                    LogMoment::Connected if is_tcp => "TcpUpstreamConnected",
+                    LogMoment::Connected => "DownstreamTunnelSuccessfullyEstablished",
+                    LogMoment::Periodic if is_tcp => "TcpPeriodic",
+                    LogMoment::Periodic => "DownstreamPeriodic",
+                    LogMoment::End if is_tcp => "TcpConnectionEnd",
+                    LogMoment::End => "DownstreamEnd",
+                };
+                text(name, out);
             }
             Field::BytesReceived => number(exchange.bytes_received, out),
             Field::BytesSent => number(exchange.bytes_sent, out),
@@ -78,6 +88,8 @@ impl Values for LineValues<'_> {
             Field::DownstreamLocalUriSan => display(connection.local_identity.as_ref(), out),
             Field::DownstreamPeerUriSan => display(connection.peer.as_ref(), out),
             Field::DownstreamRemotePort => number(exchange.remote.unwrap_or(connection.remote).port().into(), out),
+            // There is none before the end.
+            Field::Duration if exchange.log_moment != LogMoment::End => {}
             Field::Duration => number(milliseconds(exchange.duration), out),
             Field::GrpcStatus => text(exchange.grpc_status.map(grpc_name).unwrap_or_default(), out),
             Field::GrpcStatusNumber => number_if(exchange.grpc_status.map(u64::from), out),

@@ -9,7 +9,7 @@ use super::session::Probe;
 use crate::proxy_protocol::{ProxyAddresses, encode};
 use crate::stream::Stream;
 use crate::tls::TlsSettings;
-use crate::upstream::ApplicationProtocol;
+use crate::upstream::{ApplicationProtocol, open};
 
 impl Probe {
     /// A connection as the cluster's own would be.
@@ -22,7 +22,7 @@ impl Probe {
                 Some(client.map_err(io::Error::other)?)
             }
         };
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = open(&self.cluster.socket, address).await?;
         stream.set_nodelay(true)?;
         if let Some(version) = self.cluster.proxy_protocol {
             stream.write_all(&encode(version, own(version, &stream)?)).await?;

@@ -1,28 +1,25 @@
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE, USER_AGENT};
 use hyper::{Method, Request, Response};
 use leno_balance::{CheckFailure, CheckResult};
 use leno_ir::{GrpcProbe, HttpProbeCodec};
+use prost::Message;
 
 use super::http::{CHECKER, HttpConnection, apply};
 use super::session::{Probe, Session};
+use crate::http::{frame, message_of};
 
 /// `grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING`.
-const SERVING: u64 = 1;
+const SERVING: i32 = 1;
 /// A health check's answer has one small number in it.
 const MOST_BYTES: usize = 4096;
 const BROKEN: CheckResult = CheckResult::Failure(CheckFailure::Network);
 
 pub(super) async fn ask(session: &mut Session, probe: &Probe, config: &GrpcProbe) -> CheckResult {
-    let kept = session.http.take().filter(|connection| !connection.is_closed());
-    let mut connection = match kept {
-        Some(connection) => connection,
-        None => match HttpConnection::open(session, probe, HttpProbeCodec::Http2).await {
-            Some(connection) => connection,
-            None => return BROKEN,
-        },
+    let Some(mut connection) = HttpConnection::kept_or_new(session, probe, HttpProbeCodec::Http2).await else {
+        return BROKEN;
     };
     let Some(request) = request(session, probe, config) else { return BROKEN };
     let Ok(response) = connection.send(request).await else { return BROKEN };
@@ -41,27 +38,8 @@ fn request(session: &Session, probe: &Probe, config: &GrpcProbe) -> Option<Reque
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(USER_AGENT, HeaderValue::from_static(CHECKER));
     apply(&config.metadata, headers);
-    request.body(Full::new(message(&config.service_name)?)).ok()
-}
-
-/// `HealthCheckRequest { service = 1 }` in a gRPC frame.
-fn message(service: &str) -> Option<Bytes> {
-    let mut message = BytesMut::new();
-    if !service.is_empty() {
-        message.put_u8(0x0a);
-        let mut length = service.len();
-        while length >= 0x80 {
-            message.put_u8((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        message.put_u8(length as u8);
-        message.put_slice(service.as_bytes());
-    }
-    let mut frame = BytesMut::new();
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).ok()?);
-    frame.put_slice(&message);
-    Some(frame.freeze())
+    let message = HealthCheckRequest { service: config.service_name.clone() };
+    request.body(Full::new(frame(&message.encode_to_vec()))).ok()
 }
 
 async fn is_serving(response: Response<Incoming>) -> hyper::Result<bool> {
@@ -85,14 +63,23 @@ fn grpc_status(headers: &HeaderMap) -> Option<u32> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 
-/// Field 1 of the message in a gRPC frame; 0 when it is left out.
-fn serving_status(frame: &[u8]) -> Option<u64> {
-    let message = frame.get(5..)?;
-    match message {
-        [] => Some(0),
-        [0x08, value, ..] => Some(u64::from(*value)),
-        _ => None,
-    }
+/// 0 when it is left out; `None`: no such message.
+fn serving_status(body: &[u8]) -> Option<i32> {
+    HealthCheckResponse::decode(message_of(body)?).ok().map(|response| response.status)
+}
+
+/// grpc.health.v1.
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+/// grpc.health.v1.
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckResponse {
+    #[prost(int32, tag = "1")]
+    status: i32,
 }
 
 #[cfg(test)]
@@ -101,10 +88,8 @@ mod tests {
 
     #[test]
     fn messages_are_those_of_grpc_health_v1() {
-        assert_eq!(message("").as_deref(), Some(&[0, 0, 0, 0, 0][..]));
-        assert_eq!(message("a").as_deref(), Some(&[0, 0, 0, 0, 3, 0x0a, 1, b'a'][..]));
-        let long = message(&"x".repeat(200)).expect("short enough");
-        assert_eq!(long[5..8], [0x0a, 0xc8, 1]);
+        let request = |service: &str| HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
+        assert_eq!((request(""), request("a")), (vec![], vec![0x0a, 1, b'a']));
         assert_eq!(serving_status(&[0, 0, 0, 0, 2, 8, 1]), Some(SERVING));
         assert_eq!(serving_status(&[0, 0, 0, 0, 2, 8, 2]), Some(2));
         assert_eq!(serving_status(&[0, 0, 0, 0, 0]), Some(0));

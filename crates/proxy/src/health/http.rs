@@ -22,7 +22,15 @@ pub(super) enum HttpConnection {
 }
 
 impl HttpConnection {
-    pub(super) async fn open(session: &Session, probe: &Probe, codec: HttpProbeCodec) -> Option<Self> {
+    /// The one of the last check, unless that has ended.
+    pub(super) async fn kept_or_new(session: &mut Session, probe: &Probe, codec: HttpProbeCodec) -> Option<Self> {
+        match session.http.take().filter(|connection| !connection.is_closed()) {
+            None => Self::open(session, probe, codec).await,
+            kept => kept,
+        }
+    }
+
+    async fn open(session: &Session, probe: &Probe, codec: HttpProbeCodec) -> Option<Self> {
         let protocol = match codec {
             HttpProbeCodec::Http1 => ApplicationProtocol::Http1,
             HttpProbeCodec::Http2 => ApplicationProtocol::Http2,
@@ -47,7 +55,7 @@ impl HttpConnection {
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         match self {
             Self::Http1(sender) => sender.is_closed(),
             Self::Http2(sender) => sender.is_closed(),
@@ -69,14 +77,7 @@ impl HttpConnection {
 }
 
 pub(super) async fn ask(session: &mut Session, probe: &Probe, config: &HttpProbe) -> CheckResult {
-    let kept = session.http.take().filter(|connection| !connection.is_closed());
-    let mut connection = match kept {
-        Some(connection) => connection,
-        None => match HttpConnection::open(session, probe, config.codec).await {
-            Some(connection) => connection,
-            None => return BROKEN,
-        },
-    };
+    let Some(mut connection) = HttpConnection::kept_or_new(session, probe, config.codec).await else { return BROKEN };
     let Some(request) = request(session, probe, config) else { return BROKEN };
     let Ok(response) = connection.send(request).await else { return BROKEN };
     let closes = response

@@ -43,8 +43,8 @@ use super::head::{Framing, RequestHead, ResponseHead};
 use super::timer::Timer;
 use super::{HttpManager, Routes};
 use crate::connection::Connection;
-use crate::exchange::Exchange;
-use crate::filter::{Dice, FilterRun, RouteRules};
+use crate::exchange::{Exchange, LogMoment};
+use crate::filter::{Dice, FilterRun, Picked, RouteRules};
 use crate::stats::{HttpCounter, HttpGauge};
 use crate::worker::Worker;
 
@@ -106,6 +106,8 @@ pub(super) struct Forwarder<'a, 'd> {
     hedge: Option<Box<Hedge>>,
     /// The response's head is on its way to the client.
     has_responded: bool,
+    /// When the next line of the access log is due; `None`: at the end.
+    logs_at: Option<Instant>,
 }
 
 impl<'a, 'd> Forwarder<'a, 'd> {
@@ -141,6 +143,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             answers_timeouts_with_204: false,
             hedge: None,
             has_responded: false,
+            logs_at: None,
         }
     }
 
@@ -206,6 +209,12 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
         if !self.context.config().forwards_informational && !self.framing.is_empty() {
             self.continue_ourselves().await?;
+        }
+        let moments = &self.context.config().access_log_moments;
+        self.logs_at = moments.interval.and_then(|interval| self.exchange.started.checked_add(interval));
+        if moments.at_start && self.followed.is_none() {
+            self.note_destination(rules.as_deref(), picked.as_ref());
+            self.log_at(LogMoment::Start);
         }
         if !self.context.manager.filters.is_empty() {
             picked = match self.filter_request(rules.as_ref(), picked, dice).await? {
@@ -273,6 +282,26 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     /// When something last moved: exact at the moment a head or a body has come, and no look at the clock.
     fn last_activity(&self) -> Instant {
         self.deadlines.last_activity.unwrap_or(self.exchange.started)
+    }
+
+    /// Where the request goes if no filter decides otherwise.
+    fn note_destination(&mut self, rules: Option<&RouteRules>, picked: Option<&Picked>) {
+        let (Some(rules), Some(picked)) = (rules, picked) else { return };
+        let Some(matched) = rules.routes.at(picked.position) else { return };
+        self.exchange.route_name = matched.route_name();
+        if let RouteAction::Forward(forward) = &matched.route.action
+            && let Some(chosen) = picked.cluster.and_then(|at| forward.clusters.get(at))
+        {
+            self.exchange.cluster = self.context.worker.cluster(&chosen.name).map(|cluster| cluster.config.clone());
+        }
+    }
+
+    /// A line of the access log before the end.
+    fn log_at(&mut self, moment: LogMoment) {
+        let Context { connection, manager, .. } = self.context;
+        self.exchange.log_moment = moment;
+        manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
+        self.exchange.log_moment = LogMoment::End;
     }
 
     fn record(&mut self) {

@@ -3,10 +3,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use leno_ir::RoutingPriority;
 
+use super::grpc_frame::{frame, message_of};
 use super::head::{Frame, Framing, RequestHead, ResponseHead, Version};
 use super::headers::Headers;
 use super::peer::Peer;
@@ -115,11 +116,7 @@ impl Call {
     }
 
     fn push(&mut self, message: &[u8], last: bool) -> Result<(), CallError> {
-        let mut framed = BytesMut::with_capacity(5 + message.len());
-        framed.put_u8(0);
-        framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-        framed.put_slice(message);
-        let frame = Frame::Data { bytes: framed.freeze(), last };
+        let frame = Frame::Data { bytes: frame(message), last };
         self.peer.push(frame).map_err(|_| CallError::Unreachable(self.name.clone()))
     }
 }
@@ -215,15 +212,8 @@ async fn read(peer: &mut Peer) -> Result<Bytes, CallError> {
         Some(status) => return Err(CallError::Status(status)),
         None => return Err(CallError::Malformed),
     }
-    // Not compressed, and no longer than it says (gRPC over HTTP/2, "Length-Prefixed-Message").
-    match body.get(..5) {
-        Some([0, length @ ..]) => {
-            let length = length.iter().fold(0_usize, |length, byte| (length << 8) | usize::from(*byte));
-            let message = body.freeze().slice(5..);
-            if message.len() == length { Ok(message) } else { Err(CallError::Malformed) }
-        }
-        _ => Err(CallError::Malformed),
-    }
+    let body = body.freeze();
+    message_of(&body).map(|message| body.slice_ref(message)).ok_or(CallError::Malformed)
 }
 
 fn grpc_status(headers: &Headers) -> Option<u32> {

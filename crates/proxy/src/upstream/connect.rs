@@ -1,10 +1,13 @@
 use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use leno_identity::UpstreamAlpn;
-use leno_ir::RoutingPriority;
+use leno_ir::{RoutingPriority, UpstreamSocket};
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::cluster::UpstreamCluster;
 use super::endpoint::{EndpointCounts, EndpointState};
@@ -113,6 +116,32 @@ impl UpstreamCluster {
     }
 }
 
+/// A connection as the cluster wants its sockets.
+pub(crate) async fn open(options: &UpstreamSocket, endpoint: SocketAddr) -> io::Result<TcpStream> {
+    let stream = match options.source_address {
+        None => TcpStream::connect(endpoint).await?,
+        Some(source) => {
+            let socket = if endpoint.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.bind(source)?;
+            socket.connect(endpoint).await?
+        }
+    };
+    if let Some(wanted) = &options.keepalive {
+        let mut keepalive = socket2::TcpKeepalive::new();
+        if let Some(time) = wanted.time {
+            keepalive = keepalive.with_time(time);
+        }
+        if let Some(interval) = wanted.interval {
+            keepalive = keepalive.with_interval(interval);
+        }
+        if let Some(probes) = wanted.probes {
+            keepalive = keepalive.with_retries(probes);
+        }
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(stream)
+}
+
 /// TCP and, where the cluster wants it, a PROXY header and TLS; all within the cluster's `connect_timeout`, as in Envoy.
 pub(super) async fn connect(
     cluster: &UpstreamCluster,
@@ -133,7 +162,7 @@ pub(super) async fn connect(
     // Boxed, with what a handshake takes: every exchange has room for this future, and few dial.
     let connecting = Box::pin(async {
         let refused = |source| ConnectError::Refused { endpoint, source };
-        let mut stream = TcpStream::connect(endpoint).await.map_err(refused)?;
+        let mut stream = open(&cluster.config.socket, endpoint).await.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
         if let Some(version) = cluster.config.proxy_protocol {
             stream.write_all(&encode(version, client)).await.map_err(refused)?;

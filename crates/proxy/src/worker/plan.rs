@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use leno_balance::Outliers;
 use leno_ir::{Cluster, Config, Discovery, EndpointSet};
 use rustc_hash::FxHashMap;
 
@@ -16,7 +17,7 @@ pub(crate) struct Plan {
     /// Every route table, indexed for matching.
     pub(crate) routes: FxHashMap<String, Arc<RouteRules>>,
     /// By cluster name; the same as long as the cluster stays.
-    pub(crate) limits: HashMap<String, Arc<Limits>>,
+    pub(crate) limits: HashMap<String, (Arc<Limits>, Arc<Outliers>)>,
     /// Of the clusters that have any.
     pub(crate) dynamics: HashMap<String, Arc<Dynamics>>,
     /// The same in every plan.
@@ -52,10 +53,8 @@ impl Plan {
 
     /// What workers share of a cluster.
     pub(crate) fn shared(&self, cluster: &str) -> Shared {
-        Shared {
-            limits: self.limits.get(cluster).cloned().unwrap_or_default(),
-            dynamics: self.dynamics.get(cluster).cloned(),
-        }
+        let (limits, outliers) = self.limits.get(cluster).cloned().unwrap_or_default();
+        Shared { limits, outliers, dynamics: self.dynamics.get(cluster).cloned() }
     }
 
     /// The endpoints of a cluster; none while they have not arrived.

@@ -278,6 +278,7 @@ fn tcp_chain(cluster: &str) -> FilterChain {
             max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(2),
             max_connection_duration: None,
             access_log: Vec::new(),
+            access_log_moments: leno_ir::AccessLogMoments::default(),
         }),
     }
 }

@@ -86,9 +86,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "circuit_breakers cleanup_interval cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
          ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy maglev_lb_config \
-         max_requests_per_connection metadata name original_dst_lb_config outlier_detection respect_dns_ttl ring_hash_lb_config \
+         max_requests_per_connection metadata name original_dst_lb_config outlier_detection per_connection_buffer_limit_bytes respect_dns_ttl ring_hash_lb_config \
          round_robin_lb_config transport_socket type typed_dns_resolver_config \
-         typed_extension_protocol_options use_tcp_for_dns_lookups",
+         typed_extension_protocol_options upstream_bind_config upstream_connection_options use_tcp_for_dns_lookups",
         "",
     ),
     (
@@ -144,7 +144,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
          successful_active_health_check_uneject_host",
         "detect_degraded_hosts",
     ),
+    (
+        "envoy.config.cluster.v3.UpstreamConnectionOptions",
+        "tcp_keepalive",
+        "set_local_interface_name_on_upstream_connections",
+    ),
     ("envoy.config.core.v3.Address", "socket_address", ""),
+    ("envoy.config.core.v3.BindConfig", "source_address", "freebind"),
     ("envoy.config.core.v3.CidrRange", "address_prefix prefix_len", ""),
     ("envoy.config.core.v3.DataSource", "environment_variable filename inline_bytes inline_string", ""),
     ("envoy.config.core.v3.DnsResolutionConfig", "dns_resolver_options resolvers", ""),
@@ -205,6 +211,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "formatters json_format omit_empty_values text_format text_format_source",
         "",
     ),
+    ("envoy.config.core.v3.TcpKeepalive", "keepalive_interval keepalive_probes keepalive_time", ""),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
@@ -583,12 +590,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         HTTP_MANAGER,
-        "access_log codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
+        "access_log access_log_flush_interval access_log_options flush_access_log_on_new_request codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
          stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
          skip_xff_append strip_any_host_port strip_matching_host_port strip_trailing_host_dot use_remote_address via \
          xff_num_trusted_hops",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions",
+        "access_log_flush_interval flush_access_log_on_new_request flush_log_on_tunnel_successfully_established",
         "",
     ),
     (
@@ -618,8 +630,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
+        "access_log_flush_interval access_log_options flush_access_log_on_connected access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
          weighted_clusters",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions",
+        "access_log_flush_interval flush_access_log_on_connected flush_access_log_on_start",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),

@@ -3,6 +3,7 @@ mod remote;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use leno_ir::{AccessLog, AccessLogFormat, AccessLogSink, JsonFormat};
 use leno_proto::envoy::config::accesslog::v3::{AccessLog as ProtoAccessLog, access_log::ConfigType};
@@ -16,7 +17,7 @@ use leno_proto::envoy::extensions::access_loggers::stream::v3::{
 use leno_proto::google::protobuf::{Any, ListValue, Struct, Value, value::Kind};
 
 use self::filter::{decode_filter, encode_filter};
-use super::common::{any, is_type, string, unpack};
+use super::common::{any, is_type, read_duration, string, unpack};
 use super::error::{At, DecodeError, Result};
 
 const FILE: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
@@ -39,6 +40,16 @@ const STANDARD: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PA
 const DEFAULT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% \
 %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \
 \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"";
+
+/// Of messages with such options: their interval, and what else they say.
+pub(super) fn read_interval(interval: Option<&leno_proto::google::protobuf::Duration>) -> Result<Option<Duration>> {
+    match read_duration(interval) {
+        Some(interval) if interval < Duration::from_millis(1) => {
+            Err(DecodeError::new("access_log_flush_interval", "must be at least 1 ms"))
+        }
+        interval => Ok(interval),
+    }
+}
 
 pub(super) fn encode(log: &AccessLog) -> ProtoAccessLog {
     let format = SubstitutionFormatString {

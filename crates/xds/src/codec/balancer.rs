@@ -253,6 +253,7 @@ fn decode_common(proto: &Proto) -> Result<Balancing> {
     let none = CommonLbConfig::default();
     let common = proto.common_lb_config.as_ref().unwrap_or(&none);
     let decode = || {
+        refuse!(common, close_connections_on_host_set_change, override_host_status);
         let hashing = common.consistent_hashing_lb_config.as_ref();
         Ok(Balancing {
             panic_threshold: common

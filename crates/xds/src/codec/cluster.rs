@@ -19,7 +19,7 @@ use super::common::{
 };
 use super::error::{At, DecodeError, Result, refuse};
 use super::http::options;
-use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol};
+use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol, socket};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const FILTER: &str = "istio";
@@ -36,6 +36,9 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         ..Proto::default()
     };
     discovery::encode(&mut proto, &cluster.discovery);
+    if flavor != Flavor::Grpc {
+        socket::encode(&mut proto, &cluster.socket);
+    }
     balancer::encode(&mut proto, cluster, flavor);
     if flavor == Flavor::Grpc {
         return proto;
@@ -94,7 +97,7 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = discovery::decode(proto)?;
-    refuse!(proto, transport_socket_matches, filters, upstream_bind_config);
+    refuse!(proto, transport_socket_matches, transport_socket_matcher, filters, queuing_policies);
     refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
     let socket = proto.transport_socket.as_ref().map(proxy_protocol::decode).transpose().at("transport_socket")?;
@@ -116,6 +119,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         outlier_detection: proto.outlier_detection.as_ref().map(outlier::decode).transpose().at("outlier_detection")?,
         tls,
         proxy_protocol,
+        socket: socket::decode(proto)?,
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
     })

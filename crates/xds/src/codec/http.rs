@@ -7,11 +7,13 @@ pub(super) mod upgrade;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use leno_ir::{Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits, RouteSource};
+use leno_ir::{AccessLogMoments, Flavor, ForwardClientCert, HttpCodec, HttpConnectionManager, HttpLimits, RouteSource};
 use leno_proto::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager as Proto, Rds,
-    http_connection_manager::{CodecType, ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails},
+    http_connection_manager::{
+        CodecType, ForwardClientCertDetails, HcmAccessLogOptions, RouteSpecifier, SetCurrentClientCertDetails,
+    },
 };
 
 use super::common::{ads, bool_value, duration, duration_or_off, read_limit, u32_value};
@@ -45,6 +47,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
     }
     .into();
     proto.access_log = manager.access_log.iter().map(access_log::encode).collect();
+    proto.access_log_options = encode_moments(&manager.access_log_moments);
     if manager.forward_client_cert == ForwardClientCert::SanitizeSet {
         proto.forward_client_cert_details = ForwardClientCertDetails::SanitizeSet.into();
         proto.set_current_client_cert_details =
@@ -91,6 +94,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     for (index, log) in proto.access_log.iter().enumerate() {
         access_logs.push(access_log::decode(log).at_index("access_log", index)?);
     }
+    let moments = decode_moments(proto).at("access_log_options")?;
     let codec = match proto.codec_type() {
         CodecType::Auto => HttpCodec::Auto,
         CodecType::Http1 => HttpCodec::Http1,
@@ -105,6 +109,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         codec,
         filters,
         access_log: access_logs,
+        access_log_moments: moments,
         forward_client_cert: match proto.forward_client_cert_details() {
             ForwardClientCertDetails::SanitizeSet => ForwardClientCert::SanitizeSet,
             ForwardClientCertDetails::Sanitize => ForwardClientCert::Sanitize,
@@ -146,5 +151,28 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
                 .and_then(|most| NonZeroU32::new(most.value)),
         },
         ..default
+    })
+}
+
+fn encode_moments(moments: &AccessLogMoments) -> Option<HcmAccessLogOptions> {
+    (*moments != AccessLogMoments::default()).then(|| HcmAccessLogOptions {
+        access_log_flush_interval: moments.interval.and_then(duration),
+        flush_access_log_on_new_request: moments.at_start,
+        flush_log_on_tunnel_successfully_established: moments.when_connected,
+    })
+}
+
+#[allow(deprecated, reason = "other control planes still write the older fields")]
+fn decode_moments(proto: &Proto) -> Result<AccessLogMoments> {
+    let older = HcmAccessLogOptions {
+        access_log_flush_interval: proto.access_log_flush_interval,
+        flush_access_log_on_new_request: proto.flush_access_log_on_new_request,
+        flush_log_on_tunnel_successfully_established: false,
+    };
+    let options = proto.access_log_options.as_ref().unwrap_or(&older);
+    Ok(AccessLogMoments {
+        at_start: options.flush_access_log_on_new_request,
+        when_connected: options.flush_log_on_tunnel_successfully_established,
+        interval: access_log::read_interval(options.access_log_flush_interval.as_ref())?,
     })
 }

@@ -2,8 +2,8 @@ mod filters;
 mod matches;
 
 use leno_ir::{
-    Direction, FilterChain, FilterChainMatch, Flavor, Listener, ListenerOptions, NetworkFilter, TcpProxy,
-    WeightedCluster,
+    AccessLogMoments, Direction, FilterChain, FilterChainMatch, Flavor, Listener, ListenerOptions, NetworkFilter,
+    TcpProxy, WeightedCluster,
 };
 use leno_proto::envoy::config::core::v3::TrafficDirection;
 use leno_proto::envoy::config::listener::v3::{
@@ -100,6 +100,7 @@ fn encode_tcp(proxy: &TcpProxy) -> ProtoTcp {
         max_connect_attempts: u32_value(proxy.max_connect_attempts.get()),
         max_downstream_connection_duration: proxy.max_connection_duration.and_then(duration),
         access_log: proxy.access_log.iter().map(access_log::encode).collect(),
+        access_log_options: encode_moments(&proxy.access_log_moments),
         hash_policy: hash::encode_tcp(proxy.hash_source_ip),
         ..ProtoTcp::default()
     }
@@ -244,5 +245,29 @@ fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
             .ok_or_else(|| DecodeError::new("max_connect_attempts", "must be at least 1"))?,
         max_connection_duration: read_limit(proxy.max_downstream_connection_duration.as_ref(), None),
         access_log: access_logs,
+        access_log_moments: decode_moments(proxy).at("access_log_options")?,
+    })
+}
+
+fn encode_moments(moments: &AccessLogMoments) -> Option<tcp_proxy::TcpAccessLogOptions> {
+    (*moments != AccessLogMoments::default()).then(|| tcp_proxy::TcpAccessLogOptions {
+        access_log_flush_interval: moments.interval.and_then(duration),
+        flush_access_log_on_connected: moments.when_connected,
+        flush_access_log_on_start: moments.at_start,
+    })
+}
+
+#[allow(deprecated, reason = "other control planes still write the older fields")]
+fn decode_moments(proxy: &ProtoTcp) -> Result<AccessLogMoments> {
+    let older = tcp_proxy::TcpAccessLogOptions {
+        access_log_flush_interval: proxy.access_log_flush_interval,
+        flush_access_log_on_connected: proxy.flush_access_log_on_connected,
+        flush_access_log_on_start: false,
+    };
+    let options = proxy.access_log_options.as_ref().unwrap_or(&older);
+    Ok(AccessLogMoments {
+        at_start: options.flush_access_log_on_start,
+        when_connected: options.flush_access_log_on_connected,
+        interval: access_log::read_interval(options.access_log_flush_interval.as_ref())?,
     })
 }

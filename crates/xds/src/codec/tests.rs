@@ -47,6 +47,10 @@ fn cluster() -> Cluster {
                 StringMatch::prefix("spiffe://td/"),
             ]))
         }),
+        socket: UpstreamSocket {
+            source_address: Some("127.0.0.9:0".parse().unwrap()),
+            keepalive: Some(TcpKeepalive { probes: Some(3), time: None, interval: Some(Duration::from_secs(5)) }),
+        },
         http: UpstreamHttp {
             http1: Http1Options::default(),
             http2: Http2Options::mesh(),
@@ -243,6 +247,7 @@ fn listener() -> Listener {
         max_connect_attempts: std::num::NonZeroU32::MIN,
         max_connection_duration: None,
         access_log: Vec::new(),
+        access_log_moments: leno_ir::AccessLogMoments::default(),
     };
     Listener {
         name: "inbound|9080||".into(),

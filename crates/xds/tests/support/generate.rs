@@ -437,6 +437,11 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
         .boxed()
 }
 
+fn log_moments() -> impl Strategy<Value = AccessLogMoments> {
+    (any::<bool>(), any::<bool>(), of((1..100_000_u64).prop_map(Duration::from_millis)))
+        .prop_map(|(at_start, when_connected, interval)| AccessLogMoments { at_start, when_connected, interval })
+}
+
 pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
     let operators = || select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%", "%ROUTE_NAME%"]).prop_map(str::to_owned);
     let format = prop_oneof![
@@ -665,13 +670,23 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     );
     let upgrades = (upgrades, router(), edge().boxed(), bounds, any::<bool>(), http1_options(), http2_options());
     let routes = (routes, filters());
-    (name(), codec, routes, vec(access_log(), 0..2), forward, any::<bool>(), upgrades, limits, timeouts)
+    (
+        name(),
+        codec,
+        routes,
+        (vec(access_log(), 0..2), log_moments()),
+        forward,
+        any::<bool>(),
+        upgrades,
+        limits,
+        timeouts,
+    )
         .prop_map(
             |(
                 stat_prefix,
                 codec,
                 (routes, filters),
-                access_log,
+                (access_log, access_log_moments),
                 forward_client_cert,
                 generate_request_id,
                 (upgrades, router, edge, bounds, forwards_informational, http1, http2),
@@ -684,6 +699,7 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
                     routes,
                     filters,
                     access_log,
+                    access_log_moments,
                     forward_client_cert,
                     generate_request_id,
                     upgrades,
@@ -788,8 +804,9 @@ fn tcp() -> BoxedStrategy<TcpProxy> {
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
     let limits = (of(span()), 0..5_u32, of(span()));
-    (name(), clusters, any::<bool>(), limits, vec(access_log(), 0..2))
-        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, access_log)| TcpProxy {
+    (name(), clusters, any::<bool>(), limits, (vec(access_log(), 0..2), log_moments()))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, (access_log, access_log_moments))| TcpProxy {
+            access_log_moments,
             stat_prefix,
             clusters,
             hash_source_ip,
@@ -1366,6 +1383,14 @@ fn dns() -> BoxedStrategy<Dns> {
         .boxed()
 }
 
+fn upstream_socket() -> impl Strategy<Value = UpstreamSocket> {
+    let seconds = || of((1..9_999_u64).prop_map(Duration::from_secs));
+    let keepalive = (of(1..99_u32), seconds(), seconds());
+    let keepalive = keepalive.prop_map(|(probes, time, interval)| TcpKeepalive { probes, time, interval });
+    let parts = (of(address()), of(keepalive));
+    parts.prop_map(|(source_address, keepalive)| UpstreamSocket { source_address, keepalive })
+}
+
 /// Of clusters that choose endpoints themselves.
 fn provided_discovery() -> impl Strategy<Value = Discovery> {
     let original = (of("x-[a-z]{1,5}"), of(1..9999_u16), span());
@@ -1382,8 +1407,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
+    let proxy_protocol = (proxy_protocol, upstream_socket());
     (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
-        .prop_map(|(name, inline, parts, service, health, proxy_protocol, provided)| {
+        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket), provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1425,6 +1451,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 outlier_detection,
                 tls,
                 proxy_protocol,
+                socket,
                 http,
                 service,
             }

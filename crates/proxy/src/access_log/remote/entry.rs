@@ -13,12 +13,22 @@ use super::message::{
     Address, Certificate, Common, ConnectionBytes, HttpEntry, Name, Number, Request, Response, Seconds, TcpEntry, Tls,
 };
 use crate::access_log::values::LineValues;
-use crate::exchange::{HeaderLookup, Protocol};
+use crate::exchange::{HeaderLookup, LogMoment, Protocol};
 use crate::flags::ResponseFlags;
 
 /// `AccessLogType`.
-const TCP_CONNECTION_END: i32 = 3;
-const DOWNSTREAM_END: i32 = 6;
+const fn kind(moment: LogMoment, is_tcp: bool) -> i32 {
+    match (moment, is_tcp) {
+        (LogMoment::Start, true) => 14,
+        (LogMoment::Start, false) => 4,
+        (LogMoment::Connected, true) => 1,
+        (LogMoment::Connected, false) => 10,
+        (LogMoment::Periodic, true) => 2,
+        (LogMoment::Periodic, false) => 5,
+        (LogMoment::End, true) => 3,
+        (LogMoment::End, false) => 6,
+    }
+}
 
 /// Appends it as another entry of the list that messages have.
 pub(super) fn write(log: &GrpcAccessLog, values: &LineValues<'_>, out: &mut Vec<u8>) {
@@ -113,7 +123,7 @@ fn common(values: &LineValues<'_>) -> Common {
         attempts: exchange.attempts,
         termination_details: exchange.termination_details.to_string(),
         stream_id: if is_tcp { random_id() } else { text(*request, "x-request-id") },
-        kind: if is_tcp { TCP_CONNECTION_END } else { DOWNSTREAM_END },
+        kind: kind(exchange.log_moment, is_tcp),
     }
 }
 

@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Forwarder;
+use crate::exchange::LogMoment;
 use crate::flags::ResponseFlags;
 use crate::http::downstream::DownstreamError;
 use crate::http::failure::Failure;
@@ -53,6 +54,16 @@ impl Forwarder<'_, '_> {
             && hedge.poll_answer(cx, self.context.worker.now()).is_ready()
         {
             return Poll::Ready(Failure::Hedged);
+        }
+        while let Some(at) = self.logs_at
+            && self.deadlines.next().is_none_or(|deadline| at < deadline)
+        {
+            if self.timer.poll(cx, Some(at)).is_pending() {
+                return Poll::Pending;
+            }
+            self.log_at(LogMoment::Periodic);
+            self.logs_at =
+                self.context.config().access_log_moments.interval.and_then(|interval| at.checked_add(interval));
         }
         let deadlines = &self.deadlines;
         let request_was_complete = self.downstream.request_is_done();

@@ -20,7 +20,7 @@ use super::retry::{
     wants_retry_after_response,
 };
 use super::{Forwarder, Route};
-use crate::exchange::Protocol;
+use crate::exchange::{LogMoment, Protocol};
 use crate::flags::ResponseFlags;
 use crate::http::described::wanted_labels;
 use crate::http::failure::{Failure, http_status_of};
@@ -526,6 +526,9 @@ impl Forwarder<'_, '_> {
             stats.count(HttpCounter::CxUpgradesTotal);
             stats.hold(HttpGauge::CxUpgradesActive)
         });
+        if self.is_tunnel && self.context.config().access_log_moments.when_connected {
+            self.log_at(LogMoment::Connected);
+        }
         match self.relay(&mut peer, replay, framing).await {
             Ok(()) => {
                 pick.finish(outcome, self.last_activity());
