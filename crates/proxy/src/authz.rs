@@ -72,6 +72,8 @@ pub(crate) struct RequestView<'a> {
     /// What filters have said about it.
     pub(crate) metadata: &'a Metadata,
     pub(crate) route_metadata: Option<&'a Metadata>,
+    /// Where the client is by what forwarded the request, when that is believed.
+    pub(crate) forwarded_for: Option<SocketAddr>,
 }
 
 impl View for RequestView<'_> {
@@ -88,7 +90,7 @@ impl View for RequestView<'_> {
     }
 
     fn remote_ip(&self) -> IpAddr {
-        self.connection.remote.ip()
+        self.forwarded_for.unwrap_or(self.connection.remote).ip()
     }
 
     fn is_tls(&self) -> bool {

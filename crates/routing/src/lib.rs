@@ -18,7 +18,7 @@ mod rewrite;
 mod weighted;
 
 pub use compiled::{CompiledRoutes, Matched, RoutePosition};
-pub use matcher::{absent_header_matches, cookie, header_matches, query_parameter, query_value_matches};
+pub use matcher::{absent_header_matches, cookie, header_matches, is_grpc_type, query_parameter, query_value_matches};
 pub use request::{HeaderView, RequestView, path_without_query};
 pub use rewrite::Substitution;
 pub use weighted::pick_cluster;

@@ -51,10 +51,14 @@ fn has_prefix(path: &str, text: &str, ignore_case: bool) -> bool {
     })
 }
 
-/// `application/grpc`, alone or followed by `+format` or parameters.
 fn is_grpc(request: &impl RequestView) -> bool {
-    let value = request.header("content-type").unwrap_or_default();
-    value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    request.header("content-type").is_some_and(is_grpc_type)
+}
+
+/// `application/grpc`, alone or followed by `+format`, letter by letter, as Envoy: with parameters, or for browsers
+/// (`application/grpc-web`), it is something else.
+pub fn is_grpc_type(content_type: &[u8]) -> bool {
+    content_type.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+')))
 }
 
 /// Whether a message has the header as described: of several lines of its name any may fit.

@@ -74,6 +74,7 @@ impl Rbac {
                 request: cx.request,
                 metadata: &cx.exchange.metadata,
                 route_metadata: cx.route.and_then(|route| route.metadata()),
+                forwarded_for: cx.exchange.remote,
             };
             let decision = decide(rules, &view);
             self.count(mode, decision, config, &cx.worker.stats);

@@ -1,4 +1,5 @@
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -12,6 +13,9 @@ use crate::http::downstream::DownstreamError;
 use crate::http::failure::Failure;
 use crate::http::head::{Frame, Framing};
 use crate::http::peer::{Peer, PeerError};
+
+/// Most of a body that is taken while a filter waits. Chosen: what fits into a window of HTTP/2 at its default.
+const MOST_WAITING_BYTES: u64 = 64 * 1024;
 
 /// What the filters made of a request.
 pub(super) enum Filtered {
@@ -42,8 +46,8 @@ impl Forwarder<'_, '_> {
                         self.reply_of_filter(*reply).await?;
                         return Ok(Filtered::Answered);
                     }
-                    Step::Wait(mut future) => {
-                        let resume = self.guard(future.as_mut()).await?;
+                    Step::Wait(future) => {
+                        let resume = self.wait(future).await?;
                         self.step(at, Some(resume))
                     }
                     Step::Discard => {
@@ -93,6 +97,34 @@ impl Forwarder<'_, '_> {
         let ops = route.as_ref().and_then(|route| route.response_headers()).unwrap_or_default();
         let headers = &reply.headers;
         self.reply(Reply { headers, grpc: reply.grpc, ops: &ops, ..Reply::new(reply.status, reply.body) }).await
+    }
+
+    /// For what a filter waits for. Some of what the client sends meanwhile is taken already, so that who listens only after it
+    /// has sent all gets its answer, and the connection another request.
+    async fn wait(&mut self, mut future: Pin<Box<dyn Future<Output = Resume>>>) -> Result<Resume, Failure> {
+        let reads = self.followed.is_none() && !self.request.wants_tunnel();
+        let mut bytes: u64 = self.run.as_ref().map_or(0, |run| run.request_frames.iter().map(data_bytes).sum());
+        poll_fn(|cx| {
+            if let Poll::Ready(resume) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(resume));
+            }
+            while reads && bytes < MOST_WAITING_BYTES && !self.downstream.request_is_done() {
+                let Poll::Ready(frame) = self.downstream.poll_request(cx) else { break };
+                let frame = match frame {
+                    Ok(frame) => frame,
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                };
+                bytes += data_bytes(&frame);
+                self.note_received(&frame);
+                self.touch();
+                self.downstream.release();
+                if let Some(run) = &mut self.run {
+                    run.push_request(frame);
+                }
+            }
+            self.poll_interruption(cx).map(Err)
+        })
+        .await
     }
 
     /// Reads the whole body, and says how long it is; `None` when that is too long.

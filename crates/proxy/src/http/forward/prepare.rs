@@ -11,7 +11,7 @@ impl Forwarder<'_, '_> {
     /// What every request gets before it is routed.
     pub(super) fn prepare(&mut self, table: Option<&RouteTable>) -> Result<(), Failure> {
         self.request.has_certificate = self.context.connection.mtls;
-        self.exchange.is_grpc = self.request.headers.get("content-type").is_some_and(is_grpc);
+        self.exchange.is_grpc = self.request.headers.get("content-type").is_some_and(leno_routing::is_grpc_type);
         if self.framing.is_empty() {
             self.exchange.request_duration = Some(std::time::Duration::ZERO);
         }
@@ -89,12 +89,6 @@ impl Forwarder<'_, '_> {
             }
         }
     }
-}
-
-/// `application/grpc`, with a subtype or without (Envoy): not gRPC-Web, and nothing with parameters.
-fn is_grpc(content_type: &[u8]) -> bool {
-    let rest = content_type.strip_prefix(b"application/grpc");
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
 }
 
 /// Shaped like a version 4 UUID (RFC 9562 §5.4).
