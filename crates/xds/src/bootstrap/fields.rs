@@ -1,6 +1,7 @@
 //! The fields that mean something to Leno, so that a bootstrap which sets any other one is refused by its name.
 //!
 //! Invariants  a field is named here when, and only when, the codec reads it or its effect is what Leno does anyway
+//! Page        `docs/envoy-fields.md`, written by `UPDATE=1 cargo test -p leno-xds`
 //! Source      `codec`; Envoy v3 API 1.40
 
 /// Whether a field may be set, and if not, why.
@@ -834,6 +835,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("opentelemetry.proto.common.v1.KeyValue", "key value", ""),
     ("opentelemetry.proto.common.v1.KeyValueList", "values", ""),
 ];
+
+#[cfg(test)]
+mod page;
 
 #[cfg(test)]
 mod tests {

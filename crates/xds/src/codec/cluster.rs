@@ -95,11 +95,14 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
     Some(ServiceKey::new(text("namespace")?, text("name")?))
 }
 
+#[allow(deprecated, reason = "refused where other control planes still write them")]
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = discovery::decode(proto)?;
     refuse!(proto, transport_socket_matches, transport_socket_matcher, filters, queuing_policies);
     refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
+    refuse!(proto, protocol_selection, upstream_http_protocol_options, http_protocol_options, preconnect_policy);
+    refuse!(proto, alt_stat_name, track_timeout_budgets, lrs_server, lrs_report_endpoint_metrics, track_cluster_stats);
     let socket = proto.transport_socket.as_ref().map(proxy_protocol::decode).transpose().at("transport_socket")?;
     let (proxy_protocol, tls) = socket.unwrap_or_default();
     let health_check = health_check::decode_one(&proto.health_checks)?;
