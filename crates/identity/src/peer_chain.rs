@@ -124,12 +124,13 @@ fn pem(certificate: &CertificateDer<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 
     use super::*;
 
     fn chain() -> PeerChain {
         let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "Acme, Inc.");
         params.distinguished_name.push(DnType::CommonName, "client");
         params.subject_alt_names = vec![

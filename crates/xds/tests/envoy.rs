@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use generate::CLUSTERS;
 use leno_ir::{
-    CertificateSource, Cluster, Discovery, EndpointSet, Flavor, HealthProbe, Listener, NetworkFilter, PeerValidation,
-    RootsSource, RouteSource, RouteTable, UpstreamProtocol,
+    BalancerPolicy, CertificateSource, Cluster, Discovery, EndpointSet, Flavor, HealthProbe, Listener, NetworkFilter,
+    PeerValidation, RootsSource, RouteSource, RouteTable, UpstreamProtocol,
 };
 use leno_proto::envoy::config::bootstrap::v3::{Bootstrap, bootstrap::DynamicResources, bootstrap::StaticResources};
 use leno_proto::envoy::config::core::v3::{
@@ -56,10 +56,15 @@ fn generated_clusters_are_valid_to_envoy() {
         if cluster.health_check.as_ref().is_some_and(|check| matches!(check.probe, HealthProbe::Grpc(_))) {
             cluster.http.protocol = UpstreamProtocol::Http2;
         }
+        if cluster.balancer == BalancerPolicy::ClusterProvided {
+            // Their discovery cannot be another, see below.
+            cluster.tls = None;
+        }
         // Of DNS Envoy warns that the fields are old; nothing of ours makes such clusters for it.
         if cluster.tls.is_some() || matches!(cluster.discovery, Discovery::Dns(_)) {
             // Of the static resources Envoy loads inline clusters before ADS, then crashes on their secrets by ADS.
             cluster.discovery = Discovery::Eds { service_name: cluster.name.clone() };
+            cluster.balancing.hashing.by_hostname = false;
         }
         clusters.push(Cluster { name: format!("{}-{number}", cluster.name), ..cluster });
     }

@@ -33,7 +33,11 @@ pub(crate) struct Target<'a> {
     pub(crate) from: Option<&'a str>,
     pub(crate) prefix: Option<&'a str>,
     pub(crate) tls: Option<&'a Tls>,
+    /// Addresses that clients of this proxy have had.
+    pub(crate) used: &'a Used,
 }
+
+pub(crate) type Used = Mutex<BTreeSet<SocketAddr>>;
 
 /// A connection, or why there is none; and what TLS agreed on.
 pub(crate) struct Opened {
@@ -45,7 +49,7 @@ pub(crate) struct Opened {
 pub(crate) async fn open(target: &Target<'_>, certificates: &Certificates) -> anyhow::Result<Opened> {
     let address: SocketAddr = target.address.parse().context("reading an address")?;
     let local = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
-    let socket = fresh(target.from.unwrap_or(local).parse().context("reading `from`")?)?;
+    let socket = fresh(target.from.unwrap_or(local).parse().context("reading `from`")?, target.used)?;
     let refused = |what: &str| Opened { stream: Err(what.to_owned()), tls: Value::Null, local: None };
     let Ok(mut tcp) = socket.connect(address).await else { return Ok(refused("refused")) };
     let local = Some(tcp.local_addr()?);
@@ -80,14 +84,13 @@ pub(crate) async fn open(target: &Target<'_>, certificates: &Certificates) -> an
     }
 }
 
-/// A socket whose address no connection of this run has had: lines of logs without an id are found by it.
-fn fresh(ip: IpAddr) -> anyhow::Result<TcpSocket> {
-    static USED: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+/// A socket whose address no connection to the proxy has had: lines of its log without an id are found by it.
+fn fresh(ip: IpAddr, used: &Used) -> anyhow::Result<TcpSocket> {
     let mut kept = Vec::new();
     loop {
         let socket = if ip.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.bind(SocketAddr::new(ip, 0))?;
-        if USED.lock().unwrap_or_else(PoisonError::into_inner).insert(socket.local_addr()?) {
+        if used.lock().unwrap_or_else(PoisonError::into_inner).insert(socket.local_addr()?) {
             return Ok(socket);
         }
         // Held until there is another, or it would be offered again.

@@ -10,7 +10,7 @@ use leno_e2e::{Sandbox, StaticProxy};
 use serde_json::{Value, json};
 
 use crate::certificates::Certificates;
-use crate::client::{Connection, Target, exchange, open, talk};
+use crate::client::{Connection, Target, Used, exchange, open, talk};
 use crate::file::{Admin, BodyOf, Case, CaseFile, Raw, Request, STEP_LIMIT, Step};
 use crate::instrument::instrument;
 use crate::normal::Names;
@@ -23,6 +23,7 @@ pub(crate) struct Side {
     pub(crate) file: CaseFile,
     pub(crate) names: Names,
     certificates: Arc<Certificates>,
+    clients: Used,
 }
 
 /// What a step came to, and how to find what it left in logs and at origins.
@@ -112,7 +113,7 @@ impl Side {
         }
         names.add(&proxy.admin, "(admin)");
         names.add(directory.to_string_lossy(), "(directory)");
-        Ok(Self { sandbox, proxy, origins, file, names, certificates })
+        Ok(Self { sandbox, proxy, origins, file, names, certificates, clients: Used::default() })
     }
 
     /// All steps of a case; a step that fails as a whole ends it.
@@ -221,6 +222,7 @@ impl Side {
                 from: request.from.as_deref(),
                 prefix: request.prefix.as_deref(),
                 tls: request.tls.as_ref(),
+                used: &self.clients,
             };
             let opened = open(&target, &self.certificates).await?;
             *peer = opened.local.map(|local| local.to_string());
@@ -293,6 +295,7 @@ impl Side {
             from: raw.from.as_deref(),
             prefix: raw.prefix.as_deref(),
             tls: raw.tls.as_ref(),
+            used: &self.clients,
         };
         let opened = open(&target, &self.certificates).await?;
         *peer = opened.local.map(|local| local.to_string());

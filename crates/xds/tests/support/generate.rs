@@ -492,8 +492,8 @@ fn remote_log() -> impl Strategy<Value = AccessLogSink> {
             response_trailers,
         }))
     });
-    let pairs = || vec((name(), json_format()), 0..3);
-    let open_telemetry = (service(), of(json_format()), pairs(), pairs(), any::<bool>()).prop_map(
+    let pairs = || vec((name(), text_format()), 0..3);
+    let open_telemetry = (service(), of(text_format()), pairs(), pairs(), any::<bool>()).prop_map(
         |(service, body, attributes, resource_attributes, disable_builtin_labels)| {
             let log = OpenTelemetryAccessLog { service, body, attributes, resource_attributes, disable_builtin_labels };
             AccessLogSink::OpenTelemetry(Box::new(log))
@@ -503,10 +503,20 @@ fn remote_log() -> impl Strategy<Value = AccessLogSink> {
 }
 
 fn json_format() -> impl Strategy<Value = JsonFormat> {
-    let leaf = prop_oneof![
-        select(vec!["true", "false", "null", "7", "-1.5"]).prop_map(|text| JsonFormat::Literal(text.to_owned())),
-        select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%"]).prop_map(JsonFormat::from),
-    ];
+    let literal = select(vec!["true", "false", "null", "7", "-1.5"]);
+    nested(prop_oneof![literal.prop_map(|text| JsonFormat::Literal(text.to_owned())), format_text()])
+}
+
+/// Envoy takes nothing else for OpenTelemetry.
+fn text_format() -> impl Strategy<Value = JsonFormat> {
+    nested(format_text())
+}
+
+fn format_text() -> impl Strategy<Value = JsonFormat> {
+    select(vec!["%REQ(:METHOD)%", "%PROTOCOL% %DURATION%"]).prop_map(JsonFormat::from)
+}
+
+fn nested(leaf: impl Strategy<Value = JsonFormat> + 'static) -> impl Strategy<Value = JsonFormat> {
     leaf.prop_recursive(2, 6, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(JsonFormat::List),
@@ -1497,6 +1507,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                     balance_percent: balancing.hashing.balance_percent.filter(|_| balancer.uses_hash()),
                 },
                 slow_start: balancing.slow_start.clone().filter(|_| starts_slowly),
+                subsets: balancing.subsets.clone().filter(|_| balancer != BalancerPolicy::ClusterProvided),
                 ..balancing
             };
             // Refused where there is TLS.
