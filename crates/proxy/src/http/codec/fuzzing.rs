@@ -77,8 +77,11 @@ pub(crate) fn responses(data: &[u8]) {
         },
         &|message, out| {
             let status = message.start.first().and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
-            let head =
-                ResponseHead { status: status.expect("it was one"), headers: headers(&message.lines), upgrade: None };
+            let head = ResponseHead {
+                status: status.expect("it was one"),
+                headers: headers(&message.lines),
+                ..ResponseHead::default()
+            };
             encode_response(&head, message.framing, Version::Http11, !message.is_last, Names::default(), out);
         },
     );
