@@ -182,8 +182,9 @@ fn read_message<'b>(
     Ok(Some(Message { start, lines: lines(&head), framing, body, trailers, is_last }))
 }
 
+/// Names in lower case, as they are written unless somebody asks for another spelling.
 fn lines(headers: &Headers) -> Lines {
-    headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+    headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec())).collect()
 }
 
 fn headers(lines: &Lines) -> Headers {
