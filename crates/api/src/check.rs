@@ -227,26 +227,7 @@ fn fault(fault: &HttpFault, at: &str, found: &mut Checked) {
 
 /// The number of a status by its name (gRPC, "Status codes and their use in gRPC").
 pub fn grpc_status(name: &str) -> Option<u32> {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    NAMES.iter().position(|known| *known == name).and_then(|at| u32::try_from(at).ok())
+    leno_names::GRPC_STATUSES.iter().position(|known| *known == name).and_then(|at| u32::try_from(at).ok())
 }
 
 fn cors(policy: &CorsPolicy, at: &str, found: &mut Checked) {

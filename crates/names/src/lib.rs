@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod fraction;
+mod grpc;
 mod locality;
 mod service;
 mod spiffe;
 
 pub use fraction::{Fraction, FractionError};
+pub use grpc::GRPC_STATUSES;
 pub use locality::{Locality, LocalityError};
 pub use service::{NameError, ServiceKey, dns_label, dns_name};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};

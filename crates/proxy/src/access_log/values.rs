@@ -215,24 +215,5 @@ fn grpc_name(status: u32) -> &'static str {
 
 /// The names of `google.rpc.Code`.
 fn grpc_snake_name(status: u32) -> &'static str {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    usize::try_from(status).ok().and_then(|at| NAMES.get(at).copied()).unwrap_or("INVALID_CODE")
+    usize::try_from(status).ok().and_then(|at| leno_names::GRPC_STATUSES.get(at).copied()).unwrap_or("INVALID_CODE")
 }
