@@ -290,45 +290,28 @@ impl Program {
     /// Appends what [`Program::value`] describes.
     pub fn write_value(&self, values: &impl Values, out: &mut Vec<u8>) {
         let Shape::Text(pieces) = &self.shape else { return };
-        for piece in pieces {
-            match piece {
-                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Operator(operator) => {
-                    let start = out.len();
-                    write_operator(operator, values, out);
-                    // As in Envoy, no flags at all are a value of their own.
-                    if out.len() == start && operator.source == Source::Field(Field::ResponseFlags) {
-                        out.push(b'-');
-                    }
-                }
-            }
-        }
+        // As in Envoy, no flags at all are a value of their own.
+        let has_word = |source: &Source| *source == Source::Field(Field::ResponseFlags);
+        pieces.iter().for_each(|piece| write_piece(piece, values, |source| empty(has_word(source)), out));
     }
 
     /// Appends the text alone, what is not known as "-": for who needs neither a line nor escapes.
     pub fn write_text(&self, values: &impl Values, out: &mut Vec<u8>) {
         let Shape::Text(pieces) = &self.shape else { return };
-        for piece in pieces {
-            match piece {
-                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Operator(operator) => {
-                    let start = out.len();
-                    write_operator(operator, values, out);
-                    if out.len() == start {
-                        out.push(b'-');
-                    }
-                }
-            }
-        }
+        pieces.iter().for_each(|piece| write_piece(piece, values, |_| empty(true), out));
     }
 
     /// Appends one line to `out`.
     pub fn write_line(&self, values: &impl Values, out: &mut Vec<u8>) {
         match &self.shape {
             Shape::Text(pieces) => {
-                let empty: &[u8] = if self.omit_empty { b"" } else { b"-" };
                 for piece in pieces {
-                    write_text(piece, values, empty, out);
+                    let start = out.len();
+                    write_piece(piece, values, |_| empty(!self.omit_empty), out);
+                    // A client must not be able to start a line of its own, nor to end a quoted value.
+                    if matches!(piece, Piece::Operator(_)) {
+                        escape::text_controls(out, start);
+                    }
                 }
             }
             Shape::Json(object) => object.write(values, self.omit_empty, out),
@@ -341,33 +324,26 @@ impl Program {
     /// Appends what the format says, of a body: no line, and nothing in it needs an escape but in JSON.
     pub fn write_body(&self, values: &impl Values, out: &mut Vec<u8>) {
         let Shape::Text(pieces) = &self.shape else { return self.write_line(values, out) };
-        for piece in pieces {
-            match piece {
-                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Operator(operator) => {
-                    let start = out.len();
-                    write_operator(operator, values, out);
-                    let is_body = operator.source == Source::Field(Field::LocalReplyBody);
-                    if out.len() == start && !is_body && !self.omit_empty {
-                        out.push(b'-');
-                    }
-                }
-            }
-        }
+        let has_word = |source: &Source| *source != Source::Field(Field::LocalReplyBody) && !self.omit_empty;
+        pieces.iter().for_each(|piece| write_piece(piece, values, |source| empty(has_word(source)), out));
     }
 }
 
-fn write_text(piece: &Piece, values: &impl Values, empty: &[u8], out: &mut Vec<u8>) {
+/// What stands for a value that is not known, where anything does.
+fn empty(has_word: bool) -> &'static [u8] {
+    if has_word { b"-" } else { b"" }
+}
+
+/// `absent` says what stands for a value that is not known.
+fn write_piece(piece: &Piece, values: &impl Values, absent: impl FnOnce(&Source) -> &'static [u8], out: &mut Vec<u8>) {
     match piece {
         Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
         Piece::Operator(operator) => {
             let start = out.len();
             write_operator(operator, values, out);
             if out.len() == start {
-                out.extend_from_slice(empty);
+                out.extend_from_slice(absent(&operator.source));
             }
-            // A client must not be able to start a line of its own, nor to end a quoted value.
-            escape::text_controls(out, start);
         }
     }
 }
