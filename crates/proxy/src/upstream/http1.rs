@@ -58,7 +58,7 @@ pub(crate) struct Http1Lease {
     /// Whether it carried requests before: then a close before the first byte of the response may be a race with the
     /// peer's idle time-out.
     pub(crate) reused: bool,
-    connection: Option<Http1Connection>,
+    connection: Option<Box<Http1Connection>>,
     _active: Held,
     endpoint: Rc<EndpointState>,
     cluster: Rc<UpstreamCluster>,
@@ -130,7 +130,7 @@ impl UpstreamCluster {
     ) -> Result<Http1Lease, ConnectError> {
         let key = self.pool_key(Some(client), priority);
         let endpoint = pick.state();
-        let lease = |connection: Http1Connection, reused| {
+        let lease = |connection: Box<Http1Connection>, reused| {
             connection.counted.set_request(true);
             let (_active, cluster) = (self.request_begins(endpoint), self.clone());
             Http1Lease { reused, connection: Some(connection), _active, endpoint: endpoint.clone(), cluster }
@@ -150,7 +150,7 @@ impl UpstreamCluster {
             Err(overflow) => match self.wait_for_connection(endpoint, key, overflow).await {
                 Ok(Waited::Idle(connection)) => {
                     waiting.end(true);
-                    return Ok(lease(*connection, true));
+                    return Ok(lease(connection, true));
                 }
                 Ok(Waited::Room(permit)) => permit,
                 Err(error) => {
@@ -163,7 +163,7 @@ impl UpstreamCluster {
         let connected = connect(self, worker, endpoint, ApplicationProtocol::Http1, key.client).await;
         waiting.end(connected.is_ok());
         let Connected { stream, counted, _active } = connected?;
-        let connection = Http1Connection {
+        let connection = Box::new(Http1Connection {
             local: stream.tcp().local_addr().ok(),
             stream,
             counted,
@@ -174,7 +174,7 @@ impl UpstreamCluster {
             requests: 0,
             _occupancy: self.occupy(permit),
             _open: open,
-        };
+        });
         Ok(lease(connection, false))
     }
 
@@ -202,7 +202,7 @@ impl UpstreamCluster {
                 let _counted = WaitGuard::new(&endpoint.waiting);
                 endpoint.released.notified().await;
                 if let Some(connection) = endpoint.pop_idle(key) {
-                    return Waited::Idle(Box::new(connection));
+                    return Waited::Idle(connection);
                 }
                 if key.client.is_some() {
                     endpoint.close_idle();
