@@ -28,6 +28,24 @@ struct Span {
     end: u32,
 }
 
+/// One of the two buffers, and its offset.
+#[derive(Clone, Copy)]
+struct Block<'a>(&'a [u8], usize);
+
+impl Block<'_> {
+    /// Where a line ends that lies here just as it is written.
+    fn end_of_line(self, Field { name, value }: &Field) -> Option<u32> {
+        let end = value.end.checked_add(2)?;
+        let is_line = value.start == name.end + 2 && self.has(*b": ", name.end) && self.has(*b"\r\n", value.end);
+        is_line.then_some(end)
+    }
+
+    fn has(self, pair: [u8; 2], offset: u32) -> bool {
+        let at = (offset as usize).wrapping_sub(self.1);
+        self.0.get(at..).and_then(<[u8]>::first_chunk) == Some(&pair)
+    }
+}
+
 impl Headers {
     /// Forgets everything but the room for fields.
     pub(crate) fn clear(&mut self) {
@@ -100,7 +118,9 @@ impl Headers {
         let mut fields = self.fields.as_slice();
         while let Some((first, rest)) = fields.split_first() {
             let from = out.len();
-            let Some(mut end) = self.end_of_line(first) else {
+            let (start, split) = (first.name.start, self.received.len());
+            let block = if (start as usize) < split { Block(&self.received, 0) } else { Block(&self.added, split) };
+            let Some(mut end) = block.end_of_line(first) else {
                 // The sender put other spaces between name and value.
                 out.extend_from_slice(self.bytes(first.name));
                 spell(out.get_mut(from..).unwrap_or_default());
@@ -112,36 +132,20 @@ impl Headers {
             };
             let mut count = 1;
             for next in rest {
-                match self.end_of_line(next) {
-                    Some(next_end) if next.name.start == end && self.is_received(next) == self.is_received(first) => {
-                        end = next_end
-                    }
+                match block.end_of_line(next) {
+                    Some(next_end) if next.name.start == end => end = next_end,
                     _ => break,
                 }
                 count += 1;
             }
             let (lines, others) = fields.split_at(count);
-            let start = first.name.start;
             out.extend_from_slice(self.bytes(Span { start, end }));
-            for line in lines {
-                let at = |offset: u32| from + (offset - start) as usize;
-                spell(out.get_mut(at(line.name.start)..at(line.name.end)).unwrap_or_default());
+            let written = out.get_mut(from..).unwrap_or_default();
+            for Field { name, .. } in lines {
+                spell(written.get_mut((name.start - start) as usize..(name.end - start) as usize).unwrap_or_default());
             }
             fields = others;
         }
-    }
-
-    /// Where a line ends that lies just as it is written.
-    fn end_of_line(&self, field: &Field) -> Option<u32> {
-        let (name, value) = (field.name, field.value);
-        let end = value.end.checked_add(2)?;
-        let is_line = self.bytes(Span { start: name.end, end: value.start }) == b": "
-            && self.bytes(Span { start: value.end, end }) == b"\r\n";
-        is_line.then_some(end)
-    }
-
-    fn is_received(&self, field: &Field) -> bool {
-        (field.name.start as usize) < self.received.len()
     }
 
     /// The first line of that name.
