@@ -116,7 +116,7 @@ fn tls(
         (_, Protocol::Tcp, _) => &["istio"],
         (_, _, UpstreamProtocol::Http1) => &["http/1.1"],
         (_, _, UpstreamProtocol::Http2) => &["h2"],
-        (_, _, UpstreamProtocol::SameAsDownstream) => &[],
+        (_, _, UpstreamProtocol::Negotiated | UpstreamProtocol::SameAsDownstream) => &[],
     };
     UpstreamTls {
         // Istio's name for a cluster in SNI.

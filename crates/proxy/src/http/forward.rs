@@ -18,6 +18,7 @@ mod mirror;
 mod prepare;
 mod pump;
 mod retry;
+mod server_name;
 mod timeouts;
 mod tries;
 mod wishes;
@@ -96,6 +97,8 @@ pub(super) struct Forwarder<'a, 'd> {
     is_tunnel: bool,
     /// Of what goes to the upstream as bytes without a head: the PROXY header before them.
     raw: Option<Option<ProxyProtocolVersion>>,
+    /// The server that TLS with endpoints is for; `None`: their configuration says it.
+    server_name: Option<Rc<str>>,
     /// `None`: no redirect was followed.
     followed: Option<Box<Followed>>,
     /// The request has `x-envoy-…` headers, and its client may have them.
@@ -138,6 +141,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             run: None,
             is_tunnel: false,
             raw: None,
+            server_name: None,
             followed: None,
             has_envoy_headers: false,
             answers_timeouts_with_204: false,

@@ -88,7 +88,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
          ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy maglev_lb_config \
          max_requests_per_connection metadata name original_dst_lb_config outlier_detection per_connection_buffer_limit_bytes respect_dns_ttl ring_hash_lb_config \
-         round_robin_lb_config transport_socket type typed_dns_resolver_config \
+         round_robin_lb_config transport_socket transport_socket_matches type typed_dns_resolver_config \
          typed_extension_protocol_options upstream_bind_config upstream_connection_options use_tcp_for_dns_lookups",
         "",
     ),
@@ -131,6 +131,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "hash_function maximum_ring_size minimum_ring_size", ""),
     ("envoy.config.cluster.v3.Cluster.RoundRobinLbConfig", "slow_start_config", ""),
     ("envoy.config.cluster.v3.Cluster.SlowStartConfig", "aggression min_weight_percent slow_start_window", ""),
+    ("envoy.config.cluster.v3.Cluster.TransportSocketMatch", "match name transport_socket", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
@@ -165,7 +166,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "always_log_health_check_failures always_log_health_check_success event_log_path event_logger grpc_health_check \
          healthy_edge_interval healthy_threshold http_health_check initial_jitter interval interval_jitter \
          interval_jitter_percent no_traffic_healthy_interval no_traffic_interval reuse_connection tcp_health_check \
-         timeout tls_options unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
+         timeout tls_options transport_socket_match_criteria unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
         "",
     ),
     ("envoy.config.core.v3.HealthCheck.GrpcHealthCheck", "authority initial_metadata service_name", ""),
@@ -216,6 +217,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.TcpKeepalive", "keepalive_interval keepalive_probes keepalive_time", ""),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
+    ("envoy.config.core.v3.UpstreamHttpProtocolOptions", "auto_san_validation auto_sni override_auto_sni_header", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
     ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints policy", ""),
     (
@@ -231,7 +233,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
-    ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
+    (
+        "envoy.config.endpoint.v3.LocalityLbEndpoints",
+        "lb_endpoints load_balancing_weight locality metadata priority",
+        "",
+    ),
     ("envoy.config.listener.v3.AdditionalAddress", "address", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
     ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
@@ -787,7 +793,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "common_http_protocol_options explicit_http_config use_downstream_protocol_config",
+        "auto_config common_http_protocol_options explicit_http_config upstream_http_protocol_options \
+         use_downstream_protocol_config",
+        "",
+    ),
+    (
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
+        "http2_protocol_options http_protocol_options",
         "",
     ),
     (

@@ -16,6 +16,7 @@ use super::error::{At, DecodeError, Result, refuse};
 
 /// The namespace of labels.
 const FILTER: &str = "envoy.lb";
+const SOCKET_FILTER: &str = "envoy.transport_socket_match";
 
 pub(super) fn encode(settings: &SubsetSettings) -> LbSubsetConfig {
     let selector = |selector: &SubsetSelector| LbSubsetSelector {
@@ -86,16 +87,33 @@ fn decode_selector(selector: &LbSubsetSelector) -> Result<SubsetSelector> {
 
 /// Adds `labels` to what else is said.
 pub(super) fn encode_labels(labels: &Labels, metadata: Option<Metadata>) -> Option<Metadata> {
+    add(FILTER, labels, metadata)
+}
+
+pub(super) fn decode_labels(metadata: Option<&Metadata>) -> Labels {
+    read(FILTER, metadata)
+}
+
+/// The same for what says how to connect.
+pub(super) fn encode_socket_labels(labels: &Labels, metadata: Option<Metadata>) -> Option<Metadata> {
+    add(SOCKET_FILTER, labels, metadata)
+}
+
+pub(super) fn decode_socket_labels(metadata: Option<&Metadata>) -> Labels {
+    read(SOCKET_FILTER, metadata)
+}
+
+fn add(filter: &str, labels: &Labels, metadata: Option<Metadata>) -> Option<Metadata> {
     if labels.is_empty() {
         return metadata;
     }
     let mut metadata = metadata.unwrap_or_default();
-    metadata.filter_metadata.insert(FILTER.to_owned(), encode_fields(labels));
+    metadata.filter_metadata.insert(filter.to_owned(), encode_fields(labels));
     Some(metadata)
 }
 
-pub(super) fn decode_labels(metadata: Option<&Metadata>) -> Labels {
-    metadata.and_then(|metadata| metadata.filter_metadata.get(FILTER)).map(decode_fields).unwrap_or_default()
+fn read(filter: &str, metadata: Option<&Metadata>) -> Labels {
+    metadata.and_then(|metadata| metadata.filter_metadata.get(filter)).map(decode_fields).unwrap_or_default()
 }
 
 pub(super) fn encode_fields(fields: &Labels) -> Struct {

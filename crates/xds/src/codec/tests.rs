@@ -59,6 +59,7 @@ fn cluster() -> Cluster {
             idle_timeout: Duration::from_secs(5),
             max_connection_duration: Some(Duration::from_secs(900)),
             max_concurrent_streams: 99,
+            server_name: Some(ServerNameOfRequest { is_sent: true, is_checked: true, header: Some("x-name".into()) }),
         },
         service: Some(ServiceKey::new("default", "reviews")),
         ..Cluster::new("outbound|9080||reviews", Discovery::Eds { service_name: "other".into() })
@@ -85,6 +86,7 @@ fn endpoints() -> EndpointSet {
                 endpoint(3, EndpointHealth::Unhealthy),
                 endpoint(4, EndpointHealth::Unknown),
             ],
+            ..LocalityEndpoints::default()
         }],
         ..EndpointSet::default()
     }

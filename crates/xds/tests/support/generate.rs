@@ -1153,8 +1153,8 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let ip = || of(address().prop_map(|address| address.ip()));
     let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
         .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
-    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels())).prop_map(
-        |(address, hostname, weight, health, check, (workload, labels))| Endpoint {
+    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels(), subset_labels()))
+        .prop_map(|(address, hostname, weight, health, check, (workload, labels, socket_labels))| Endpoint {
             address,
             hostname,
             weight,
@@ -1162,15 +1162,20 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
             check,
             workload,
             labels,
+            socket_labels,
             ..Endpoint::new(address)
-        },
-    );
+        });
     let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
     let locality = locality.prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
-    let part = (locality, 1..1000_u32, vec(endpoint, 0..4));
+    let part = (locality, 1..1000_u32, subset_labels(), vec(endpoint, 0..4));
     vec(part, 0..3).prop_map(|parts| {
-        let part =
-            |(priority, (locality, weight, endpoints))| LocalityEndpoints { locality, priority, weight, endpoints };
+        let part = |(priority, (locality, weight, socket_labels, endpoints))| LocalityEndpoints {
+            locality,
+            priority,
+            weight,
+            socket_labels,
+            endpoints,
+        };
         (0..).zip(parts).map(part).collect()
     })
 }
@@ -1238,8 +1243,9 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
     let spans = (of(span()), of(span()), of(span()), of(span()), of(span()), of(span()));
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let numbers = (0..50_u32, 1..9_u32, 1..9_u32, "(/[a-z]{1,4})?");
-    (health_probe(), (span(), span(), span()), spans, flags, numbers, alpn()).prop_map(
-        |(probe, (timeout, interval, no_traffic_interval), spans, flags, numbers, alpn)| HealthCheck {
+    let socket = (alpn(), of(subset_labels()));
+    (health_probe(), (span(), span(), span()), spans, flags, numbers, socket).prop_map(
+        |(probe, (timeout, interval, no_traffic_interval), spans, flags, numbers, (alpn, socket_labels))| HealthCheck {
             initial_jitter: spans.0,
             interval_jitter: spans.1,
             no_traffic_interval,
@@ -1255,6 +1261,7 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
             healthy_threshold: numbers.2,
             event_log_path: numbers.3,
             alpn,
+            socket_labels,
             ..HealthCheck::new(probe, timeout, interval)
         },
     )
@@ -1394,10 +1401,24 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
 }
 
 fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
-    let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::Http2, UpstreamProtocol::SameAsDownstream]);
-    let options = (http1_options(), http2_options());
+    let protocol = select(vec![
+        UpstreamProtocol::Http1,
+        UpstreamProtocol::Http2,
+        UpstreamProtocol::Negotiated,
+        UpstreamProtocol::SameAsDownstream,
+    ]);
+    let server_name = (any::<[bool; 2]>(), of("x-[a-z]{1,5}")).prop_map(|([is_sent, is_checked], header)| {
+        (is_sent || is_checked).then_some(ServerNameOfRequest { is_sent, is_checked, header })
+    });
+    let options = (http1_options(), http2_options(), server_name);
     (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32, options).prop_map(
-        |(protocol, max_requests_per_connection, (idle_timeout, duration), max_concurrent_streams, (http1, http2))| {
+        |(
+            protocol,
+            max_requests_per_connection,
+            (idle_timeout, duration),
+            max_concurrent_streams,
+            (http1, http2, server_name),
+        )| {
             UpstreamHttp {
                 // What is not spoken is not told.
                 http1: if protocol == UpstreamProtocol::Http2 { Http1Options::default() } else { http1 },
@@ -1409,8 +1430,9 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
                 // HTTP/1.1 has no streams to count, so nothing says how many.
                 max_concurrent_streams: match protocol {
                     UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
-                    UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
+                    _ => max_concurrent_streams,
                 },
+                server_name,
             }
         },
     )
@@ -1479,9 +1501,10 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
-    let proxy_protocol = (proxy_protocol, upstream_socket());
+    let matches = vec((subset_labels(), of(upstream_tls()), proxy_protocol.clone()), 0..3);
+    let proxy_protocol = (proxy_protocol, upstream_socket(), matches);
     (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
-        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket), provided)| {
+        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket, matches), provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1513,6 +1536,20 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
             // Refused where there is TLS.
             let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
             let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };
+            let numbered = (0_u32..).zip(matches).map(|(number, (labels, tls, proxy_protocol))| SocketMatch {
+                name: format!("match-{number}"),
+                labels,
+                tls,
+                proxy_protocol,
+            });
+            let socket_matches: Vec<_> = numbered.collect();
+            let has_tls = tls.is_some() && socket_matches.iter().all(|one| one.tls.is_some());
+            let http = match http.protocol {
+                UpstreamProtocol::Negotiated if !has_tls => {
+                    UpstreamHttp { protocol: UpstreamProtocol::SameAsDownstream, ..http }
+                }
+                _ => http,
+            };
             Cluster {
                 name,
                 discovery,
@@ -1525,6 +1562,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 tls,
                 proxy_protocol,
                 socket,
+                socket_matches,
                 http,
                 service,
             }
