@@ -169,8 +169,26 @@ pub enum BalancerPolicy {
         minimum_ring_size: u32,
         /// Envoy's default and limit is 8 Mi.
         maximum_ring_size: u32,
+        /// What places endpoints on the ring; requests are always hashed by xxHash.
+        #[serde(skip_serializing_if = "RingFunction::is_default")]
+        function: RingFunction,
     },
     RoundRobin,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RingFunction {
+    /// As the standard library of GCC hashes texts.
+    MurmurHash2,
+    #[default]
+    XxHash,
+}
+
+impl RingFunction {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl BalancerPolicy {

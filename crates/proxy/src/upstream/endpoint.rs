@@ -191,8 +191,7 @@ impl EndpointState {
             priority: locality.priority,
             locality: u32::try_from(source.locality).unwrap_or(u32::MAX),
             locality_weight: match balancing.localities {
-                // Envoy, without `locality_weight_aware`.
-                _ if balancing.subsets.is_some() => 0,
+                _ if balancing.subsets.as_ref().is_some_and(|subsets| !subsets.weighs_localities) => 0,
                 LocalityBalancing::Ignored | LocalityBalancing::ZoneAware(_) => 0,
                 LocalityBalancing::Weighted => locality.weight,
             },

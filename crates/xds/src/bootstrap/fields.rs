@@ -112,13 +112,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
     (
         "envoy.config.cluster.v3.Cluster.LbSubsetConfig",
-        "default_subset fallback_policy list_as_any subset_selectors",
-        "locality_weight_aware panic_mode_any scale_locality_weight",
+        "default_subset fallback_policy list_as_any locality_weight_aware panic_mode_any scale_locality_weight \
+         subset_selectors",
+        "",
     ),
     (
         "envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector",
-        "fallback_policy keys",
-        "single_host_per_subset",
+        "fallback_keys_subset fallback_policy keys single_host_per_subset",
+        "",
     ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "active_request_bias choice_count slow_start_config", ""),
     ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
@@ -412,7 +413,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters header_name runtime_key_prefix total_weight", ""),
+    (
+        "envoy.config.route.v3.WeightedCluster",
+        "clusters header_name runtime_key_prefix total_weight use_hash_policy",
+        "",
+    ),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
         "cluster_header host_rewrite_literal metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
@@ -721,13 +726,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", "locality_lb_config slow_start_config", ""),
     (
         "envoy.extensions.load_balancing_policies.subset.v3.Subset",
-        "default_subset fallback_policy list_as_any subset_lb_policy subset_selectors",
-        "allow_redundant_keys locality_weight_aware panic_mode_any scale_locality_weight",
+        "default_subset fallback_policy list_as_any locality_weight_aware panic_mode_any scale_locality_weight \
+         subset_lb_policy subset_selectors",
+        "allow_redundant_keys",
     ),
     (
         "envoy.extensions.load_balancing_policies.subset.v3.Subset.LbSubsetSelector",
-        "fallback_policy keys",
-        "single_host_per_subset",
+        "fallback_keys_subset fallback_policy keys single_host_per_subset",
+        "",
     ),
     ("envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality", "endpoint_picking_policy", ""),
     (

@@ -93,8 +93,8 @@ fn encode_policy(proto: &mut Proto, policy: &BalancerPolicy, slow_start: Option<
         BalancerPolicy::LeastRequest(config) => encode_least_request(proto, config, slow_start),
         BalancerPolicy::Maglev { table_size } => hash::encode_maglev(proto, *table_size),
         BalancerPolicy::Random => proto.lb_policy = LbPolicy::Random.into(),
-        BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size } => {
-            hash::encode_ring(proto, *minimum_ring_size, *maximum_ring_size);
+        BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size, function } => {
+            hash::encode_ring(proto, *minimum_ring_size, *maximum_ring_size, *function);
         }
         BalancerPolicy::RoundRobin => {
             proto.lb_policy = LbPolicy::RoundRobin.into();

@@ -322,7 +322,8 @@ fn what_is_not_supported_is_refused_with_its_field() {
     assert_eq!(error.to_string(), "health_checks[0].timeout: is missing");
     assert_eq!(refusal_of_hashing(), "common_lb_config.consistent_hashing_lb_config.hash_balance_factor");
     assert_eq!(refused(BalancerPolicy::Maglev { table_size: 100 }), "maglev_lb_config.table_size");
-    let upside_down = BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1 };
+    let upside_down =
+        BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1, function: RingFunction::XxHash };
     assert_eq!(refused(upside_down), "ring_hash_lb_config.minimum_ring_size");
     assert!(decode_listener(b"\xff\xff").is_err());
 }

@@ -6,6 +6,7 @@
 #[path = "filter.rs"]
 mod filter;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -197,9 +198,10 @@ fn stream_duration() -> impl Strategy<Value = StreamDuration> {
 
 fn timeouts() -> impl Strategy<Value = Forward> {
     let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
-    (of(span()), limit(), limit(), of(stream_duration()), of(grpc), any::<bool>())
-        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout, hedges)| Forward {
-            hedge_on_per_try_timeout: hedges,
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc), any::<[bool; 2]>())
+        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout, flags)| Forward {
+            hedge_on_per_try_timeout: flags[0],
+            clusters_by_hash: flags[1],
             timeout,
             idle_timeout,
             flush_timeout,
@@ -1283,15 +1285,33 @@ fn subset_labels() -> impl Strategy<Value = Labels> {
 fn subsets() -> impl Strategy<Value = SubsetSettings> {
     let fallback =
         || select(vec![SubsetFallback::AnyEndpoint, SubsetFallback::DefaultSubset, SubsetFallback::NoFallback]);
-    let selectors = btree_map(btree_set("[a-z]{1,3}", 0..3), of(fallback()), 1..3);
-    (fallback(), subset_labels(), selectors, any::<bool>()).prop_map(
-        |(fallback, default_subset, selectors, list_as_any)| SubsetSettings {
+    let selector = (of(fallback()), any::<[bool; 2]>());
+    let selectors = btree_map(btree_set("[a-z]{1,3}", 0..3), selector, 1..3);
+    (fallback(), subset_labels(), selectors, any::<[bool; 4]>()).prop_map(
+        |(fallback, default_subset, selectors, flags)| SubsetSettings {
             fallback,
             default_subset,
-            selectors: selectors.into_iter().map(|(keys, fallback)| SubsetSelector { keys, fallback }).collect(),
-            list_as_any,
+            selectors: selectors
+                .into_iter()
+                .map(|(keys, (fallback, flags))| selector_of(keys, fallback, flags))
+                .collect(),
+            list_as_any: flags[0],
+            weighs_localities: flags[1],
+            scales_localities: flags[2],
+            panics_to_any: flags[3],
         },
     )
+}
+
+fn selector_of(keys: BTreeSet<String>, fallback: Option<SubsetFallback>, flags: [bool; 2]) -> SubsetSelector {
+    let fewer = keys.iter().take(1).cloned().collect::<BTreeSet<_>>();
+    let fewer_keys = if flags[0] && keys.len() > 1 { fewer } else { BTreeSet::new() };
+    SubsetSelector {
+        is_single: flags[1] && keys.len() == 1,
+        fallback: fallback.filter(|_| fewer_keys.is_empty()),
+        fewer_keys,
+        keys,
+    }
 }
 
 fn balancing() -> impl Strategy<Value = Balancing> {
@@ -1331,9 +1351,12 @@ fn balancer() -> impl Strategy<Value = BalancerPolicy> {
             .prop_map(|table_size| BalancerPolicy::Maglev { table_size }),
         Just(BalancerPolicy::ClusterProvided),
         Just(BalancerPolicy::Random),
-        (1..5000_u32, 5000..=BalancerPolicy::MAXIMUM_RING_SIZE).prop_map(|(minimum_ring_size, maximum_ring_size)| {
-            BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size }
-        }),
+        (1..5000_u32, 5000..=BalancerPolicy::MAXIMUM_RING_SIZE, any::<bool>()).prop_map(
+            |(minimum_ring_size, maximum_ring_size, is_murmur)| {
+                let function = if is_murmur { RingFunction::MurmurHash2 } else { RingFunction::XxHash };
+                BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size, function }
+            }
+        ),
         Just(BalancerPolicy::RoundRobin),
     ]
 }
