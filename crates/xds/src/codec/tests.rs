@@ -121,6 +121,7 @@ fn routes() -> RouteTable {
         internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
         cluster_number_header: Some("x-number".into()),
+        clusters_by_hash: false,
         timeout: Some(Duration::from_secs(3)),
         stream_duration: Some(StreamDuration {
             max: Some(Duration::from_secs(9)),
