@@ -215,6 +215,11 @@ pub(super) fn decode(proto: &Proto, discovery: &Discovery) -> Result<(BalancerPo
     if balancing.hashing.by_hostname && !has_names {
         return Err(DecodeError::new("use_hostname_for_hashing", "is only for clusters of type STRICT_DNS"));
     }
+    if balancing.subsets.as_ref().is_some_and(|subsets| subsets.weighs_localities)
+        && balancing.localities != LocalityBalancing::Weighted
+    {
+        return Err(DecodeError::new("lb_subset_config.locality_weight_aware", "needs locality_weighted_lb_config"));
+    }
     let is_provided = policy == BalancerPolicy::ClusterProvided;
     let provides = discovery::provides_balancer(discovery);
     if is_provided != provides {

@@ -1328,14 +1328,21 @@ fn balancing() -> impl Strategy<Value = Balancing> {
         min_weight,
     }));
     (of(percent()), localities, any::<[bool; 2]>(), (hashing, slow_start), of(subsets())).prop_map(
-        |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| Balancing {
-            hashing,
-            slow_start,
-            panic_threshold,
-            localities,
-            ignore_new_until_checked: flags[0],
-            ignore_health_on_removal: flags[1],
-            subsets: subsets.map(Box::new),
+        |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| {
+            // Only weights that there are can be kept.
+            let has_weights = localities == LocalityBalancing::Weighted;
+            let weighed = |subsets: SubsetSettings| {
+                Box::new(SubsetSettings { weighs_localities: subsets.weighs_localities && has_weights, ..subsets })
+            };
+            Balancing {
+                hashing,
+                slow_start,
+                panic_threshold,
+                localities,
+                ignore_new_until_checked: flags[0],
+                ignore_health_on_removal: flags[1],
+                subsets: subsets.map(weighed),
+            }
         },
     )
 }
