@@ -6,7 +6,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     if let Err(problems) = leno_xds::read_bootstrap(text) {
         assert!(!problems.is_empty());
-        let lines = text.lines().count().max(1);
+        // In YAML a carriage return alone ends a line, too.
+        let lines = text.split(['\n', '\r']).count();
         assert!(problems.iter().all(|problem| (1..=lines + 1).contains(&problem.line)), "{problems:?}");
     }
 });
