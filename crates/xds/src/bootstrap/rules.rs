@@ -176,7 +176,7 @@ fn of_enum(words: &[Word], scalar: &Json, item: &EnumDescriptor) -> Option<Strin
 }
 
 fn of_text(words: &[Word], text: &str) -> Option<String> {
-    let is = |rule: &str, limit: &str| words.iter().any(|word| *word == (rule, limit));
+    let is_strict = !words.contains(&("string.strict", "false"));
     if text.is_empty() && words.iter().any(|(rule, _)| *rule == "string.ignore_empty") {
         return None;
     }
@@ -184,7 +184,6 @@ fn of_text(words: &[Word], text: &str) -> Option<String> {
     if !allowed.is_empty() && !allowed.contains(&text) {
         return Some(format!("{text:?} is none of {}", allowed.join(", ")));
     }
-    let is_strict = !is("string.strict", "false");
     words.iter().find_map(|(rule, limit)| {
         let number = || limit.parse::<usize>().ok();
         match *rule {
