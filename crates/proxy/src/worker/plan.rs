@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::dynamics::Dynamics;
 use crate::filter::RouteRules;
+use crate::http::ScopeIndex;
 use crate::shared::SharedStates;
 use crate::upstream::{Limits, Shared};
 
@@ -16,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
     /// Every route table, indexed for matching.
     pub(crate) routes: FxHashMap<String, Arc<RouteRules>>,
+    /// Of SRDS.
+    pub(crate) scopes: Arc<ScopeIndex>,
     /// By cluster name; the same as long as the cluster stays.
     pub(crate) limits: HashMap<String, (Arc<Limits>, Arc<Outliers>)>,
     /// Of the clusters that have any.
@@ -43,12 +46,19 @@ impl Plan {
             (name.clone(), kept.unwrap_or_else(new))
         };
         let routes = config.route_tables.iter().map(route_table).collect();
+        let scopes = match self.config.scopes == config.scopes {
+            true => self.scopes.clone(),
+            false => {
+                let scopes = config.scopes.values().map(AsRef::as_ref);
+                Arc::new(ScopeIndex::new(scopes, "scopes", &self.shared_states))
+            }
+        };
         let limits = config
             .clusters
             .keys()
             .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
             .collect();
-        Self { config, routes, limits, dynamics, shared_states: self.shared_states.clone() }
+        Self { config, routes, scopes, limits, dynamics, shared_states: self.shared_states.clone() }
     }
 
     /// What workers share of a cluster.
