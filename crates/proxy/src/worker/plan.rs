@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use leno_balance::Outliers;
+use leno_balance::Together;
 use leno_ir::{Cluster, Config, Discovery, EndpointSet};
 use rustc_hash::FxHashMap;
 
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     /// Of SRDS.
     pub(crate) scopes: Arc<ScopeIndex>,
     /// By cluster name; the same as long as the cluster stays.
-    pub(crate) limits: HashMap<String, (Arc<Limits>, Arc<Outliers>)>,
+    pub(crate) limits: HashMap<String, (Arc<Limits>, Together)>,
     /// Of the clusters that have any.
     pub(crate) dynamics: HashMap<String, Arc<Dynamics>>,
     /// The same in every plan.
@@ -63,8 +63,8 @@ impl Plan {
 
     /// What workers share of a cluster.
     pub(crate) fn shared(&self, cluster: &str) -> Shared {
-        let (limits, outliers) = self.limits.get(cluster).cloned().unwrap_or_default();
-        Shared { limits, outliers, dynamics: self.dynamics.get(cluster).cloned() }
+        let (limits, together) = self.limits.get(cluster).cloned().unwrap_or_default();
+        Shared { limits, together, dynamics: self.dynamics.get(cluster).cloned() }
     }
 
     /// The endpoints of a cluster; none while they have not arrived.
