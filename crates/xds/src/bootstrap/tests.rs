@@ -345,6 +345,17 @@ fn names_of_values_have_no_case_and_truth_may_stand_in_quotes() {
     assert!(manager.edge.normalize_path);
 }
 
+/// `log_format` is required in the API, but in a oneof that need not be there.
+#[test]
+fn a_log_needs_no_format() {
+    for name in ["stream.v3.StdoutAccessLog", "stream.v3.StderrAccessLog", "file.v3.FileAccessLog, path: /dev/null"] {
+        let log = format!(
+            "stat_prefix: http\n          access_log: [{{ name: a, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.access_loggers.{name} }} }}]"
+        );
+        assert!(read_bootstrap(&HTTP.replace("stat_prefix: http", &log)).is_ok(), "{name}");
+    }
+}
+
 #[test]
 fn a_listener_without_filter_chains_is_refused() {
     let at = HTTP.find("    filter_chains").expect("it is there");
