@@ -16,6 +16,7 @@ mod runtime;
 mod secrets;
 mod tree;
 mod wire;
+mod yaml;
 
 pub(crate) use self::reader::pool;
 
@@ -23,9 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_ir::{
-    Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, Overload, RouteAction, RouteSource, RouteTable,
-};
+use leno_ir::{Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, Overload, RouteAction, RouteTable};
 
 use leno_names::Locality;
 
@@ -98,12 +97,8 @@ pub fn read_bootstrap_checked(
     {
         return Ok(bootstrap);
     }
-    let tree: Tree = serde_saphyr::from_str(text).map_err(|error| {
-        let line = error.location().map_or(1, |location| usize::try_from(location.line()).unwrap_or(usize::MAX));
-        let text = error.without_snippet().to_string();
-        let reason = format!("not readable as YAML: {}", text.lines().next().unwrap_or_default());
-        vec![BootstrapProblem { line, field: String::new(), reason }]
-    })?;
+    let tree =
+        yaml::read(text).map_err(|(line, reason)| vec![BootstrapProblem { line, field: String::new(), reason }])?;
     read_tree(tree, check)
 }
 
@@ -261,10 +256,11 @@ impl Build<'_> {
                 self.check_cluster(&service.cluster, &format!("{path}.access_log[{index}].typed_config"));
             }
             match filter {
-                NetworkFilter::Http(manager) => match &manager.routes {
-                    RouteSource::Inline(table) => self.check_routes(table, &format!("{path}.route_config")),
-                    RouteSource::Rds(_) => {}
-                },
+                NetworkFilter::Http(manager) => {
+                    for (field, table) in manager.routes.inline() {
+                        self.check_routes(table, &format!("{path}.{field}"));
+                    }
+                }
                 NetworkFilter::Tcp(proxy) => {
                     proxy.clusters.iter().for_each(|cluster| self.check_cluster(&cluster.name, &path));
                 }
