@@ -91,8 +91,8 @@ pub fn read_bootstrap_checked(
     text: &str,
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
-    // Of JSON only what has something wrong in it is read for its lines.
-    if let Some(tree) = Tree::from_json(text)
+    // Only what has something wrong in it is read for its lines.
+    if let Some(tree) = Tree::without_lines(text)
         && let Ok(bootstrap) = read_tree(tree, check)
     {
         return Ok(bootstrap);

@@ -1,10 +1,10 @@
-use super::tree::Tree;
+use serde::de::DeserializeOwned;
 
 /// What any file may have; an alias counts as what it stands for, so a few lines cannot become gigabytes.
 const NODES: usize = 250_000;
 
-/// The tree of a file, or the line and what is wrong there.
-pub(super) fn read(text: &str) -> Result<Tree, (usize, String)> {
+/// What a file holds, or the line and what is wrong there.
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, (usize, String)> {
     // Without aliases there is a byte for every node: what is large may have many.
     let (nodes, bytes) = (NODES.max(text.len()), text.len().saturating_mul(2));
     let budget = serde_saphyr::budget! {
