@@ -27,6 +27,7 @@ mod overload;
 mod rbac;
 mod route;
 mod router;
+mod tcp_proxy;
 mod tls;
 mod token_bucket;
 mod upgrade;
@@ -66,7 +67,7 @@ pub use http2::{Http2Keepalive, Http2Options};
 pub use listener::{
     ClientCertDetails, Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager,
     HttpLimits, Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType,
-    TcpProxy, TransportProtocol,
+    TransportProtocol,
 };
 pub use local_reply::{BodyFormat, BodyFormatKind, LocalReplies, LocalReplyMapper};
 pub use matching::{Pattern, RegexError, StringMatch};
@@ -82,10 +83,11 @@ pub use route::{
     RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
+pub use tcp_proxy::{TcpProxy, Tunneling};
 pub use tls::{
     CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
     PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
     TlsParameters, TlsVersion, UpstreamTls,
 };
 pub use token_bucket::TokenBucket;
-pub use upgrade::{ConnectUpstream, RouteUpgrade, Upgrade};
+pub use upgrade::{ConnectUpstream, RouteUpgrade, Upgrade, UpgradeFilters};

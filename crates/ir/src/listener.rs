@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     AccessLog, AccessLogMoments, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge,
-    HttpFilter, ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, Upgrade, WeightedCluster,
+    HttpFilter, ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, TcpProxy, Upgrade,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -320,24 +320,4 @@ impl ClientCertDetails {
     fn is_mesh(&self) -> bool {
         *self == Self::mesh()
     }
-}
-
-/// Bytes both ways to one cluster, chosen once per connection.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TcpProxy {
-    pub stat_prefix: String,
-    /// At least one; weights as in a route.
-    pub clusters: Vec<WeightedCluster>,
-    /// Clusters that balance by hash take the client's address without port; otherwise a random endpoint.
-    pub hash_source_ip: bool,
-    /// No byte either way for this long closes the connection. Default 1 h, as Envoy.
-    pub idle_timeout: Option<Duration>,
-    /// Endpoints tried before the client's connection is given up.
-    pub max_connect_attempts: NonZeroU32,
-    /// The connection is closed when it is as old as this. `None`: never.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_connection_duration: Option<Duration>,
-    pub access_log: Vec<AccessLog>,
-    #[serde(skip_serializing_if = "AccessLogMoments::is_default")]
-    pub access_log_moments: AccessLogMoments,
 }

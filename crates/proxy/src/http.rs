@@ -28,13 +28,17 @@ mod replies;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tunnel;
 mod write_buffer;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use leno_ir::{ClientCertDetails, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
+use leno_ir::{
+    ClientCertDetails, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource, RouterOptions, Upgrade,
+    UpgradeFilters,
+};
 use tokio::io::AsyncReadExt;
 
 pub(crate) use self::described::Described;
@@ -47,6 +51,7 @@ pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
 pub(crate) use self::header_ops::{HeaderEdits, HeaderFormats, Levels};
 pub(crate) use self::headers::Headers;
 pub(crate) use self::replies::Replies;
+pub(crate) use self::tunnel::{Tunnel, TunnelError};
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::filter::{Filters, RouteRules};
@@ -59,11 +64,21 @@ use crate::worker::Worker;
 pub(crate) struct HttpManager {
     pub(crate) config: HttpConnectionManager,
     pub(crate) routes: Routes,
-    pub(crate) filters: Filters,
+    filters: Filters,
+    upgrades: Box<[UpgradeChain]>,
     pub(crate) access_log: AccessLogger,
     pub(crate) stats: HttpStats,
     /// `None`: responses of our own stay as they are.
     replies: Option<Box<Replies>>,
+}
+
+/// What requests for an upgrade pass in the place of the manager's filters.
+#[derive(Debug)]
+struct UpgradeChain {
+    /// Lower case.
+    protocol: String,
+    filters: Filters,
+    router: RouterOptions,
 }
 
 #[derive(Debug)]
@@ -82,11 +97,17 @@ impl HttpManager {
             }
             RouteSource::Rds(name) => Routes::Rds(name.clone()),
         };
-        let filters = Filters::compile(config, place, worker);
+        let compile = |filters: &[_], place: String| Filters::compile(filters, &place, &config.stat_prefix, worker);
+        let upgrade = |(at, upgrade): (usize, &Upgrade)| {
+            let UpgradeFilters { filters, router } = upgrade.filters.as_ref()?;
+            let filters = compile(filters, format!("{place}.upgrade_configs[{at}].filters"));
+            Some(UpgradeChain { protocol: upgrade.protocol.clone(), filters, router: router.clone() })
+        };
         Self {
             config: config.clone(),
             routes,
-            filters,
+            filters: compile(&config.filters, format!("{place}.http_filters")),
+            upgrades: config.upgrades.iter().enumerate().filter_map(upgrade).collect(),
             access_log: AccessLogger::new(&config.access_log, worker.access_logs()),
             replies: Replies::new(&config.local_replies),
             stats: worker.stats.http(&config.stat_prefix, listener),
@@ -95,6 +116,17 @@ impl HttpManager {
 }
 
 impl HttpManager {
+    /// What a request passes, and the router at its end.
+    fn chain_of(&self, request: &RequestHead) -> (&Filters, &RouterOptions) {
+        let own = match &*self.upgrades {
+            [] => None,
+            upgrades => request.tunnel_protocol().and_then(|wanted| {
+                upgrades.iter().find(|chain| chain.protocol.as_bytes().eq_ignore_ascii_case(wanted))
+            }),
+        };
+        own.map_or((&self.filters, &self.config.router), |own| (&own.filters, &own.router))
+    }
+
     /// What upstreams are told of a client's certificate.
     pub(crate) fn told_of_client(&self) -> Option<ClientCertDetails> {
         match self.config.forward_client_cert {

@@ -34,6 +34,7 @@ mod route;
 mod router;
 mod socket;
 mod subset;
+mod tcp_proxy;
 mod tls;
 
 use std::net::SocketAddr;

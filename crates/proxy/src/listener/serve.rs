@@ -20,7 +20,7 @@ use crate::overload::ConnectionSlot;
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{HandshakeResult, ListenerCounter, ListenerGauge, ListenerHistogram, TlsSide};
 use crate::stream::Stream;
-use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
+use crate::tcp::{self, DialError, Dialled, Line, TcpManager, dial};
 use crate::tls::{AcceptError, ChainTls};
 use crate::worker::Worker;
 
@@ -186,9 +186,9 @@ impl Accepted {
             }
             Filter::Tcp(manager) => {
                 let upstream = match found.upstream {
-                    Upstream::Dialled(dialled) => Ok(*dialled),
-                    Upstream::Failed(error) => Err(error),
-                    Upstream::NotDialled => dial(&manager.config, &connection.ends(), &worker).await,
+                    Upstream::Dialled(dialled) => Some(Ok(*dialled)),
+                    Upstream::Failed(error) => Some(Err(error)),
+                    Upstream::NotDialled => None,
                 };
                 tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
             }
@@ -278,7 +278,7 @@ impl Accepted {
                 tokio::time::sleep(GRACE).await;
             }
             has_started.set(true);
-            dial(&manager.config, &client, &self.worker).await
+            dial(&manager.config, &client, None, &self.worker).await
         });
         let mut sniffer = Sniffer::default();
         let mut upstream = Upstream::NotDialled;
@@ -308,7 +308,8 @@ impl Accepted {
 fn early_dial<C: Borrow<Connection>>(chain: Option<Rc<Chain>>, connection: impl FnOnce() -> C) -> Option<Rc<Chain>> {
     chain.filter(|chain| {
         let filters = &chain.connection_filters;
-        filters.is_empty() || filters.allow_early_dial(connection().borrow())
+        let is_ready = matches!(&chain.filter, Filter::Tcp(manager) if manager.allows_early_dial());
+        is_ready && (filters.is_empty() || filters.allow_early_dial(connection().borrow()))
     })
 }
 
@@ -324,8 +325,11 @@ impl Upstream {
         match self {
             // A failed read ends here as well; the copy meets the error again.
             Self::Dialled(dialled) => {
-                let Dialled { connected, first_bytes, .. } = dialled.as_mut();
-                let _ = connected.stream.read_buf(first_bytes).await;
+                let Dialled { line, first_bytes, .. } = dialled.as_mut();
+                let _ = match line {
+                    Line::Socket { connected, .. } => connected.stream.read_buf(first_bytes).await,
+                    Line::Tunnel(tunnel) => tunnel.read_buf(first_bytes).await,
+                };
             }
             Self::Failed(_) => tokio::time::sleep(SILENCE_AFTER_FAILURE).await,
             Self::NotDialled => std::future::pending().await,

@@ -619,7 +619,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig",
-        "enabled upgrade_type",
+        "enabled filters upgrade_type",
         "",
     ),
     (
@@ -646,12 +646,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "access_log_flush_interval access_log_options flush_access_log_on_connected access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
-         weighted_clusters",
+         tunneling_config weighted_clusters",
         "",
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions",
         "access_log_flush_interval flush_access_log_on_connected flush_access_log_on_start",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig",
+        "headers_to_add hostname post_path propagate_response_headers propagate_response_trailers use_post",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),

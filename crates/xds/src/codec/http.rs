@@ -49,7 +49,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
     proto.access_log_options = encode_moments(&manager.access_log_moments);
     edge::encode_client_cert(manager.forward_client_cert, manager.client_cert_details, &mut proto);
     proto.generate_request_id = bool_value(manager.generate_request_id);
-    proto.upgrade_configs = upgrade::encode(&manager.upgrades);
+    proto.upgrade_configs = upgrade::encode(&manager.upgrades, flavor);
     proto.proxy_100_continue = manager.forwards_informational;
     proto.http_protocol_options = Some(options::encode_http1(&manager.http1));
     proto.http2_protocol_options = Some(Http2ProtocolOptions {
@@ -76,8 +76,8 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 }
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
-    let filters = filter::decode(&proto.http_filters)?;
-    let router = router::decode(&proto.http_filters)?;
+    let filters = filter::decode("http_filters", &proto.http_filters)?;
+    let router = router::decode("http_filters", &proto.http_filters)?;
     refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {

@@ -240,14 +240,9 @@ fn listener() -> Listener {
         filter,
     };
     let tcp = TcpProxy {
-        stat_prefix: "tcp".into(),
-        clusters: vec![WeightedCluster::new("a", 1)],
         hash_source_ip: true,
         idle_timeout: None,
-        max_connect_attempts: std::num::NonZeroU32::MIN,
-        max_connection_duration: None,
-        access_log: Vec::new(),
-        access_log_moments: leno_ir::AccessLogMoments::default(),
+        ..TcpProxy::new("tcp", vec![WeightedCluster::new("a", 1)])
     };
     Listener {
         name: "inbound|9080||".into(),

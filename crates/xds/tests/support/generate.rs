@@ -678,8 +678,10 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     });
     let forward = (forward, details);
     let upgrades = subsequence(vec!["websocket", "other", "connect"], 0..=2);
-    let upgrades = (upgrades, any::<bool>()).prop_map(|(names, is_enabled)| {
-        names.into_iter().map(|name| Upgrade { is_enabled, ..Upgrade::new(name) }).collect::<Vec<_>>()
+    let own = (filter::filters(), router()).prop_map(|(filters, router)| UpgradeFilters { filters, router });
+    let upgrades = (upgrades, any::<bool>(), of(own)).prop_map(|(names, is_enabled, filters)| {
+        let one = |name| Upgrade { is_enabled, filters: filters.clone(), ..Upgrade::new(name) };
+        names.into_iter().map(one).collect::<Vec<_>>()
     });
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
@@ -876,16 +878,23 @@ fn tcp() -> BoxedStrategy<TcpProxy> {
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
     let limits = (of(span()), 0..5_u32, of(span()));
-    (name(), clusters, any::<bool>(), limits, (vec(access_log(), 0..2), log_moments()))
-        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, (access_log, access_log_moments))| TcpProxy {
-            access_log_moments,
-            stat_prefix,
-            clusters,
-            hash_source_ip,
-            idle_timeout: limits.0,
-            max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(limits.1),
-            max_connection_duration: limits.2,
-            access_log,
+    let added = header_ops().prop_map(|ops| HeaderOps { remove: Vec::new(), ..ops });
+    let tunneling = (name(), of(name()), added).prop_map(|(hostname, path, headers)| {
+        Box::new(Tunneling { hostname, post_path: path.map(|path| format!("/{path}")), headers })
+    });
+    (name(), clusters, any::<bool>(), limits, (vec(access_log(), 0..2), log_moments(), of(tunneling)))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, (access_log, access_log_moments, tunneling))| {
+            TcpProxy {
+                access_log_moments,
+                tunneling,
+                stat_prefix,
+                clusters,
+                hash_source_ip,
+                idle_timeout: limits.0,
+                max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(limits.1),
+                max_connection_duration: limits.2,
+                access_log,
+            }
         })
         .boxed()
 }

@@ -106,6 +106,7 @@ impl Forwarder<'_, '_> {
             (status, body, content_type, edits) = (mapped.status, mapped.body, mapped.content_type, mapped.headers);
         }
         let is_grpc = self.exchange.is_grpc && grpc != GrpcReply::Plain;
+        let suppresses = self.router().suppress_envoy_headers;
         let headers = &mut self.response.headers;
         headers.clear();
         self.response.upgrade = None;
@@ -132,7 +133,7 @@ impl Forwarder<'_, '_> {
             headers.append(b"server", b"leno");
         }
         let told = OVERLOADS.iter().find(|(flag, _)| self.exchange.flags.contains(*flag));
-        if let Some((_, name)) = told.filter(|_| !self.context.config().router.suppress_envoy_headers) {
+        if let Some((_, name)) = told.filter(|_| !suppresses) {
             headers.append(name.as_bytes(), b"true");
         }
         self.tell_attempts();

@@ -498,7 +498,7 @@ impl Forwarder<'_, '_> {
             peer.become_tunnel();
         }
         self.tell_attempts();
-        let suppresses = self.context.manager.config.router.suppress_envoy_headers;
+        let suppresses = self.router().suppress_envoy_headers;
         // Of a request that goes on nothing is known.
         let time = self
             .exchange
