@@ -58,6 +58,9 @@ pub struct LocalityEndpoints {
     pub priority: u32,
     /// Relative to the other localities of the priority; 0: a last resort.
     pub weight: u32,
+    /// As those of an endpoint, for endpoints whose own lead nowhere.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub socket_labels: Labels,
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -79,6 +82,9 @@ pub struct Endpoint {
     /// What subsets tell it apart by.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// What clusters decide by how to connect to it (metadata of the filter `envoy.transport_socket_match`).
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub socket_labels: Labels,
 }
 
 impl Endpoint {
@@ -92,6 +98,7 @@ impl Endpoint {
             check: EndpointCheck::default(),
             workload: WorkloadLabels::default(),
             labels: Labels::new(),
+            socket_labels: Labels::new(),
         }
     }
 }

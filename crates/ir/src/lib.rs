@@ -40,9 +40,10 @@ pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
-    LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange,
-    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp,
-    UpstreamProtocol, UpstreamSocket, ZoneAware,
+    LocalityBalancing, OriginalDestination, OutlierDetection, ResponseHeaders, RetryBudget, RingFunction,
+    RoutingPriority, ServerNameOfRequest, SlowStart, SocketMatch, StatusRange, SubsetFallback, SubsetSelector,
+    SubsetSettings, SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol, UpstreamSocket,
+    ZoneAware,
 };
 pub use config::Config;
 pub use connection_filter::{
@@ -66,8 +67,8 @@ pub use http1::{HeaderNames, Http1Options};
 pub use http2::{Http2Keepalive, Http2Options};
 pub use listener::{
     ClientCertDetails, Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager,
-    HttpLimits, Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType,
-    TransportProtocol,
+    HttpLimits, Listener, ListenerOptions, ListenerSocket, NetworkFilter, ProxyProtocol, ProxyProtocolVersion,
+    RouteSource, SocketMoment, SocketOption, SocketOptionValue, SourceType, TransportProtocol,
 };
 pub use local_reply::{BodyFormat, BodyFormatKind, LocalReplies, LocalReplyMapper};
 pub use matching::{Pattern, RegexError, StringMatch};

@@ -1,3 +1,5 @@
+mod socket;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use crate::{
     AccessLog, AccessLogMoments, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge,
     HttpFilter, ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, TcpProxy, Upgrade,
 };
+
+pub use self::socket::{ListenerSocket, SocketMoment, SocketOption, SocketOptionValue};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -62,6 +66,14 @@ pub struct ListenerOptions {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// All are asked, in order.
     pub rate_limits: Vec<ListenerRateLimit>,
+    /// One line for each connection, also for those that no chain took.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub access_log: Vec<AccessLog>,
+    /// Most of a request's body that is kept for another try or a mirror, where the route does not say. Default 1 MiB, as Envoy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer_limit_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "ListenerSocket::is_default")]
+    pub socket: ListenerSocket,
 }
 
 impl ListenerOptions {

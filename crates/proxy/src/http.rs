@@ -68,6 +68,8 @@ pub(crate) struct HttpManager {
     upgrades: Box<[UpgradeChain]>,
     pub(crate) access_log: AccessLogger,
     pub(crate) stats: HttpStats,
+    /// Of the listener: most of a request's body that is kept, in bytes.
+    buffer_limit: Option<u32>,
     /// `None`: responses of our own stay as they are.
     replies: Option<Box<Replies>>,
 }
@@ -89,7 +91,12 @@ pub(crate) enum Routes {
 
 impl HttpManager {
     /// `place` names the filter chain among all of the configuration.
-    pub(crate) fn new(config: &HttpConnectionManager, place: &str, listener: &ListenerStats, worker: &Worker) -> Self {
+    pub(crate) fn new(
+        config: &HttpConnectionManager,
+        place: &str,
+        (listener, buffer_limit): (&ListenerStats, Option<u32>),
+        worker: &Worker,
+    ) -> Self {
         let routes = match &config.routes {
             RouteSource::Inline(table) => {
                 let place = format!("{place}.route_config");
@@ -106,6 +113,7 @@ impl HttpManager {
         Self {
             config: config.clone(),
             routes,
+            buffer_limit,
             filters: compile(&config.filters, format!("{place}.http_filters")),
             upgrades: config.upgrades.iter().enumerate().filter_map(upgrade).collect(),
             access_log: AccessLogger::new(&config.access_log, worker.access_logs()),

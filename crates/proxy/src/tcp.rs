@@ -106,7 +106,7 @@ pub(crate) async fn serve(
     connection: Rc<Connection>,
     manager: &TcpManager,
     worker: &Rc<Worker>,
-) {
+) -> Exchange {
     let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
     manager.stats.count(TcpCounter::CxTotal);
     if manager.config.access_log_moments.at_start {
@@ -190,6 +190,7 @@ pub(crate) async fn serve(
     exchange.finish(worker.now());
     worker.stats.tcp_closed(&exchange, &connection);
     manager.access_log.log(&exchange, &connection, &NoHeaders, &NoHeaders);
+    exchange
 }
 
 /// Why a connection has no upstream.

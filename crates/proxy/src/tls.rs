@@ -11,15 +11,15 @@ mod report;
 
 use std::cell::OnceCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use leno_identity::{
     ClientAuth, ClientContext, ClientTls, Identity, NameMatch, PeerChain, PeerNames, PeerRefused, ServerContext,
-    ServerTls, TlsError,
+    ServerNaming, ServerTls, TlsError,
 };
-use leno_ir::{DownstreamTls, StringMatch, SubjectAltName, SubjectAltNameKind, UpstreamTls};
+use leno_ir::{DownstreamTls, ServerNameOfRequest, StringMatch, SubjectAltName, SubjectAltNameKind, UpstreamTls};
 use leno_names::SpiffeId;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -195,8 +195,17 @@ impl TlsSettings {
         tls: &UpstreamTls,
         protocol: ApplicationProtocol,
         of_cluster: &ClusterTls,
+        named: Option<(&ServerNameOfRequest, &str)>,
     ) -> Result<TlsClient, TlsError> {
+        let of_request = named.filter(|(rule, _)| rule.is_sent).map(|(_, name)| name);
+        let of_request = of_request.filter(|name| name.parse::<IpAddr>().is_err());
+        let server_name = of_request.or(tls.sni.as_deref());
         let config = match &of_cluster.context {
+            Some(context) if named.is_some() => {
+                let must_be = named.filter(|(rule, _)| rule.is_checked).map(|(_, name)| name);
+                let naming = ServerNaming { is_sent: server_name.is_some(), must_be };
+                context.config_naming(protocol.public_alpn(), naming)
+            }
             Some(context) => context.config(protocol.public_alpn()),
             None => of_cluster.caches.of(protocol).get(|| {
                 let names = tls.validation.as_ref().map(|validation| names(&validation.subject_alt_names));
@@ -207,7 +216,7 @@ impl TlsSettings {
                 })
             })?,
         };
-        let server_name = tls.sni.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
         Ok(TlsClient { connector: TlsConnector::from(config), server_name })
     }
 }
@@ -224,6 +233,7 @@ async fn accept_with(context: &ServerContext, socket: TcpStream) -> Result<serve
 pub(crate) struct ClientCaches {
     http1: ConfigCache<rustls::ClientConfig>,
     http2: ConfigCache<rustls::ClientConfig>,
+    negotiated: ConfigCache<rustls::ClientConfig>,
     tcp: ConfigCache<rustls::ClientConfig>,
 }
 
@@ -232,6 +242,7 @@ impl ClientCaches {
         match protocol {
             ApplicationProtocol::Http1 => &self.http1,
             ApplicationProtocol::Http2 => &self.http2,
+            ApplicationProtocol::Negotiated => &self.negotiated,
             ApplicationProtocol::Tcp => &self.tcp,
         }
     }

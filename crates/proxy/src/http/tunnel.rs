@@ -14,14 +14,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::Method;
-use leno_ir::{RoutingPriority, UpstreamProtocol};
+use leno_ir::UpstreamProtocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head::{Frame, Framing, RequestHead, ResponseHead};
 use super::peer::{Peer, PeerError};
 use crate::exchange::Protocol;
 use crate::proxy_protocol::ProxyAddresses;
-use crate::upstream::{ConnectError, Pick};
+use crate::upstream::{Caller, ConnectError, HttpLease, Pick};
 use crate::worker::Worker;
 
 /// Most that waits for the upstream before no more is taken from the client, in bytes. Chosen: a window of HTTP/2 at its default.
@@ -79,14 +79,23 @@ impl Tunnel {
     ) -> Result<Self, TunnelError> {
         let cluster = pick.cluster();
         let framing = if request.method == Method::CONNECT { Framing::None } else { Framing::Chunked };
-        let (mut peer, local, protocol) = if cluster.config.http.protocol == UpstreamProtocol::Http2 {
-            let lease = cluster.http2(worker, pick, Some(client), RoutingPriority::Default).await?;
-            let local = lease.local();
-            (Peer::http2(lease, request, framing)?, local, Protocol::Http2)
-        } else {
-            let lease = cluster.http1(worker, pick, client, RoutingPriority::Default).await?;
-            let local = lease.local();
-            (Peer::http1(lease, request, framing), local, Protocol::Http11)
+        let caller = Caller { client: Some(client), ..Caller::default() };
+        let lease = match cluster.config.http.protocol {
+            UpstreamProtocol::Http2 => HttpLease::Http2(cluster.http2(worker, pick, &caller).await?),
+            UpstreamProtocol::Negotiated => cluster.negotiated(worker, pick, &caller).await?,
+            UpstreamProtocol::Http1 | UpstreamProtocol::SameAsDownstream => {
+                HttpLease::Http1(cluster.http1(worker, pick, &caller).await?)
+            }
+        };
+        let (mut peer, local, protocol) = match lease {
+            HttpLease::Http1(lease) => {
+                let local = lease.local();
+                (Peer::http1(lease, request, framing), local, Protocol::Http11)
+            }
+            HttpLease::Http2(lease) => {
+                let local = lease.local();
+                (Peer::http2(lease, request, framing)?, local, Protocol::Http2)
+            }
         };
         let mut response = ResponseHead { status: 100, ..ResponseHead::default() };
         let mut framing = Framing::None;

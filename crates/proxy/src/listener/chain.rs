@@ -34,7 +34,12 @@ pub(super) enum Filter {
 
 impl Chain {
     /// `place` names it among all of the configuration.
-    pub(super) fn new(config: &FilterChain, place: String, listener: &ListenerStats, worker: &Worker) -> Self {
+    pub(super) fn new(
+        config: &FilterChain,
+        place: String,
+        listener: (&ListenerStats, Option<u32>),
+        worker: &Worker,
+    ) -> Self {
         let filter = match &config.filter {
             NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, &place, listener, worker))),
             NetworkFilter::Tcp(tcp) => Filter::Tcp(Rc::new(TcpManager::new(tcp, worker))),

@@ -8,19 +8,18 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
-use leno_ir::RoutingPriority;
+use leno_ir::UpstreamHttp;
 use tokio::sync::Notify;
 
 use super::cluster::UpstreamCluster;
 use super::connect::{ActiveConnection, ApplicationProtocol, Connected, Occupancy, connect};
 use super::endpoint::{Age, EndpointState};
 use super::limits::ConnectionPermit;
+use super::negotiated::chose_http2;
 use super::pool_key::PoolKey;
-use super::{ConnectError, Pick};
-use crate::connection::Alpn;
+use super::{Caller, ConnectError, Pick};
 use crate::cork::Corked;
 use crate::http::http2::Keepalive;
-use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held, Waiting};
 use crate::stream::Stream;
 use crate::tls::ClusterTls;
@@ -32,8 +31,6 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Streams at once before the peer's settings are there: a number that no peer says.
 const BEFORE_SETTINGS: usize = 97;
-/// Largest response head, in bytes (Envoy's default).
-const MAX_HEADER_LIST_BYTES: u32 = 60 * 1024;
 
 /// The HTTP/2 connections of one endpoint.
 #[derive(Debug, Default)]
@@ -119,6 +116,10 @@ impl Http2Lease {
         self.slot.cluster.stats().count(ClusterCounter::RqTxReset);
     }
 
+    pub(crate) fn options(&self) -> &UpstreamHttp {
+        &self.slot.cluster.config.http
+    }
+
     /// Our side of the connection.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.slot.connection.local
@@ -156,11 +157,11 @@ impl Http2Pool {
         self.connections.borrow_mut().clear();
     }
 
-    fn reserve(&self, cluster: &Rc<UpstreamCluster>, key: PoolKey) -> Option<StreamSlot> {
+    fn reserve(&self, cluster: &Rc<UpstreamCluster>, key: &PoolKey) -> Option<StreamSlot> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.is_usable());
         // The first with room, so that few connections carry many streams and the rest can age.
-        let is_fit = |connection: &&Rc<Http2Connection>| connection.key == key && connection.has_room();
+        let is_fit = |connection: &&Rc<Http2Connection>| connection.key == *key && connection.has_room();
         let connection = connections.iter().find(is_fit)?.clone();
         connection.active.set(connection.active.get() + 1);
         connection.counted.set_request(true);
@@ -179,15 +180,14 @@ impl UpstreamCluster {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         pick: &Pick,
-        client: Option<ProxyAddresses>,
-        priority: RoutingPriority,
+        caller: &Caller,
     ) -> Result<Http2Lease, ConnectError> {
-        let key = self.pool_key(client, priority);
         let endpoint = pick.state();
+        let (key, priority) = (self.pool_key(caller, endpoint), caller.priority);
         let mut reused = true;
         let mut waiting = None;
         loop {
-            if let Some(slot) = endpoint.http2.reserve(self, key) {
+            if let Some(slot) = endpoint.http2.reserve(self, &key) {
                 // An error means GOAWAY or a broken connection: not ours to report, another connection will do.
                 match slot.connection.sender.clone().ready().await {
                     Ok(sender) => {
@@ -199,6 +199,14 @@ impl UpstreamCluster {
                     Err(_) => slot.connection.closed.set(true),
                 }
                 continue;
+            }
+            if endpoint.prefers_http1.get()
+                && self.offered(ApplicationProtocol::Http2) == ApplicationProtocol::Negotiated
+            {
+                if let Some(waiting) = waiting {
+                    Waiting::end(waiting, true);
+                }
+                return Err(ConnectError::OtherProtocol { endpoint: endpoint.address });
             }
             reused = false;
             let (usage, most) = self.usage(priority);
@@ -213,7 +221,7 @@ impl UpstreamCluster {
             let under_way = endpoint.http2.dials.borrow().iter().find(|dial| dial.key == key).cloned();
             let dial = match under_way {
                 Some(dial) => dial,
-                None => match self.start_dial(worker, pick, key) {
+                None => match self.start_dial(worker, pick, key.clone()) {
                     Ok(dial) => dial,
                     Err(error) => return fail(waiting, error),
                 },
@@ -242,11 +250,13 @@ impl UpstreamCluster {
         endpoint.http2.dials.borrow_mut().push(dial.clone());
         let (cluster, of_worker, of_task) = (self.clone(), worker.clone(), dial.clone());
         worker.tasks().spawn_local("http2-connect", async move {
-            let result = cluster.open_http2(&of_worker, &endpoint, permit, key).await;
+            let result = cluster.open_http2(&of_worker, &endpoint, permit, &of_task.key).await;
             endpoint.http2.dials.borrow_mut().retain(|dial| !Rc::ptr_eq(dial, &of_task));
             match result {
                 // Also when the endpoint has left meanwhile: those who wait still get their stream.
-                Ok(connection) => endpoint.http2.connections.borrow_mut().push(connection),
+                Ok(Some(connection)) => endpoint.http2.connections.borrow_mut().push(connection),
+                // It is there for HTTP/1.1.
+                Ok(None) => {}
                 Err(error) => *of_task.error.borrow_mut() = Some(error),
             }
             of_task.over.set(true);
@@ -260,14 +270,23 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         state: &EndpointState,
         permit: ConnectionPermit,
-        key: PoolKey,
-    ) -> Result<Rc<Http2Connection>, ConnectError> {
+        key: &PoolKey,
+    ) -> Result<Option<Rc<Http2Connection>>, ConnectError> {
         let endpoint = state.address;
-        let connected = connect(self, worker, state, ApplicationProtocol::Http2, key.client).await?;
+        let offered = self.offered(ApplicationProtocol::Http2);
+        let connected = connect(self, worker, state, offered, key).await?;
+        let is_http2 = chose_http2(&connected.stream);
+        if offered == ApplicationProtocol::Negotiated {
+            if !is_http2 {
+                self.keep_http1(connected, state, key.clone(), permit);
+                return Ok(None);
+            }
+            self.stats().count(ClusterCounter::CxHttp2Total);
+        }
         let Connected { stream, counted, _active } = connected;
-        if let Stream::Tls(tls) = &stream
-            && self.tls.as_ref().is_some_and(ClusterTls::is_of_mesh)
-            && tls.get_ref().1.alpn_protocol().map(Alpn::parse) != Some(Alpn::Http2)
+        if let Stream::Tls(_) = &stream
+            && self.sockets.of(self.socket_of(state)).is_some_and(ClusterTls::is_of_mesh)
+            && !is_http2
         {
             return Err(ConnectError::NoHttp2 { endpoint });
         }
@@ -279,7 +298,7 @@ impl UpstreamCluster {
             .initial_window_size(options.stream_window_bytes.unwrap_or(STREAM_WINDOW_BYTES))
             .initial_connection_window_size(options.connection_window_bytes.unwrap_or(CONNECTION_WINDOW_BYTES))
             .initial_max_send_streams(BEFORE_SETTINGS)
-            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .max_header_list_size(self.config.http.response_headers.most_bytes)
             .enable_push(false)
             .handshake(wire.clone());
         let after = self.config.connect_timeout;
@@ -323,10 +342,10 @@ impl UpstreamCluster {
             }
         });
         let http = &self.config.http;
-        Ok(Rc::new(Http2Connection {
+        Ok(Some(Rc::new(Http2Connection {
             sender,
             local,
-            key,
+            key: key.clone(),
             made: self.coarse_now(),
             active: Cell::new(0),
             started: Cell::new(0),
@@ -338,6 +357,6 @@ impl UpstreamCluster {
             counted,
             _active,
             _occupancy: self.occupy(permit),
-        }))
+        })))
     }
 }

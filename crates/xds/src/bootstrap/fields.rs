@@ -88,7 +88,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
          ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy maglev_lb_config \
          max_requests_per_connection metadata name original_dst_lb_config outlier_detection per_connection_buffer_limit_bytes respect_dns_ttl ring_hash_lb_config \
-         round_robin_lb_config transport_socket type typed_dns_resolver_config \
+         round_robin_lb_config transport_socket transport_socket_matches type typed_dns_resolver_config \
          typed_extension_protocol_options upstream_bind_config upstream_connection_options use_tcp_for_dns_lookups",
         "",
     ),
@@ -112,13 +112,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
     (
         "envoy.config.cluster.v3.Cluster.LbSubsetConfig",
-        "default_subset fallback_policy list_as_any subset_selectors",
-        "locality_weight_aware panic_mode_any scale_locality_weight",
+        "default_subset fallback_policy list_as_any locality_weight_aware panic_mode_any scale_locality_weight \
+         subset_selectors",
+        "",
     ),
     (
         "envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector",
-        "fallback_policy keys",
-        "single_host_per_subset",
+        "fallback_keys_subset fallback_policy keys single_host_per_subset",
+        "",
     ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "active_request_bias choice_count slow_start_config", ""),
     ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
@@ -131,6 +132,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "hash_function maximum_ring_size minimum_ring_size", ""),
     ("envoy.config.cluster.v3.Cluster.RoundRobinLbConfig", "slow_start_config", ""),
     ("envoy.config.cluster.v3.Cluster.SlowStartConfig", "aggression min_weight_percent slow_start_window", ""),
+    ("envoy.config.cluster.v3.Cluster.TransportSocketMatch", "match name transport_socket", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
@@ -165,7 +167,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "always_log_health_check_failures always_log_health_check_success event_log_path event_logger grpc_health_check \
          healthy_edge_interval healthy_threshold http_health_check initial_jitter interval interval_jitter \
          interval_jitter_percent no_traffic_healthy_interval no_traffic_interval reuse_connection tcp_health_check \
-         timeout tls_options unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
+         timeout tls_options transport_socket_match_criteria unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
         "",
     ),
     ("envoy.config.core.v3.HealthCheck.GrpcHealthCheck", "authority initial_metadata service_name", ""),
@@ -181,20 +183,21 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.core.v3.Http1ProtocolOptions",
         "accept_http_10 allow_absolute_url allow_custom_methods default_host_for_http_10 enable_trailers header_key_format \
-         ignore_http_11_upgrade send_fully_qualified_url",
-        "allow_chunked_length override_stream_error_on_invalid_http_message",
+         ignore_http_11_upgrade override_stream_error_on_invalid_http_message send_fully_qualified_url",
+        "allow_chunked_length",
     ),
     ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat", "proper_case_words stateful_formatter", ""),
     ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords", "", ""),
     (
         "envoy.config.core.v3.Http2ProtocolOptions",
-        "allow_connect connection_keepalive initial_connection_window_size initial_stream_window_size max_concurrent_streams",
+        "allow_connect connection_keepalive initial_connection_window_size initial_stream_window_size max_concurrent_streams \
+         override_stream_error_on_invalid_http_message stream_error_on_invalid_http_messaging",
         "allow_metadata",
     ),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
         "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection \
-         max_stream_duration",
+         max_response_headers_kb max_stream_duration",
         "",
     ),
     ("envoy.config.core.v3.KeepaliveSettings", "interval timeout", ""),
@@ -208,6 +211,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SchemeHeaderTransformation", "scheme_to_overwrite", "match_upstream"),
     ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
+    ("envoy.config.core.v3.SocketOption", "buf_value description int_value level name state", ""),
     (
         "envoy.config.core.v3.SubstitutionFormatString",
         "content_type formatters json_format omit_empty_values text_format text_format_source",
@@ -216,6 +220,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.TcpKeepalive", "keepalive_interval keepalive_probes keepalive_time", ""),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
+    ("envoy.config.core.v3.UpstreamHttpProtocolOptions", "auto_san_validation auto_sni override_auto_sni_header", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
     ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints policy", ""),
     (
@@ -231,7 +236,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
-    ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
+    (
+        "envoy.config.endpoint.v3.LocalityLbEndpoints",
+        "lb_endpoints load_balancing_weight locality metadata priority",
+        "",
+    ),
     ("envoy.config.listener.v3.AdditionalAddress", "address", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
     ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
@@ -243,11 +252,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.listener.v3.Listener",
-        "additional_addresses address bind_to_port connection_balance_config continue_on_listener_filters_timeout \
-         default_filter_chain enable_reuse_port filter_chains listener_filters listener_filters_timeout \
-         max_connections_to_accept_per_socket_event metadata name per_connection_buffer_limit_bytes stat_prefix \
-         tcp_backlog_size traffic_direction use_original_dst",
-        "freebind transparent",
+        "access_log additional_addresses address bind_to_port connection_balance_config continue_on_listener_filters_timeout \
+         default_filter_chain enable_mptcp enable_reuse_port filter_chains freebind listener_filters listener_filters_timeout \
+         max_connections_to_accept_per_socket_event metadata name per_connection_buffer_limit_bytes socket_options stat_prefix \
+         tcp_backlog_size tcp_fast_open_queue_length tcp_keepalive traffic_direction transparent use_original_dst",
+        "",
     ),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
@@ -406,7 +415,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters header_name runtime_key_prefix total_weight", ""),
+    (
+        "envoy.config.route.v3.WeightedCluster",
+        "clusters header_name runtime_key_prefix total_weight use_hash_policy",
+        "",
+    ),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
         "cluster_header host_rewrite_literal metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
@@ -594,7 +607,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         HTTP_MANAGER,
         "access_log access_log_flush_interval access_log_options flush_access_log_on_new_request codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue \
+         stat_prefix stream_error_on_invalid_http_message stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue \
          add_user_agent append_x_forwarded_port local_reply_config delayed_close_timeout drain_timeout internal_address_config \
          original_ip_detection_extensions scheme_header_transformation always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
@@ -720,13 +733,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", "locality_lb_config slow_start_config", ""),
     (
         "envoy.extensions.load_balancing_policies.subset.v3.Subset",
-        "default_subset fallback_policy list_as_any subset_lb_policy subset_selectors",
-        "allow_redundant_keys locality_weight_aware panic_mode_any scale_locality_weight",
+        "default_subset fallback_policy list_as_any locality_weight_aware panic_mode_any scale_locality_weight \
+         subset_lb_policy subset_selectors",
+        "allow_redundant_keys",
     ),
     (
         "envoy.extensions.load_balancing_policies.subset.v3.Subset.LbSubsetSelector",
-        "fallback_policy keys",
-        "single_host_per_subset",
+        "fallback_keys_subset fallback_policy keys single_host_per_subset",
+        "",
     ),
     ("envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality", "endpoint_picking_policy", ""),
     (
@@ -792,7 +806,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "common_http_protocol_options explicit_http_config use_downstream_protocol_config",
+        "auto_config common_http_protocol_options explicit_http_config upstream_http_protocol_options \
+         use_downstream_protocol_config",
+        "",
+    ),
+    (
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
+        "http2_protocol_options http_protocol_options",
         "",
     ),
     (

@@ -52,6 +52,7 @@ fn encode_locality(locality: &LocalityEndpoints) -> LocalityLbEndpoints {
         // gRPC leaves out localities without a weight.
         load_balancing_weight: (locality.weight > 0).then_some(locality.weight).and_then(u32_value),
         lb_endpoints: locality.endpoints.iter().map(encode_endpoint).collect(),
+        metadata: subset::encode_socket_labels(&locality.socket_labels, None),
         ..LocalityLbEndpoints::default()
     }
 }
@@ -83,7 +84,10 @@ fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
         }
         .into(),
         load_balancing_weight: u32_value(endpoint.weight.max(1)),
-        metadata: subset::encode_labels(&endpoint.labels, metadata(&endpoint.workload)),
+        metadata: subset::encode_socket_labels(
+            &endpoint.socket_labels,
+            subset::encode_labels(&endpoint.labels, metadata(&endpoint.workload)),
+        ),
     }
 }
 
@@ -159,6 +163,7 @@ fn decode_locality(locality: &LocalityLbEndpoints, read: ReadAddress) -> Result<
         locality: read_locality(locality.locality.as_ref()),
         priority: locality.priority,
         weight: locality.load_balancing_weight.as_ref().map_or(0, |weight| weight.value),
+        socket_labels: subset::decode_socket_labels(locality.metadata.as_ref()),
         endpoints,
     })
 }
@@ -184,6 +189,7 @@ fn decode_endpoint(endpoint: &LbEndpoint, read: ReadAddress) -> Result<Endpoint>
         check: host.health_check_config.as_ref().map(decode_check).transpose().at("endpoint")?.unwrap_or_default(),
         workload: read_labels(endpoint.metadata.as_ref()),
         labels: subset::decode_labels(endpoint.metadata.as_ref()),
+        socket_labels: subset::decode_socket_labels(endpoint.metadata.as_ref()),
     })
 }
 

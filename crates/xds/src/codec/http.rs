@@ -105,6 +105,11 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
     let common = proto.common_http_protocol_options.unwrap_or_default();
     let http2 = proto.http2_protocol_options.as_ref();
+    let mut http1 = options::decode_http1(proto.http_protocol_options.as_ref()).at("http_protocol_options")?;
+    let said = proto.http_protocol_options.as_ref();
+    if said.and_then(|said| said.override_stream_error_on_invalid_http_message).is_none() {
+        http1.stream_errors = proto.stream_error_on_invalid_http_message.is_some_and(|errors| errors.value);
+    }
     Ok(HttpConnectionManager {
         codec,
         filters,
@@ -116,7 +121,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         generate_request_id: proto.generate_request_id.as_ref().is_none_or(|generate| generate.value),
         upgrades: upgrade::decode(&proto.upgrade_configs)?,
         forwards_informational: proto.proxy_100_continue,
-        http1: options::decode_http1(proto.http_protocol_options.as_ref()).at("http_protocol_options")?,
+        http1,
         http2: options::decode_http2(http2).at("http2_protocol_options")?,
         max_request_headers_bytes: proto
             .max_request_headers_kb

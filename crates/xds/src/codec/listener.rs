@@ -1,5 +1,6 @@
 mod filters;
 mod matches;
+mod socket;
 
 use leno_ir::{Direction, FilterChain, FilterChainMatch, Flavor, Listener, ListenerOptions, NetworkFilter};
 use leno_proto::envoy::config::core::v3::TrafficDirection;
@@ -13,7 +14,7 @@ use super::common::{
     address, any, bool_value, has_ipv4_compat, is_type, read_address, set_ipv4_compat, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{connection_filter, http, tcp_proxy, tls};
+use super::{access_log, connection_filter, http, tcp_proxy, tls};
 
 pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
     let mut proto = Proto { name: listener.name.clone(), ..Proto::default() };
@@ -46,6 +47,9 @@ pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
     proto.filter_chains = listener.filter_chains.iter().map(|chain| encode_chain(chain, flavor)).collect();
     proto.default_filter_chain = listener.default_filter_chain.as_ref().map(|chain| encode_chain(chain, flavor));
     proto.enable_reuse_port = bool_value(true);
+    proto.access_log = options.access_log.iter().map(access_log::encode).collect();
+    proto.per_connection_buffer_limit_bytes = options.buffer_limit_bytes.and_then(u32_value);
+    socket::encode(&options.socket, &mut proto);
     proto
 }
 
@@ -76,9 +80,9 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
     }
     let filters = filters::decode(proto)?;
     refuse!(proto, fcds_config, filter_chain_matcher, udp_listener_config, listener_specifier);
-    refuse!(proto, freebind, socket_options, tcp_fast_open_queue_length, enable_mptcp, tcp_keepalive, access_log);
-    if proto.transparent.as_ref().is_some_and(|flag| flag.value) {
-        return Err(DecodeError::unsupported("transparent"));
+    let mut access_log = Vec::with_capacity(proto.access_log.len());
+    for (index, log) in proto.access_log.iter().enumerate() {
+        access_log.push(access_log::decode(log).at_index("access_log", index)?);
     }
     let mut filter_chains = Vec::with_capacity(proto.filter_chains.len());
     for (index, chain) in proto.filter_chains.iter().enumerate() {
@@ -118,6 +122,9 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             original_dst: filters.original_dst || is_set(&proto.use_original_dst),
             proxy_protocol: filters.proxy_protocol,
             rate_limits: filters.rate_limits,
+            access_log,
+            buffer_limit_bytes: proto.per_connection_buffer_limit_bytes.map(|limit| limit.value),
+            socket: socket::decode(proto)?,
         },
         api: false,
     })

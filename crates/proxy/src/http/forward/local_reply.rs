@@ -96,6 +96,10 @@ impl Forwarder<'_, '_> {
         let Reply { mut status, mut body, location, ops, headers: extra, grpc } = reply;
         let context = self.context;
         self.exchange.local_reply_body = body.clone();
+        if status == 400 && !context.config().http1.stream_errors {
+            // Who said something wrong may have meant something else with what follows (Envoy).
+            self.downstream.takes_no_more();
+        }
         let mapped = context.manager.replies.as_ref().map(|replies| {
             self.exchange.status = status;
             let random = &mut || context.worker.random();
