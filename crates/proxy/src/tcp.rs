@@ -12,7 +12,7 @@ mod tunnel;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_ir::TcpProxy;
@@ -107,7 +107,7 @@ pub(crate) async fn serve(
     manager: &TcpManager,
     worker: &Rc<Worker>,
 ) -> Exchange {
-    let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
+    let mut exchange = Exchange::begin(Protocol::Tcp, worker);
     manager.stats.count(TcpCounter::CxTotal);
     if manager.config.access_log_moments.at_start {
         manager.log_at(LogMoment::Start, &mut exchange, &connection);
@@ -248,7 +248,7 @@ pub(crate) async fn refuse(
     manager: &TcpManager,
     worker: &Worker,
 ) {
-    let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
+    let mut exchange = Exchange::begin(Protocol::Tcp, worker);
     exchange.flags.insert(refusal.flags);
     exchange.termination_details.clone_from(&refusal.termination_details);
     worker.stats.tcp_opened(&exchange, connection);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
@@ -177,7 +177,7 @@ impl Accepted {
         if self.listener.access_log.is_empty() {
             return (self, None);
         }
-        let exchange = Exchange::new(Protocol::Tcp, self.worker.now(), SystemTime::now());
+        let exchange = Exchange::begin(Protocol::Tcp, &self.worker);
         let connection = RefCell::new(Rc::new(self.connection(None)));
         self.story = Some(Rc::new(Story { connection, exchange: RefCell::new(exchange) }));
         let story = self.story.clone();

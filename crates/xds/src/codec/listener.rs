@@ -11,7 +11,7 @@ use leno_proto::google::protobuf::Any;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::common::{
-    address, any, bool_value, has_ipv4_compat, is_type, read_address, set_ipv4_compat, u32_value, unpack,
+    address, any, bool_value, has_ipv4_compat, is_type, read_address, set_ipv4_compat, u32_value, unpack, with_type,
 };
 use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, connection_filter, http, tcp_proxy, tls};
@@ -187,8 +187,8 @@ fn decode_last_filter(filter: &Filter) -> Result<NetworkFilter> {
     } else if is_type(config, tcp_proxy::TYPE) {
         Ok(NetworkFilter::Tcp(tcp_proxy::decode(&unpack(config, tcp_proxy::TYPE)?).at("typed_config")?))
     } else {
-        let reason =
-            format!("the last network filter serves the connection, and {} is none that does so here", filter.name);
+        let filter = with_type(&filter.name, config);
+        let reason = format!("the last network filter serves the connection, and {filter} is none that does so here");
         Err(DecodeError::new("", reason))
     }
 }

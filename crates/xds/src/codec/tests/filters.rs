@@ -26,7 +26,10 @@ fn the_router_comes_last_and_unknown_filters_are_refused_unless_optional() {
         Ok(vec![known])
     );
     let refused = |filters: &[ProtoFilter]| filter::decode("http_filters", filters).unwrap_err().to_string();
-    assert_eq!(refused(&[proto("x", "no.such", false), router.clone()]), "http_filters[0]: no such filter here: x");
+    assert_eq!(
+        refused(&[proto("x", "no.such", false), router.clone()]),
+        "http_filters[0]: no such filter here: x (no.such)"
+    );
     assert_eq!(refused(&[router.clone(), cors.clone()]), "http_filters[0]: the router, r, must be the last filter");
     assert_eq!(refused(&[cors]), "http_filters: the last filter must be the router");
 }
