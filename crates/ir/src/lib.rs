@@ -27,6 +27,7 @@ mod overload;
 mod rbac;
 mod route;
 mod router;
+mod scoped_routes;
 mod tcp_proxy;
 mod tls;
 mod token_bucket;
@@ -84,6 +85,7 @@ pub use route::{
     RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
+pub use scoped_routes::{Scope, ScopeElement, ScopeKeyPart, ScopeRoutes, ScopeSource, ScopedRoutes};
 pub use tcp_proxy::{TcpProxy, Tunneling};
 pub use tls::{
     CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,

@@ -25,6 +25,7 @@ mod path;
 mod peer;
 mod replay;
 mod replies;
+mod scopes;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -51,6 +52,8 @@ pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
 pub(crate) use self::header_ops::{HeaderEdits, HeaderFormats, Levels};
 pub(crate) use self::headers::Headers;
 pub(crate) use self::replies::Replies;
+pub(crate) use self::scopes::ScopeIndex;
+use self::scopes::Scopes;
 pub(crate) use self::tunnel::{Tunnel, TunnelError};
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
@@ -87,6 +90,7 @@ struct UpgradeChain {
 pub(crate) enum Routes {
     Inline(Arc<RouteRules>),
     Rds(String),
+    Scoped(Box<Scopes>),
 }
 
 impl HttpManager {
@@ -103,6 +107,10 @@ impl HttpManager {
                 Routes::Inline(Arc::new(RouteRules::new(table.clone(), &place, worker.shared_states())))
             }
             RouteSource::Rds(name) => Routes::Rds(name.clone()),
+            RouteSource::Scoped(scoped) => {
+                let place = format!("{place}.scoped_routes");
+                Routes::Scoped(Box::new(Scopes::new(scoped, &place, worker.shared_states())))
+            }
         };
         let compile = |filters: &[_], place: String| Filters::compile(filters, &place, &config.stat_prefix, worker);
         let upgrade = |(at, upgrade): (usize, &Upgrade)| {
