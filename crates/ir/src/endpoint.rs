@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use leno_names::{Fraction, Locality};
 use serde::{Deserialize, Serialize};
 
-use crate::Labels;
+use crate::{Labels, Metadata};
 
 /// The endpoints of one cluster (Envoy `ClusterLoadAssignment`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -79,6 +79,9 @@ pub struct Endpoint {
     /// What subsets tell it apart by.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// What else is said of it, for access logs.
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
 }
 
 impl Endpoint {
@@ -92,6 +95,7 @@ impl Endpoint {
             check: EndpointCheck::default(),
             workload: WorkloadLabels::default(),
             labels: Labels::new(),
+            metadata: Metadata::new(),
         }
     }
 }

@@ -32,8 +32,8 @@ mod token_bucket;
 mod upgrade;
 
 pub use access_log::{
-    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogMoments, AccessLogSink, Comparison, ComparisonOp,
-    GrpcAccessLog, JsonFormat, LogService, OpenTelemetryAccessLog,
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogMoments, AccessLogSink, Comparison, ComparisonOp, CustomTag,
+    GrpcAccessLog, JsonFormat, LogService, MetadataHolder, OpenTelemetryAccessLog, TagValue,
 };
 pub use cidr::CidrRange;
 pub use cluster::{

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     AccessLog, AccessLogMoments, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge,
-    HttpFilter, ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, Upgrade, WeightedCluster,
+    HttpFilter, ListenerRateLimit, LocalReplies, Metadata, RouteTable, RouterOptions, Upgrade, WeightedCluster,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -47,6 +47,9 @@ impl Listener {
 /// What few listeners have. The default is none of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ListenerOptions {
+    /// What is said of it, for access logs.
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     pub additional_addresses: Vec<SocketAddr>,
     /// IPv6 sockets take IPv4 clients as well, where the address is `::`.
     pub ipv4_compat: bool,

@@ -8,6 +8,8 @@ mod reply;
 mod retry;
 mod timeouts;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 pub use forward::{Forward, HostRewrite, Mirror, Rewrite, WeightedCluster};
@@ -136,7 +138,7 @@ pub struct Route {
     pub filters: FilterOverrides,
     /// For filters to read.
     #[serde(skip_serializing_if = "Metadata::is_empty")]
-    pub metadata: Metadata,
+    pub metadata: Arc<Metadata>,
 }
 
 impl Route {
@@ -150,7 +152,7 @@ impl Route {
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
             filters: FilterOverrides::new(),
-            metadata: Metadata::new(),
+            metadata: Arc::default(),
         }
     }
 }

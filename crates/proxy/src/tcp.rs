@@ -75,7 +75,7 @@ pub(crate) async fn serve(
         }
         Ok(dialled) => {
             let Dialled { cluster, pick, connected, first_bytes: answer, connected_in, _permit, _occupancy } = dialled;
-            let Connected { stream, counted, .. } = connected;
+            let Connected { stream, counted, session, .. } = connected;
             cluster.stats().count(ClusterCounter::RqTotal);
             let _active = cluster.stats().hold(ClusterGauge::RqActive);
             counted.set_request(true);
@@ -83,6 +83,7 @@ pub(crate) async fn serve(
             exchange.upstream = Some(pick.endpoint().address);
             exchange.host = Some(pick.source());
             exchange.upstream_local = stream.tcp().local_addr().ok();
+            exchange.upstream_session = session;
             exchange.workload = pick.workload(&worker.stats);
             exchange.attempts = 1;
             worker.stats.tcp_opened(&exchange, &connection);

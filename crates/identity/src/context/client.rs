@@ -8,6 +8,7 @@ use rustls::sign::SingleCertAndKey;
 use super::material::load_key_pair;
 use super::verifier::ContextVerifier;
 use super::{ContextError, ContextParameters, ContextPart, KeyPairSource, PeerRules};
+use crate::peer_chain::PeerChain;
 
 /// How a cluster is spoken to in TLS that is not the mesh's.
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ struct Configs {
     plain: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    shown: PeerChain,
 }
 
 impl ClientContext {
@@ -65,6 +67,11 @@ impl ClientContext {
         Ok(())
     }
 
+    /// Our certificate.
+    pub fn shown(&self) -> PeerChain {
+        self.current.load().shown.clone()
+    }
+
     pub fn config(&self, alpn: UpstreamAlpn) -> Arc<ClientConfig> {
         let configs = self.current.load();
         match alpn {
@@ -78,6 +85,8 @@ impl ClientContext {
 fn load(settings: &ClientSettings) -> Result<Configs, Vec<ContextError>> {
     let one = |error| vec![error];
     let certified = settings.certificate.as_ref().map(|source| load_key_pair(0, source)).transpose().map_err(one)?;
+    let shown =
+        certified.as_ref().and_then(|certified| certified.cert.get(..1)).map(PeerChain::new).unwrap_or_default();
     let provider = settings.parameters.provider().map_err(one)?;
     let verifier = ContextVerifier::new(settings.peers.as_ref(), true, provider.clone()).map_err(one)?;
     let verifier = verifier.checking_server_name(settings.checks_server_name);
@@ -103,5 +112,5 @@ fn load(settings: &ClientSettings) -> Result<Configs, Vec<ContextError>> {
         }
         Arc::new(config)
     };
-    Ok(Configs { http1: offering(b"http/1.1"), http2: offering(b"h2"), plain: Arc::new(config) })
+    Ok(Configs { http1: offering(b"http/1.1"), http2: offering(b"h2"), plain: Arc::new(config), shown })
 }

@@ -229,7 +229,7 @@ impl RouteRef {
     }
 
     pub(crate) fn metadata(&self) -> Option<&Metadata> {
-        self.matched().map(|matched| &matched.route.metadata)
+        self.matched().map(|matched| &*matched.route.metadata)
     }
 
     /// Whether requests are forwarded, rather than answered by the route itself.

@@ -16,6 +16,7 @@ use super::headers::Headers;
 use crate::access_log::LineValues;
 use crate::connection::Connection;
 use crate::exchange::{Exchange, NoHeaders};
+use crate::tls::noted;
 
 /// The values of a table that have operators, by their text.
 #[derive(Debug, Default)]
@@ -86,8 +87,8 @@ impl HeaderFormats {
 
     fn of<'v>(values: impl Iterator<Item = &'v HeaderValue>) -> Self {
         let formats = values.filter(|value| value.is_format());
-        let formats =
-            formats.filter_map(|value| Some((value.value.as_str().into(), Program::value(&value.value).ok()?)));
+        let formats = formats
+            .filter_map(|value| Some((value.value.as_str().into(), Program::value(&value.value).map(noted).ok()?)));
         Self(formats.collect())
     }
 

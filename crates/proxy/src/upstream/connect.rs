@@ -16,6 +16,7 @@ use super::{ConnectError, Overflow, Pick};
 use crate::proxy_protocol::{ProxyAddresses, encode};
 use crate::stats::{ClusterCounter, ClusterHistogram, ConnectionGuard, HandshakeResult, TlsSide};
 use crate::stream::Stream;
+use crate::tls::TlsSession;
 use crate::worker::Worker;
 
 /// What will be spoken on a new connection; decides the ALPN names offered.
@@ -60,6 +61,8 @@ pub(crate) struct Connected {
     pub(crate) stream: Stream,
     pub(crate) counted: ConnectionGuard,
     pub(super) _active: ActiveConnection,
+    /// What is shown of its TLS.
+    pub(crate) session: Option<Rc<TlsSession>>,
 }
 
 /// Counts as open at its endpoint until dropped.
@@ -199,6 +202,8 @@ pub(super) async fn connect(
     }
     let stream = result?;
     let active = ActiveConnection::new(&state.counts);
+    let tls = cluster.config.tls.as_ref().zip(cluster.tls.as_ref());
+    let session = tls.and_then(|(tls, settings)| worker.tls().upstream_session(&stream, tls, settings));
     stats.observe(ClusterHistogram::CxConnect, worker.now().saturating_duration_since(started));
-    Ok(Connected { stream, counted, _active: active })
+    Ok(Connected { stream, counted, _active: active, session })
 }

@@ -24,6 +24,7 @@ use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held, Waiting};
 use crate::stream::Stream;
 use crate::tls::ClusterTls;
+use crate::tls::TlsSession;
 use crate::worker::Worker;
 
 /// Flow-control windows of our HTTP/2 connections, in bytes. Chosen: one stream may fill 1 Gbit/s at 8 ms round trip;
@@ -47,6 +48,7 @@ pub(super) struct Http2Pool {
 struct Http2Connection {
     sender: SendRequest<Bytes>,
     local: Option<SocketAddr>,
+    session: Option<Rc<TlsSession>>,
     key: PoolKey,
     made: Instant,
     active: Cell<u32>,
@@ -122,6 +124,11 @@ impl Http2Lease {
     /// Our side of the connection.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.slot.connection.local
+    }
+
+    /// What is shown of its TLS.
+    pub(crate) fn session(&self) -> Option<Rc<TlsSession>> {
+        self.slot.connection.session.clone()
     }
 }
 
@@ -264,7 +271,7 @@ impl UpstreamCluster {
     ) -> Result<Rc<Http2Connection>, ConnectError> {
         let endpoint = state.address;
         let connected = connect(self, worker, state, ApplicationProtocol::Http2, key.client).await?;
-        let Connected { stream, counted, _active } = connected;
+        let Connected { stream, counted, _active, session } = connected;
         if let Stream::Tls(tls) = &stream
             && self.tls.as_ref().is_some_and(ClusterTls::is_of_mesh)
             && tls.get_ref().1.alpn_protocol().map(Alpn::parse) != Some(Alpn::Http2)
@@ -330,6 +337,7 @@ impl UpstreamCluster {
             made: self.coarse_now(),
             active: Cell::new(0),
             started: Cell::new(0),
+            session,
             most_streams: http.max_concurrent_streams.max(1),
             most_requests: http.max_requests_per_connection.unwrap_or(u32::MAX).max(1),
             idle_since: Cell::new(self.coarse_now()),

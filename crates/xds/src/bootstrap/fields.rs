@@ -420,7 +420,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig",
-        "buffer_flush_interval buffer_size_bytes grpc_service log_name transport_api_version",
+        "buffer_flush_interval buffer_size_bytes custom_tags filter_state_objects_to_log grpc_service log_name transport_api_version",
         "",
     ),
     (
@@ -431,8 +431,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig", "common_config", ""),
     (
         "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
-        "attributes body buffer_flush_interval buffer_size_bytes common_config disable_builtin_labels grpc_service log_name \
-         resource_attributes",
+        "attributes body buffer_flush_interval buffer_size_bytes common_config custom_tags disable_builtin_labels \
+         filter_state_objects_to_log formatters grpc_service log_name resource_attributes",
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
@@ -817,6 +817,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.metadata.v3.MetadataKey", "key path", ""),
     ("envoy.type.metadata.v3.MetadataKey.PathSegment", "key", ""),
+    ("envoy.type.metadata.v3.MetadataKind", "cluster host request route", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Cluster", "", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Host", "", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Request", "", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Route", "", ""),
+    ("envoy.type.tracing.v3.CustomTag", "environment literal metadata request_header tag", ""),
+    ("envoy.type.tracing.v3.CustomTag.Environment", "default_value name", ""),
+    ("envoy.type.tracing.v3.CustomTag.Header", "default_value name", ""),
+    ("envoy.type.tracing.v3.CustomTag.Literal", "value", ""),
+    ("envoy.type.tracing.v3.CustomTag.Metadata", "default_value kind metadata_key", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
     ("envoy.type.v3.HashPolicy", "source_ip", ""),

@@ -19,10 +19,12 @@ use super::common::{
 };
 use super::error::{At, DecodeError, Result, refuse};
 use super::http::options;
+use super::metadata::{decode_beside, encode_beside};
 use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol, socket};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const FILTER: &str = "istio";
+const SERVICES: &str = "services";
 /// "No limit" for streams of one HTTP/2 connection (RFC 9113 §6.5.2).
 const MAX_STREAMS: u32 = 0x7fff_ffff;
 
@@ -32,7 +34,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         connect_timeout: duration(cluster.connect_timeout),
         circuit_breakers: Some(policy::encode_breakers(&cluster.circuit_breakers)),
         transport_socket: proxy_protocol::encode(cluster, flavor),
-        metadata: cluster.service.as_ref().map(metadata),
+        metadata: encode_beside(&cluster.metadata, cluster.service.as_ref().map(metadata)),
         ..Proto::default()
     };
     discovery::encode(&mut proto, &cluster.discovery);
@@ -84,13 +86,13 @@ fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
 /// As Istio names the services behind a cluster.
 fn metadata(service: &ServiceKey) -> Metadata {
     let entry = object([("name", string(service.name.as_str())), ("namespace", string(service.namespace.as_str()))]);
-    let fields = structure([("services", list(vec![entry]))]);
+    let fields = structure([(SERVICES, list(vec![entry]))]);
     Metadata { filter_metadata: HashMap::from([(FILTER.to_owned(), fields)]), ..Metadata::default() }
 }
 
 fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
     let fields = metadata?.filter_metadata.get(FILTER)?;
-    let entry = as_struct(as_list(fields.fields.get("services")).first()?)?;
+    let entry = as_struct(as_list(fields.fields.get(SERVICES)).first()?)?;
     let text = |name: &str| as_text(entry.fields.get(name));
     Some(ServiceKey::new(text("namespace")?, text("name")?))
 }
@@ -125,6 +127,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         socket: socket::decode(proto)?,
         http: decode_http(proto)?,
         service: read_service(proto.metadata.as_ref()),
+        metadata: decode_beside(proto.metadata.as_ref(), FILTER, SERVICES),
     })
 }
 

@@ -15,7 +15,7 @@ use leno_proto::google::protobuf::{ListValue, Struct, Value, value::Kind};
 use super::error::{At, DecodeError, Result, refuse};
 
 /// The namespace of labels.
-const FILTER: &str = "envoy.lb";
+pub(super) const FILTER: &str = "envoy.lb";
 
 pub(super) fn encode(settings: &SubsetSettings) -> LbSubsetConfig {
     let selector = |selector: &SubsetSelector| LbSubsetSelector {

@@ -374,8 +374,7 @@ fn route() -> BoxedStrategy<Route> {
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
-    let metadata = prop_oneof![3 => Just(Metadata::new()), 1 => btree_map(name(), subset_labels(), 0..2)];
-    (name(), route_match(), action, of(0..u64::MAX), headers, (overrides(), metadata))
+    (name(), route_match(), action, of(0..u64::MAX), headers, (overrides(), metadata()))
         .prop_map(
             |(
                 name,
@@ -385,7 +384,7 @@ fn route() -> BoxedStrategy<Route> {
                 (request_headers, response_headers),
                 (filters, metadata),
             )| Route {
-                metadata,
+                metadata: Arc::new(metadata),
                 request_buffer_limit_bytes,
                 request_headers,
                 response_headers,
@@ -462,12 +461,37 @@ pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
     ]
 }
 
+fn custom_tag() -> impl Strategy<Value = CustomTag> {
+    let holder = select(vec![
+        MetadataHolder::Cluster,
+        MetadataHolder::Request,
+        MetadataHolder::Route,
+        MetadataHolder::UpstreamHost,
+    ]);
+    let default = || "[a-z]{0,3}";
+    let value =
+        prop_oneof![
+            name().prop_map(TagValue::Literal),
+            (name(), default()).prop_map(|(name, default)| TagValue::Environment { name, default }),
+            ("[a-z]{1,6}", default()).prop_map(|(name, default)| TagValue::RequestHeader { name, default }),
+            (holder, name(), vec(name(), 1..3), default())
+                .prop_map(|(of, namespace, path, default)| TagValue::Metadata { of, namespace, path, default }),
+        ];
+    (name(), value).prop_map(|(tag, value)| CustomTag { tag, value })
+}
+
 fn remote_log() -> impl Strategy<Value = AccessLogSink> {
     let service = || {
         let interval = (1..100_000_u64).prop_map(Duration::from_millis);
-        (name(), name(), interval, any::<u32>()).prop_map(|(cluster, log_name, flush_interval, buffer_bytes)| {
-            LogService { cluster, log_name, flush_interval, buffer_bytes }
-        })
+        (name(), name(), interval, any::<u32>(), vec(custom_tag(), 0..3)).prop_map(
+            |(cluster, log_name, flush_interval, buffer_bytes, custom_tags)| LogService {
+                cluster,
+                log_name,
+                flush_interval,
+                buffer_bytes,
+                custom_tags,
+            },
+        )
     };
     let headers = || vec("[a-z]{1,6}", 0..2);
     let grpc = (service(), headers(), headers(), headers()).prop_map(
@@ -917,6 +941,11 @@ fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
     (source, metadata_match()).prop_map(|(source, matches)| SourcedMetadata { source, matches })
 }
 
+/// In no namespace that means something by itself.
+fn metadata() -> impl Strategy<Value = Metadata> {
+    prop_oneof![3 => Just(Metadata::new()), 1 => btree_map("x[a-z]{1,3}", subset_labels(), 0..2)]
+}
+
 fn metadata_match() -> impl Strategy<Value = MetadataMatch> {
     (name(), vec(name(), 1..3), value_match(), any::<bool>()).prop_map(|(filter, path, value, invert)| MetadataMatch {
         filter,
@@ -1062,9 +1091,12 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let rate_limit = (name(), token_bucket())
         .prop_map(|(stat_prefix, token_bucket)| ListenerRateLimit { stat_prefix, token_bucket });
-    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), vec(rate_limit, 0..2)).prop_map(
-        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol, rate_limits)| {
+    let rest = (vec(rate_limit, 0..2), metadata());
+    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), rest).prop_map(
+        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol, rest)| {
+            let (rate_limits, metadata) = rest;
             ListenerOptions {
+                metadata,
                 additional_addresses,
                 ipv4_compat: false,
                 backlog,
@@ -1153,8 +1185,9 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let ip = || of(address().prop_map(|address| address.ip()));
     let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
         .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
-    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels())).prop_map(
-        |(address, hostname, weight, health, check, (workload, labels))| Endpoint {
+    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels(), metadata())).prop_map(
+        |(address, hostname, weight, health, check, (workload, labels, metadata))| Endpoint {
+            metadata,
             address,
             hostname,
             weight,
@@ -1479,9 +1512,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
-    let proxy_protocol = (proxy_protocol, upstream_socket());
+    let proxy_protocol = (proxy_protocol, upstream_socket(), metadata());
     (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
-        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket), provided)| {
+        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket, metadata), provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1525,6 +1558,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 tls,
                 proxy_protocol,
                 socket,
+                metadata,
                 http,
                 service,
             }

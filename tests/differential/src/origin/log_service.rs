@@ -150,6 +150,15 @@ fn common(common: Option<&AccessLogCommon>) -> Value {
         "local": address_text(common.downstream_local_address.as_ref()),
         "direct": ip(common.downstream_direct_remote_address.as_ref()),
         "server_name": common.tls_properties.as_ref().map(|tls| tls.tls_sni_hostname.clone()),
+        "tls": common.tls_properties.as_ref().map(|tls| json!({
+            "version": tls.tls_version,
+            "local": format!("{:?}", tls.local_certificate_properties),
+            "peer": format!("{:?}", tls.peer_certificate_properties),
+        })),
+        "metadata": format!("{:?}", common.metadata.as_ref().map(|metadata| {
+            metadata.filter_metadata.iter().collect::<std::collections::BTreeMap<_, _>>()
+        })),
+        "custom_tags": common.custom_tags.iter().collect::<std::collections::BTreeMap<_, _>>(),
         "start_time": common.start_time.is_some(),
         "last_received": common.time_to_last_rx_byte.is_some(),
         "last_upstream_sent": common.time_to_last_upstream_tx_byte.is_some(),

@@ -452,6 +452,7 @@ impl Forwarder<'_, '_> {
                 .map_err(Failure::Connect)?;
             self.exchange.upstream_protocol = Some(Protocol::Http2);
             self.exchange.upstream_local = lease.local();
+            self.exchange.upstream_session = lease.session();
             self.continue_ourselves().await?;
             if self.request.upgrade.is_some() && !self.guard(pin!(lease.takes_extended_connect())).await? {
                 return Err(Failure::Peer(PeerError::Protocol("http2.no_extended_connect")));
@@ -462,6 +463,7 @@ impl Forwarder<'_, '_> {
             self.guard(pin!(cluster.http1(&worker, pick, client, priority))).await?.map_err(Failure::Connect)?;
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
+        self.exchange.upstream_session = lease.session();
         Ok(Peer::http1(lease, self.request, self.framing))
     }
 
