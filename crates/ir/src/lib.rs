@@ -76,10 +76,10 @@ pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
     AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,
-    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HostRewrite, InternalRedirects, Mirror,
-    PathMatch, QueryMatch, QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath,
-    RedirectPredicate, RequireTls, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route, RouteAction,
-    RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
+    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HitsAddend, HostRewrite, InternalRedirects,
+    LimitOverride, Mirror, PathMatch, QueryMatch, QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff,
+    Redirect, RedirectPath, RedirectPredicate, RequireTls, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite,
+    Route, RouteAction, RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use tls::{

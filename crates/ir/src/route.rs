@@ -19,7 +19,7 @@ pub use internal_redirect::{InternalRedirects, RedirectPredicate};
 pub use matches::{
     CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch,
 };
-pub use rate_limit::{RateLimitAction, RateLimitRule};
+pub use rate_limit::{HitsAddend, LimitOverride, RateLimitAction, RateLimitRule};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};

@@ -95,12 +95,16 @@ impl HeaderFormats {
     /// # Errors
     /// Names the operator that is not understood.
     pub(crate) fn check(table: &RouteTable) -> Result<(), FormatError> {
+        overrides(table)
+            .flat_map(RouteFilterConfig::hits_formats)
+            .try_for_each(|format| Program::text(format).map(drop))?;
         check(values(table).chain(overrides(table).flat_map(RouteFilterConfig::header_ops).flat_map(|ops| &ops.add)))
     }
 
     /// # Errors
     /// As [`HeaderFormats::check`].
     pub(crate) fn check_filter(filter: &HttpFilter) -> Result<(), FormatError> {
+        filter.config.hits_formats().try_for_each(|format| Program::text(format).map(drop))?;
         check(filter.config.header_ops().flat_map(|ops| &ops.add))
     }
 }

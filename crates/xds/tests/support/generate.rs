@@ -307,7 +307,15 @@ fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
             skip_if_absent
         }),
     ];
-    let rule = (0..=10_u32, vec(action, 1..3)).prop_map(|(stage, actions)| RateLimitRule { stage, actions });
+    let limit = of(prop_oneof![
+        (name(), vec(name(), 1..3)).prop_map(|(namespace, path)| LimitOverride::Metadata { namespace, path }),
+        (any::<u32>(), 0..8).prop_map(|(requests_per_unit, unit)| LimitOverride::Fixed { requests_per_unit, unit }),
+    ]);
+    let rule = (0..=10_u32, vec(action, 1..3), limit).prop_map(|(stage, actions, limit)| RateLimitRule {
+        stage,
+        limit,
+        ..RateLimitRule::new(actions)
+    });
     prop_oneof![3 => Just(Vec::new()), 1 => vec(rule, 1..3)].boxed()
 }
 
