@@ -16,7 +16,7 @@ use crate::load::Load;
 use crate::outlier::{Outliers, Signal, Watch};
 use crate::plan::{Candidate, Group, Level, Plan, PlanSettings};
 use crate::slow_start;
-use crate::subset::{NO_LABELS, Subsets};
+use crate::subset::{Found, NO_LABELS, Subsets};
 use crate::view::View;
 use crate::zone::Zones;
 
@@ -310,7 +310,14 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         let Self { members, candidates, settings, whole, subsets, .. } = self;
         let view = match subsets {
             None => whole,
-            Some(subsets) => subsets.find(wish.labels, whole)?,
+            Some(subsets) => match subsets.find(wish.labels, whole)? {
+                Found::View(view) => view,
+                Found::Member(at) => {
+                    let (member, load) = members.get(at)?;
+                    load.begin();
+                    return Some(Choice { key: member.key, load: load.clone() });
+                }
+            },
         };
         let priority = match wish.priority {
             None if !wish.past_priorities.is_empty() => {

@@ -11,11 +11,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use leno_ir::BalancerPolicy;
+use leno_ir::{BalancerPolicy, RingFunction};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::Member;
 
+mod murmur;
 #[cfg(test)]
 mod tests;
 
@@ -61,9 +62,9 @@ impl HashTables {
                     entries.sort_by(|one, other| one.key.cmp(&other.key));
                     Table::Maglev(maglev(&entries, table_size))
                 }
-                BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size } => {
+                BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size, function } => {
                     entries.sort_by(|one, other| one.key.cmp(&other.key));
-                    Table::Ring(ring(&entries, minimum_ring_size, maximum_ring_size))
+                    Table::Ring(ring(&entries, minimum_ring_size, maximum_ring_size, function))
                 }
                 _ => Table::Ring(Vec::new()),
             }
@@ -143,7 +144,11 @@ fn key<K>(member: &Member<K>) -> Cow<'_, str> {
 }
 
 /// The least weighted member gets a whole number of points, the others in proportion; points are hashes of `key_i`.
-fn ring(entries: &[Entry<'_>], minimum_size: u32, maximum_size: u32) -> Vec<Point> {
+fn ring(entries: &[Entry<'_>], minimum_size: u32, maximum_size: u32, function: RingFunction) -> Vec<Point> {
+    let hash = match function {
+        RingFunction::MurmurHash2 => murmur::hash,
+        RingFunction::XxHash => |bytes: &[u8]| xxh64(bytes, 0),
+    };
     let least = entries.iter().map(|entry| entry.share).fold(f64::INFINITY, f64::min);
     if entries.is_empty() {
         return Vec::new();
@@ -163,7 +168,7 @@ fn ring(entries: &[Entry<'_>], minimum_size: u32, maximum_size: u32) -> Vec<Poin
         while current < target {
             text.truncate(length);
             let _ = write!(text, "{number}");
-            points.push(Point { hash: xxh64(text.as_bytes(), 0), at: entry.at });
+            points.push(Point { hash: hash(text.as_bytes()), at: entry.at });
             number += 1;
             current += 1.0;
         }

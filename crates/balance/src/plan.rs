@@ -185,6 +185,11 @@ impl Plan {
         self.groups.len() <= 1
     }
 
+    /// Whether nobody may be chosen.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members().next().is_none()
+    }
+
     /// Every member that may be chosen, the most important priority first.
     pub(crate) fn members(&self) -> impl Iterator<Item = usize> {
         self.groups.iter().flat_map(|group| group.members.iter().copied())

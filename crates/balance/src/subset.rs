@@ -4,7 +4,7 @@
 //! Invariants  a subset has at least one member; health does not move members between subsets
 //! Cost        a look-up: keys compared per selector, then O(log subsets); no allocation. Built when members change
 //! Source      Envoy subset_lb.cc: keys must be exactly those of a selector; fallbacks by selector, then by cluster
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use leno_ir::{Labels, MetadataValue, SubsetFallback, SubsetSettings};
@@ -31,6 +31,7 @@ struct Selector {
     /// In order, each once.
     keys: Vec<String>,
     fallback: Option<SubsetFallback>,
+    fewer_keys: BTreeSet<String>,
     /// Ordered by fingerprint.
     subsets: Vec<Subset>,
 }
@@ -41,7 +42,17 @@ struct Subset {
     fingerprint: u64,
     /// Of the selector's keys.
     values: Vec<MetadataValue>,
+    /// The only member there is to be.
+    single: Option<usize>,
     view: View,
+}
+
+/// Who takes a request.
+pub(crate) enum Found<'v> {
+    /// This one, by place.
+    Member(usize),
+    /// One of these.
+    View(&'v mut View),
 }
 
 impl Subsets {
@@ -57,10 +68,11 @@ impl Subsets {
         let selector = |selector: &leno_ir::SubsetSelector| Selector {
             keys: selector.keys.iter().cloned().collect(),
             fallback: selector.fallback,
-            subsets: subsets(selector, &labels, settings.list_as_any),
+            fewer_keys: selector.fewer_keys.clone(),
+            subsets: subsets(selector, &labels, settings),
         };
         let selectors = settings.selectors.iter().map(selector).collect();
-        Self { settings: settings.clone(), default: View::of(default), selectors, labels }
+        Self { settings: settings.clone(), default: View::of(default, settings), selectors, labels }
     }
 
     /// Whether they would be made the same again.
@@ -73,19 +85,41 @@ impl Subsets {
         subsets.map(|subset| &mut subset.view).chain(std::iter::once(&mut self.default))
     }
 
-    /// Whose turn it is for a request that asks for `wanted`. `None`: nobody's.
-    pub(crate) fn find<'v>(&'v mut self, wanted: &Labels, whole: &'v mut View) -> Option<&'v mut View> {
-        let mut fallback = self.settings.fallback;
-        let selector = self.selectors.iter_mut().find(|selector| wanted.keys().eq(&selector.keys));
-        if let Some(selector) = selector.filter(|_| !wanted.is_empty()) {
-            if let Some(at) = selector.find(wanted) {
-                return selector.subsets.get_mut(at).map(|subset| &mut subset.view);
+    /// Who is there for a request that asks for `wanted`. `None`: nobody.
+    pub(crate) fn find<'v>(&'v mut self, wanted: &Labels, whole: &'v mut View) -> Option<Found<'v>> {
+        let mut fewer: Option<Labels> = None;
+        loop {
+            let wanted = fewer.as_ref().unwrap_or(wanted);
+            let at = self.selectors.iter().position(|selector| wanted.keys().eq(&selector.keys));
+            let Some(at) = at.filter(|_| !wanted.is_empty()) else { break };
+            let selector = &self.selectors[at];
+            if let Some(subset) = selector.find(wanted) {
+                let subset = &mut self.selectors[at].subsets[subset];
+                return Some(match subset.single {
+                    Some(place) => Found::Member(place),
+                    None => Found::View(&mut subset.view),
+                });
             }
-            fallback = selector.fallback.unwrap_or(fallback);
+            if !selector.fewer_keys.is_empty() {
+                let is_kept = |(key, _): &(&String, &MetadataValue)| selector.fewer_keys.contains(*key);
+                let kept = wanted.iter().filter(is_kept).map(|(key, value)| (key.clone(), value.clone()));
+                // Each time fewer, so it ends.
+                fewer = Some(kept.collect());
+                continue;
+            }
+            match selector.fallback {
+                None => break,
+                Some(SubsetFallback::AnyEndpoint) => return Some(Found::View(whole)),
+                Some(SubsetFallback::DefaultSubset) => return Some(Found::View(&mut self.default)),
+                Some(SubsetFallback::NoFallback) => return None,
+            }
         }
-        match fallback {
-            SubsetFallback::AnyEndpoint => Some(whole),
-            SubsetFallback::DefaultSubset => Some(&mut self.default),
+        match self.settings.fallback {
+            SubsetFallback::AnyEndpoint => Some(Found::View(whole)),
+            SubsetFallback::DefaultSubset if self.settings.panics_to_any && self.default.plan.is_empty() => {
+                Some(Found::View(whole))
+            }
+            SubsetFallback::DefaultSubset => Some(Found::View(&mut self.default)),
             SubsetFallback::NoFallback => None,
         }
     }
@@ -112,12 +146,12 @@ fn is_label(found: &MetadataValue, wanted: &MetadataValue, list_as_any: bool) ->
 }
 
 /// Values, and the places of the members that stand for them.
-type Found = (Vec<MetadataValue>, Vec<usize>);
+type Placed = (Vec<MetadataValue>, Vec<usize>);
 
-fn subsets(selector: &leno_ir::SubsetSelector, labels: &[Labels], list_as_any: bool) -> Vec<Subset> {
-    let mut members: BTreeMap<u64, Vec<Found>> = BTreeMap::new();
+fn subsets(selector: &leno_ir::SubsetSelector, labels: &[Labels], settings: &SubsetSettings) -> Vec<Subset> {
+    let mut members: BTreeMap<u64, Vec<Placed>> = BTreeMap::new();
     for (at, labels) in labels.iter().enumerate() {
-        for values in combinations(selector, labels, list_as_any) {
+        for values in combinations(selector, labels, settings.list_as_any) {
             let alike = members.entry(fingerprint(values.iter())).or_default();
             match alike.iter_mut().find(|(known, _)| *known == values) {
                 // A list may name one value twice.
@@ -127,7 +161,12 @@ fn subsets(selector: &leno_ir::SubsetSelector, labels: &[Labels], list_as_any: b
             }
         }
     }
-    let subset = |fingerprint, (values, places)| Subset { fingerprint, values, view: View::of(places) };
+    let subset = |fingerprint, (values, places): (_, Vec<usize>)| Subset {
+        fingerprint,
+        values,
+        single: places.first().copied().filter(|_| selector.is_single),
+        view: View::of(places, settings),
+    };
     let all = members.into_iter();
     all.flat_map(|(fingerprint, alike)| alike.into_iter().map(move |one| subset(fingerprint, one))).collect()
 }

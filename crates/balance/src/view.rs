@@ -1,6 +1,7 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use leno_ir::BalancerPolicy;
+use leno_ir::{BalancerPolicy, SubsetSettings};
 
 use crate::Member;
 use crate::consistent::HashTables;
@@ -11,6 +12,8 @@ use crate::plan::{Candidate, Plan, PlanSettings};
 pub(crate) struct View {
     /// Places; `None`: all.
     places: Option<Vec<usize>>,
+    /// See `ir::SubsetSettings`.
+    scales_localities: bool,
     pub(crate) plan: Plan,
     /// The same of one priority alone, for those who were asked for.
     narrow: BTreeMap<u32, Plan>,
@@ -19,8 +22,8 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(places: Vec<usize>) -> Self {
-        Self { places: Some(places), ..Self::default() }
+    pub(crate) fn of(places: Vec<usize>, settings: &SubsetSettings) -> Self {
+        Self { places: Some(places), scales_localities: settings.scales_localities, ..Self::default() }
     }
 
     /// The plan and the tables; the plan of one priority, where that is asked for.
@@ -36,7 +39,10 @@ impl View {
             let all = || (0..candidates.len()).filter(is_of);
             match &self.places {
                 None => Plan::among(candidates, all(), settings, 0),
-                Some(places) => Plan::among(candidates, places.iter().copied().filter(is_of), settings, 0),
+                Some(places) => {
+                    let candidates = scaled(candidates, places, self.scales_localities);
+                    Plan::among(&candidates, places.iter().copied().filter(is_of), settings, 0)
+                }
             }
         });
         (plan, self.tables.as_deref())
@@ -46,7 +52,10 @@ impl View {
         self.narrow.clear();
         self.plan = match &self.places {
             None => Plan::new(candidates, settings, seed),
-            Some(places) => Plan::among(candidates, places.iter().copied(), settings, seed),
+            Some(places) => {
+                let candidates = scaled(candidates, places, self.scales_localities);
+                Plan::among(&candidates, places.iter().copied(), settings, seed)
+            }
         };
     }
 
@@ -69,4 +78,22 @@ impl View {
         };
         self.tables = Some(Box::new(tables));
     }
+}
+
+/// The candidates, where it is wanted with localities that weigh as much less as fewer of their members are at `places`.
+fn scaled<'c>(candidates: &'c [Candidate], places: &[usize], is_wanted: bool) -> Cow<'c, [Candidate]> {
+    if !is_wanted {
+        return Cow::Borrowed(candidates);
+    }
+    let locality = |candidate: &Candidate| (candidate.priority, candidate.locality);
+    // All and those of the subset.
+    let mut counts: BTreeMap<(u32, u32), (u32, u32)> = BTreeMap::new();
+    candidates.iter().for_each(|candidate| counts.entry(locality(candidate)).or_default().0 += 1);
+    places.iter().for_each(|at| counts.entry(locality(&candidates[*at])).or_default().1 += 1);
+    let scale = |candidate: &Candidate| {
+        let (all, here) = counts.get(&locality(candidate)).copied().unwrap_or((1, 1));
+        let weight = f64::from(candidate.locality_weight) * f64::from(here) / f64::from(all.max(1));
+        Candidate { locality_weight: weight.round() as u32, ..*candidate }
+    };
+    candidates.iter().map(scale).collect()
 }

@@ -1,6 +1,6 @@
 use leno_ir::{
-    BalancerPolicy, Cluster, Discovery, Flavor, LeastRequest, PeerValidation, StringMatch, UpstreamProtocol,
-    UpstreamTls,
+    BalancerPolicy, Cluster, Discovery, Flavor, LeastRequest, PeerValidation, RingFunction, StringMatch,
+    UpstreamProtocol, UpstreamTls,
 };
 use leno_model::api::{TlsMode, TrafficPolicy};
 use leno_model::{Problem, Protocol, Service, ServicePort, Snapshot};
@@ -94,6 +94,7 @@ fn balancer(wanted: BalancerPolicy, flavor: Flavor) -> BalancerPolicy {
         (BalancerPolicy::Maglev { .. }, Flavor::Grpc) => BalancerPolicy::RingHash {
             minimum_ring_size: BalancerPolicy::MINIMUM_RING_SIZE,
             maximum_ring_size: BalancerPolicy::MAXIMUM_RING_SIZE,
+            function: RingFunction::XxHash,
         },
         (BalancerPolicy::PeakEwma { .. } | BalancerPolicy::Random, Flavor::Grpc) => BalancerPolicy::RoundRobin,
         (wanted, _) => wanted,
@@ -116,7 +117,7 @@ fn tls(
         (_, Protocol::Tcp, _) => &["istio"],
         (_, _, UpstreamProtocol::Http1) => &["http/1.1"],
         (_, _, UpstreamProtocol::Http2) => &["h2"],
-        (_, _, UpstreamProtocol::SameAsDownstream) => &[],
+        (_, _, UpstreamProtocol::Negotiated | UpstreamProtocol::SameAsDownstream) => &[],
     };
     UpstreamTls {
         // Istio's name for a cluster in SNI.

@@ -38,7 +38,7 @@ fn localities<'a>(
     all.into_iter()
         .map(|(locality, endpoints)| {
             let weight = endpoints.iter().fold(0_u32, |sum, endpoint| sum.saturating_add(endpoint.weight));
-            LocalityEndpoints { locality, priority: 0, weight, endpoints }
+            LocalityEndpoints { locality, weight, endpoints, ..LocalityEndpoints::default() }
         })
         .collect()
 }

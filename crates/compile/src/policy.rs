@@ -1,6 +1,8 @@
 //! Traffic policies: what a DestinationRule changes in a cluster.
 
-use leno_ir::{BalancerPolicy, Cluster, Consecutive, Flavor, LeastRequest, OutlierDetection, UpstreamProtocol};
+use leno_ir::{
+    BalancerPolicy, Cluster, Consecutive, Flavor, LeastRequest, OutlierDetection, RingFunction, UpstreamProtocol,
+};
 use leno_model::Problem;
 use leno_model::api::{
     self, ConnectionPool, ConsistentHash, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey,
@@ -122,7 +124,7 @@ fn hash_table(hash: &ConsistentHash, at: &str, object: &ResourceKey, problems: &
         problems.push(Problem::error(object, format!("{at}.{field}"), "invalid_ring_size", message));
         most
     });
-    BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size: most }
+    BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size: most, function: RingFunction::XxHash }
 }
 
 fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {

@@ -14,7 +14,7 @@ mod server;
 mod tests;
 mod verifier;
 
-pub use self::client::{ClientContext, ClientSettings, UpstreamAlpn};
+pub use self::client::{ClientContext, ClientSettings, ServerNaming, UpstreamAlpn};
 pub use self::material::{ContextError, ContextPart, KeyPairSource, PemSource};
 pub use self::parameters::{ContextParameters, ContextVersion};
 pub use self::server::{ServerContext, ServerSettings};

@@ -26,8 +26,8 @@ mod token;
 pub use certificate::CertificateSummary;
 pub use context::{
     ClientContext, ClientSettings, ContextError, ContextParameters, ContextPart, ContextVersion, KeyPairSource,
-    NameRule, PeerRules, PemSource, ServerContext, ServerSettings, SubjectName, SubjectNameKind, UpstreamAlpn,
-    fits_dns_name,
+    NameRule, PeerRules, PemSource, ServerContext, ServerNaming, ServerSettings, SubjectName, SubjectNameKind,
+    UpstreamAlpn, fits_dns_name,
 };
 pub use identity::Identity;
 pub use join::{CsrClient, JoinConfig, JoinError, join};

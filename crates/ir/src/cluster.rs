@@ -20,7 +20,7 @@ pub use circuit_breakers::{CircuitBreakers, RetryBudget, RoutingPriority, Thresh
 pub use dns::{Dns, DnsLookupFamily, DnsResolver};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
 pub use outlier::{Consecutive, FailurePercentage, OutlierDetection, SuccessRate};
-pub use socket::{TcpKeepalive, UpstreamSocket};
+pub use socket::{SocketMatch, TcpKeepalive, UpstreamSocket};
 pub use subset::{Labels, SubsetFallback, SubsetSelector, SubsetSettings};
 
 /// A set of endpoints that are interchangeable for a route, and how to talk to them.
@@ -46,6 +46,9 @@ pub struct Cluster {
     pub proxy_protocol: Option<ProxyProtocolVersion>,
     #[serde(skip_serializing_if = "UpstreamSocket::is_default")]
     pub socket: UpstreamSocket,
+    /// Looked at in order for `tls` and `proxy_protocol` of an endpoint; where none fits, those of the cluster hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub socket_matches: Vec<SocketMatch>,
     pub http: UpstreamHttp,
     /// The service behind it, for telemetry; `None` for `inbound` and foreign clusters.
     pub service: Option<ServiceKey>,
@@ -68,9 +71,31 @@ impl Cluster {
             tls: None,
             proxy_protocol: None,
             socket: UpstreamSocket::default(),
+            socket_matches: Vec::new(),
             http: UpstreamHttp::default(),
             service: None,
             metadata: Metadata::new(),
+        }
+    }
+
+    /// The way an endpoint with such socket labels, in such a locality, is connected to: its place in `socket_matches`.
+    /// `None`: that of the cluster.
+    pub fn socket_of(&self, endpoint: &Labels, locality: &Labels) -> Option<usize> {
+        SocketMatch::find(&self.socket_matches, endpoint, locality)
+    }
+
+    /// The TLS of such a way.
+    pub fn tls_of(&self, socket: Option<usize>) -> Option<&UpstreamTls> {
+        match socket.and_then(|at| self.socket_matches.get(at)) {
+            Some(one) => one.tls.as_ref(),
+            None => self.tls.as_ref(),
+        }
+    }
+
+    pub fn proxy_protocol_of(&self, socket: Option<usize>) -> Option<ProxyProtocolVersion> {
+        match socket.and_then(|at| self.socket_matches.get(at)) {
+            Some(one) => one.proxy_protocol,
+            None => self.proxy_protocol,
         }
     }
 
@@ -148,8 +173,26 @@ pub enum BalancerPolicy {
         minimum_ring_size: u32,
         /// Envoy's default and limit is 8 Mi.
         maximum_ring_size: u32,
+        /// What places endpoints on the ring; requests are always hashed by xxHash.
+        #[serde(skip_serializing_if = "RingFunction::is_default")]
+        function: RingFunction,
     },
     RoundRobin,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RingFunction {
+    /// As the standard library of GCC hashes texts.
+    MurmurHash2,
+    #[default]
+    XxHash,
+}
+
+impl RingFunction {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl BalancerPolicy {
@@ -195,6 +238,22 @@ pub struct UpstreamHttp {
     pub http1: Http1Options,
     #[serde(skip_serializing_if = "Http2Options::is_mesh")]
     pub http2: Http2Options,
+    /// `None`: TLS says itself what server is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<ServerNameOfRequest>,
+}
+
+/// The server a connection is for, as its requests name it (Envoy `UpstreamHttpProtocolOptions`). Requests that name
+/// different ones share no connection.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct ServerNameOfRequest {
+    /// It is sent as SNI.
+    pub is_sent: bool,
+    /// The server's certificate must have it.
+    pub is_checked: bool,
+    /// The header that has it, lower case; without a value it is the host, as always where there is no header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
 }
 
 impl Default for UpstreamHttp {
@@ -207,6 +266,7 @@ impl Default for UpstreamHttp {
             max_concurrent_streams: 1024,
             http1: Http1Options::mesh(),
             http2: Http2Options::mesh(),
+            server_name: None,
         }
     }
 }
@@ -216,6 +276,8 @@ impl Default for UpstreamHttp {
 pub enum UpstreamProtocol {
     Http1,
     Http2,
+    /// What the endpoint chooses in the TLS handshake (ALPN); HTTP/1.1 where it chooses nothing.
+    Negotiated,
     #[default]
     SameAsDownstream,
 }

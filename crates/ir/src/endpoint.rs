@@ -58,6 +58,9 @@ pub struct LocalityEndpoints {
     pub priority: u32,
     /// Relative to the other localities of the priority; 0: a last resort.
     pub weight: u32,
+    /// As those of an endpoint, for endpoints whose own lead nowhere.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub socket_labels: Labels,
     pub endpoints: Vec<Endpoint>,
 }
 
@@ -82,6 +85,9 @@ pub struct Endpoint {
     /// What else is said of it, for access logs.
     #[serde(skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// What clusters decide by how to connect to it (metadata of the filter `envoy.transport_socket_match`).
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub socket_labels: Labels,
 }
 
 impl Endpoint {
@@ -96,6 +102,7 @@ impl Endpoint {
             workload: WorkloadLabels::default(),
             labels: Labels::new(),
             metadata: Metadata::new(),
+            socket_labels: Labels::new(),
         }
     }
 }

@@ -39,9 +39,9 @@ pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
-    LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RoutingPriority, SlowStart, StatusRange,
-    SubsetFallback, SubsetSelector, SubsetSettings, SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp,
-    UpstreamProtocol, UpstreamSocket, ZoneAware,
+    LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RingFunction, RoutingPriority,
+    ServerNameOfRequest, SlowStart, SocketMatch, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
+    SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol, UpstreamSocket, ZoneAware,
 };
 pub use config::Config;
 pub use connection_filter::{

@@ -1,6 +1,6 @@
 //! What can be said of a listener or a cluster before it runs, beyond what its fields say: files, certificates.
 
-use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteSource, RouteTable};
+use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteSource, RouteTable, UpstreamTls};
 
 use crate::http::{HeaderFormats, Replies};
 use crate::tls::TlsContexts;
@@ -62,9 +62,24 @@ pub(crate) fn table_problem(table: &RouteTable) -> Option<String> {
 }
 
 pub(crate) fn cluster_problems(cluster: &Cluster, contexts: &TlsContexts) -> Vec<FieldProblem> {
-    let found = cluster.tls.as_ref().and_then(|tls| contexts.client(tls).err()).unwrap_or_default();
-    let problem = |(field, reason)| FieldProblem { field: format!("transport_socket.typed_config.{field}"), reason };
-    found.into_iter().map(problem).collect()
+    let own = (String::new(), cluster.tls.as_ref());
+    let matches = cluster.socket_matches.iter().enumerate();
+    let matches = matches.map(|(index, one)| (format!("transport_socket_matches[{index}]."), one.tls.as_ref()));
+    let checks_names = cluster.http.server_name.as_ref().is_some_and(|name| name.is_checked);
+    let problems = |(place, tls): (String, Option<&UpstreamTls>)| {
+        let found = match tls.map(|tls| contexts.client(tls)) {
+            // Who a peer of the mesh must be is in its SPIFFE ID.
+            Some(Ok(None)) if checks_names => {
+                let reason = "has validation by the mesh's own roots, which auto_san_validation does not go with";
+                vec![("common_tls_context".to_owned(), reason.to_owned())]
+            }
+            Some(Ok(_)) | None => Vec::new(),
+            Some(Err(problems)) => problems,
+        };
+        let field = move |field| format!("{place}transport_socket.typed_config.{field}");
+        found.into_iter().map(move |(inner, reason)| FieldProblem { field: field(inner), reason })
+    };
+    std::iter::once(own).chain(matches).flat_map(problems).collect()
 }
 
 /// All of them in one line.

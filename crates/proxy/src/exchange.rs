@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use leno_ir::{Cluster, Metadata};
+use leno_ir::{Cluster, Metadata, UpstreamTls};
 
 use crate::flags::ResponseFlags;
 use crate::http::Headers;
@@ -111,6 +111,14 @@ impl Protocol {
 }
 
 impl Exchange {
+    /// TLS with the endpoint, or with any where none was chosen.
+    pub(crate) fn upstream_tls<'c>(&self, cluster: &'c Cluster) -> Option<&'c UpstreamTls> {
+        if cluster.socket_matches.is_empty() {
+            return cluster.tls.as_ref();
+        }
+        cluster.tls_of(self.host.as_ref().and_then(|host| host.socket(cluster)))
+    }
+
     pub(crate) fn new(protocol: Protocol, started: Instant, started_at: SystemTime) -> Self {
         Self {
             remote: None,

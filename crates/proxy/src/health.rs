@@ -24,7 +24,7 @@ use futures_util::future::{AbortHandle, Aborted, BoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use leno_balance::{CheckResult, HostCheck, Transition};
 use leno_identity::Identity;
-use leno_ir::{Cluster, Endpoint, EndpointSet, HealthCheck};
+use leno_ir::{Cluster, Endpoint, EndpointSet, HealthCheck, Labels};
 use leno_runtime::Tasks;
 
 use self::events::EventLog;
@@ -110,14 +110,16 @@ impl Checker {
 
     /// Sessions for endpoints that are new.
     fn follow(&mut self, set: &EndpointSet) -> Vec<Session> {
-        let wanted: HashMap<SocketAddr, &Endpoint> = set
-            .endpoints()
-            .filter(|endpoint| !endpoint.check.disabled)
-            .map(|endpoint| (endpoint.address, endpoint))
-            .collect();
+        let located = set.localities.iter().flat_map(|locality| {
+            locality.endpoints.iter().map(move |endpoint| (endpoint.address, (endpoint, &locality.socket_labels)))
+        });
+        let wanted: HashMap<SocketAddr, (&Endpoint, &Labels)> =
+            located.filter(|(_, (endpoint, _))| !endpoint.check.disabled).collect();
         self.hosts.retain(|address, host| {
-            let stays = wanted.get(address).is_some_and(|endpoint| {
-                endpoint.check == host.endpoint.check && endpoint.hostname == host.endpoint.hostname
+            let stays = wanted.get(address).is_some_and(|(endpoint, _)| {
+                endpoint.check == host.endpoint.check
+                    && endpoint.hostname == host.endpoint.hostname
+                    && endpoint.socket_labels == host.endpoint.socket_labels
             });
             if !stays {
                 host.abort.abort();
@@ -125,7 +127,7 @@ impl Checker {
             stays
         });
         let new = wanted.into_iter().filter(|(address, _)| !self.hosts.contains_key(address));
-        new.map(|(_, endpoint)| Session::new(endpoint.clone())).collect()
+        new.map(|(_, (endpoint, labels))| Session::new(endpoint.clone(), labels.clone())).collect()
     }
 
     fn start(&mut self, session: Session) -> Asking {

@@ -12,16 +12,16 @@ mod session;
 
 use std::cell::OnceCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leno_identity::{
     ClientAuth, ClientContext, ClientTls, Identity, NameMatch, PeerChain, PeerNames, PeerRefused, ServerContext,
-    ServerTls, TlsError,
+    ServerNaming, ServerTls, TlsError,
 };
-use leno_ir::{DownstreamTls, StringMatch, SubjectAltName, SubjectAltNameKind, UpstreamTls};
+use leno_ir::{DownstreamTls, ServerNameOfRequest, StringMatch, SubjectAltName, SubjectAltNameKind, UpstreamTls};
 use leno_names::SpiffeId;
 use leno_telemetry::access_log::Side;
 use rustls::pki_types::ServerName;
@@ -211,8 +211,17 @@ impl TlsSettings {
         tls: &UpstreamTls,
         protocol: ApplicationProtocol,
         of_cluster: &ClusterTls,
+        named: Option<(&ServerNameOfRequest, &str)>,
     ) -> Result<TlsClient, TlsError> {
+        let of_request = named.filter(|(rule, _)| rule.is_sent).map(|(_, name)| name);
+        let of_request = of_request.filter(|name| name.parse::<IpAddr>().is_err());
+        let server_name = of_request.or(tls.sni.as_deref());
         let config = match &of_cluster.context {
+            Some(context) if named.is_some() => {
+                let must_be = named.filter(|(rule, _)| rule.is_checked).map(|(_, name)| name);
+                let naming = ServerNaming { is_sent: server_name.is_some(), must_be };
+                context.config_naming(protocol.public_alpn(), naming)
+            }
             Some(context) => context.config(protocol.public_alpn()),
             None => of_cluster.caches.of(protocol).get(|| {
                 let names = tls.validation.as_ref().map(|validation| names(&validation.subject_alt_names));
@@ -223,7 +232,7 @@ impl TlsSettings {
                 })
             })?,
         };
-        let server_name = tls.sni.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
         Ok(TlsClient { connector: TlsConnector::from(config), server_name })
     }
 
@@ -233,6 +242,7 @@ impl TlsSettings {
         stream: &Stream,
         tls: &UpstreamTls,
         of_cluster: &ClusterTls,
+        of_request: Option<&str>,
     ) -> Option<Rc<TlsSession>> {
         let Stream::Tls(stream) = stream else { return None };
         let state = stream.get_ref().1;
@@ -242,7 +252,11 @@ impl TlsSettings {
                 (None, Some(identity)) if tls.certificate.is_some() => own_certificate(identity),
                 (None, _) => PeerChain::default(),
             };
-            (tls.sni.clone(), PeerChain::new(state.peer_certificates().unwrap_or_default()), own)
+            (
+                of_request.map(str::to_owned).or_else(|| tls.sni.clone()),
+                PeerChain::new(state.peer_certificates().unwrap_or_default()),
+                own,
+            )
         })
     }
 }
@@ -263,6 +277,7 @@ async fn accept_with(context: &ServerContext, socket: TcpStream) -> Result<serve
 pub(crate) struct ClientCaches {
     http1: ConfigCache<rustls::ClientConfig>,
     http2: ConfigCache<rustls::ClientConfig>,
+    negotiated: ConfigCache<rustls::ClientConfig>,
     tcp: ConfigCache<rustls::ClientConfig>,
 }
 
@@ -271,6 +286,7 @@ impl ClientCaches {
         match protocol {
             ApplicationProtocol::Http1 => &self.http1,
             ApplicationProtocol::Http2 => &self.http2,
+            ApplicationProtocol::Negotiated => &self.negotiated,
             ApplicationProtocol::Tcp => &self.tcp,
         }
     }

@@ -15,8 +15,10 @@ mod http1;
 mod http2;
 mod limits;
 mod members;
+mod negotiated;
 mod original_dst;
 mod pool_key;
+mod sockets;
 mod zone;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
@@ -26,4 +28,6 @@ pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;
 pub(crate) use http2::Http2Lease;
 pub(crate) use limits::{Limits, Overflow, RequestPermit, RetryPermit};
+pub(crate) use negotiated::HttpLease;
+pub(crate) use pool_key::Caller;
 pub(crate) use zone::LocalZone;

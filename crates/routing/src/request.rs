@@ -1,4 +1,4 @@
-use leno_ir::MetadataMatch;
+use leno_ir::{HashPolicy, MetadataMatch};
 
 /// The headers of a message.
 pub trait HeaderView {
@@ -29,6 +29,11 @@ pub trait RequestView: HeaderView {
     /// Whether what filters have said is so. Nothing is said unless the view knows of it.
     fn metadata_matches(&self, matches: &MetadataMatch) -> bool {
         matches.is_match(None)
+    }
+
+    /// The hash that policies make of it. Nothing to those who do not know how.
+    fn hash(&self, _policies: &[HashPolicy]) -> Option<u64> {
+        None
     }
 
     /// Whether the client presented a certificate, and whether it was verified.

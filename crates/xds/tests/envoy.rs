@@ -13,7 +13,7 @@ use std::time::Duration;
 use generate::CLUSTERS;
 use leno_ir::{
     BalancerPolicy, CertificateSource, Cluster, Discovery, EndpointSet, Flavor, HealthProbe, Listener, NetworkFilter,
-    PeerValidation, RootsSource, RouteSource, RouteTable, UpstreamProtocol,
+    PeerValidation, RootsSource, RouteSource, RouteTable, UpstreamProtocol, UpstreamTls,
 };
 use leno_proto::envoy::config::bootstrap::v3::{Bootstrap, bootstrap::DynamicResources, bootstrap::StaticResources};
 use leno_proto::envoy::config::core::v3::{
@@ -49,19 +49,29 @@ fn generated_clusters_are_valid_to_envoy() {
     let mut clusters: Vec<Cluster> = CLUSTERS.iter().map(|name| plain_cluster(name)).collect();
     for number in 0..100 {
         let mut cluster = sample(&mut runner, generate::cluster());
-        cluster.tls = cluster.tls.filter(|tls| {
+        let is_loadable = |tls: &UpstreamTls| {
             has_secrets(tls.certificate.as_ref(), tls.validation.as_ref())
                 && (tls.validation.is_some() || !tls.auto_sni_san_validation)
-        });
+        };
+        cluster.tls = cluster.tls.filter(is_loadable);
+        for one in &mut cluster.socket_matches {
+            one.tls = one.tls.take().filter(is_loadable);
+        }
         if cluster.health_check.as_ref().is_some_and(|check| matches!(check.probe, HealthProbe::Grpc(_))) {
             cluster.http.protocol = UpstreamProtocol::Http2;
         }
         if cluster.balancer == BalancerPolicy::ClusterProvided {
             // Their discovery cannot be another, see below.
             cluster.tls = None;
+            cluster.socket_matches.clear();
+        }
+        let has_tls = cluster.tls.is_some() && cluster.socket_matches.iter().all(|one| one.tls.is_some());
+        if cluster.http.protocol == UpstreamProtocol::Negotiated && !has_tls {
+            cluster.http.protocol = UpstreamProtocol::SameAsDownstream;
         }
         // Of DNS Envoy warns that the fields are old; nothing of ours makes such clusters for it.
-        if cluster.tls.is_some() || matches!(cluster.discovery, Discovery::Dns(_)) {
+        let has_any = cluster.tls.is_some() || cluster.socket_matches.iter().any(|one| one.tls.is_some());
+        if has_any || matches!(cluster.discovery, Discovery::Dns(_)) {
             // Of the static resources Envoy loads inline clusters before ADS, then crashes on their secrets by ADS.
             cluster.discovery = Discovery::Eds { service_name: cluster.name.clone() };
             cluster.balancing.hashing.by_hostname = false;

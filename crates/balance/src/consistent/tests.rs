@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use leno_ir::{BalancerPolicy, EndpointHealth};
+use leno_ir::{BalancerPolicy, EndpointHealth, RingFunction};
 use proptest::prelude::*;
 use xxhash_rust::xxh64::xxh64;
 
@@ -11,6 +11,7 @@ use crate::{Balancer, BalancerSettings, Member};
 const RING: BalancerPolicy = BalancerPolicy::RingHash {
     minimum_ring_size: BalancerPolicy::MINIMUM_RING_SIZE,
     maximum_ring_size: BalancerPolicy::MAXIMUM_RING_SIZE,
+    function: RingFunction::XxHash,
 };
 const MAGLEV: BalancerPolicy = BalancerPolicy::Maglev { table_size: BalancerPolicy::MAGLEV_TABLE_SIZE };
 const KEYS: u64 = 20_000;
@@ -60,7 +61,8 @@ fn moved(before: &[u16], after: &[u16]) -> f64 {
 /// Envoy `ring_hash_lb_test.cc`, `RingHashLoadBalancerTest.Basic`.
 #[test]
 fn the_ring_is_that_of_envoy() {
-    let policy = BalancerPolicy::RingHash { minimum_ring_size: 12, maximum_ring_size: 1024 };
+    let policy =
+        BalancerPolicy::RingHash { minimum_ring_size: 12, maximum_ring_size: 1024, function: RingFunction::XxHash };
     let tables = HashTables::new(&policy, (0..).zip(members(90..96).iter()));
     let Some(Table::Ring(points)) = tables.of(0) else { panic!("a ring") };
     let points: Vec<(u32, u64)> = points.iter().map(|Point { hash, at }| (90 + at, *hash)).collect();
@@ -132,7 +134,11 @@ fn localities_have_the_share_of_their_weight() {
 /// gone, so that the ring keeps its least size, which moves up to as much again. Maglev: paper, §5.3.
 #[test]
 fn a_member_that_leaves_moves_hardly_more_than_its_own() {
-    let plain = BalancerPolicy::RingHash { minimum_ring_size: 1, maximum_ring_size: BalancerPolicy::MAXIMUM_RING_SIZE };
+    let plain = BalancerPolicy::RingHash {
+        minimum_ring_size: 1,
+        maximum_ring_size: BalancerPolicy::MAXIMUM_RING_SIZE,
+        function: RingFunction::XxHash,
+    };
     for (policy, others) in [(plain, 0.0), (RING, 0.1), (MAGLEV, 0.005)] {
         let before = assign(&mut balancer(policy.clone(), members(1..11)), &[]);
         let after = assign(&mut balancer(policy.clone(), members(1..10)), &[]);
@@ -212,8 +218,11 @@ fn any_member() -> impl Strategy<Value = Member<u16>> {
 }
 
 fn any_policy() -> impl Strategy<Value = BalancerPolicy> {
-    let ring =
-        |(minimum_ring_size, maximum_ring_size)| BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size };
+    let ring = |(minimum_ring_size, maximum_ring_size)| BalancerPolicy::RingHash {
+        minimum_ring_size,
+        maximum_ring_size,
+        function: RingFunction::XxHash,
+    };
     prop_oneof![
         prop::sample::select(vec![2_u32, 7, 251, 65_537]).prop_map(|table_size| BalancerPolicy::Maglev { table_size }),
         (0..2000_u32, 0..3000_u32).prop_map(ring),

@@ -10,7 +10,7 @@ fn labels(fields: &[(&str, MetadataValue)]) -> Labels {
 }
 
 fn selector(keys: &[&str], fallback: Option<SubsetFallback>) -> SubsetSelector {
-    SubsetSelector { keys: keys.iter().map(|key| (*key).to_owned()).collect(), fallback }
+    SubsetSelector { keys: keys.iter().map(|key| (*key).to_owned()).collect(), fallback, ..SubsetSelector::default() }
 }
 
 fn settings(subsets: SubsetSettings) -> BalancerSettings {
@@ -67,6 +67,7 @@ fn the_fallback_of_a_selector_goes_before_that_of_the_cluster() {
         default_subset: labels(&[("version", "2".into())]),
         selectors: vec![selector(&["version"], Some(SubsetFallback::AnyEndpoint)), selector(&["stage"], None)],
         list_as_any: true,
+        ..SubsetSettings::default()
     };
     let mut balancer = Balancer::new(settings(subsets), 0);
     balancer.update_labelled(members(), start());

@@ -33,6 +33,17 @@ pub enum UpstreamAlpn {
     Http1,
     Http2,
     None,
+    /// HTTP/2 or HTTP/1.1, as the server likes.
+    Negotiated,
+}
+
+/// What a connection says of its server itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerNaming<'n> {
+    /// The name it was opened with is sent as SNI.
+    pub is_sent: bool,
+    /// The server's certificate must have this one as well.
+    pub must_be: Option<&'n str>,
 }
 
 /// Made of [`ClientSettings`]; shared by all that use them.
@@ -48,6 +59,8 @@ struct Configs {
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
     shown: PeerChain,
+    negotiated: Arc<ClientConfig>,
+    verifier: Arc<ContextVerifier>,
 }
 
 impl ClientContext {
@@ -78,7 +91,24 @@ impl ClientContext {
             UpstreamAlpn::Http1 => configs.http1.clone(),
             UpstreamAlpn::Http2 => configs.http2.clone(),
             UpstreamAlpn::None => configs.plain.clone(),
+            UpstreamAlpn::Negotiated => configs.negotiated.clone(),
         }
+    }
+
+    /// The same for one connection. A copy of some pointers; sessions are resumed only where that skips no check.
+    pub fn config_naming(&self, alpn: UpstreamAlpn, naming: ServerNaming<'_>) -> Arc<ClientConfig> {
+        let config = self.config(alpn);
+        if naming.must_be.is_none() && config.enable_sni == naming.is_sent {
+            return config;
+        }
+        let mut config = ClientConfig::clone(&config);
+        config.enable_sni = naming.is_sent;
+        if let Some(name) = naming.must_be {
+            let verifier = ContextVerifier::clone(&self.current.load().verifier).demanding(name);
+            config.dangerous().set_certificate_verifier(Arc::new(verifier));
+            config.resumption = Resumption::disabled();
+        }
+        Arc::new(config)
     }
 }
 
@@ -89,12 +119,12 @@ fn load(settings: &ClientSettings) -> Result<Configs, Vec<ContextError>> {
         certified.as_ref().and_then(|certified| certified.cert.get(..1)).map(PeerChain::new).unwrap_or_default();
     let provider = settings.parameters.provider().map_err(one)?;
     let verifier = ContextVerifier::new(settings.peers.as_ref(), true, provider.clone()).map_err(one)?;
-    let verifier = verifier.checking_server_name(settings.checks_server_name);
+    let verifier = Arc::new(verifier.checking_server_name(settings.checks_server_name));
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&settings.parameters.versions())
         .map_err(|error| vec![ContextError::new(ContextPart::Parameters, error.to_string())])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
+        .with_custom_certificate_verifier(verifier.clone());
     let mut config = match certified {
         Some(certified) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))),
         None => builder.with_no_client_auth(),
@@ -105,12 +135,13 @@ fn load(settings: &ClientSettings) -> Result<Configs, Vec<ContextError>> {
         0 => Resumption::disabled(),
         count => Resumption::in_memory_sessions(count),
     };
-    let offering = |name: &[u8]| {
+    let offering = |names: &[&[u8]]| {
         let mut config = config.clone();
         if config.alpn_protocols.is_empty() {
-            config.alpn_protocols = vec![name.to_vec()];
+            config.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
         }
         Arc::new(config)
     };
-    Ok(Configs { http1: offering(b"http/1.1"), http2: offering(b"h2"), plain: Arc::new(config), shown })
+    let (http1, http2) = (offering(&[b"http/1.1"]), offering(&[b"h2"]));
+    Ok(Configs { http1, http2, negotiated: offering(&[b"h2", b"http/1.1"]), plain: Arc::new(config), verifier, shown })
 }

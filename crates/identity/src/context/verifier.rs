@@ -61,15 +61,17 @@ impl fmt::Debug for NameRule {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ContextVerifier {
     rules: PeerRules,
-    roots: Option<Roots>,
+    roots: Option<Arc<Roots>>,
     hints: Vec<DistinguishedName>,
     /// Of clients.
     mandatory: bool,
     /// The server's certificate must have the name it was asked for by.
     checks_server_name: bool,
+    /// Some name of the server's certificate must be this one.
+    demanded: Option<String>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -82,19 +84,25 @@ impl ContextVerifier {
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, ContextError> {
         let rules = rules.cloned().unwrap_or_default();
-        let roots = rules.roots.as_ref().map(load_roots).transpose()?;
+        let roots = rules.roots.as_ref().map(load_roots).transpose()?.map(Arc::new);
         if rules.names.is_some() && roots.is_none() {
             let reason = "names cannot be checked without trusted_ca: anybody may write them into a certificate";
             return Err(ContextError::new(ContextPart::SubjectAltNames, reason));
         }
         let hint = |anchor: &rustls::pki_types::TrustAnchor<'_>| DistinguishedName::in_sequence(&anchor.subject);
         let hints = roots.iter().flat_map(|roots| &roots.anchors).map(hint).collect();
-        Ok(Self { rules, roots, hints, mandatory, checks_server_name: false, provider })
+        Ok(Self { rules, roots, hints, mandatory, checks_server_name: false, demanded: None, provider })
     }
 
     #[must_use]
     pub(super) fn checking_server_name(mut self, checks: bool) -> Self {
         self.checks_server_name = checks;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn demanding(mut self, name: &str) -> Self {
+        self.demanded = Some(name.to_owned());
         self
     }
 
@@ -246,6 +254,15 @@ impl ServerCertVerifier for ContextVerifier {
         {
             let fits =
                 |name: SubjectName<'_>| name.kind == SubjectNameKind::Dns && fits_dns_name(name.text, wanted.as_ref());
+            if !any_name(end_entity, fits) {
+                return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
+            }
+        }
+        if let Some(demanded) = &self.demanded {
+            let fits = |name: SubjectName<'_>| match name.kind {
+                SubjectNameKind::Dns => fits_dns_name(name.text, demanded),
+                SubjectNameKind::Email | SubjectNameKind::IpAddress | SubjectNameKind::Uri => name.text == demanded,
+            };
             if !any_name(end_entity, fits) {
                 return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
             }

@@ -22,7 +22,7 @@ pub struct Balancing {
     /// For round robin, least request and peak EWMA. `None`: new endpoints get their whole share at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<SlowStart>,
-    /// `None`: endpoints are not told apart. Localities have no weights where they are.
+    /// `None`: endpoints are not told apart. Localities have no weights where they are, unless that is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subsets: Option<Box<SubsetSettings>>,
 }

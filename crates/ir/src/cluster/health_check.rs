@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{HeaderOps, StringMatch};
+use crate::{HeaderOps, Labels, StringMatch};
 
 /// How endpoints are asked whether they work (Envoy `HealthCheck`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +36,9 @@ pub struct HealthCheck {
     pub reuse_connection: bool,
     /// Offered in the TLS handshakes of checks instead of the cluster's.
     pub alpn: Vec<String>,
+    /// Instead of those of the endpoint, for the way it is connected to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_labels: Option<Labels>,
     /// Where changes are written, one JSON object a line; empty: nowhere.
     pub event_log_path: String,
     /// Whether every failure is written, not only those that change something.
@@ -63,6 +66,7 @@ impl HealthCheck {
             healthy_edge_interval: None,
             reuse_connection: true,
             alpn: Vec::new(),
+            socket_labels: None,
             event_log_path: String::new(),
             always_log_failures: false,
             always_log_successes: false,

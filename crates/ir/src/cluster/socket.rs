@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::{Labels, ProxyProtocolVersion, UpstreamTls};
+
 /// How connections to endpoints are made.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct UpstreamSocket {
@@ -27,4 +29,27 @@ pub struct TcpKeepalive {
     pub time: Option<Duration>,
     /// Between two.
     pub interval: Option<Duration>,
+}
+
+/// How endpoints with certain labels are connected to, instead of the way of their cluster (Envoy `TransportSocketMatch`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SocketMatch {
+    /// For statistics.
+    pub name: String,
+    /// An endpoint has all of them, or its locality has. None: every endpoint has.
+    pub labels: Labels,
+    pub tls: Option<UpstreamTls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
+}
+
+impl SocketMatch {
+    /// The place of the first of `all` that is for an endpoint with such labels in such a locality. `None`: the cluster's way.
+    pub fn find(all: &[Self], endpoint: &Labels, locality: &Labels) -> Option<usize> {
+        let of = |labels: &Labels| {
+            let has = |(key, value)| labels.get(key) == Some(value);
+            all.iter().position(|one| one.labels.iter().all(has))
+        };
+        of(endpoint).or_else(|| of(locality))
+    }
 }

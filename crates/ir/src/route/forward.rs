@@ -14,6 +14,9 @@ pub struct Forward {
     /// one, chance does. Lower case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_number_header: Option<String>,
+    /// The request's hash decides between the clusters instead, where it has one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clusters_by_hash: bool,
     /// From the end of the request to the end of the response, tries included; then 504, flag UT. `None`: unbounded.
     pub timeout: Option<Duration>,
     /// Replaces `timeout`, which then is not looked at.
@@ -62,6 +65,7 @@ impl Forward {
         Self {
             clusters: vec![WeightedCluster::new(cluster, 1)],
             cluster_number_header: None,
+            clusters_by_hash: false,
             timeout: None,
             stream_duration: None,
             grpc_timeout: None,

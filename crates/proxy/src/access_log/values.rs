@@ -70,6 +70,8 @@ impl Values for LineValues<'_> {
                 match namespace {
                     SUBSETS if endpoint.labels.is_empty() => false,
                     SUBSETS => write_namespace(&endpoint.labels, path, out),
+                    SOCKETS if endpoint.socket_labels.is_empty() => false,
+                    SOCKETS => write_namespace(&endpoint.socket_labels, path, out),
                     _ => write_metadata(&endpoint.metadata, namespace, path, out),
                 }
             }
@@ -186,6 +188,8 @@ impl Values for LineValues<'_> {
 
 /// The namespace of what subsets tell endpoints apart by.
 const SUBSETS: &str = "envoy.lb";
+/// The namespace of what decides how to connect to them.
+const SOCKETS: &str = "envoy.transport_socket_match";
 
 impl LineValues<'_> {
     pub(super) fn session(&self, side: Side) -> Option<&TlsSession> {

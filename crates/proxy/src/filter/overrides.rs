@@ -118,7 +118,10 @@ impl RouteRules {
         let matched = self.routes.route(request, dice.route)?;
         let cluster = match &matched.route.action {
             RouteAction::Forward(forward) => {
-                let wanted = forward.cluster_number_header.as_deref().and_then(|name| number(request, name));
+                let wanted = match forward.cluster_number_header.as_deref() {
+                    None if forward.clusters_by_hash => request.hash(&forward.hash_policies),
+                    header => header.and_then(|name| number(request, name)),
+                };
                 leno_routing::pick_cluster(&forward.clusters, wanted.unwrap_or(dice.cluster))
             }
             RouteAction::Direct(_) | RouteAction::Redirect(_) => None,

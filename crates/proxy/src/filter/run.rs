@@ -100,7 +100,7 @@ impl FilterRun {
             self.pace = Some(Pace::new(rate));
         }
         if cx.clears_route {
-            let described = Described { request, metadata: &exchange.metadata };
+            let described = Described { request, metadata: &exchange.metadata, connection };
             let picked = self.rules.as_ref().and_then(|rules| rules.pick(&described, self.dice));
             self.has_new_route = true;
             self.route = self.rules.as_ref().zip(picked).map(|(rules, picked)| rules.route_ref(picked));

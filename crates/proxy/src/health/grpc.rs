@@ -30,7 +30,7 @@ pub(super) async fn ask(session: &mut Session, probe: &Probe, config: &GrpcProbe
 
 fn request(session: &Session, probe: &Probe, config: &GrpcProbe) -> Option<Request<Full<Bytes>>> {
     let authority = session.host(&config.authority, probe);
-    let scheme = if probe.cluster.tls.is_some() { "https" } else { "http" };
+    let scheme = session.scheme(probe);
     let uri = format!("{scheme}://{authority}/grpc.health.v1.Health/Check");
     let mut request = Request::builder().method(Method::POST).uri(uri);
     let headers = request.headers_mut()?;

@@ -35,7 +35,7 @@ impl HttpConnection {
             HttpProbeCodec::Http1 => ApplicationProtocol::Http1,
             HttpProbeCodec::Http2 => ApplicationProtocol::Http2,
         };
-        let io = TokioIo::new(probe.connect(session.address(), protocol).await.ok()?);
+        let io = TokioIo::new(probe.connect(session, protocol).await.ok()?);
         // A connection that ends is noticed by the next request on it.
         match codec {
             HttpProbeCodec::Http1 => {
@@ -95,7 +95,7 @@ pub(super) async fn ask(session: &mut Session, probe: &Probe, config: &HttpProbe
 
 fn request(session: &Session, probe: &Probe, config: &HttpProbe) -> Option<Request<Full<Bytes>>> {
     let host = session.host(&config.host, probe);
-    let scheme = if probe.cluster.tls.is_some() { "https" } else { "http" };
+    let scheme = session.scheme(probe);
     let uri = match config.codec {
         HttpProbeCodec::Http1 => config.path.clone(),
         HttpProbeCodec::Http2 => format!("{scheme}://{host}{}", config.path),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use leno_balance::{CheckFailure, CheckResult};
 use leno_identity::Identity;
-use leno_ir::{Cluster, Endpoint, HealthCheck, HealthProbe};
+use leno_ir::{Cluster, Endpoint, HealthCheck, HealthProbe, Labels};
 use leno_runtime::Tasks;
 
 use super::http::HttpConnection;
@@ -23,13 +23,28 @@ pub(super) struct Probe {
 /// The checks of one endpoint, and the connection that serves several of them.
 pub(super) struct Session {
     endpoint: Endpoint,
+    /// Of the endpoint's locality.
+    socket_labels: Labels,
     pub(super) http: Option<HttpConnection>,
     pub(super) tcp: Option<TcpConnection>,
 }
 
 impl Session {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, http: None, tcp: None }
+    pub(super) fn new(endpoint: Endpoint, socket_labels: Labels) -> Self {
+        Self { endpoint, socket_labels, http: None, tcp: None }
+    }
+
+    /// The way it is connected to for checks.
+    pub(super) fn socket(&self, probe: &Probe) -> Option<usize> {
+        match &probe.config.socket_labels {
+            Some(labels) => probe.cluster.socket_of(labels, &self.socket_labels),
+            None => probe.cluster.socket_of(&self.endpoint.socket_labels, &self.socket_labels),
+        }
+    }
+
+    /// Of the requests of checks.
+    pub(super) fn scheme(&self, probe: &Probe) -> &'static str {
+        if probe.cluster.tls_of(self.socket(probe)).is_some() { "https" } else { "http" }
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

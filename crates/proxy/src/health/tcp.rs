@@ -18,7 +18,7 @@ pub(super) async fn ask(session: &mut Session, probe: &Probe, config: &TcpProbe)
     let kept = session.tcp.take();
     let mut stream = match kept {
         Some(stream) => stream,
-        None => match probe.connect(session.address(), ApplicationProtocol::Tcp).await {
+        None => match probe.connect(session, ApplicationProtocol::Tcp).await {
             Ok(stream) => stream,
             Err(_) => return BROKEN,
         },

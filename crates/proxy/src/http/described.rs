@@ -1,9 +1,11 @@
 use std::borrow::Cow;
 
-use leno_ir::{Labels, Metadata, MetadataMatch};
+use leno_ir::{HashPolicy, Labels, Metadata, MetadataMatch};
 use leno_routing::{HeaderView, RequestView};
 
+use super::forward::request_hash;
 use super::head::RequestHead;
+use crate::connection::Connection;
 
 /// The namespace that subsets of a cluster are chosen by.
 const SUBSETS: &str = "envoy.lb";
@@ -13,6 +15,7 @@ const SUBSETS: &str = "envoy.lb";
 pub(crate) struct Described<'a> {
     pub(crate) request: &'a RequestHead,
     pub(crate) metadata: &'a Metadata,
+    pub(crate) connection: &'a Connection,
 }
 
 impl RequestView for Described<'_> {
@@ -34,6 +37,10 @@ impl RequestView for Described<'_> {
 
     fn metadata_matches(&self, matches: &MetadataMatch) -> bool {
         matches.holds(self.metadata)
+    }
+
+    fn hash(&self, policies: &[HashPolicy]) -> Option<u64> {
+        request_hash(policies, self.request, self.connection)
     }
 
     fn client_certificate(&self) -> (bool, bool) {

@@ -18,16 +18,18 @@ mod mirror;
 mod prepare;
 mod pump;
 mod retry;
+mod server_name;
 mod timeouts;
 mod tries;
 mod wishes;
 
-pub(crate) use hash::hash_of_ip;
+pub(crate) use hash::{hash_of_ip, request_hash};
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
-use leno_ir::{AttemptCount, HttpConnectionManager, ProxyProtocolVersion, Redirect, RouteAction};
+use leno_ir::{AttemptCount, Cluster, HttpConnectionManager, ProxyProtocolVersion, Redirect, RouteAction};
 use leno_routing::Matched;
 
 use self::edge::Spelling;
@@ -103,6 +105,8 @@ pub(super) struct Forwarder<'a, 'd> {
     is_tunnel: bool,
     /// Of what goes to the upstream as bytes without a head: the PROXY header before them.
     raw: Option<Option<ProxyProtocolVersion>>,
+    /// The server that TLS with endpoints is for; `None`: their configuration says it.
+    server_name: Option<Rc<str>>,
     /// `None`: no redirect was followed.
     followed: Option<Box<Followed>>,
     /// The request has `x-envoy-…` headers, and its client may have them.
@@ -145,6 +149,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             run: None,
             is_tunnel: false,
             raw: None,
+            server_name: None,
             followed: None,
             has_envoy_headers: false,
             answers_timeouts_with_204: false,
@@ -195,9 +200,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             return Err(Failure::Overload);
         }
         let dice = Dice { route: worker.random(), cluster: worker.random() };
-        let mut picked = rules.as_ref().and_then(|rules| {
-            rules.pick(&Described { request: self.request, metadata: &self.exchange.metadata }, dice)
-        });
+        let mut picked = rules.as_ref().and_then(|rules| rules.pick(&self.described(), dice));
         if self.request.wants_tunnel()
             && let Some(matched) =
                 rules.as_ref().zip(picked).and_then(|(rules, picked)| rules.routes.at(picked.position))
@@ -279,6 +282,12 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
     }
 
+    /// The request as routes see it.
+    fn described(&self) -> Described<'_> {
+        let metadata = &self.exchange.metadata;
+        Described { request: self.request, metadata, connection: &self.context.connection }
+    }
+
     /// Marks progress, for the idle time-out.
     fn touch(&mut self) -> Instant {
         let now = self.context.worker.now();
@@ -296,11 +305,16 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         let (Some(rules), Some(picked)) = (rules, picked) else { return };
         let Some(matched) = rules.routes.at(picked.position) else { return };
         note_route(self.exchange, Some(matched));
-        if let RouteAction::Forward(forward) = &matched.route.action
-            && let Some(chosen) = picked.cluster.and_then(|at| forward.clusters.get(at))
-        {
-            self.exchange.cluster = self.context.worker.cluster(&chosen.name).map(|cluster| cluster.config.clone());
+        if let Some(cluster) = self.cluster_of(*picked, matched) {
+            self.exchange.cluster = Some(cluster);
         }
+    }
+
+    /// The cluster a route has chosen.
+    fn cluster_of(&self, picked: Picked, matched: Matched<'_>) -> Option<Arc<Cluster>> {
+        let RouteAction::Forward(forward) = &matched.route.action else { return None };
+        let chosen = forward.clusters.get(picked.cluster?)?;
+        Some(self.context.worker.cluster(&chosen.name)?.config.clone())
     }
 
     /// A line of the access log before the end.
@@ -319,6 +333,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         }
         worker.stats.record(self.exchange, connection);
         self.count_end();
+        self.name_destination();
         manager.access_log.log(self.exchange, connection, &*self.request, &*self.response);
     }
 }

@@ -11,7 +11,7 @@ use super::grpc_frame::{frame, message_of};
 use super::head::{Frame, Framing, RequestHead, ResponseHead, Version};
 use super::headers::Headers;
 use super::peer::Peer;
-use crate::upstream::{Outcome, Pick, RequestPermit};
+use crate::upstream::{Caller, Outcome, Pick, RequestPermit};
 use crate::worker::Worker;
 
 /// Longest answer taken, in bytes. Chosen: far above what services of filters say.
@@ -103,7 +103,7 @@ impl Call {
             headers,
             ..RequestHead::default()
         };
-        let lease = match cluster.http2(worker, &pick, None, RoutingPriority::Default).await {
+        let lease = match cluster.http2(worker, &pick, &Caller::default()).await {
             Ok(lease) => lease,
             Err(error) => {
                 let outcome = if error.blames_endpoint() { Outcome::ConnectFailure } else { Outcome::Abandoned };

@@ -50,6 +50,7 @@ pub(super) struct Http1Peer {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum Transport {
     Lease(Http1Lease),
     /// A connection of its own: `CONNECT`.

@@ -167,8 +167,9 @@ impl Traffic {
             // Inbound, the service is our own, and so is the endpoint.
             Reporter::Destination => (self.identity(connection.peer.as_ref()), UNKNOWN, connection.mtls),
             Reporter::Source => {
-                let mutual_tls =
-                    cluster.and_then(|cluster| cluster.tls.as_ref()).is_some_and(|tls| tls.certificate.is_some());
+                let mutual_tls = cluster
+                    .and_then(|cluster| exchange.upstream_tls(cluster))
+                    .is_some_and(|tls| tls.certificate.is_some());
                 (exchange.workload.0, self.service(cluster), mutual_tls)
             }
         };

@@ -13,11 +13,11 @@ use super::endpoint::{Age, EndpointSource, EndpointState};
 use super::limits::{Limits, Usage};
 use super::members::Members;
 use super::original_dst::Destinations;
+use super::sockets::{Sockets, are_same};
 use super::{EndpointId, LocalZone, Overflow, RequestPermit, RetryPermit};
 use crate::admin::{ClusterStatus, EndpointStatus};
 use crate::dynamics::Dynamics;
 use crate::stats::{ClusterCounter, ClusterGauge, ClusterStats, Held, Limit, WorkerStats, WorkloadId};
-use crate::tls::ClusterTls;
 use crate::worker::Worker;
 
 /// What all workers share of a cluster.
@@ -45,8 +45,7 @@ pub(crate) struct UpstreamCluster {
     destinations: Option<Rc<Destinations>>,
     /// Shared with successors, to which tries that are under way report as well.
     balancer: Rc<RefCell<Balancer<EndpointId>>>,
-    /// Set where the configuration has TLS.
-    pub(super) tls: Option<ClusterTls>,
+    pub(super) sockets: Sockets,
 }
 
 /// What became of a try, for the balancer and the outlier detector.
@@ -103,7 +102,7 @@ impl UpstreamCluster {
         Self {
             stats,
             destinations: has_destinations(&config).then(Rc::default),
-            tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
+            sockets: Sockets::new(&config, worker),
             config,
             limits,
             dynamics,
@@ -127,15 +126,12 @@ impl UpstreamCluster {
         let set = found(dynamics.as_ref()).unwrap_or(set);
         let mut members = self.members.borrow().clone();
         let counts = counts_endpoints(&config);
-        if self.config.tls != config.tls
-            || self.config.proxy_protocol != config.proxy_protocol
-            || counts_endpoints(&self.config) != counts
-        {
+        let is_same = are_same(&self.config, &config);
+        if !is_same || counts_endpoints(&self.config) != counts {
             members.renew(counts.then(|| limits.clone()));
         }
         let mut balancer = self.balancer.borrow_mut();
         let zone = self.zone.borrow().clone();
-        let is_same = self.config.tls == config.tls && self.config.proxy_protocol == config.proxy_protocol;
         let kept = self.destinations.clone().filter(|_| is_same);
         let destinations = has_destinations(&config).then(|| kept.unwrap_or_default());
         balancer.reconfigure(settings(&config, &set, zone.as_deref()));
@@ -148,7 +144,7 @@ impl UpstreamCluster {
         }
         balancer.update_labelled(members.for_balancer(&config.balancing), worker.now());
         Self {
-            tls: config.tls.as_ref().map(|tls| worker.tls().of_cluster(tls)),
+            sockets: Sockets::new(&config, worker),
             config,
             limits,
             dynamics,

@@ -12,7 +12,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::cluster::UpstreamCluster;
 use super::endpoint::{EndpointCounts, EndpointState};
 use super::limits::ConnectionPermit;
-use super::{ConnectError, Overflow, Pick};
+use super::pool_key::PoolKey;
+use super::{Caller, ConnectError, Overflow, Pick};
 use crate::proxy_protocol::{ProxyAddresses, encode};
 use crate::stats::{ClusterCounter, ClusterHistogram, ConnectionGuard, HandshakeResult, TlsSide};
 use crate::stream::Stream;
@@ -24,6 +25,8 @@ use crate::worker::Worker;
 pub(crate) enum ApplicationProtocol {
     Http1,
     Http2,
+    /// HTTP/2 or HTTP/1.1, whichever the other side chooses.
+    Negotiated,
     /// Bytes.
     Tcp,
 }
@@ -34,6 +37,7 @@ impl ApplicationProtocol {
         match self {
             Self::Http1 => &["istio-http/1.1", "http/1.1"],
             Self::Http2 => &["istio-h2", "h2"],
+            Self::Negotiated => &["istio-h2", "istio-http/1.1", "h2", "http/1.1"],
             Self::Tcp => &["istio"],
         }
     }
@@ -43,6 +47,7 @@ impl ApplicationProtocol {
         match self {
             Self::Http1 => UpstreamAlpn::Http1,
             Self::Http2 => UpstreamAlpn::Http2,
+            Self::Negotiated => UpstreamAlpn::Negotiated,
             Self::Tcp => UpstreamAlpn::None,
         }
     }
@@ -110,12 +115,9 @@ impl UpstreamCluster {
         pick: &Pick,
         client: ProxyAddresses,
     ) -> Result<Connected, ConnectError> {
-        connect(self, worker, pick.state(), ApplicationProtocol::Tcp, self.announced(client)).await
-    }
-
-    /// What a connection says of the client: one that says something carries nobody else's requests.
-    pub(super) fn announced(&self, client: ProxyAddresses) -> Option<ProxyAddresses> {
-        self.config.proxy_protocol.map(|_| client)
+        let caller = Caller { client: Some(client), ..Caller::default() };
+        let key = self.pool_key(&caller, pick.state());
+        connect(self, worker, pick.state(), ApplicationProtocol::Tcp, &key).await
     }
 }
 
@@ -151,7 +153,7 @@ pub(super) async fn connect(
     worker: &Rc<Worker>,
     state: &EndpointState,
     protocol: ApplicationProtocol,
-    client: Option<ProxyAddresses>,
+    key: &PoolKey,
 ) -> Result<Connected, ConnectError> {
     let after = cluster.config.connect_timeout;
     let (stats, started, endpoint) = (cluster.stats(), worker.now(), state.address);
@@ -160,20 +162,22 @@ pub(super) async fn connect(
     match protocol {
         ApplicationProtocol::Http1 => stats.count(ClusterCounter::CxHttp1Total),
         ApplicationProtocol::Http2 => stats.count(ClusterCounter::CxHttp2Total),
-        ApplicationProtocol::Tcp => {}
+        ApplicationProtocol::Negotiated | ApplicationProtocol::Tcp => {}
     }
+    let socket = cluster.socket_of(state);
     // Boxed, with what a handshake takes: every exchange has room for this future, and few dial.
     let connecting = Box::pin(async {
         let refused = |source| ConnectError::Refused { endpoint, source };
         let mut stream = open(&cluster.config.socket, endpoint).await.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
-        if let Some(version) = cluster.config.proxy_protocol {
-            stream.write_all(&encode(version, client)).await.map_err(refused)?;
+        if let Some(version) = cluster.config.proxy_protocol_of(socket) {
+            stream.write_all(&encode(version, key.client)).await.map_err(refused)?;
         }
-        match cluster.config.tls.as_ref().zip(cluster.tls.as_ref()) {
+        match cluster.config.tls_of(socket).zip(cluster.sockets.of(socket)) {
             None => Ok(Stream::Plain(stream)),
             Some((tls, settings)) => {
-                let client = worker.tls().client(tls, protocol, settings);
+                let named = cluster.config.http.server_name.as_ref().zip(key.server_name.as_deref());
+                let client = worker.tls().client(tls, protocol, settings, named);
                 let client = client.map_err(|source| ConnectError::Identity { endpoint, source })?;
                 client.connect(stream, endpoint).await.map_err(|source| ConnectError::Tls { endpoint, source })
             }
@@ -202,8 +206,9 @@ pub(super) async fn connect(
     }
     let stream = result?;
     let active = ActiveConnection::new(&state.counts);
-    let tls = cluster.config.tls.as_ref().zip(cluster.tls.as_ref());
-    let session = tls.and_then(|(tls, settings)| worker.tls().upstream_session(&stream, tls, settings));
+    let tls = cluster.config.tls_of(socket).zip(cluster.sockets.of(socket));
+    let of_request = cluster.config.http.server_name.as_ref().and(key.server_name.as_deref());
+    let session = tls.and_then(|(tls, settings)| worker.tls().upstream_session(&stream, tls, settings, of_request));
     stats.observe(ClusterHistogram::CxConnect, worker.now().saturating_duration_since(started));
     Ok(Connected { stream, counted, _active: active, session })
 }

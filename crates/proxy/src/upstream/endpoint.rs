@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use leno_balance::Member;
 use leno_ir::{
-    Balancing, EndpointHealth, EndpointSet, LocalityBalancing, LocalityEndpoints, MetadataValue, RoutingPriority,
+    Balancing, Cluster, EndpointHealth, EndpointSet, LocalityBalancing, LocalityEndpoints, MetadataValue,
+    RoutingPriority,
 };
 use tokio::sync::Notify;
 
@@ -49,6 +50,8 @@ pub(super) struct EndpointState {
     /// Those of all workers, where they are limited.
     pub(super) connections: Option<Arc<AtomicU32>>,
     pub(super) http2: Http2Pool,
+    /// Whether it has chosen HTTP/1.1 the last time it was asked.
+    pub(super) prefers_http1: Cell<bool>,
     /// Requests that wait for `released`.
     pub(super) waiting: Cell<u32>,
     /// Told when an HTTP/1 connection becomes idle or closes while somebody waits.
@@ -106,6 +109,17 @@ impl EndpointSource {
         self.set.localities[self.locality].priority
     }
 
+    /// The way it is connected to, as [`Cluster::socket_of`].
+    pub(crate) fn socket(&self, cluster: &Cluster) -> Option<usize> {
+        cluster.socket_of(&self.endpoint().socket_labels, &self.set.localities[self.locality].socket_labels)
+    }
+
+    /// Whether both are connected to in the same way, whatever the cluster.
+    fn has_same_socket(&self, other: &Self) -> bool {
+        self.endpoint().socket_labels == other.endpoint().socket_labels
+            && self.set.localities[self.locality].socket_labels == other.set.localities[other.locality].socket_labels
+    }
+
     pub(crate) fn endpoint(&self) -> &leno_ir::Endpoint {
         // In range: `new` is only called while enumerating exactly this set.
         &self.set.localities[self.locality].endpoints[self.index]
@@ -143,6 +157,7 @@ impl EndpointState {
             open: Default::default(),
             connections,
             http2: Http2Pool::default(),
+            prefers_http1: Cell::new(false),
             waiting: Cell::new(0),
             released: Notify::new(),
             retired: Cell::new(false),
@@ -176,8 +191,7 @@ impl EndpointState {
             priority: locality.priority,
             locality: u32::try_from(source.locality).unwrap_or(u32::MAX),
             locality_weight: match balancing.localities {
-                // Envoy, without `locality_weight_aware`.
-                _ if balancing.subsets.is_some() => 0,
+                _ if balancing.subsets.as_ref().is_some_and(|subsets| !subsets.weighs_localities) => 0,
                 LocalityBalancing::Ignored | LocalityBalancing::ZoneAware(_) => 0,
                 LocalityBalancing::Weighted => locality.weight,
             },
@@ -206,7 +220,12 @@ impl EndpointState {
     pub(super) fn locality(&self) -> LocalityEndpoints {
         let source = self.source.borrow();
         let LocalityEndpoints { locality, priority, weight, .. } = &source.set.localities[source.locality];
-        LocalityEndpoints { locality: locality.clone(), priority: *priority, weight: *weight, endpoints: Vec::new() }
+        LocalityEndpoints {
+            locality: locality.clone(),
+            priority: *priority,
+            weight: *weight,
+            ..LocalityEndpoints::default()
+        }
     }
 
     pub(super) fn source(&self) -> Rc<EndpointSource> {
@@ -215,6 +234,11 @@ impl EndpointState {
 
     pub(super) fn update(&self, source: EndpointSource) {
         *self.source.borrow_mut() = Rc::new(source);
+    }
+
+    /// Whether connections that exist are as those that would be made under `source`.
+    pub(super) fn keeps_connections(&self, source: &EndpointSource) -> bool {
+        self.source.borrow().has_same_socket(source)
     }
 
     /// HTTP/1 connections for requests of a priority.
@@ -230,10 +254,10 @@ impl EndpointState {
     }
 
     /// An idle connection for such requests that is still good. Closes the bad ones it meets.
-    pub(super) fn pop_idle(&self, key: PoolKey) -> Option<Http1Connection> {
+    pub(super) fn pop_idle(&self, key: &PoolKey) -> Option<Http1Connection> {
         let mut idle = self.idle.borrow_mut();
         // Where all are for the same requests, the last one.
-        while let Some(at) = idle.iter().rposition(|connection| connection.key == key) {
+        while let Some(at) = idle.iter().rposition(|connection| connection.key == *key) {
             let mut connection = idle.remove(at);
             if connection.stream.is_quiet() {
                 return Some(connection);

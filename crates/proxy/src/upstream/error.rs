@@ -16,6 +16,9 @@ pub(crate) enum ConnectError {
     Identity { endpoint: SocketAddr, source: leno_identity::TlsError },
     #[error("{endpoint} does not speak HTTP/2 over TLS (ALPN)")]
     NoHttp2 { endpoint: SocketAddr },
+    /// Where that may be negotiated.
+    #[error("{endpoint} has chosen another protocol")]
+    OtherProtocol { endpoint: SocketAddr },
     #[error(transparent)]
     Overflow(#[from] Overflow),
     #[error("{endpoint} cannot be reached")]
@@ -70,6 +73,7 @@ impl ConnectError {
                 Self::Tls { endpoint: *endpoint, source: io::Error::other(source.to_string()) }
             }
             Self::NoHttp2 { endpoint } => Self::NoHttp2 { endpoint: *endpoint },
+            Self::OtherProtocol { endpoint } => Self::OtherProtocol { endpoint: *endpoint },
             Self::Overflow(overflow) => Self::Overflow(*overflow),
             Self::Refused { endpoint, source } => Self::Refused { endpoint: *endpoint, source: again(source) },
             Self::Timeout { endpoint, after } => Self::Timeout { endpoint: *endpoint, after: *after },

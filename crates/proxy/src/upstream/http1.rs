@@ -9,11 +9,11 @@ use super::cluster::UpstreamCluster;
 use super::connect::{ActiveConnection, ApplicationProtocol, Connected, Occupancy, connect};
 use super::endpoint::EndpointState;
 use super::limits::ConnectionPermit;
+use super::negotiated::chose_http2;
 use super::pool_key::PoolKey;
-use super::{ConnectError, Overflow, Pick};
+use super::{Caller, ConnectError, Overflow, Pick};
 use leno_ir::Http1Options;
 
-use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held};
 use crate::stream::Stream;
 use crate::tls::TlsSession;
@@ -132,29 +132,28 @@ impl UpstreamCluster {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         pick: &Pick,
-        client: ProxyAddresses,
-        priority: RoutingPriority,
+        caller: &Caller,
     ) -> Result<Http1Lease, ConnectError> {
-        let key = self.pool_key(Some(client), priority);
         let endpoint = pick.state();
+        let (key, priority) = (self.pool_key(caller, endpoint), caller.priority);
         let lease = |connection: Http1Connection, reused| {
             connection.counted.set_request(true);
             let (_active, cluster) = (self.request_begins(endpoint), self.clone());
             Http1Lease { reused, connection: Some(connection), _active, endpoint: endpoint.clone(), cluster }
         };
-        if let Some(connection) = endpoint.pop_idle(key) {
+        if let Some(connection) = endpoint.pop_idle(&key) {
             return Ok(lease(connection, true));
         }
         let (usage, most) = self.usage(priority);
         let _pending = self.counted(usage.pending(most))?;
         let waiting = self.stats().request_waits();
-        if key.client.is_some() && self.connection_permit(endpoint, priority).is_err() {
+        if key.is_apart() && self.connection_permit(endpoint, priority).is_err() {
             // The idle connections of other clients are of no use here, and make room.
             endpoint.close_idle();
         }
         let permit = match self.connection_permit(endpoint, priority) {
             Ok(permit) => permit,
-            Err(overflow) => match self.wait_for_connection(endpoint, key, overflow).await {
+            Err(overflow) => match self.wait_for_connection(endpoint, &key, overflow).await {
                 Ok(Waited::Idle(connection)) => {
                     waiting.end(true);
                     return Ok(lease(*connection, true));
@@ -166,11 +165,28 @@ impl UpstreamCluster {
                 }
             },
         };
+        // A place is taken while the connection is being made.
         let open = OpenGuard::new(endpoint.open(priority));
-        let connected = connect(self, worker, endpoint, ApplicationProtocol::Http1, key.client).await;
+        let connected = connect(self, worker, endpoint, self.offered(ApplicationProtocol::Http1), &key).await;
         waiting.end(connected.is_ok());
-        let Connected { stream, counted, _active, session } = connected?;
-        let connection = Http1Connection {
+        let connected = connected?;
+        if chose_http2(&connected.stream) && self.offered(ApplicationProtocol::Http1) == ApplicationProtocol::Negotiated
+        {
+            endpoint.prefers_http1.set(false);
+            return Err(ConnectError::OtherProtocol { endpoint: endpoint.address });
+        }
+        Ok(lease(self.http1_connection(connected, key, permit, open), false))
+    }
+
+    fn http1_connection(
+        &self,
+        connected: Connected,
+        key: PoolKey,
+        permit: ConnectionPermit,
+        open: OpenGuard,
+    ) -> Http1Connection {
+        let Connected { stream, counted, _active, session } = connected;
+        Http1Connection {
             local: stream.tcp().local_addr().ok(),
             session,
             stream,
@@ -182,8 +198,21 @@ impl UpstreamCluster {
             requests: 0,
             _occupancy: self.occupy(permit),
             _open: open,
-        };
-        Ok(lease(connection, false))
+        }
+    }
+
+    /// Keeps a connection that was made to see what the endpoint chooses, which is HTTP/1.1.
+    pub(super) fn keep_http1(
+        &self,
+        connected: Connected,
+        endpoint: &EndpointState,
+        key: PoolKey,
+        permit: ConnectionPermit,
+    ) {
+        let open = OpenGuard::new(endpoint.open(key.priority));
+        self.stats().count(ClusterCounter::CxHttp1Total);
+        endpoint.prefers_http1.set(true);
+        endpoint.push_idle(self.http1_connection(connected, key, permit, open));
     }
 
     fn connection_permit(
@@ -202,7 +231,7 @@ impl UpstreamCluster {
     async fn wait_for_connection(
         &self,
         endpoint: &EndpointState,
-        key: PoolKey,
+        key: &PoolKey,
         overflow: Overflow,
     ) -> Result<Waited, ConnectError> {
         let waiting = async {
@@ -212,7 +241,7 @@ impl UpstreamCluster {
                 if let Some(connection) = endpoint.pop_idle(key) {
                     return Waited::Idle(Box::new(connection));
                 }
-                if key.client.is_some() {
+                if key.is_apart() {
                     endpoint.close_idle();
                 }
                 if let Ok(permit) = self.connection_permit(endpoint, key.priority) {

@@ -8,19 +8,17 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
-use leno_ir::RoutingPriority;
 use tokio::sync::Notify;
 
 use super::cluster::UpstreamCluster;
 use super::connect::{ActiveConnection, ApplicationProtocol, Connected, Occupancy, connect};
 use super::endpoint::{Age, EndpointState};
 use super::limits::ConnectionPermit;
+use super::negotiated::chose_http2;
 use super::pool_key::PoolKey;
-use super::{ConnectError, Pick};
-use crate::connection::Alpn;
+use super::{Caller, ConnectError, Pick};
 use crate::cork::Corked;
 use crate::http::http2::Keepalive;
-use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held, Waiting};
 use crate::stream::Stream;
 use crate::tls::ClusterTls;
@@ -163,11 +161,11 @@ impl Http2Pool {
         self.connections.borrow_mut().clear();
     }
 
-    fn reserve(&self, cluster: &Rc<UpstreamCluster>, key: PoolKey) -> Option<StreamSlot> {
+    fn reserve(&self, cluster: &Rc<UpstreamCluster>, key: &PoolKey) -> Option<StreamSlot> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.is_usable());
         // The first with room, so that few connections carry many streams and the rest can age.
-        let is_fit = |connection: &&Rc<Http2Connection>| connection.key == key && connection.has_room();
+        let is_fit = |connection: &&Rc<Http2Connection>| connection.key == *key && connection.has_room();
         let connection = connections.iter().find(is_fit)?.clone();
         connection.active.set(connection.active.get() + 1);
         connection.counted.set_request(true);
@@ -186,15 +184,14 @@ impl UpstreamCluster {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         pick: &Pick,
-        client: Option<ProxyAddresses>,
-        priority: RoutingPriority,
+        caller: &Caller,
     ) -> Result<Http2Lease, ConnectError> {
-        let key = self.pool_key(client, priority);
         let endpoint = pick.state();
+        let (key, priority) = (self.pool_key(caller, endpoint), caller.priority);
         let mut reused = true;
         let mut waiting = None;
         loop {
-            if let Some(slot) = endpoint.http2.reserve(self, key) {
+            if let Some(slot) = endpoint.http2.reserve(self, &key) {
                 // An error means GOAWAY or a broken connection: not ours to report, another connection will do.
                 match slot.connection.sender.clone().ready().await {
                     Ok(sender) => {
@@ -206,6 +203,14 @@ impl UpstreamCluster {
                     Err(_) => slot.connection.closed.set(true),
                 }
                 continue;
+            }
+            if endpoint.prefers_http1.get()
+                && self.offered(ApplicationProtocol::Http2) == ApplicationProtocol::Negotiated
+            {
+                if let Some(waiting) = waiting {
+                    Waiting::end(waiting, true);
+                }
+                return Err(ConnectError::OtherProtocol { endpoint: endpoint.address });
             }
             reused = false;
             let (usage, most) = self.usage(priority);
@@ -220,7 +225,7 @@ impl UpstreamCluster {
             let under_way = endpoint.http2.dials.borrow().iter().find(|dial| dial.key == key).cloned();
             let dial = match under_way {
                 Some(dial) => dial,
-                None => match self.start_dial(worker, pick, key) {
+                None => match self.start_dial(worker, pick, key.clone()) {
                     Ok(dial) => dial,
                     Err(error) => return fail(waiting, error),
                 },
@@ -249,11 +254,13 @@ impl UpstreamCluster {
         endpoint.http2.dials.borrow_mut().push(dial.clone());
         let (cluster, of_worker, of_task) = (self.clone(), worker.clone(), dial.clone());
         worker.tasks().spawn_local("http2-connect", async move {
-            let result = cluster.open_http2(&of_worker, &endpoint, permit, key).await;
+            let result = cluster.open_http2(&of_worker, &endpoint, permit, &of_task.key).await;
             endpoint.http2.dials.borrow_mut().retain(|dial| !Rc::ptr_eq(dial, &of_task));
             match result {
                 // Also when the endpoint has left meanwhile: those who wait still get their stream.
-                Ok(connection) => endpoint.http2.connections.borrow_mut().push(connection),
+                Ok(Some(connection)) => endpoint.http2.connections.borrow_mut().push(connection),
+                // It is there for HTTP/1.1.
+                Ok(None) => {}
                 Err(error) => *of_task.error.borrow_mut() = Some(error),
             }
             of_task.over.set(true);
@@ -267,14 +274,23 @@ impl UpstreamCluster {
         worker: &Rc<Worker>,
         state: &EndpointState,
         permit: ConnectionPermit,
-        key: PoolKey,
-    ) -> Result<Rc<Http2Connection>, ConnectError> {
+        key: &PoolKey,
+    ) -> Result<Option<Rc<Http2Connection>>, ConnectError> {
         let endpoint = state.address;
-        let connected = connect(self, worker, state, ApplicationProtocol::Http2, key.client).await?;
+        let offered = self.offered(ApplicationProtocol::Http2);
+        let connected = connect(self, worker, state, offered, key).await?;
+        let is_http2 = chose_http2(&connected.stream);
+        if offered == ApplicationProtocol::Negotiated {
+            if !is_http2 {
+                self.keep_http1(connected, state, key.clone(), permit);
+                return Ok(None);
+            }
+            self.stats().count(ClusterCounter::CxHttp2Total);
+        }
         let Connected { stream, counted, _active, session } = connected;
-        if let Stream::Tls(tls) = &stream
-            && self.tls.as_ref().is_some_and(ClusterTls::is_of_mesh)
-            && tls.get_ref().1.alpn_protocol().map(Alpn::parse) != Some(Alpn::Http2)
+        if let Stream::Tls(_) = &stream
+            && self.sockets.of(self.socket_of(state)).is_some_and(ClusterTls::is_of_mesh)
+            && !is_http2
         {
             return Err(ConnectError::NoHttp2 { endpoint });
         }
@@ -330,10 +346,10 @@ impl UpstreamCluster {
             }
         });
         let http = &self.config.http;
-        Ok(Rc::new(Http2Connection {
+        Ok(Some(Rc::new(Http2Connection {
             sender,
             local,
-            key,
+            key: key.clone(),
             made: self.coarse_now(),
             active: Cell::new(0),
             started: Cell::new(0),
@@ -346,6 +362,6 @@ impl UpstreamCluster {
             counted,
             _active,
             _occupancy: self.occupy(permit),
-        }))
+        })))
     }
 }

@@ -118,7 +118,13 @@ impl Members {
         for slot in &mut self.slots {
             let Some(state) = slot else { continue };
             match wanted.remove(&state.address) {
-                Some(source) => state.update(source),
+                Some(source) if state.keeps_connections(&source) => state.update(source),
+                Some(source) => {
+                    // What runs on its connections is not what should; it begins anew.
+                    wanted.insert(state.address, source);
+                    state.retire();
+                    *slot = None;
+                }
                 None => {
                     state.retire();
                     *slot = None;

@@ -88,7 +88,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
          ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy maglev_lb_config \
          max_requests_per_connection metadata name original_dst_lb_config outlier_detection per_connection_buffer_limit_bytes respect_dns_ttl ring_hash_lb_config \
-         round_robin_lb_config transport_socket type typed_dns_resolver_config \
+         round_robin_lb_config transport_socket transport_socket_matches type typed_dns_resolver_config \
          typed_extension_protocol_options upstream_bind_config upstream_connection_options use_tcp_for_dns_lookups",
         "",
     ),
@@ -112,13 +112,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.Cluster.CustomClusterType", "name typed_config", ""),
     (
         "envoy.config.cluster.v3.Cluster.LbSubsetConfig",
-        "default_subset fallback_policy list_as_any subset_selectors",
-        "locality_weight_aware panic_mode_any scale_locality_weight",
+        "default_subset fallback_policy list_as_any locality_weight_aware panic_mode_any scale_locality_weight \
+         subset_selectors",
+        "",
     ),
     (
         "envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector",
-        "fallback_policy keys",
-        "single_host_per_subset",
+        "fallback_keys_subset fallback_policy keys single_host_per_subset",
+        "",
     ),
     ("envoy.config.cluster.v3.Cluster.LeastRequestLbConfig", "active_request_bias choice_count slow_start_config", ""),
     ("envoy.config.cluster.v3.Cluster.MaglevLbConfig", "table_size", ""),
@@ -131,6 +132,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.Cluster.RingHashLbConfig", "hash_function maximum_ring_size minimum_ring_size", ""),
     ("envoy.config.cluster.v3.Cluster.RoundRobinLbConfig", "slow_start_config", ""),
     ("envoy.config.cluster.v3.Cluster.SlowStartConfig", "aggression min_weight_percent slow_start_window", ""),
+    ("envoy.config.cluster.v3.Cluster.TransportSocketMatch", "match name transport_socket", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy", "policies", ""),
     ("envoy.config.cluster.v3.LoadBalancingPolicy.Policy", "typed_extension_config", ""),
     (
@@ -165,7 +167,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "always_log_health_check_failures always_log_health_check_success event_log_path event_logger grpc_health_check \
          healthy_edge_interval healthy_threshold http_health_check initial_jitter interval interval_jitter \
          interval_jitter_percent no_traffic_healthy_interval no_traffic_interval reuse_connection tcp_health_check \
-         timeout tls_options unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
+         timeout tls_options transport_socket_match_criteria unhealthy_edge_interval unhealthy_interval unhealthy_threshold",
         "",
     ),
     ("envoy.config.core.v3.HealthCheck.GrpcHealthCheck", "authority initial_metadata service_name", ""),
@@ -216,6 +218,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.TcpKeepalive", "keepalive_interval keepalive_probes keepalive_time", ""),
     ("envoy.config.core.v3.TransportSocket", "name typed_config", ""),
     ("envoy.config.core.v3.TypedExtensionConfig", "name typed_config", ""),
+    ("envoy.config.core.v3.UpstreamHttpProtocolOptions", "auto_san_validation auto_sni override_auto_sni_header", ""),
     ("envoy.config.core.v3.WatchedDirectory", "path", ""),
     ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name endpoints policy", ""),
     (
@@ -231,7 +234,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.endpoint.v3.LbEndpoint", "endpoint health_status load_balancing_weight metadata", ""),
-    ("envoy.config.endpoint.v3.LocalityLbEndpoints", "lb_endpoints load_balancing_weight locality priority", ""),
+    (
+        "envoy.config.endpoint.v3.LocalityLbEndpoints",
+        "lb_endpoints load_balancing_weight locality metadata priority",
+        "",
+    ),
     ("envoy.config.listener.v3.AdditionalAddress", "address", ""),
     ("envoy.config.listener.v3.Filter", "name typed_config", ""),
     ("envoy.config.listener.v3.FilterChain", "filter_chain_match filters name transport_socket", ""),
@@ -410,7 +417,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
          response_headers_to_add response_headers_to_remove retry_policy request_mirror_policies require_tls routes typed_per_filter_config",
         "",
     ),
-    ("envoy.config.route.v3.WeightedCluster", "clusters header_name runtime_key_prefix total_weight", ""),
+    (
+        "envoy.config.route.v3.WeightedCluster",
+        "clusters header_name runtime_key_prefix total_weight use_hash_policy",
+        "",
+    ),
     (
         "envoy.config.route.v3.WeightedCluster.ClusterWeight",
         "cluster_header host_rewrite_literal metadata_match name request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove \
@@ -720,13 +731,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", "locality_lb_config slow_start_config", ""),
     (
         "envoy.extensions.load_balancing_policies.subset.v3.Subset",
-        "default_subset fallback_policy list_as_any subset_lb_policy subset_selectors",
-        "allow_redundant_keys locality_weight_aware panic_mode_any scale_locality_weight",
+        "default_subset fallback_policy list_as_any locality_weight_aware panic_mode_any scale_locality_weight \
+         subset_lb_policy subset_selectors",
+        "allow_redundant_keys",
     ),
     (
         "envoy.extensions.load_balancing_policies.subset.v3.Subset.LbSubsetSelector",
-        "fallback_policy keys",
-        "single_host_per_subset",
+        "fallback_keys_subset fallback_policy keys single_host_per_subset",
+        "",
     ),
     ("envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality", "endpoint_picking_policy", ""),
     (
@@ -792,7 +804,13 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "common_http_protocol_options explicit_http_config use_downstream_protocol_config",
+        "auto_config common_http_protocol_options explicit_http_config upstream_http_protocol_options \
+         use_downstream_protocol_config",
+        "",
+    ),
+    (
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig",
+        "http2_protocol_options http_protocol_options",
         "",
     ),
     (

@@ -26,15 +26,18 @@ pub(super) fn resolve_listener(listener: &mut Listener, secrets: &Secrets) -> Ve
 
 pub(super) fn resolve_cluster(cluster: &mut Cluster, secrets: &Secrets) -> Vec<DecodeError> {
     let mut missing = Vec::new();
-    if let Some(tls) = &mut cluster.tls {
-        let path = match cluster.proxy_protocol {
-            None => "transport_socket.typed_config.common_tls_context",
-            Some(_) => "transport_socket.typed_config.transport_socket.typed_config.common_tls_context",
-        };
+    let own = (String::new(), &mut cluster.tls, cluster.proxy_protocol.is_some());
+    let matches = cluster.socket_matches.iter_mut().enumerate().map(|(index, one)| {
+        (format!("transport_socket_matches[{index}]."), &mut one.tls, one.proxy_protocol.is_some())
+    });
+    for (place, tls, is_inside) in std::iter::once(own).chain(matches) {
+        let Some(tls) = tls else { continue };
+        let inner = if is_inside { "transport_socket.typed_config." } else { "" };
+        let path = format!("{place}transport_socket.typed_config.{inner}common_tls_context");
         if let Some(certificate) = &mut tls.certificate {
-            resolve_certificate(certificate, secrets, path, &mut missing);
+            resolve_certificate(certificate, secrets, &path, &mut missing);
         }
-        resolve_roots(tls.validation.as_mut(), secrets, path, &mut missing);
+        resolve_roots(tls.validation.as_mut(), secrets, &path, &mut missing);
     }
     missing
 }

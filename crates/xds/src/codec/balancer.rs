@@ -93,8 +93,8 @@ fn encode_policy(proto: &mut Proto, policy: &BalancerPolicy, slow_start: Option<
         BalancerPolicy::LeastRequest(config) => encode_least_request(proto, config, slow_start),
         BalancerPolicy::Maglev { table_size } => hash::encode_maglev(proto, *table_size),
         BalancerPolicy::Random => proto.lb_policy = LbPolicy::Random.into(),
-        BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size } => {
-            hash::encode_ring(proto, *minimum_ring_size, *maximum_ring_size);
+        BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size, function } => {
+            hash::encode_ring(proto, *minimum_ring_size, *maximum_ring_size, *function);
         }
         BalancerPolicy::RoundRobin => {
             proto.lb_policy = LbPolicy::RoundRobin.into();
@@ -214,6 +214,11 @@ pub(super) fn decode(proto: &Proto, discovery: &Discovery) -> Result<(BalancerPo
     let has_names = matches!(discovery, Discovery::Dns(dns) if !dns.is_logical);
     if balancing.hashing.by_hostname && !has_names {
         return Err(DecodeError::new("use_hostname_for_hashing", "is only for clusters of type STRICT_DNS"));
+    }
+    if balancing.subsets.as_ref().is_some_and(|subsets| subsets.weighs_localities)
+        && balancing.localities != LocalityBalancing::Weighted
+    {
+        return Err(DecodeError::new("lb_subset_config.locality_weight_aware", "needs locality_weighted_lb_config"));
     }
     let is_provided = policy == BalancerPolicy::ClusterProvided;
     let provides = discovery::provides_balancer(discovery);

@@ -1,15 +1,17 @@
 use std::collections::HashMap;
 
-use leno_ir::{Cluster, Flavor, UpstreamHttp, UpstreamProtocol};
+use leno_ir::{Cluster, Flavor, ServerNameOfRequest, SocketMatch, UpstreamHttp, UpstreamProtocol};
 use leno_names::ServiceKey;
-use leno_proto::envoy::config::cluster::v3::Cluster as Proto;
+use leno_proto::envoy::config::cluster::v3::{Cluster as Proto, cluster::TransportSocketMatch};
 use leno_proto::envoy::config::core::v3::{
     Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, Metadata,
+    UpstreamHttpProtocolOptions,
 };
 use leno_proto::envoy::extensions::upstreams::http::v3::{
     HttpProtocolOptions,
     http_protocol_options::{
-        ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig, explicit_http_config::ProtocolConfig,
+        AutoHttpConfig, ExplicitHttpConfig, UpstreamProtocolOptions, UseDownstreamHttpConfig,
+        explicit_http_config::ProtocolConfig,
     },
 };
 
@@ -20,7 +22,7 @@ use super::common::{
 use super::error::{At, DecodeError, Result, refuse};
 use super::http::options;
 use super::metadata::{decode_beside, encode_beside};
-use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol, socket};
+use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol, socket, subset};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const FILTER: &str = "istio";
@@ -33,7 +35,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         name: cluster.name.clone(),
         connect_timeout: duration(cluster.connect_timeout),
         circuit_breakers: Some(policy::encode_breakers(&cluster.circuit_breakers)),
-        transport_socket: proxy_protocol::encode(cluster, flavor),
+        transport_socket: proxy_protocol::encode(cluster.proxy_protocol, cluster.tls.as_ref(), flavor),
         metadata: encode_beside(&cluster.metadata, cluster.service.as_ref().map(metadata)),
         ..Proto::default()
     };
@@ -45,12 +47,34 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
     if flavor == Flavor::Grpc {
         return proto;
     }
+    proto.transport_socket_matches =
+        cluster.socket_matches.iter().map(|one| encode_socket_match(one, flavor)).collect();
     let detection = cluster.outlier_detection.as_ref();
     proto.outlier_detection = detection.map(outlier::encode);
     proto.health_checks = cluster.health_check.iter().map(|check| health_check::encode(check)).collect();
     proto.typed_extension_protocol_options =
         HashMap::from([(OPTIONS.to_owned(), any(OPTIONS, &encode_http(&cluster.http)))]);
     proto
+}
+
+fn encode_socket_match(one: &SocketMatch, flavor: Flavor) -> TransportSocketMatch {
+    let socket = proxy_protocol::encode(one.proxy_protocol, one.tls.as_ref(), flavor);
+    TransportSocketMatch {
+        name: one.name.clone(),
+        r#match: Some(subset::encode_fields(&one.labels)),
+        transport_socket: Some(socket.unwrap_or_else(proxy_protocol::raw)),
+    }
+}
+
+fn decode_socket_match(proto: &TransportSocketMatch) -> Result<SocketMatch> {
+    if proto.name.is_empty() {
+        return Err(DecodeError::new("name", "is missing"));
+    }
+    // As in Envoy, none is the bytes as they are.
+    let socket = proto.transport_socket.as_ref().map(proxy_protocol::decode).transpose().at("transport_socket")?;
+    let (proxy_protocol, tls) = socket.unwrap_or_default();
+    let labels = proto.r#match.as_ref().map(subset::decode_fields).unwrap_or_default();
+    Ok(SocketMatch { name: proto.name.clone(), labels, tls, proxy_protocol })
 }
 
 fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
@@ -68,9 +92,19 @@ fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
             max_connection_duration: http.max_connection_duration.and_then(duration),
             ..CommonOptions::default()
         }),
+        upstream_http_protocol_options: http.server_name.as_ref().map(|name| UpstreamHttpProtocolOptions {
+            auto_sni: name.is_sent,
+            auto_san_validation: name.is_checked,
+            override_auto_sni_header: name.header.clone().unwrap_or_default(),
+        }),
         upstream_protocol_options: Some(match http.protocol {
             UpstreamProtocol::Http1 => explicit(ProtocolConfig::HttpProtocolOptions(http1())),
             UpstreamProtocol::Http2 => explicit(ProtocolConfig::Http2ProtocolOptions(http2())),
+            UpstreamProtocol::Negotiated => UpstreamProtocolOptions::AutoConfig(AutoHttpConfig {
+                http_protocol_options: Some(http1()),
+                http2_protocol_options: Some(http2()),
+                ..AutoHttpConfig::default()
+            }),
             UpstreamProtocol::SameAsDownstream => {
                 UpstreamProtocolOptions::UseDownstreamProtocolConfig(UseDownstreamHttpConfig {
                     http_protocol_options: Some(http1()),
@@ -100,7 +134,7 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 #[allow(deprecated, reason = "refused where other control planes still write them")]
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = discovery::decode(proto)?;
-    refuse!(proto, transport_socket_matches, transport_socket_matcher, filters, queuing_policies);
+    refuse!(proto, transport_socket_matcher, filters, queuing_policies);
     refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
     refuse!(proto, protocol_selection, upstream_http_protocol_options, http_protocol_options, preconnect_policy);
@@ -108,9 +142,19 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let socket = proto.transport_socket.as_ref().map(proxy_protocol::decode).transpose().at("transport_socket")?;
     let (proxy_protocol, tls) = socket.unwrap_or_default();
     let health_check = health_check::decode_one(&proto.health_checks)?;
+    let mut socket_matches = Vec::with_capacity(proto.transport_socket_matches.len());
+    for (index, one) in proto.transport_socket_matches.iter().enumerate() {
+        socket_matches.push(decode_socket_match(one).at_index("transport_socket_matches", index)?);
+    }
     if tls.is_some() && health_check.as_ref().is_some_and(|check| !check.alpn.is_empty()) {
         // Without TLS it means nothing.
         return Err(DecodeError::unsupported("health_checks[0].tls_options.alpn_protocols"));
+    }
+    let http = decode_http(proto)?;
+    if http.protocol == UpstreamProtocol::Negotiated
+        && (tls.is_none() || socket_matches.iter().any(|one| one.tls.is_none()))
+    {
+        return Err(DecodeError::new("auto_config", "needs TLS, in whose handshake the protocol is chosen"));
     }
     let (balancer, balancing) = balancer::decode(proto, &discovery)?;
     Ok(Cluster {
@@ -125,7 +169,8 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         tls,
         proxy_protocol,
         socket: socket::decode(proto)?,
-        http: decode_http(proto)?,
+        socket_matches,
+        http,
         service: read_service(proto.metadata.as_ref()),
         metadata: decode_beside(proto.metadata.as_ref(), FILTER, SERVICES),
     })
@@ -158,10 +203,25 @@ fn decode_http(proto: &Proto) -> Result<UpstreamHttp> {
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(same)) => {
             (UpstreamProtocol::SameAsDownstream, same.http_protocol_options, same.http2_protocol_options)
         }
-        Some(UpstreamProtocolOptions::AutoConfig(_)) => return Err(DecodeError::unsupported("auto_config")),
+        Some(UpstreamProtocolOptions::AutoConfig(auto)) => {
+            refuse!(auto, http3_protocol_options, alternate_protocols_cache_options);
+            (UpstreamProtocol::Negotiated, auto.http_protocol_options, auto.http2_protocol_options)
+        }
         None => (UpstreamProtocol::Http1, None, None),
     };
-    decode_common(&common, protocol, http1.as_ref(), http2.as_ref())
+    let http = decode_common(&common, protocol, http1.as_ref(), http2.as_ref())?;
+    let server_name = options.upstream_http_protocol_options.as_ref();
+    Ok(UpstreamHttp { server_name: server_name.and_then(decode_server_name), ..http })
+}
+
+/// `None`: requests do not say.
+fn decode_server_name(options: &UpstreamHttpProtocolOptions) -> Option<ServerNameOfRequest> {
+    let header = options.override_auto_sni_header.to_ascii_lowercase();
+    (options.auto_sni || options.auto_san_validation).then(|| ServerNameOfRequest {
+        is_sent: options.auto_sni,
+        is_checked: options.auto_san_validation,
+        header: (!header.is_empty()).then_some(header),
+    })
 }
 
 fn decode_common(
@@ -182,5 +242,6 @@ fn decode_common(
         max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
         http1: options::decode_http1(http1).at("http_protocol_options")?,
         http2: options::decode_http2(http2).at("http2_protocol_options")?,
+        server_name: None,
     })
 }

@@ -53,6 +53,7 @@ fn encode_locality(locality: &LocalityEndpoints) -> LocalityLbEndpoints {
         // gRPC leaves out localities without a weight.
         load_balancing_weight: (locality.weight > 0).then_some(locality.weight).and_then(u32_value),
         lb_endpoints: locality.endpoints.iter().map(encode_endpoint).collect(),
+        metadata: subset::encode_socket_labels(&locality.socket_labels, None),
         ..LocalityLbEndpoints::default()
     }
 }
@@ -86,7 +87,10 @@ fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
         load_balancing_weight: u32_value(endpoint.weight.max(1)),
         metadata: encode_beside(
             &endpoint.metadata,
-            subset::encode_labels(&endpoint.labels, metadata(&endpoint.workload)),
+            subset::encode_socket_labels(
+                &endpoint.socket_labels,
+                subset::encode_labels(&endpoint.labels, metadata(&endpoint.workload)),
+            ),
         ),
     }
 }
@@ -163,6 +167,7 @@ fn decode_locality(locality: &LocalityLbEndpoints, read: ReadAddress) -> Result<
         locality: read_locality(locality.locality.as_ref()),
         priority: locality.priority,
         weight: locality.load_balancing_weight.as_ref().map_or(0, |weight| weight.value),
+        socket_labels: subset::decode_socket_labels(locality.metadata.as_ref()),
         endpoints,
     })
 }
@@ -191,8 +196,10 @@ fn decode_endpoint(endpoint: &LbEndpoint, read: ReadAddress) -> Result<Endpoint>
         metadata: {
             let mut rest = decode_beside(endpoint.metadata.as_ref(), FILTER, WORKLOAD);
             rest.remove(subset::FILTER);
+            rest.remove(subset::SOCKET_FILTER);
             rest
         },
+        socket_labels: subset::decode_socket_labels(endpoint.metadata.as_ref()),
     })
 }
 

@@ -1,9 +1,9 @@
 //! Balancing by hash: the tables of a cluster, and what of a request or connection is hashed.
 //!
-//! Errors      what would hash otherwise than we do: MurmurHash, rewritten headers, filter state
+//! Errors      what would hash otherwise than we do: rewritten headers, filter state
 //! Source      Envoy cluster.proto, route_components.proto, hash_policy.proto v1.31 and their limits
 
-use leno_ir::{BalancerPolicy, HashCookie, HashPolicy, HashSource};
+use leno_ir::{BalancerPolicy, HashCookie, HashPolicy, HashSource, RingFunction};
 use leno_proto::envoy::config::cluster::v3::Cluster as ProtoCluster;
 use leno_proto::envoy::config::cluster::v3::cluster::{
     LbConfig, LbPolicy, MaglevLbConfig, RingHashLbConfig, ring_hash_lb_config,
@@ -23,12 +23,16 @@ use super::error::{At, DecodeError, Result, refuse};
 pub(super) const MAGLEV_TYPE: &str = "envoy.extensions.load_balancing_policies.maglev.v3.Maglev";
 pub(super) const RING_HASH_TYPE: &str = "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash";
 
-pub(super) fn encode_ring(cluster: &mut ProtoCluster, minimum_size: u32, maximum_size: u32) {
+pub(super) fn encode_ring(cluster: &mut ProtoCluster, minimum_size: u32, maximum_size: u32, function: RingFunction) {
     cluster.lb_policy = LbPolicy::RingHash.into();
     cluster.lb_config = Some(LbConfig::RingHashLbConfig(RingHashLbConfig {
         minimum_ring_size: u64_value(minimum_size),
         maximum_ring_size: u64_value(maximum_size),
-        hash_function: ring_hash_lb_config::HashFunction::XxHash.into(),
+        hash_function: match function {
+            RingFunction::MurmurHash2 => ring_hash_lb_config::HashFunction::MurmurHash2,
+            RingFunction::XxHash => ring_hash_lb_config::HashFunction::XxHash,
+        }
+        .into(),
     }));
 }
 
@@ -47,10 +51,12 @@ pub(super) fn decode_ring(config: Option<&LbConfig>) -> Result<BalancerPolicy> {
         Some(LbConfig::RingHashLbConfig(config)) => config,
         _ => &default,
     };
-    if config.hash_function() != ring_hash_lb_config::HashFunction::XxHash {
-        return Err(DecodeError::new("ring_hash_lb_config.hash_function", "only XX_HASH is supported"));
-    }
-    ring(config.minimum_ring_size.as_ref(), config.maximum_ring_size.as_ref()).at("ring_hash_lb_config")
+    let function = match config.hash_function() {
+        ring_hash_lb_config::HashFunction::MurmurHash2 => RingFunction::MurmurHash2,
+        ring_hash_lb_config::HashFunction::XxHash => RingFunction::XxHash,
+    };
+    let sizes = (config.minimum_ring_size.as_ref(), config.maximum_ring_size.as_ref());
+    ring(sizes, function).at("ring_hash_lb_config")
 }
 
 pub(super) fn decode_maglev(config: Option<&LbConfig>) -> Result<BalancerPolicy> {
@@ -62,17 +68,21 @@ pub(super) fn decode_maglev(config: Option<&LbConfig>) -> Result<BalancerPolicy>
 }
 
 pub(super) fn decode_ring_extension(config: &RingHash) -> Result<BalancerPolicy> {
-    if config.hash_function() == ring_hash::HashFunction::MurmurHash2 {
-        return Err(DecodeError::new("hash_function", "only XX_HASH is supported"));
-    }
-    ring(config.minimum_ring_size.as_ref(), config.maximum_ring_size.as_ref())
+    let function = match config.hash_function() {
+        ring_hash::HashFunction::MurmurHash2 => RingFunction::MurmurHash2,
+        ring_hash::HashFunction::DefaultHash | ring_hash::HashFunction::XxHash => RingFunction::XxHash,
+    };
+    ring((config.minimum_ring_size.as_ref(), config.maximum_ring_size.as_ref()), function)
 }
 
 pub(super) fn decode_maglev_extension(config: &Maglev) -> Result<BalancerPolicy> {
     maglev(config.table_size.as_ref())
 }
 
-fn ring(minimum: Option<&UInt64Value>, maximum: Option<&UInt64Value>) -> Result<BalancerPolicy> {
+fn ring(
+    (minimum, maximum): (Option<&UInt64Value>, Option<&UInt64Value>),
+    function: RingFunction,
+) -> Result<BalancerPolicy> {
     let size = |value: Option<&UInt64Value>, default: u32, field: &str| match value {
         None => Ok(default),
         Some(size) => u32::try_from(size.value)
@@ -85,7 +95,7 @@ fn ring(minimum: Option<&UInt64Value>, maximum: Option<&UInt64Value>) -> Result<
     if minimum_ring_size > maximum_ring_size {
         return Err(DecodeError::new("minimum_ring_size", "is above maximum_ring_size"));
     }
-    Ok(BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size })
+    Ok(BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size, function })
 }
 
 fn maglev(size: Option<&UInt64Value>) -> Result<BalancerPolicy> {

@@ -17,7 +17,7 @@ use super::common::{
     any, bool_value, duration, headers_to_add, read_duration, read_header_ops, read_limit, u32_value, unpack,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::matching;
+use super::{matching, subset};
 
 const FILE_SINK: &str = "envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink";
 /// Envoy's bounds of a status.
@@ -46,6 +46,7 @@ pub(super) fn encode(check: &HealthCheck) -> Proto {
         always_log_health_check_failures: check.always_log_failures,
         always_log_health_check_success: check.always_log_successes,
         tls_options: (!check.alpn.is_empty()).then(|| TlsOptions { alpn_protocols: check.alpn.clone() }),
+        transport_socket_match_criteria: check.socket_labels.as_ref().map(subset::encode_fields),
         health_checker: Some(match &check.probe {
             HealthProbe::Grpc(probe) => HealthChecker::GrpcHealthCheck(GrpcHealthCheck {
                 service_name: probe.service_name.clone(),
@@ -99,7 +100,7 @@ pub(super) fn decode_one(checks: &[Proto]) -> Result<Option<Box<HealthCheck>>> {
 }
 
 fn decode(proto: &Proto) -> Result<HealthCheck> {
-    refuse!(proto, alt_port, event_service, transport_socket_match_criteria);
+    refuse!(proto, alt_port, event_service);
     let required = |value, field: &str| {
         let value = read_duration(value).filter(|value| !value.is_zero());
         value.ok_or_else(|| DecodeError::new(field, "is missing"))
@@ -124,6 +125,7 @@ fn decode(proto: &Proto) -> Result<HealthCheck> {
         healthy_edge_interval: read_limit(proto.healthy_edge_interval.as_ref(), None),
         reuse_connection: proto.reuse_connection.is_none_or(|reuse| reuse.value),
         alpn: proto.tls_options.as_ref().map(|options| options.alpn_protocols.clone()).unwrap_or_default(),
+        socket_labels: proto.transport_socket_match_criteria.as_ref().map(subset::decode_fields),
         event_log_path: event_log_path(proto)?,
         always_log_failures: proto.always_log_health_check_failures,
         always_log_successes: proto.always_log_health_check_success,

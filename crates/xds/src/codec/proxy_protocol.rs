@@ -1,6 +1,6 @@
 //! The transport socket of a cluster, which may put a PROXY header before everything else.
 
-use leno_ir::{Cluster, Flavor, ProxyProtocolVersion, UpstreamTls};
+use leno_ir::{Flavor, ProxyProtocolVersion, UpstreamTls};
 use leno_proto::envoy::config::core::v3::proxy_protocol_config::Version;
 use leno_proto::envoy::config::core::v3::{ProxyProtocolConfig, TransportSocket, transport_socket::ConfigType};
 use leno_proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
@@ -12,10 +12,14 @@ use super::tls;
 
 const UPSTREAM: &str = "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
 
-pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Option<TransportSocket> {
-    let inner = cluster.tls.as_ref().map(|settings| tls::upstream(settings, flavor));
-    let Some(version) = cluster.proxy_protocol else { return inner };
-    let raw = || socket("envoy.transport_sockets.raw_buffer", any(tls::RAW_BUFFER, &RawBuffer::default()));
+/// How an endpoint is connected to; `None`: as it is.
+pub(super) fn encode(
+    version: Option<ProxyProtocolVersion>,
+    tls: Option<&UpstreamTls>,
+    flavor: Flavor,
+) -> Option<TransportSocket> {
+    let inner = tls.map(|settings| tls::upstream(settings, flavor));
+    let Some(version) = version else { return inner };
     let outer = ProxyProtocolUpstreamTransport {
         config: Some(encode_config(version)),
         transport_socket: Some(inner.unwrap_or_else(raw)),
@@ -30,6 +34,11 @@ pub(super) fn encode_config(version: ProxyProtocolVersion) -> ProxyProtocolConfi
         ProxyProtocolVersion::V2 => Version::V2,
     };
     ProxyProtocolConfig { version: version.into(), ..ProxyProtocolConfig::default() }
+}
+
+/// The bytes as they are.
+pub(super) fn raw() -> TransportSocket {
+    socket("envoy.transport_sockets.raw_buffer", any(tls::RAW_BUFFER, &RawBuffer::default()))
 }
 
 fn socket(name: &str, config: leno_proto::google::protobuf::Any) -> TransportSocket {

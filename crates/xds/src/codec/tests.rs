@@ -59,6 +59,7 @@ fn cluster() -> Cluster {
             idle_timeout: Duration::from_secs(5),
             max_connection_duration: Some(Duration::from_secs(900)),
             max_concurrent_streams: 99,
+            server_name: Some(ServerNameOfRequest { is_sent: true, is_checked: true, header: Some("x-name".into()) }),
         },
         service: Some(ServiceKey::new("default", "reviews")),
         ..Cluster::new("outbound|9080||reviews", Discovery::Eds { service_name: "other".into() })
@@ -85,6 +86,7 @@ fn endpoints() -> EndpointSet {
                 endpoint(3, EndpointHealth::Unhealthy),
                 endpoint(4, EndpointHealth::Unknown),
             ],
+            ..LocalityEndpoints::default()
         }],
         ..EndpointSet::default()
     }
@@ -119,6 +121,7 @@ fn routes() -> RouteTable {
         internal_redirects: None,
         clusters: vec![weighted, WeightedCluster::new("b", 10)],
         cluster_number_header: Some("x-number".into()),
+        clusters_by_hash: false,
         timeout: Some(Duration::from_secs(3)),
         stream_duration: Some(StreamDuration {
             max: Some(Duration::from_secs(9)),
@@ -320,7 +323,8 @@ fn what_is_not_supported_is_refused_with_its_field() {
     assert_eq!(error.to_string(), "health_checks[0].timeout: is missing");
     assert_eq!(refusal_of_hashing(), "common_lb_config.consistent_hashing_lb_config.hash_balance_factor");
     assert_eq!(refused(BalancerPolicy::Maglev { table_size: 100 }), "maglev_lb_config.table_size");
-    let upside_down = BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1 };
+    let upside_down =
+        BalancerPolicy::RingHash { minimum_ring_size: 2, maximum_ring_size: 1, function: RingFunction::XxHash };
     assert_eq!(refused(upside_down), "ring_hash_lb_config.minimum_ring_size");
     assert!(decode_listener(b"\xff\xff").is_err());
 }

@@ -6,6 +6,7 @@
 #[path = "filter.rs"]
 mod filter;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -197,9 +198,10 @@ fn stream_duration() -> impl Strategy<Value = StreamDuration> {
 
 fn timeouts() -> impl Strategy<Value = Forward> {
     let grpc = (of(span()), of(span())).prop_map(|(max, offset)| GrpcTimeout { max, offset });
-    (of(span()), limit(), limit(), of(stream_duration()), of(grpc), any::<bool>())
-        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout, hedges)| Forward {
-            hedge_on_per_try_timeout: hedges,
+    (of(span()), limit(), limit(), of(stream_duration()), of(grpc), any::<[bool; 2]>())
+        .prop_map(|(timeout, idle_timeout, flush_timeout, stream_duration, grpc_timeout, flags)| Forward {
+            hedge_on_per_try_timeout: flags[0],
+            clusters_by_hash: flags[1],
             timeout,
             idle_timeout,
             flush_timeout,
@@ -1193,25 +1195,33 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let ip = || of(address().prop_map(|address| address.ip()));
     let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
         .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
-    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels(), metadata())).prop_map(
-        |(address, hostname, weight, health, check, (workload, labels, metadata))| Endpoint {
-            metadata,
-            address,
-            hostname,
-            weight,
-            health,
-            check,
-            workload,
-            labels,
-            ..Endpoint::new(address)
-        },
-    );
+    let endpoint =
+        (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels(), subset_labels(), metadata()))
+            .prop_map(|(address, hostname, weight, health, check, (workload, labels, socket_labels, metadata))| {
+                Endpoint {
+                    metadata,
+                    address,
+                    hostname,
+                    weight,
+                    health,
+                    check,
+                    workload,
+                    labels,
+                    socket_labels,
+                    ..Endpoint::new(address)
+                }
+            });
     let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
     let locality = locality.prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
-    let part = (locality, 1..1000_u32, vec(endpoint, 0..4));
+    let part = (locality, 1..1000_u32, subset_labels(), vec(endpoint, 0..4));
     vec(part, 0..3).prop_map(|parts| {
-        let part =
-            |(priority, (locality, weight, endpoints))| LocalityEndpoints { locality, priority, weight, endpoints };
+        let part = |(priority, (locality, weight, socket_labels, endpoints))| LocalityEndpoints {
+            locality,
+            priority,
+            weight,
+            socket_labels,
+            endpoints,
+        };
         (0..).zip(parts).map(part).collect()
     })
 }
@@ -1279,8 +1289,9 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
     let spans = (of(span()), of(span()), of(span()), of(span()), of(span()), of(span()));
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let numbers = (0..50_u32, 1..9_u32, 1..9_u32, "(/[a-z]{1,4})?");
-    (health_probe(), (span(), span(), span()), spans, flags, numbers, alpn()).prop_map(
-        |(probe, (timeout, interval, no_traffic_interval), spans, flags, numbers, alpn)| HealthCheck {
+    let socket = (alpn(), of(subset_labels()));
+    (health_probe(), (span(), span(), span()), spans, flags, numbers, socket).prop_map(
+        |(probe, (timeout, interval, no_traffic_interval), spans, flags, numbers, (alpn, socket_labels))| HealthCheck {
             initial_jitter: spans.0,
             interval_jitter: spans.1,
             no_traffic_interval,
@@ -1296,6 +1307,7 @@ fn health_check() -> impl Strategy<Value = HealthCheck> {
             healthy_threshold: numbers.2,
             event_log_path: numbers.3,
             alpn,
+            socket_labels,
             ..HealthCheck::new(probe, timeout, interval)
         },
     )
@@ -1317,15 +1329,33 @@ fn subset_labels() -> impl Strategy<Value = Labels> {
 fn subsets() -> impl Strategy<Value = SubsetSettings> {
     let fallback =
         || select(vec![SubsetFallback::AnyEndpoint, SubsetFallback::DefaultSubset, SubsetFallback::NoFallback]);
-    let selectors = btree_map(btree_set("[a-z]{1,3}", 0..3), of(fallback()), 1..3);
-    (fallback(), subset_labels(), selectors, any::<bool>()).prop_map(
-        |(fallback, default_subset, selectors, list_as_any)| SubsetSettings {
+    let selector = (of(fallback()), any::<[bool; 2]>());
+    let selectors = btree_map(btree_set("[a-z]{1,3}", 0..3), selector, 1..3);
+    (fallback(), subset_labels(), selectors, any::<[bool; 4]>()).prop_map(
+        |(fallback, default_subset, selectors, flags)| SubsetSettings {
             fallback,
             default_subset,
-            selectors: selectors.into_iter().map(|(keys, fallback)| SubsetSelector { keys, fallback }).collect(),
-            list_as_any,
+            selectors: selectors
+                .into_iter()
+                .map(|(keys, (fallback, flags))| selector_of(keys, fallback, flags))
+                .collect(),
+            list_as_any: flags[0],
+            weighs_localities: flags[1],
+            scales_localities: flags[2],
+            panics_to_any: flags[3],
         },
     )
+}
+
+fn selector_of(keys: BTreeSet<String>, fallback: Option<SubsetFallback>, flags: [bool; 2]) -> SubsetSelector {
+    let fewer = keys.iter().take(1).cloned().collect::<BTreeSet<_>>();
+    let fewer_keys = if flags[0] && keys.len() > 1 { fewer } else { BTreeSet::new() };
+    SubsetSelector {
+        is_single: flags[1] && keys.len() == 1,
+        fallback: fallback.filter(|_| fewer_keys.is_empty()),
+        fewer_keys,
+        keys,
+    }
 }
 
 fn balancing() -> impl Strategy<Value = Balancing> {
@@ -1342,14 +1372,21 @@ fn balancing() -> impl Strategy<Value = Balancing> {
         min_weight,
     }));
     (of(percent()), localities, any::<[bool; 2]>(), (hashing, slow_start), of(subsets())).prop_map(
-        |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| Balancing {
-            hashing,
-            slow_start,
-            panic_threshold,
-            localities,
-            ignore_new_until_checked: flags[0],
-            ignore_health_on_removal: flags[1],
-            subsets: subsets.map(Box::new),
+        |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| {
+            // Only weights that there are can be kept.
+            let has_weights = localities == LocalityBalancing::Weighted;
+            let weighed = |subsets: SubsetSettings| {
+                Box::new(SubsetSettings { weighs_localities: subsets.weighs_localities && has_weights, ..subsets })
+            };
+            Balancing {
+                hashing,
+                slow_start,
+                panic_threshold,
+                localities,
+                ignore_new_until_checked: flags[0],
+                ignore_health_on_removal: flags[1],
+                subsets: subsets.map(weighed),
+            }
         },
     )
 }
@@ -1365,9 +1402,12 @@ fn balancer() -> impl Strategy<Value = BalancerPolicy> {
             .prop_map(|table_size| BalancerPolicy::Maglev { table_size }),
         Just(BalancerPolicy::ClusterProvided),
         Just(BalancerPolicy::Random),
-        (1..5000_u32, 5000..=BalancerPolicy::MAXIMUM_RING_SIZE).prop_map(|(minimum_ring_size, maximum_ring_size)| {
-            BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size }
-        }),
+        (1..5000_u32, 5000..=BalancerPolicy::MAXIMUM_RING_SIZE, any::<bool>()).prop_map(
+            |(minimum_ring_size, maximum_ring_size, is_murmur)| {
+                let function = if is_murmur { RingFunction::MurmurHash2 } else { RingFunction::XxHash };
+                BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size, function }
+            }
+        ),
         Just(BalancerPolicy::RoundRobin),
     ]
 }
@@ -1435,10 +1475,24 @@ fn outlier_detection() -> impl Strategy<Value = OutlierDetection> {
 }
 
 fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
-    let protocol = select(vec![UpstreamProtocol::Http1, UpstreamProtocol::Http2, UpstreamProtocol::SameAsDownstream]);
-    let options = (http1_options(), http2_options());
+    let protocol = select(vec![
+        UpstreamProtocol::Http1,
+        UpstreamProtocol::Http2,
+        UpstreamProtocol::Negotiated,
+        UpstreamProtocol::SameAsDownstream,
+    ]);
+    let server_name = (any::<[bool; 2]>(), of("x-[a-z]{1,5}")).prop_map(|([is_sent, is_checked], header)| {
+        (is_sent || is_checked).then_some(ServerNameOfRequest { is_sent, is_checked, header })
+    });
+    let options = (http1_options(), http2_options(), server_name);
     (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32, options).prop_map(
-        |(protocol, max_requests_per_connection, (idle_timeout, duration), max_concurrent_streams, (http1, http2))| {
+        |(
+            protocol,
+            max_requests_per_connection,
+            (idle_timeout, duration),
+            max_concurrent_streams,
+            (http1, http2, server_name),
+        )| {
             UpstreamHttp {
                 // What is not spoken is not told.
                 http1: if protocol == UpstreamProtocol::Http2 { Http1Options::default() } else { http1 },
@@ -1450,8 +1504,9 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
                 // HTTP/1.1 has no streams to count, so nothing says how many.
                 max_concurrent_streams: match protocol {
                     UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,
-                    UpstreamProtocol::Http2 | UpstreamProtocol::SameAsDownstream => max_concurrent_streams,
+                    _ => max_concurrent_streams,
                 },
+                server_name,
             }
         },
     )
@@ -1520,9 +1575,10 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let service = of((name(), name()).prop_map(|(namespace, name)| ServiceKey::new(namespace, name)));
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
-    let proxy_protocol = (proxy_protocol, upstream_socket(), metadata());
+    let matches = vec((subset_labels(), of(upstream_tls()), proxy_protocol.clone()), 0..3);
+    let proxy_protocol = (proxy_protocol, upstream_socket(), matches, metadata());
     (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
-        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket, metadata), provided)| {
+        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket, matches, metadata), provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1554,6 +1610,20 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
             // Refused where there is TLS.
             let without_alpn = |check: HealthCheck| HealthCheck { alpn: Vec::new(), ..check };
             let health_check = if tls.is_some() { health_check.map(without_alpn) } else { health_check };
+            let numbered = (0_u32..).zip(matches).map(|(number, (labels, tls, proxy_protocol))| SocketMatch {
+                name: format!("match-{number}"),
+                labels,
+                tls,
+                proxy_protocol,
+            });
+            let socket_matches: Vec<_> = numbered.collect();
+            let has_tls = tls.is_some() && socket_matches.iter().all(|one| one.tls.is_some());
+            let http = match http.protocol {
+                UpstreamProtocol::Negotiated if !has_tls => {
+                    UpstreamHttp { protocol: UpstreamProtocol::SameAsDownstream, ..http }
+                }
+                _ => http,
+            };
             Cluster {
                 name,
                 discovery,
@@ -1567,6 +1637,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 proxy_protocol,
                 socket,
                 metadata,
+                socket_matches,
                 http,
                 service,
             }

@@ -5,6 +5,7 @@ use http::Method;
 use leno_ir::{Forward, HostRewrite, WeightedCluster};
 use leno_routing::{Matched, RequestView as _};
 
+use super::server_name::server_name;
 use super::{Forwarder, Route};
 use crate::access_log::LineValues;
 use crate::exchange::HeaderLookup as _;
@@ -66,6 +67,8 @@ impl Forwarder<'_, '_> {
             }
             self.request.path = path.into();
         }
+        // As the route leaves the request.
+        self.server_name = server_name(&cluster.config, self.request);
         self.forward(cluster, route, (forward, chosen), response_ops).await
     }
 

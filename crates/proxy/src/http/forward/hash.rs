@@ -30,9 +30,15 @@ pub(super) struct RequestHash {
 impl RequestHash {
     pub(super) fn of(policies: &[HashPolicy], request: &RequestHead, connection: &Connection) -> Self {
         let mut made = Self::default();
+        made.add(policies, request, connection, Self::cookie);
+        made
+    }
+
+    fn add(&mut self, policies: &[HashPolicy], request: &RequestHead, connection: &Connection, of_cookie: OfCookie) {
+        let made = self;
         for policy in policies {
             let part = match &policy.source {
-                HashSource::Cookie(cookie) => made.cookie(cookie, request, connection),
+                HashSource::Cookie(cookie) => of_cookie(made, cookie, request, connection),
                 HashSource::Header(name) => header(request, name),
                 HashSource::QueryParameter(name) => query(request.path(), name).map(hash_of),
                 HashSource::SourceIp => Some(hash_of_ip(connection.remote.ip())),
@@ -45,7 +51,6 @@ impl RequestHash {
                 break;
             }
         }
-        made
     }
 
     fn cookie(&mut self, cookie: &HashCookie, request: &RequestHead, connection: &Connection) -> Option<u64> {
@@ -60,6 +65,15 @@ impl RequestHash {
         self.set_cookies.push(set_cookie(cookie, ttl, &value));
         Some(hash_of(value.as_bytes()))
     }
+}
+
+type OfCookie = fn(&mut RequestHash, &HashCookie, &RequestHead, &Connection) -> Option<u64>;
+
+/// The hash that decides between the clusters of a route. A cookie that is not there yet is no part of it.
+pub(crate) fn request_hash(policies: &[HashPolicy], request: &RequestHead, connection: &Connection) -> Option<u64> {
+    let mut made = RequestHash::default();
+    made.add(policies, request, connection, |_, cookie, request, _| cookie_value(request, &cookie.name).map(hash_of));
+    made.hash
 }
 
 /// What a TCP connection from there is hashed to, as an HTTP request is.

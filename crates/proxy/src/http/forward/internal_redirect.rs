@@ -5,17 +5,19 @@
 //! Source      Envoy router filter (`setupRedirect`) and HTTP connection manager (`recreateStream`); RFC 9110 §15.4.4 (303)
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Method, Uri};
-use leno_ir::{InternalRedirects, RedirectPredicate};
+use leno_ir::{Cluster, InternalRedirects, RedirectPredicate};
 use leno_routing::RequestView;
 
 use super::timeouts::Deadlines;
 use super::{Forwarder, Route};
 use crate::exchange::Exchange;
 use crate::filter::Dice;
+use crate::http::described::Described;
 use crate::http::head::{Frame, Framing, RequestHead, ResponseHead};
 use crate::http::replay::Replay;
 
@@ -31,6 +33,14 @@ pub(super) struct Followed {
     pub(super) frames: VecDeque<Frame>,
     /// The present route's exchange is over, and another begins.
     is_leaving: bool,
+    /// Where the last redirect leads, followed or not.
+    leads_to: Option<Destination>,
+}
+
+#[derive(Debug)]
+struct Destination {
+    route_name: Option<Arc<str>>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 struct Target {
@@ -48,11 +58,10 @@ impl Forwarder<'_, '_> {
             return false;
         }
         let Some(target) = self.response.headers.get("location").and_then(target) else { return false };
-        let followed = self.followed.get_or_insert_default();
-        let is_https =
-            if followed.count > 0 { self.request.is_https } else { RequestView::scheme(self.request) == "https" };
+        let count = self.followed.get_or_insert_default().count;
+        let is_https = if count > 0 { self.request.is_https } else { RequestView::scheme(self.request) == "https" };
         let was_https = is_https && self.context.connection.is_tls;
-        if (was_https != target.is_https && !policy.allow_cross_scheme) || followed.count >= policy.max {
+        if (was_https != target.is_https && !policy.allow_cross_scheme) || count >= policy.max {
             return false;
         }
         let mut request = redirected(self.request, self.response, policy);
@@ -61,8 +70,16 @@ impl Forwarder<'_, '_> {
         request.path = target.path;
         let worker = &self.context.worker;
         let dice = Dice { route: worker.random(), cluster: worker.random() };
-        let Some(picked) = from.rules.pick(&request, dice) else { return false };
-        let Some(to) = from.rules.routes.at(picked.position) else { return false };
+        let described = Described { request: &request, ..self.described() };
+        let picked = from.rules.pick(&described, dice);
+        let to = picked.and_then(|picked| Some((picked, from.rules.routes.at(picked.position)?)));
+        let destination = Destination {
+            route_name: to.and_then(|(_, to)| to.route_name()),
+            cluster: to.and_then(|(picked, to)| self.cluster_of(picked, to)),
+        };
+        let followed = self.followed.get_or_insert_default();
+        followed.leads_to = Some(destination);
+        let Some((_, to)) = to else { return false };
         let (from, to) = (&from.matched.route.name, &to.route.name);
         let accepts = |predicate: &RedirectPredicate| match predicate {
             RedirectPredicate::AllowListedRoutes(names) => names.contains(to),
@@ -91,6 +108,12 @@ impl Forwarder<'_, '_> {
         request.headers.set(ORIGINAL_URL, &url);
         *self.request = request;
         true
+    }
+
+    /// As in Envoy, a log names the route that a redirect leads to, and not the one it came by.
+    pub(super) fn name_destination(&mut self) {
+        let Some(destination) = self.followed.as_mut().and_then(|followed| followed.leads_to.take()) else { return };
+        (self.exchange.route_name, self.exchange.cluster) = (destination.route_name, destination.cluster);
     }
 
     /// After the record of an exchange: whether its request goes on as another.

@@ -5,11 +5,11 @@ use bytes::Bytes;
 use leno_ir::{Forward, RoutingPriority, UpstreamProtocol};
 
 use super::Forwarder;
+use super::server_name::server_name;
 use crate::http::head::{Frame, Framing, RequestHead, ResponseHead};
 use crate::http::peer::Peer;
 use crate::http::replay::Replay;
-use crate::proxy_protocol::ProxyAddresses;
-use crate::upstream::{Outcome, UpstreamCluster};
+use crate::upstream::{Caller, HttpLease, Outcome, UpstreamCluster};
 use crate::worker::Worker;
 
 /// A mirrored request nobody waits for is given up after this. Chosen; Envoy uses the route's time-out.
@@ -44,16 +44,15 @@ impl Forwarder<'_, '_> {
             head.headers.remove("expect");
             let body = replay.body();
             let framing = self.framing;
-            let speaks_http2 = match cluster.config.http.protocol {
-                UpstreamProtocol::Http1 => false,
-                UpstreamProtocol::Http2 => true,
-                UpstreamProtocol::SameAsDownstream => is_http2,
+            let caller = Caller {
+                client: Some(self.context.connection.addresses()),
+                priority: RoutingPriority::Default,
+                server_name: server_name(&cluster.config, &head),
             };
-            let client = self.context.connection.addresses();
             let tasks = worker.tasks().clone();
             tasks.spawn_local("mirror", async move {
                 // Given up or failed: the copy must not be noticed by anybody.
-                let sending = send(worker, cluster, head, framing, body, speaks_http2, client);
+                let sending = send(worker, cluster, (head, framing, body), caller, is_http2);
                 let _ = tokio::time::timeout(PATIENCE, sending).await;
             });
         }
@@ -73,21 +72,25 @@ fn shadow_authority(authority: &[u8]) -> Bytes {
 async fn send(
     worker: Rc<Worker>,
     cluster: Rc<UpstreamCluster>,
-    head: RequestHead,
-    framing: Framing,
-    body: Vec<Bytes>,
-    speaks_http2: bool,
-    client: ProxyAddresses,
+    (head, framing, body): (RequestHead, Framing, Vec<Bytes>),
+    caller: Caller,
+    is_http2: bool,
 ) -> Option<()> {
     let _admitted = cluster.admit(RoutingPriority::Default).ok()?;
     let pick = cluster.pick(&worker, worker.now(), &[])?;
-    let peer = if speaks_http2 {
-        Peer::http2(cluster.http2(&worker, &pick, Some(client), RoutingPriority::Default).await.ok()?, &head, framing)
-            .ok()
-    } else {
-        Some(Peer::http1(cluster.http1(&worker, &pick, client, RoutingPriority::Default).await.ok()?, &head, framing))
+    let lease = match cluster.config.http.protocol {
+        UpstreamProtocol::Http1 => cluster.http1(&worker, &pick, &caller).await.map(HttpLease::Http1),
+        UpstreamProtocol::Http2 => cluster.http2(&worker, &pick, &caller).await.map(HttpLease::Http2),
+        UpstreamProtocol::Negotiated => cluster.negotiated(&worker, &pick, &caller).await,
+        UpstreamProtocol::SameAsDownstream if is_http2 => {
+            cluster.http2(&worker, &pick, &caller).await.map(HttpLease::Http2)
+        }
+        UpstreamProtocol::SameAsDownstream => cluster.http1(&worker, &pick, &caller).await.map(HttpLease::Http1),
     };
-    let mut peer = peer?;
+    let mut peer = match lease.ok()? {
+        HttpLease::Http1(lease) => Peer::http1(lease, &head, framing),
+        HttpLease::Http2(lease) => Peer::http2(lease, &head, framing).ok()?,
+    };
     for bytes in body {
         peer.push(Frame::Data { bytes, last: false }).ok()?;
     }

@@ -30,7 +30,10 @@ use crate::http::peer::{Peer, PeerError};
 use crate::http::replay::Replay;
 use crate::proxy_protocol::encode;
 use crate::stats::{ClusterCounter, HttpCounter, HttpGauge};
-use crate::upstream::{ConnectError, EndpointId, Outcome, Overflow, Pick, RetryPermit, UpstreamCluster};
+use crate::upstream::{
+    Caller, ConnectError, EndpointId, Http1Lease, Http2Lease, HttpLease, Outcome, Overflow, Pick, RetryPermit,
+    UpstreamCluster,
+};
 
 const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
 /// Most of a body kept for another try or a mirror: Envoy's default (`per_connection_buffer_limit_bytes`).
@@ -445,34 +448,44 @@ impl Forwarder<'_, '_> {
             }
             return Ok(peer);
         }
-        if self.speaks_http2(cluster) {
-            let lease = self
-                .guard(pin!(cluster.http2(&worker, pick, Some(client), priority)))
-                .await?
-                .map_err(Failure::Connect)?;
-            self.exchange.upstream_protocol = Some(Protocol::Http2);
-            self.exchange.upstream_local = lease.local();
-            self.exchange.upstream_session = lease.session();
-            self.continue_ourselves().await?;
-            if self.request.upgrade.is_some() && !self.guard(pin!(lease.takes_extended_connect())).await? {
-                return Err(Failure::Peer(PeerError::Protocol("http2.no_extended_connect")));
+        let caller = Caller { client: Some(client), priority, server_name: self.server_name.clone() };
+        let speaks_http2 = match cluster.config.http.protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::Http2 => true,
+            UpstreamProtocol::Negotiated => {
+                // Boxed: it has room for both, and hardly anybody needs it.
+                let mut lease = Box::pin(cluster.negotiated(&worker, pick, &caller));
+                return match self.guard(lease.as_mut()).await?.map_err(Failure::Connect)? {
+                    HttpLease::Http1(lease) => Ok(self.send_http1(lease)),
+                    HttpLease::Http2(lease) => self.send_http2(lease).await,
+                };
             }
-            return Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer);
+            UpstreamProtocol::SameAsDownstream => self.downstream.is_http2(),
+        };
+        if speaks_http2 {
+            let lease = self.guard(pin!(cluster.http2(&worker, pick, &caller))).await?.map_err(Failure::Connect)?;
+            return self.send_http2(lease).await;
         }
-        let lease =
-            self.guard(pin!(cluster.http1(&worker, pick, client, priority))).await?.map_err(Failure::Connect)?;
+        let lease = self.guard(pin!(cluster.http1(&worker, pick, &caller))).await?.map_err(Failure::Connect)?;
+        Ok(self.send_http1(lease))
+    }
+
+    fn send_http1(&mut self, lease: Http1Lease) -> Peer {
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
         self.exchange.upstream_session = lease.session();
-        Ok(Peer::http1(lease, self.request, self.framing))
+        Peer::http1(lease, self.request, self.framing)
     }
 
-    fn speaks_http2(&self, cluster: &UpstreamCluster) -> bool {
-        match cluster.config.http.protocol {
-            UpstreamProtocol::Http1 => false,
-            UpstreamProtocol::Http2 => true,
-            UpstreamProtocol::SameAsDownstream => self.downstream.is_http2(),
+    async fn send_http2(&mut self, lease: Http2Lease) -> Result<Peer, Failure> {
+        self.exchange.upstream_protocol = Some(Protocol::Http2);
+        self.exchange.upstream_local = lease.local();
+        self.exchange.upstream_session = lease.session();
+        self.continue_ourselves().await?;
+        if self.request.upgrade.is_some() && !self.guard(pin!(lease.takes_extended_connect())).await? {
+            return Err(Failure::Peer(PeerError::Protocol("http2.no_extended_connect")));
         }
+        Peer::http2(lease, self.request, self.framing).map_err(Failure::Peer)
     }
 
     /// `Expect: 100-continue` is answered by us where the upstream's protocol has better means.

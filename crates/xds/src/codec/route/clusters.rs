@@ -11,7 +11,7 @@ use crate::codec::{filter, subset};
 
 /// A single cluster without more to say is written the short way.
 pub(super) fn encode(forward: &Forward, flavor: Flavor) -> route_action::ClusterSpecifier {
-    let Forward { clusters, cluster_number_header: number_header, .. } = forward;
+    let Forward { clusters, cluster_number_header: number_header, clusters_by_hash, .. } = forward;
     if let [only] = clusters.as_slice()
         && only.weight == 1
         && only.request_headers.is_empty()
@@ -20,6 +20,7 @@ pub(super) fn encode(forward: &Forward, flavor: Flavor) -> route_action::Cluster
         && only.metadata_match.is_empty()
         && only.host_rewrite.is_none()
         && number_header.is_none()
+        && !clusters_by_hash
     {
         return match &only.name_header {
             Some(header) => route_action::ClusterSpecifier::ClusterHeader(header.clone()),
@@ -39,7 +40,8 @@ pub(super) fn encode(forward: &Forward, flavor: Flavor) -> route_action::Cluster
         host_rewrite_specifier: cluster.host_rewrite.clone().map(HostRewriteSpecifier::HostRewriteLiteral),
     };
     let clusters = clusters.iter().map(encode).collect();
-    let random_value_specifier = number_header.clone().map(RandomValueSpecifier::HeaderName);
+    let by_hash = || clusters_by_hash.then_some(RandomValueSpecifier::UseHashPolicy(BoolValue { value: true }));
+    let random_value_specifier = number_header.clone().map(RandomValueSpecifier::HeaderName).or_else(by_hash);
     let clusters = ProtoWeightedCluster { clusters, random_value_specifier, ..Default::default() };
     route_action::ClusterSpecifier::WeightedClusters(clusters)
 }
@@ -61,15 +63,13 @@ pub(super) fn decode(specifier: Option<&route_action::ClusterSpecifier>) -> Resu
     }
 }
 
-/// The header whose number decides between the clusters.
-pub(super) fn decode_number_header(specifier: Option<&route_action::ClusterSpecifier>) -> Result<Option<String>> {
-    let Some(route_action::ClusterSpecifier::WeightedClusters(weighted)) = specifier else { return Ok(None) };
+/// What decides between the clusters: the header with a number, or the request's hash.
+pub(super) fn decode_decider(specifier: Option<&route_action::ClusterSpecifier>) -> (Option<String>, bool) {
+    let Some(route_action::ClusterSpecifier::WeightedClusters(weighted)) = specifier else { return (None, false) };
     match &weighted.random_value_specifier {
-        None | Some(RandomValueSpecifier::UseHashPolicy(BoolValue { value: false })) => Ok(None),
-        Some(RandomValueSpecifier::HeaderName(name)) => Ok(Some(name.to_ascii_lowercase())),
-        Some(RandomValueSpecifier::UseHashPolicy(_)) => {
-            Err(DecodeError::unsupported("weighted_clusters.use_hash_policy"))
-        }
+        None => (None, false),
+        Some(RandomValueSpecifier::HeaderName(name)) => (Some(name.to_ascii_lowercase()), false),
+        Some(RandomValueSpecifier::UseHashPolicy(BoolValue { value })) => (None, *value),
     }
 }
 

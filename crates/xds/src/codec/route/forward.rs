@@ -67,9 +67,11 @@ fn include_host_rate_limits(action: &Proto) -> bool {
 pub(super) fn decode(action: &Proto, matches: &RouteMatch) -> Result<Forward> {
     refuse!(action, internal_redirect_action, max_internal_redirects);
     refuse!(action, path_rewrite, retry_policy_typed_config, early_data_policy);
+    let (cluster_number_header, clusters_by_hash) = clusters::decode_decider(action.cluster_specifier.as_ref());
     let mut forward = Forward {
         clusters: clusters::decode(action.cluster_specifier.as_ref())?,
-        cluster_number_header: clusters::decode_number_header(action.cluster_specifier.as_ref())?,
+        cluster_number_header,
+        clusters_by_hash,
         rate_limits: rate_limit::decode(&action.rate_limits)?,
         include_host_rate_limits: include_host_rate_limits(action),
         retry: action.retry_policy.as_ref().map(retry::decode).transpose().at("retry_policy")?,
