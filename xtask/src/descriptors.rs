@@ -4,6 +4,9 @@
 //! a proxy may take to start. So what can be reached from [`ROOTS`] is cut out and kept in the repository.
 //!
 //! Shape       envoy-types' `types.bin` -> messages reachable from [`ROOTS`], without options and comments -> [`OUTPUT`]
+//!                                     -> what they say about the values of their fields -> [`RULES_OUTPUT`]
+
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,6 +19,7 @@ use crate::command::root;
 use crate::packages;
 
 const OUTPUT: &str = "crates/proto/src/descriptors.bin";
+const RULES_OUTPUT: &str = "crates/proto/src/rules.txt";
 
 /// The bootstrap, and what Leno can read where Envoy's API has a `google.protobuf.Any`.
 const ROOTS: &[&str] = &[
@@ -97,28 +101,35 @@ const ROOTS: &[&str] = &[
 ];
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let bytes = generate()?;
-    let path = root().join(OUTPUT);
-    std::fs::write(&path, &bytes).with_context(|| format!("writing {}", path.display()))?;
-    println!("{OUTPUT}: {} bytes", bytes.len());
+    for (output, bytes) in generate()? {
+        let path = root().join(output);
+        std::fs::write(&path, &bytes).with_context(|| format!("writing {}", path.display()))?;
+        println!("{output}: {} bytes", bytes.len());
+    }
     Ok(())
 }
 
-/// Whether the file in the repository is what this would write.
+/// Whether the files in the repository are what this would write.
 pub(crate) fn is_current() -> anyhow::Result<bool> {
-    let path = root().join(OUTPUT);
-    let kept = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    Ok(kept == generate()?)
+    let mut is_current = true;
+    for (output, bytes) in generate()? {
+        let path = root().join(output);
+        let kept = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        is_current &= kept == bytes;
+    }
+    Ok(is_current)
 }
 
-fn generate() -> anyhow::Result<Vec<u8>> {
+/// Files and what is in them.
+fn generate() -> anyhow::Result<[(&'static str, Vec<u8>); 2]> {
     let path = whole_api()?;
     let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     let set = FileDescriptorSet::decode(bytes.as_slice()).with_context(|| format!("decoding {}", path.display()))?;
     let index = Index::new(&set);
     let reachable = index.reachable()?;
+    let rules = rules::generate(&bytes, &reachable)?;
     let file = set.file.iter().filter_map(|file| cut_file(file, &reachable, &index)).collect();
-    Ok(FileDescriptorSet { file }.encode_to_vec())
+    Ok([(OUTPUT, FileDescriptorSet { file }.encode_to_vec()), (RULES_OUTPUT, rules.into_bytes())])
 }
 
 /// Where the sources of `envoy-types` are, as cargo has them.

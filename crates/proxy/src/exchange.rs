@@ -12,6 +12,7 @@ use crate::http::Headers;
 use crate::stats::WorkloadId;
 use crate::tls::TlsSession;
 use crate::upstream::EndpointSource;
+use crate::worker::Worker;
 
 /// What happened between one request and the end of its response, or on one TCP connection.
 ///
@@ -111,6 +112,12 @@ impl Protocol {
 }
 
 impl Exchange {
+    /// One that begins now.
+    pub(crate) fn begin(protocol: Protocol, worker: &Worker) -> Self {
+        let now = worker.now();
+        Self::new(protocol, now, worker.time_of_day(now))
+    }
+
     /// TLS with the endpoint, or with any where none was chosen.
     pub(crate) fn upstream_tls<'c>(&self, cluster: &'c Cluster) -> Option<&'c UpstreamTls> {
         if cluster.socket_matches.is_empty() {
@@ -156,6 +163,11 @@ impl Exchange {
             upstream_session: None,
             route_metadata: None,
         }
+    }
+
+    /// Of one that is finished.
+    pub(crate) fn ended(&self) -> Instant {
+        self.started.checked_add(self.duration).unwrap_or(self.started)
     }
 
     /// Notes the end; call it before the exchange is recorded.

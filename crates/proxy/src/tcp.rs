@@ -10,7 +10,6 @@ mod dial;
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use bytes::BytesMut;
 use leno_ir::TcpProxy;
@@ -54,7 +53,7 @@ pub(crate) async fn serve(
     manager: &TcpManager,
     worker: &Rc<Worker>,
 ) {
-    let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
+    let mut exchange = Exchange::begin(Protocol::Tcp, worker);
     manager.stats.count(TcpCounter::CxTotal);
     if manager.config.access_log_moments.at_start {
         manager.log_at(LogMoment::Start, &mut exchange, &connection);
@@ -125,7 +124,7 @@ pub(crate) async fn refuse(
     manager: &TcpManager,
     worker: &Worker,
 ) {
-    let mut exchange = Exchange::new(Protocol::Tcp, worker.now(), SystemTime::now());
+    let mut exchange = Exchange::begin(Protocol::Tcp, worker);
     exchange.flags.insert(refusal.flags);
     exchange.termination_details.clone_from(&refusal.termination_details);
     worker.stats.tcp_opened(&exchange, connection);

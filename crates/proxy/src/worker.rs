@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use leno_identity::Identity;
 use leno_names::Locality;
@@ -81,6 +81,8 @@ pub(crate) struct Worker {
     random: Cell<u64>,
     /// The time of the last tick, for what needs a second's precision only.
     clock: Rc<Cell<Instant>>,
+    /// When the clock was last read, and what it said.
+    time_of_day: Cell<(Instant, SystemTime)>,
     tasks: Tasks,
     connections: Tasks,
     tls: TlsSettings,
@@ -106,6 +108,7 @@ impl Worker {
             // Zero is the one state that xorshift never leaves.
             random: Cell::new(seed.random | 1),
             clock: Rc::new(Cell::new(Instant::now())),
+            time_of_day: Cell::new((Instant::now(), SystemTime::now())),
             tasks: Tasks::new(),
             connections: Tasks::new(),
             tls: TlsSettings::new(seed.identity, seed.tls_contexts, seed.handshake_timeout),
@@ -137,6 +140,19 @@ impl Worker {
 
     pub(crate) fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    /// The time of day of a moment not long ago. The clock is read once a second, so one that is set shows as late as that.
+    pub(crate) fn time_of_day(&self, moment: Instant) -> SystemTime {
+        let (read_at, time) = self.time_of_day.get();
+        match moment.checked_duration_since(read_at) {
+            Some(since) if since.as_secs() < 1 => time + since,
+            _ => {
+                let (now, time) = (self.now(), SystemTime::now());
+                self.time_of_day.set((now, time));
+                time.checked_sub(now.saturating_duration_since(moment)).unwrap_or(time)
+            }
+        }
     }
 
     /// The buffers of the access logs; flushed by every tick.

@@ -9,7 +9,9 @@
 //! Source      Envoy bootstrap.proto v3, 1.40; proto3 JSON mapping
 
 mod fields;
+mod leaf;
 mod reader;
+mod rules;
 mod runtime;
 mod secrets;
 mod tree;
@@ -236,6 +238,9 @@ impl Build<'_> {
             // Envoy makes a random one.
             listener.name = format!("listener_{}", listener.address);
         }
+        if listener.filter_chains.is_empty() && listener.default_filter_chain.is_none() {
+            self.report(&format!("{path}.filter_chains"), "is missing: connections would have nowhere to go");
+        }
         if self.bootstrap.config.listeners.contains_key(&listener.name) {
             return self.report(&format!("{path}.name"), format!("another listener is called {}", listener.name));
         }
@@ -286,18 +291,28 @@ impl Build<'_> {
 
     fn check_routes(&mut self, table: &RouteTable, path: &str) {
         let validate = self.tree.at(&format!("{path}.validate_clusters")).map(Tree::to_json);
-        if validate == Some(false.into()) {
-            return;
-        }
+        let may_be_missing = validate == Some(false.into());
+        let mut domains = BTreeSet::new();
         for (host_index, host) in table.virtual_hosts.iter().enumerate() {
+            for domain in host.domains.iter().map(|domain| domain.to_ascii_lowercase()) {
+                let reason = format!("{domain} is twice in this table");
+                if !domains.insert(domain) {
+                    self.report(&format!("{path}.virtual_hosts[{host_index}].domains"), reason);
+                }
+            }
             for (index, route) in host.routes.iter().enumerate() {
                 let RouteAction::Forward(forward) = &route.action else { continue };
                 let path = format!("{path}.virtual_hosts[{host_index}].routes[{index}].route");
                 let mirrors = forward.mirrors.iter().map(|mirror| &mirror.cluster);
                 let clusters = forward.clusters.iter().map(|cluster| &cluster.name);
+                let weight: u64 = forward.clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
+                if weight == 0 || weight > u64::from(u32::MAX) {
+                    let reason = format!("the weights add up to {weight}, which is not from 1 to {}", u32::MAX);
+                    self.report(&format!("{path}.weighted_clusters"), reason);
+                }
                 // Those that a header names are known only by then.
                 let names = clusters.chain(mirrors).filter(|name| !name.is_empty());
-                names.for_each(|name| self.check_cluster(name, &path));
+                names.filter(|_| !may_be_missing).for_each(|name| self.check_cluster(name, &path));
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::tools::{Tools, on_path};
 mod envoy;
 mod haproxy;
 pub(crate) mod leno;
+mod pair;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -29,6 +30,8 @@ pub(crate) enum Kind {
     Leno,
     /// Leno with HTTP/2 between its sidecars.
     LenoHttp2,
+    /// Leno without a control plane, with the bootstraps of `EnvoyHttp2`.
+    LenoStatic,
 }
 
 impl Kind {
@@ -41,6 +44,7 @@ impl Kind {
             Self::Haproxy => "haproxy",
             Self::Leno => "leno",
             Self::LenoHttp2 => "leno-h2",
+            Self::LenoStatic => "leno-static",
         }
     }
 }
@@ -148,7 +152,7 @@ pub(crate) fn start_single(kind: Kind, set_up: &SetUp<'_>, bootstrap: &Bootstrap
             Shape::TlsSingle => haproxy::terminating(set_up, &bootstrap.listen),
             _ => haproxy::single(set_up, &bootstrap.listen, "http", [""; 2]),
         },
-        Kind::Leno | Kind::LenoHttp2 => leno::from_file(set_up, bootstrap),
+        Kind::Leno | Kind::LenoHttp2 | Kind::LenoStatic => leno::from_file(set_up, bootstrap),
     }
 }
 
@@ -158,14 +162,15 @@ fn start_sidecars(kind: Kind, set_up: &SetUp<'_>) -> anyhow::Result<Peer> {
         Kind::Direct => {
             Ok(Peer::new("direct", &format!("{SERVER_ADDRESS}:{}", set_up.origin_port), "origin", Vec::new()))
         }
-        Kind::Envoy if is_tcp => envoy::sidecars(set_up, "envoy", Protocol::Tcp),
-        Kind::Envoy => envoy::sidecars(set_up, "envoy", Protocol::Http1),
-        Kind::EnvoyHttp2 => envoy::sidecars(set_up, "envoy-h2", Protocol::Http2),
+        Kind::Envoy if is_tcp => pair::sidecars(set_up, "envoy", Protocol::Tcp, envoy::start),
+        Kind::Envoy => pair::sidecars(set_up, "envoy", Protocol::Http1, envoy::start),
+        Kind::EnvoyHttp2 => pair::sidecars(set_up, "envoy-h2", Protocol::Http2, envoy::start),
         Kind::Floor => bail!("there is no forwarder with TLS"),
         Kind::Haproxy => haproxy::sidecars(set_up, if is_tcp { "tcp" } else { "http" }),
         Kind::Leno if is_tcp => leno::sidecars(set_up, "leno", leno::Between::Tcp),
         Kind::Leno => leno::sidecars(set_up, "leno", leno::Between::Http1),
         Kind::LenoHttp2 => leno::sidecars(set_up, "leno-h2", leno::Between::Http2),
+        Kind::LenoStatic => pair::sidecars(set_up, "leno-static", Protocol::Http2, leno::start_file),
     }
 }
 

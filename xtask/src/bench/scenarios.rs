@@ -1,6 +1,6 @@
 //! Every row of the table of goals.
 
-use super::peers::Kind::{Direct, Envoy, EnvoyHttp2, Floor, Haproxy, Leno, LenoHttp2};
+use super::peers::Kind::{Direct, Envoy, EnvoyHttp2, Floor, Haproxy, Leno, LenoHttp2, LenoStatic};
 use super::scenario::Goal::{AtMost, Times};
 use super::scenario::{CPU, Figure, Load, Scenario, Shape, Work};
 use super::trials;
@@ -19,9 +19,17 @@ fn http() -> Vec<Scenario> {
             name: "http1",
             about: "HTTP/1.1, plaintext, 1 KB, 64 connections, one worker",
             peers: &[Leno, Envoy, Haproxy, Floor],
-            shape: Shape::Single,
+            shape: Shape::Static,
             work: Work::Load(Load::Http1),
             figures: const { &[CPU.with(&[Times(0.90, "haproxy"), Times(0.35, "envoy"), Times(1.25, "floor")])] },
+        },
+        Scenario {
+            name: "http1-sidecar",
+            about: "the same; Leno as a sidecar that has joined a control plane, with all that a mesh switches on",
+            peers: &[Leno, Envoy, Haproxy, Floor],
+            shape: Shape::Single,
+            work: Work::Load(Load::Http1),
+            figures: const { &[CPU] },
         },
         Scenario {
             name: "http2",
@@ -46,8 +54,8 @@ fn mesh() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "mesh",
-            about: "two sidecars, mutual TLS 1.3, routing, metrics, access log (HAProxy: TLS alone); 64 connections; CPU of both",
-            peers: &[Leno, LenoHttp2, Envoy, EnvoyHttp2, Haproxy],
+            about: "two sidecars, mutual TLS 1.3, routing, metrics, access log, RBAC but for leno and leno-h2 (HAProxy: TLS alone); 64 connections; CPU of both",
+            peers: &[Leno, LenoHttp2, LenoStatic, Envoy, EnvoyHttp2, Haproxy],
             shape: Shape::Sidecars,
             work: Work::Load(Load::Http1),
             figures: const { &[CPU.with(&[Times(0.40, "envoy-h2"), Times(0.90, "haproxy")])] },
@@ -55,7 +63,7 @@ fn mesh() -> Vec<Scenario> {
         Scenario {
             name: "mesh-latency",
             about: "the same two sidecars at 1,000 requests/s, open loop: what they add to the bare connection",
-            peers: &[Leno, LenoHttp2, Envoy, EnvoyHttp2, Haproxy, Direct],
+            peers: &[Leno, LenoHttp2, LenoStatic, Envoy, EnvoyHttp2, Haproxy, Direct],
             shape: Shape::Sidecars,
             work: Work::Load(Load::OpenLoop),
             figures: const {
@@ -195,7 +203,7 @@ fn trials() -> Vec<Scenario> {
         Scenario {
             name: "idle-connections",
             about: "2,000 idle keep-alive connections through both sidecars of the mesh hop: memory of both for each",
-            peers: &[Leno, LenoHttp2, Envoy, EnvoyHttp2, Haproxy],
+            peers: &[Leno, LenoHttp2, LenoStatic, Envoy, EnvoyHttp2, Haproxy],
             shape: Shape::Sidecars,
             work: Work::Trial(trials::idle_connections),
             figures: const {

@@ -82,11 +82,19 @@ pub(super) fn load_key_pair(index: usize, source: &KeyPairSource) -> Result<Arc<
     let signer = any_supported_type(&key)
         .map_err(|_| of_key(format!("the key in {} is of a kind that is not supported", source.key)))?;
     let certified = CertifiedKey::new(chain, signer);
-    certified.keys_match().map_err(|_| {
+    if !belongs(&certified) {
         let reason = format!("the key in {} does not belong to the certificate in {}", source.key, source.chain);
-        ContextError::new(ContextPart::KeyPair { index }, reason)
-    })?;
+        return Err(ContextError::new(ContextPart::KeyPair { index }, reason));
+    }
     Ok(Arc::new(certified))
+}
+
+/// Not rustls's own comparison: that takes a certificate of X.509 version 1 for the wrong one, and clients that pin or do not
+/// check certificates are content with those.
+fn belongs(certified: &CertifiedKey) -> bool {
+    let Some(of_key) = certified.key.public_key() else { return true };
+    let of_certificate = certified.cert.first().and_then(|leaf| x509_parser::parse_x509_certificate(leaf).ok());
+    of_certificate.is_some_and(|(_, leaf)| leaf.public_key().raw == of_key.as_ref())
 }
 
 /// Trusted certificates, and the anchors made of them.

@@ -169,3 +169,29 @@ fn every_part_that_is_wrong_is_named() {
     assert!(errors[1].reason.starts_with("/none/chain.pem cannot be read"), "{errors:?}");
     assert!(!format!("{errors:?}").contains("PRIVATE"));
 }
+
+/// Of X.509 version 1, as `openssl x509 -req` writes it, and Envoy's examples have it.
+const VERSION_1: (&str, &str) = (
+    "-----BEGIN CERTIFICATE-----\n\
+     MIIBGTCBvwIUC0spyV5YovkVUSmS5IjGatRQZuIwCgYIKoZIzj0EAwIwDjEMMAoG\n\
+     A1UEAwwDb2xkMCAXDTI2MTEyMTE5NDkxNloYDzIxMjYxMDI4MTk0OTE2WjAOMQww\n\
+     CgYDVQQDDANvbGQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARsC53EVv46bSaH\n\
+     1102VMnsWOwvE/7N4gZYmsYNZPZGodHJSxVUBDYv0YDDag9vMRReyWiGYoEE2JGR\n\
+     FtER+2/iMAoGCCqGSM49BAMCA0kAMEYCIQCPPcj3vVt4gfU8MgvRSBSl7SNcQy9e\n\
+     6f5MkRGPpmwFsQIhAKblZ8kVx7vcezxZxM09Yn7WpDxada3uti9IR9pdmNxV\n\
+     -----END CERTIFICATE-----",
+    "-----BEGIN PRIVATE KEY-----\n\
+     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgp5DK4YyooOWUPUp3\n\
+     bDKWif+vMtu+dWg5979aIDAhWIGhRANCAARsC53EVv46bSaH1102VMnsWOwvE/7N\n\
+     4gZYmsYNZPZGodHJSxVUBDYv0YDDag9vMRReyWiGYoEE2JGRFtER+2/i\n\
+     -----END PRIVATE KEY-----",
+);
+
+#[test]
+fn a_certificate_of_version_1_is_shown_with_its_key_and_with_no_other() {
+    let old = KeyPairSource { chain: inline(VERSION_1.0), key: inline(VERSION_1.1) };
+    let mixed = KeyPairSource { key: Authority::new().pair("a.test").key, ..old.clone() };
+    assert!(ServerContext::new(server(vec![old])).is_ok());
+    let errors = ServerContext::new(server(vec![mixed])).expect_err("another key");
+    assert_eq!(errors[0].part, ContextPart::KeyPair { index: 0 });
+}

@@ -37,6 +37,8 @@ pub(crate) enum Malformed {
     Chunk,
     #[error("the connection closed in the middle of a message")]
     Closed,
+    #[error("connection names a header that is not the client's to remove, or ten of them")]
+    Connection,
     #[error("content-length is repeated, not a number, or beside transfer-encoding")]
     ContentLength,
     #[error("a header line is not name, colon, value")]
@@ -60,6 +62,7 @@ impl Malformed {
             Self::BareLineEnd => "http1.invalid_line_end",
             Self::Chunk => "http1.invalid_chunk",
             Self::Closed => "http1.closed_in_message",
+            Self::Connection => "http1.connection_header_rejected",
             Self::ContentLength => "http1.invalid_content_length",
             Self::Header => "http1.invalid_characters",
             Self::HeadTooLarge => "http1.headers_too_large",

@@ -119,6 +119,8 @@ pub(super) struct Forwarder<'a, 'd> {
     has_responded: bool,
     /// When the next line of the access log is due; `None`: at the end.
     logs_at: Option<Instant>,
+    /// The last byte of the response went out.
+    ended: Option<Instant>,
 }
 
 impl<'a, 'd> Forwarder<'a, 'd> {
@@ -156,6 +158,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             hedge: None,
             has_responded: false,
             logs_at: None,
+            ended: None,
         }
     }
 
@@ -327,7 +330,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
 
     fn record(&mut self) {
         let Context { connection, manager, worker } = self.context;
-        self.exchange.finish(worker.now());
+        self.exchange.finish(self.ended.take().unwrap_or_else(|| worker.now()));
         if let Some(run) = &mut self.run {
             run.on_end(self.exchange);
         }

@@ -2,7 +2,8 @@
 //!
 //! Shape       1 `Headers` -> 1 `received` block (shared, immutable) + 1 `added` buffer -> n `Field`
 //! Invariants  every field lies in one of the two buffers; order is the order of arrival, added lines last
-//! Cost        a look-up compares lengths, then bytes; edits copy only what they add; no allocation per header once warm
+//! Cost        a look-up compares lengths, then bytes; edits copy only what they add; no allocation per header once warm;
+//!             lines that nobody touched are written in one piece
 //! Source      RFC 9110 §5 (names are case-insensitive, lines of one name may repeat)
 
 use bytes::Bytes;
@@ -25,6 +26,24 @@ struct Field {
 struct Span {
     start: u32,
     end: u32,
+}
+
+/// One of the two buffers, and its offset.
+#[derive(Clone, Copy)]
+struct Block<'a>(&'a [u8], usize);
+
+impl Block<'_> {
+    /// Where a line ends that lies here just as it is written.
+    fn end_of_line(self, Field { name, value }: &Field) -> Option<u32> {
+        let end = value.end.checked_add(2)?;
+        let is_line = value.start == name.end + 2 && self.has(*b": ", name.end) && self.has(*b"\r\n", value.end);
+        is_line.then_some(end)
+    }
+
+    fn has(self, pair: [u8; 2], offset: u32) -> bool {
+        let at = (offset as usize).wrapping_sub(self.1);
+        self.0.get(at..).and_then(<[u8]>::first_chunk) == Some(&pair)
+    }
 }
 
 impl Headers {
@@ -70,15 +89,6 @@ impl Headers {
         .unwrap_or_default()
     }
 
-    fn store(&mut self, bytes: &[u8]) -> Span {
-        let start = self.received.len() + self.added.len();
-        self.added.extend_from_slice(bytes);
-        // Heads are limited to far below 4 GiB.
-        let clamp = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        // An empty value must not look as if it lay in `received`, which reads the same: empty.
-        Span { start: clamp(start), end: clamp(start + bytes.len()) }
-    }
-
     /// Makes room for so many more lines, and so many bytes of them.
     pub(super) fn reserve(&mut self, lines: usize, bytes: usize) {
         self.fields.reserve(lines);
@@ -100,6 +110,42 @@ impl Headers {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| (self.bytes(field.name), self.bytes(field.value)))
+    }
+
+    /// Writes all lines as `name: value`; `spell` is given each name where it was written. Lines that lie one after the other
+    /// as they are written are copied together.
+    pub(super) fn write_lines(&self, out: &mut Vec<u8>, mut spell: impl FnMut(&mut [u8])) {
+        let mut fields = self.fields.as_slice();
+        while let Some((first, rest)) = fields.split_first() {
+            let from = out.len();
+            let (start, split) = (first.name.start, self.received.len());
+            let block = if (start as usize) < split { Block(&self.received, 0) } else { Block(&self.added, split) };
+            let Some(mut end) = block.end_of_line(first) else {
+                // The sender put other spaces between name and value.
+                out.extend_from_slice(self.bytes(first.name));
+                spell(out.get_mut(from..).unwrap_or_default());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(self.bytes(first.value));
+                out.extend_from_slice(b"\r\n");
+                fields = rest;
+                continue;
+            };
+            let mut count = 1;
+            for next in rest {
+                match block.end_of_line(next) {
+                    Some(next_end) if next.name.start == end => end = next_end,
+                    _ => break,
+                }
+                count += 1;
+            }
+            let (lines, others) = fields.split_at(count);
+            out.extend_from_slice(self.bytes(Span { start, end }));
+            let written = out.get_mut(from..).unwrap_or_default();
+            for Field { name, .. } in lines {
+                spell(written.get_mut((name.start - start) as usize..(name.end - start) as usize).unwrap_or_default());
+            }
+            fields = others;
+        }
     }
 
     /// The first line of that name.
@@ -127,8 +173,17 @@ impl Headers {
     }
 
     pub(crate) fn append(&mut self, name: &[u8], value: &[u8]) {
-        let field = Field { name: self.store(name), value: self.store(value) };
-        self.fields.push(field);
+        let start = self.received.len() + self.added.len();
+        // As a line, so that it is written without looking at its parts.
+        self.added.reserve(name.len() + value.len() + 4);
+        self.added.extend_from_slice(name);
+        self.added.extend_from_slice(b": ");
+        self.added.extend_from_slice(value);
+        self.added.extend_from_slice(b"\r\n");
+        // Heads are limited to far below 4 GiB.
+        let clamp = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        let span = |start: usize, length: usize| Span { start: clamp(start), end: clamp(start + length) };
+        self.fields.push(Field { name: span(start, name.len()), value: span(start + name.len() + 2, value.len()) });
     }
 
     /// The only line of that name from now on.

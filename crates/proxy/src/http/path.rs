@@ -2,7 +2,9 @@
 //!
 //! Shape       escaped slashes -> dots and escapes (RFC 3986 §6.2.2) -> slashes in a row; the query is never touched
 //! Invariants  pure; a result starts with `/`; normalizing twice is normalizing once
-//! Source      Envoy's normalize_path, merge_slashes, path_with_escaped_slashes_action; what it takes from Chromium's URL code
+//! Source      Envoy's normalize_path, merge_slashes, path_with_escaped_slashes_action; what it takes from Chromium's URL code.
+//!             Applications that take `..;x` for `..` (Java's do) would read another path than our rules: its parameters go
+//!             with it (CVE-2026-73511). Envoy overlooks those with escaped dots, which would make twice differ from once
 
 use leno_ir::EscapedSlashes;
 
@@ -126,7 +128,7 @@ fn resolve(path: &[u8]) -> Option<Vec<u8>> {
     let mut segments = plain.split(|byte| *byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
-        match segment {
+        match without_parameters_of_dots(segment) {
             b"." if is_last => out.push(b'/'),
             b"." => {}
             b".." => {
@@ -146,6 +148,15 @@ fn resolve(path: &[u8]) -> Option<Vec<u8>> {
         out.push(b'/');
     }
     Some(out)
+}
+
+/// `..;x` and `.;x` mean what the dots mean; the parameters of other segments are theirs (RFC 3986 §3.3).
+fn without_parameters_of_dots(segment: &[u8]) -> &[u8] {
+    match segment {
+        [b'.', b'.', b';', ..] => b"..",
+        [b'.', b';', ..] => b".",
+        _ => segment,
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +190,11 @@ mod tests {
             ("//a///b/", "/a/b/"),
             ("/a%2fb", "/a%2fb"),
             ("/%zz/./%", "/%zz/%"),
+            ("/x/..;/admin", "/admin"),
+            ("/x/..;a;b=c/admin", "/admin"),
+            ("/x/%2e.;a/admin", "/admin"),
+            ("/x/.;/..;", "/"),
+            ("/x;a/...;b/c;d?e=/..;/", "/x;a/...;b/c;d?e=/..;/"),
             ("/%00", "refused"),
             ("*", "*"),
         ] {
@@ -196,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn once_is_enough(path in "/([a-c./%2eEfF5cC\\\\]|%2[ef]){0,12}") {
+        fn once_is_enough(path in "/([a-c./;%2eEfF5cC\\\\]|%2[ef]){0,12}") {
             if let Normalized::Changed(once) = normalize(path.as_bytes(), ALL) {
                 prop_assert_eq!(normalize(&once, ALL), Normalized::Same);
                 prop_assert_eq!(once[0], b'/');

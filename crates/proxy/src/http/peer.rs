@@ -30,7 +30,6 @@ thread_local! {
 }
 
 /// The upstream's side of one try.
-#[expect(clippy::large_enum_variant, reason = "one per try, on the stack; the commonest variant is the large one")]
 #[derive(Debug)]
 pub(super) enum Peer {
     Http1(Http1Peer),
@@ -50,7 +49,6 @@ pub(super) struct Http1Peer {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum Transport {
     Lease(Http1Lease),
     /// A connection of its own: `CONNECT`.

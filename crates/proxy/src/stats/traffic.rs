@@ -77,6 +77,8 @@ pub(super) struct Traffic {
     clusters: FxHashMap<String, u32>,
     service_labels: Vec<Arc<Service>>,
     http: FxHashMap<Key, Arc<HttpCells>>,
+    /// Where the last exchange was counted; the next one is mostly alike.
+    last_http: Option<(Key, Arc<HttpCells>)>,
     tcp: FxHashMap<Key, Arc<TcpCells>>,
 }
 
@@ -111,6 +113,7 @@ impl Traffic {
             clusters: FxHashMap::default(),
             service_labels: vec![Arc::new(Service::default()), Arc::new(Service::other())],
             http: FxHashMap::default(),
+            last_http: None,
             tcp: FxHashMap::default(),
         }
     }
@@ -187,20 +190,27 @@ impl Traffic {
     }
 
     pub(super) fn http(&mut self, exchange: &Exchange, connection: &Connection, shard: &Shard) -> &HttpCells {
-        let mut key = self.key(exchange, connection);
-        if !self.http.contains_key(&key) {
-            if self.http.len() >= self.max_series {
-                shard.overflows.add(1);
-                key = key.other();
-            }
-            if !self.http.contains_key(&key) {
-                let cells = Arc::new(HttpCells::new(self.labels(key)));
-                lock(&shard.http).push(cells.clone());
-                self.http.insert(key, cells);
-            }
+        let key = self.key(exchange, connection);
+        let last = match self.last_http.take() {
+            Some(last) if last.0 == key => last,
+            _ => self.http_cells(key, shard),
+        };
+        &self.last_http.insert(last).1
+    }
+
+    /// The cells of a series, or of the others when there are too many.
+    fn http_cells(&mut self, mut key: Key, shard: &Shard) -> (Key, Arc<HttpCells>) {
+        if !self.http.contains_key(&key) && self.http.len() >= self.max_series {
+            shard.overflows.add(1);
+            key = key.other();
         }
-        // Present: it was found or inserted above.
-        &self.http[&key]
+        if let Some(cells) = self.http.get(&key) {
+            return (key, cells.clone());
+        }
+        let cells = Arc::new(HttpCells::new(self.labels(key)));
+        lock(&shard.http).push(cells.clone());
+        self.http.insert(key, cells.clone());
+        (key, cells)
     }
 
     pub(super) fn tcp(&mut self, exchange: &Exchange, connection: &Connection, shard: &Shard) -> &TcpCells {

@@ -44,7 +44,8 @@ pub(super) struct EndpointState {
     /// What active checks say of it; `None`: it is not asked.
     pub(super) checked: Cell<Option<CheckedHealth>>,
     /// Idle HTTP/1 connections; the last one in is the first one out, so that the rest can age.
-    idle: RefCell<Vec<Http1Connection>>,
+    #[expect(clippy::vec_box, reason = "leases hold them boxed; taking one must not copy it")]
+    idle: RefCell<Vec<Box<Http1Connection>>>,
     /// HTTP/1 connections that exist, idle or not.
     open: [Rc<Cell<u32>>; 2],
     /// Those of all workers, where they are limited.
@@ -254,7 +255,7 @@ impl EndpointState {
     }
 
     /// An idle connection for such requests that is still good. Closes the bad ones it meets.
-    pub(super) fn pop_idle(&self, key: &PoolKey) -> Option<Http1Connection> {
+    pub(super) fn pop_idle(&self, key: &PoolKey) -> Option<Box<Http1Connection>> {
         let mut idle = self.idle.borrow_mut();
         // Where all are for the same requests, the last one.
         while let Some(at) = idle.iter().rposition(|connection| connection.key == *key) {
@@ -271,7 +272,7 @@ impl EndpointState {
         self.idle.borrow_mut().clear();
     }
 
-    pub(super) fn push_idle(&self, connection: Http1Connection) {
+    pub(super) fn push_idle(&self, connection: Box<Http1Connection>) {
         let mut idle = self.idle.borrow_mut();
         if !self.retired.get() && idle.len() < MAX_IDLE {
             idle.push(connection);

@@ -60,7 +60,7 @@ pub(crate) struct Http1Lease {
     /// Whether it carried requests before: then a close before the first byte of the response may be a race with the
     /// peer's idle time-out.
     pub(crate) reused: bool,
-    connection: Option<Http1Connection>,
+    connection: Option<Box<Http1Connection>>,
     _active: Held,
     endpoint: Rc<EndpointState>,
     cluster: Rc<UpstreamCluster>,
@@ -136,7 +136,7 @@ impl UpstreamCluster {
     ) -> Result<Http1Lease, ConnectError> {
         let endpoint = pick.state();
         let (key, priority) = (self.pool_key(caller, endpoint), caller.priority);
-        let lease = |connection: Http1Connection, reused| {
+        let lease = |connection: Box<Http1Connection>, reused| {
             connection.counted.set_request(true);
             let (_active, cluster) = (self.request_begins(endpoint), self.clone());
             Http1Lease { reused, connection: Some(connection), _active, endpoint: endpoint.clone(), cluster }
@@ -156,7 +156,7 @@ impl UpstreamCluster {
             Err(overflow) => match self.wait_for_connection(endpoint, &key, overflow).await {
                 Ok(Waited::Idle(connection)) => {
                     waiting.end(true);
-                    return Ok(lease(*connection, true));
+                    return Ok(lease(connection, true));
                 }
                 Ok(Waited::Room(permit)) => permit,
                 Err(error) => {
@@ -184,9 +184,9 @@ impl UpstreamCluster {
         key: PoolKey,
         permit: ConnectionPermit,
         open: OpenGuard,
-    ) -> Http1Connection {
+    ) -> Box<Http1Connection> {
         let Connected { stream, counted, _active, session } = connected;
-        Http1Connection {
+        Box::new(Http1Connection {
             local: stream.tcp().local_addr().ok(),
             session,
             stream,
@@ -198,7 +198,7 @@ impl UpstreamCluster {
             requests: 0,
             _occupancy: self.occupy(permit),
             _open: open,
-        }
+        })
     }
 
     /// Keeps a connection that was made to see what the endpoint chooses, which is HTTP/1.1.
@@ -239,7 +239,7 @@ impl UpstreamCluster {
                 let _counted = WaitGuard::new(&endpoint.waiting);
                 endpoint.released.notified().await;
                 if let Some(connection) = endpoint.pop_idle(key) {
-                    return Waited::Idle(Box::new(connection));
+                    return Waited::Idle(connection);
                 }
                 if key.is_apart() {
                     endpoint.close_idle();

@@ -15,7 +15,6 @@ const MOST_CHANGES: usize = 3;
 
 /// A connection for one request, in either protocol.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once, from the pool to its try")]
 pub(crate) enum HttpLease {
     Http1(Http1Lease),
     Http2(Http2Lease),

@@ -12,13 +12,12 @@ use std::rc::Rc;
 use leno_proto::BOOTSTRAP_DESCRIPTORS;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value as Proto,
-};
-use serde_json::Value as Json;
+use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
 use super::fields::{Support, support};
-use super::tree::{Tree, Value};
+use super::leaf::{is_zero, leaf, write_plain};
+use super::rules::{self, FieldRules, Need};
+use super::tree::{Entry, Tree, Value, camel_case};
 use super::wire::Wire;
 
 const ANY: &str = "google.protobuf.Any";
@@ -36,6 +35,7 @@ pub(super) struct Reader {
     pub(super) problems: Vec<(usize, String, String)>,
     pool: DescriptorPool,
     plans: HashMap<String, Plan>,
+    needs: HashMap<String, Rc<[Need]>>,
 }
 
 /// The fields of a message type by the names they were written with; `None`: there is no such field.
@@ -49,6 +49,7 @@ struct FieldPlan {
     inner: Option<MessageDescriptor>,
     /// Only one field of a oneof may be there.
     oneof: Option<String>,
+    rules: Option<FieldRules>,
 }
 
 /// The way from the top of the file to a value.
@@ -74,7 +75,7 @@ impl fmt::Display for Path<'_> {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { problems: Vec::new(), pool: pool(), plans: HashMap::new() }
+        Self { problems: Vec::new(), pool: pool(), plans: HashMap::new(), needs: HashMap::new() }
     }
 
     /// The message of that name, one of the roots of the descriptors, as far as it can be read.
@@ -91,10 +92,12 @@ impl Reader {
         }
         let Some(entries) = tree.entries() else { return self.report(tree.line, path, "must be an object") };
         let mut written: Vec<Rc<FieldPlan>> = Vec::with_capacity(entries.len());
+        let mut has_unknown = false;
         for entry in entries.iter().filter(|entry| entry.key != TYPE) {
             let Some(plan) = self.plan(descriptor, &entry.key) else {
                 let reason = unknown(descriptor, &entry.key);
                 self.report(entry.line, Path::Field(&path, &entry.key), reason);
+                has_unknown = true;
                 continue;
             };
             if matches!(entry.tree.value, Value::Null) {
@@ -111,7 +114,37 @@ impl Reader {
                 continue;
             }
             if self.write_supported(&plan, &entry.tree, path, entry.line, out) {
+                if let Some(reason) = plan.rules.as_ref().and_then(|rules| rules.broken(&entry.tree)) {
+                    self.report(entry.line, path, reason);
+                }
                 written.push(plan);
+            }
+        }
+        // What is misspelt is probably what would be missing.
+        if !has_unknown {
+            self.check_needs(descriptor, entries, tree.line, path);
+        }
+    }
+
+    /// What must be there and is not.
+    fn check_needs(&mut self, descriptor: &MessageDescriptor, entries: &[Entry], line: usize, path: Path<'_>) {
+        let needs = self.needs.get(descriptor.full_name()).cloned().unwrap_or_else(|| {
+            let needs: Rc<[Need]> = rules::needs(descriptor).into();
+            self.needs.insert(descriptor.full_name().to_owned(), needs.clone());
+            needs
+        });
+        let has = |name: &str| {
+            let mut entries = entries.iter().filter(|entry| !matches!(entry.tree.value, Value::Null));
+            entries.any(|entry| entry.key == name || entry.key == camel_case(name))
+        };
+        for need in needs.iter() {
+            match need {
+                Need::Field(name) if !has(name) => self.report(line, Path::Field(&path, name), "is missing"),
+                Need::OneOf(name, fields) if !fields.iter().any(|field| has(field)) => {
+                    let reason = format!("is missing: one of {}", fields.join(", "));
+                    self.report(line, Path::Field(&path, name), reason);
+                }
+                Need::Field(_) | Need::OneOf(..) => {}
             }
         }
     }
@@ -125,6 +158,7 @@ impl Reader {
                 support: support(descriptor.full_name(), field.name()),
                 inner: inner_message(&field),
                 oneof: field.containing_oneof().map(|oneof| oneof.name().to_owned()),
+                rules: FieldRules::of(&field),
                 field,
             })
         });
@@ -253,7 +287,7 @@ fn nested(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.splice(start..start, length);
 }
 
-fn write_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
     encode_key(number, WireType::LengthDelimited, out);
     encode_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
@@ -284,60 +318,4 @@ fn inner_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     let message = kind.as_message()?.clone();
     let message = if field.is_map() { message.map_entry_value_field().kind().as_message().cloned()? } else { message };
     (!message.full_name().starts_with("google.protobuf.") || message.full_name() == ANY).then_some(message)
-}
-
-/// What most values are, written without a detour. `false`: neither right nor wrong, [`leaf`] knows.
-fn write_plain(field: &FieldDescriptor, tree: &Tree, out: &mut Vec<u8>) -> bool {
-    let Value::Scalar(value) = &tree.value else { return false };
-    if field.is_list() || field.is_map() {
-        return false;
-    }
-    let number = match field.kind() {
-        Kind::Bool => value.as_bool().map(u64::from),
-        Kind::Enum(item) => value
-            .as_str()
-            .and_then(|name| item.get_value_by_name(name))
-            .and_then(|value| u64::try_from(value.number()).ok()),
-        Kind::String => {
-            if let Some(text) = value.as_str() {
-                write_bytes(field.number(), text.as_bytes(), out);
-            }
-            return value.is_string();
-        }
-        Kind::Uint32 => value.as_u64().filter(|number| u32::try_from(*number).is_ok()),
-        _ => None,
-    };
-    if let Some(number) = number {
-        encode_key(field.number(), WireType::Varint, out);
-        encode_varint(number, out);
-    }
-    number.is_some()
-}
-
-/// A message with this field alone.
-fn leaf(field: &FieldDescriptor, json: &Json) -> Result<DynamicMessage, String> {
-    let object = Json::Object([(field.name().to_owned(), json.clone())].into_iter().collect());
-    DynamicMessage::deserialize(field.parent_message().clone(), object).map_err(|error| {
-        let reason = error.to_string();
-        match field.kind() {
-            Kind::Enum(item) => {
-                let names: Vec<_> = item.values().map(|value| value.name().to_owned()).collect();
-                format!("{json} is none of {}", names.join(", "))
-            }
-            _ => reason,
-        }
-    })
-}
-
-/// False, 0, nothing; also in a wrapper or a duration.
-fn is_zero(value: &Proto) -> bool {
-    match value {
-        Proto::Bool(flag) => !flag,
-        Proto::EnumNumber(number) | Proto::I32(number) => *number == 0,
-        Proto::I64(number) => *number == 0,
-        Proto::Message(message) => message.descriptor().fields().all(|field| is_zero(&message.get_field(&field))),
-        Proto::U32(number) => *number == 0,
-        Proto::U64(number) => *number == 0,
-        _ => false,
-    }
 }

@@ -94,9 +94,14 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
     let manager = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
     assert_eq!(
         changed("- name: envoy.filters.http.router", filter),
-        [format!("24: {manager}.http_filters[0]: no such filter here: envoy.filters.http.lua")]
+        [format!(
+            "24: {manager}.http_filters[0]: no such filter here: envoy.filters.http.lua (envoy.extensions.filters.http.lua.v3.Lua)"
+        )]
     );
-    assert_eq!(changed("stat_prefix: http\n", "tracing: {}\n"), [format!("13: {manager}.tracing: is not supported")]);
+    assert_eq!(
+        changed("stat_prefix: http\n", "stat_prefix: http\n          tracing: {}\n"),
+        [format!("14: {manager}.tracing: is not supported")]
+    );
     assert_eq!(
         changed("type: STATIC", "type: ORIGINAL_DST"),
         ["29: static_resources.clusters[0].load_assignment: is not supported"]
@@ -106,7 +111,10 @@ fn what_leno_does_not_have_is_refused_with_its_place() {
         ["28: static_resources.clusters[0].type: EDS needs a control plane, and a static bootstrap has none"]
     );
     assert_eq!(
-        changed("type: STATIC", "health_checks: [{ timeout: 1s }]"),
+        changed(
+            "type: STATIC",
+            "health_checks: [{ timeout: 1s, healthy_threshold: 1, unhealthy_threshold: 1, tcp_health_check: {} }]"
+        ),
         ["28: static_resources.clusters[0].health_checks[0].interval: is missing"]
     );
     assert_eq!(
@@ -294,4 +302,52 @@ fn an_action_that_is_not_supported_is_refused_by_its_place() {
     let text = OVERLOAD.replace("stop_accepting_requests", "reduce_timeouts");
     let problems = problems(&format!("{HTTP}{text}"));
     assert!(problems.len() == 1 && problems[0].contains("overload_manager.actions[0].name: "), "{problems:?}");
+}
+
+/// What Envoy's API says of values beyond their types.
+#[test]
+fn values_that_envoy_would_not_start_with_are_refused() {
+    let route = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]";
+    for (from, to, said) in [
+        ("stat_prefix: http", "stat_prefix: ''", "typed_config.stat_prefix: is empty"),
+        ("          stat_prefix: http\n", "", "typed_config.stat_prefix: is missing"),
+        ("timeout: 1.5s", "timeout: -1.5s", "route.timeout: is negative"),
+        ("timeout: 1.5s", "timeout: 315576000000s", "route.timeout: is too long"),
+        ("type: STATIC", "connect_timeout: 0s", "clusters[0].connect_timeout: must be above 0s"),
+        ("type: STATIC", "lb_policy: 99", "clusters[0].lb_policy: 99 is no value of LbPolicy"),
+        ("type: STATIC", "dns_refresh_rate: 0.0005s", "clusters[0].dns_refresh_rate: must be above 0.001s"),
+        ("domains: [\"*\"]", "domains: []", "virtual_hosts[0].domains: is empty"),
+        ("domains: [\"*\"]", "domains: [a.test, A.test]", "virtual_hosts[0].domains: a.test is twice in this table"),
+        ("prefix: /a", "prefix: /a, headers: [{ present_match: true }]", "match.headers[0].name: is missing"),
+        (
+            "cluster: app, timeout: 1.5s",
+            "weighted_clusters: { clusters: [{ name: app, weight: 0 }] }",
+            "route.weighted_clusters: the weights add up to 0, which is not from 1 to 4294967295",
+        ),
+    ] {
+        let found = changed(from, to);
+        assert!(matches!(found.as_slice(), [only] if only.ends_with(said)), "{to}: {found:?}");
+    }
+    let twice = changed("prefix: /a", "prefx: /a");
+    assert_eq!(twice.len(), 1, "what is misspelt is not missing too: {twice:?}");
+    assert!(twice[0].contains(route));
+}
+
+#[test]
+fn names_of_values_have_no_case_and_truth_may_stand_in_quotes() {
+    let text = HTTP.replace("type: STATIC", "type: static\n    lb_policy: least_request");
+    let text = text.replace("stat_prefix: http", "stat_prefix: http\n          normalize_path: \"true\"");
+    let bootstrap = read_bootstrap(&text).expect("as Envoy reads it");
+    assert!(matches!(bootstrap.config.clusters["app"].discovery, Discovery::Static(_)));
+    let NetworkFilter::Http(manager) = &bootstrap.config.listeners["http"].filter_chains[0].filter else {
+        panic!("HTTP")
+    };
+    assert!(manager.edge.normalize_path);
+}
+
+#[test]
+fn a_listener_without_filter_chains_is_refused() {
+    let at = HTTP.find("    filter_chains").expect("it is there");
+    let text = format!("{}{}", &HTTP[..at], &HTTP[HTTP.find("  clusters:").expect("it is there")..]);
+    assert!(problems(&text)[0].contains("listeners[0].filter_chains: is missing"));
 }

@@ -31,6 +31,12 @@ pub(super) fn unpack<M: Message + Default>(any: Option<&Any>, type_name: &str) -
         .map_err(|error| DecodeError::new("typed_config", format!("is no {type_name}: {error}")))
 }
 
+/// The name and what it is of: names are anybody's choice, and a type that is misspelt is seen only in the type.
+pub(super) fn with_type(name: &str, config: Option<&Any>) -> String {
+    let type_name = config.and_then(|any| any.type_url.rsplit('/').next()).filter(|type_name| !type_name.is_empty());
+    type_name.map_or_else(|| name.to_owned(), |type_name| format!("{name} ({type_name})"))
+}
+
 pub(super) fn is_type(any: Option<&Any>, type_name: &str) -> bool {
     any.is_some_and(|any| any.type_url.rsplit('/').next() == Some(type_name))
 }

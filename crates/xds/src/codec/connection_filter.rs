@@ -13,7 +13,7 @@ use leno_proto::envoy::extensions::filters::network::rbac::v3::{Rbac as ProtoRba
 use leno_proto::envoy::r#type::v3::TokenBucket as ProtoBucket;
 use leno_proto::google::protobuf::{Any, UInt64Value};
 
-use super::common::{any, duration, is_type, read_duration, u32_value, unpack};
+use super::common::{any, duration, is_type, read_duration, u32_value, unpack, with_type};
 use super::error::{At, DecodeError, Result, refuse};
 use super::rbac;
 
@@ -55,7 +55,7 @@ pub(super) fn decode(config: Option<&Any>, name: &str) -> Result<Option<Connecti
     } else if is_type(config, RBAC) {
         decode_rbac(&unpack(config, RBAC)?).at("typed_config").map(Some)
     } else {
-        Err(DecodeError::new("", format!("no such network filter here: {name}")))
+        Err(DecodeError::new("", format!("no such network filter here: {}", with_type(name, config))))
     }
 }
 

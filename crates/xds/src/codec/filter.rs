@@ -26,7 +26,7 @@ use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3
 };
 use leno_proto::google::protobuf::Any;
 
-use super::common::{any, is_type, unpack};
+use super::common::{any, is_type, unpack, with_type};
 use super::error::{At, DecodeError, Result};
 use super::route::matches::decode_header;
 use super::router::{self, NAME as ROUTER, TYPE as ROUTER_TYPE};
@@ -148,7 +148,7 @@ pub(super) fn decode(filters: &[ProtoFilter]) -> Result<Vec<HttpFilter>> {
             }),
             None if filter.is_optional => {}
             None => {
-                let reason = format!("no such filter here: {}", filter.name);
+                let reason = format!("no such filter here: {}", with_type(&filter.name, config));
                 return Err(DecodeError::new(format!("http_filters[{index}]"), reason));
             }
         }

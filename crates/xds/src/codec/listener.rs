@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::common::{
     address, any, bool_value, duration, duration_or_off, has_ipv4_compat, is_type, read_address, read_limit,
-    set_ipv4_compat, u32_value, unpack,
+    set_ipv4_compat, u32_value, unpack, with_type,
 };
 use super::error::{At, DecodeError, Result, refuse};
 use super::{access_log, connection_filter, hash, http, metadata, tls};
@@ -218,8 +218,8 @@ fn decode_last_filter(filter: &Filter) -> Result<NetworkFilter> {
     } else if is_type(config, TCP_PROXY) {
         Ok(NetworkFilter::Tcp(decode_tcp(&unpack(config, TCP_PROXY)?).at("typed_config")?))
     } else {
-        let reason =
-            format!("the last network filter serves the connection, and {} is none that does so here", filter.name);
+        let filter = with_type(&filter.name, config);
+        let reason = format!("the last network filter serves the connection, and {filter} is none that does so here");
         Err(DecodeError::new("", reason))
     }
 }

@@ -209,10 +209,19 @@ spec:
 
 /// `leno proxy --bootstrap`.
 pub(super) fn from_file(set_up: &SetUp<'_>, bootstrap: &Bootstrap) -> anyhow::Result<Peer> {
-    let path = set_up.write("leno.yaml", &bootstrap.yaml())?;
-    let command = [&set_up.programs.leno, "proxy", "--bootstrap", &path, "--threads", "1"].map(str::to_owned);
-    let process = Process::spawn(&command, PROXY_CPU, set_up.near(), &set_up.directory.join("leno.log"))?;
+    let process = start_file(set_up, "leno", set_up.near(), bootstrap)?;
     Ok(Peer::new("leno", &bootstrap.listen, "origin", vec![process]))
+}
+
+pub(super) fn start_file(
+    set_up: &SetUp<'_>,
+    name: &str,
+    namespace: Option<&str>,
+    bootstrap: &Bootstrap,
+) -> anyhow::Result<Process> {
+    let path = set_up.write(&format!("{name}.yaml"), &bootstrap.yaml())?;
+    let command = [&set_up.programs.leno, "proxy", "--bootstrap", &path, "--threads", "1"].map(str::to_owned);
+    Process::spawn(&command, PROXY_CPU, namespace, &set_up.directory.join(format!("{name}.log")))
 }
 
 pub(super) fn sidecars(set_up: &SetUp<'_>, name: &str, between: Between) -> anyhow::Result<Peer> {

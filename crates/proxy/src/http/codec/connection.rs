@@ -4,6 +4,9 @@ use super::Malformed;
 use crate::http::head::Framing;
 use crate::http::headers::Headers;
 
+/// As in Envoy, which refuses this many in one line.
+const MOST_OPTIONS: usize = 10;
+
 /// What the header lines say about the connection and the body, gathered in one pass.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -16,6 +19,8 @@ pub(super) struct Facts {
     has_hop_by_hop: bool,
     /// `Connection` names fields beyond the usual ones.
     lists_fields: bool,
+    /// `Connection` of a request names what it must not, see [`is_protected`], or too much.
+    pub(super) lists_protected: bool,
 }
 
 impl Facts {
@@ -65,6 +70,7 @@ impl Facts {
 
     fn add_connection(&mut self, value: &[u8]) {
         self.has_hop_by_hop = true;
+        self.lists_protected |= options(value).count() >= MOST_OPTIONS;
         for option in options(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.closes = true;
@@ -74,6 +80,7 @@ impl Facts {
                 self.wants_upgrade = true;
             } else {
                 self.lists_fields = true;
+                self.lists_protected |= is_protected(option);
             }
         }
     }
@@ -117,9 +124,14 @@ fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// `Connection` must not name these (RFC 9110 §7.6.1); a client could otherwise remove what the next hop relies on.
 fn is_end_to_end(name: &[u8]) -> bool {
-    const KEPT: [&[u8]; 6] =
-        [b"host", b"content-length", b"te", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-client-cert"];
+    const KEPT: [&[u8]; 3] = [b"content-length", b"te", b"x-forwarded-client-cert"];
     KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
+}
+
+/// Whoever has these taken away hides where a request comes from, or changes where it goes. Envoy's list.
+fn is_protected(name: &[u8]) -> bool {
+    const PROTECTED: [&[u8]; 4] = [b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"];
+    name.first() == Some(&b':') || PROTECTED.iter().any(|protected| protected.eq_ignore_ascii_case(name))
 }
 
 fn is_te_trailers(name: &[u8], value: &[u8]) -> bool {

@@ -7,6 +7,8 @@ use crate::http::head::{Frame, Framing, RequestHead, ResponseHead, Version};
 use crate::http::headers::Headers;
 use crate::http::write_buffer::WriteBuffer;
 
+const CONTENT_LENGTH: &[u8] = b"content-length";
+
 /// How a request is written, beside what it says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::http) struct RequestStyle {
@@ -41,13 +43,13 @@ pub(in crate::http) fn encode_request(
     out.extend_from_slice(b": ");
     out.extend_from_slice(&head.authority);
     out.extend_from_slice(b"\r\n");
-    write_fields(&head.headers, names, out);
+    let has_length = write_fields(&head.headers, names, out);
     if let Some(upgrade) = &head.upgrade {
         write_upgrade(upgrade, names, out);
     }
     // RFC 9110 §8.6: where the method makes a body likely, its absence is said.
     let framing = if framing == Framing::None && may_have_body(head) { Framing::Length(0) } else { framing };
-    write_framing(framing, &head.headers, names, out);
+    write_framing(framing, has_length, names, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -72,7 +74,7 @@ pub(in crate::http) fn encode_response(
     let reason = http::StatusCode::from_u16(head.status).ok().and_then(|status| status.canonical_reason());
     out.extend_from_slice(reason.unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-    write_fields(&head.headers, names, out);
+    let has_length = write_fields(&head.headers, names, out);
     match &head.upgrade {
         Some(upgrade) if head.status == 101 => write_upgrade(upgrade, names, out),
         _ if head.status < 200 => {}
@@ -80,14 +82,18 @@ pub(in crate::http) fn encode_response(
         _ if version == Version::Http10 => write_field(b"connection", b"keep-alive", names, out),
         _ => {}
     }
-    write_framing(framing, &head.headers, names, out);
+    write_framing(framing, has_length, names, out);
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_fields(headers: &Headers, names: Names, out: &mut Vec<u8>) {
-    for (name, value) in headers.iter() {
-        write_field(name, value, names, out);
-    }
+/// Whether `content-length` was among them.
+fn write_fields(headers: &Headers, names: Names, out: &mut Vec<u8>) -> bool {
+    let mut has_length = false;
+    headers.write_lines(out, |name| {
+        names.spell(name);
+        has_length |= name.len() == CONTENT_LENGTH.len() && name.eq_ignore_ascii_case(CONTENT_LENGTH);
+    });
+    has_length
 }
 
 fn write_field(name: &[u8], value: &[u8], names: Names, out: &mut Vec<u8>) {
@@ -102,11 +108,11 @@ fn write_upgrade(protocol: &[u8], names: Names, out: &mut Vec<u8>) {
     write_field(b"upgrade", protocol, names, out);
 }
 
-fn write_framing(framing: Framing, headers: &Headers, names: Names, out: &mut Vec<u8>) {
+fn write_framing(framing: Framing, has_length: bool, names: Names, out: &mut Vec<u8>) {
     match framing {
         Framing::Chunked => write_field(b"transfer-encoding", b"chunked", names, out),
-        Framing::Length(length) if !headers.contains("content-length") => {
-            write_field(b"content-length", itoa::Buffer::new().format(length).as_bytes(), names, out);
+        Framing::Length(length) if !has_length => {
+            write_field(CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes(), names, out);
         }
         _ => {}
     }

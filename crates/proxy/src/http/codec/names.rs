@@ -14,28 +14,32 @@ impl Names {
             writes => writes,
         })
     }
+
+    /// A name where it was written.
+    pub(in crate::http) fn spell(self, name: &mut [u8]) {
+        match self.0 {
+            HeaderNames::AsReceived => {}
+            HeaderNames::Lower if !may_have_upper(name) => {}
+            HeaderNames::Lower => name.make_ascii_lowercase(),
+            HeaderNames::ProperCase => {
+                let mut begins = true;
+                for byte in name {
+                    if begins {
+                        byte.make_ascii_uppercase()
+                    } else {
+                        byte.make_ascii_lowercase()
+                    }
+                    begins = !byte.is_ascii_alphanumeric();
+                }
+            }
+        }
+    }
 }
 
 pub(in crate::http) fn write_name(name: &[u8], names: Names, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(name);
-    let written = out.get_mut(start..).unwrap_or_default();
-    match names.0 {
-        HeaderNames::AsReceived => {}
-        HeaderNames::Lower if !may_have_upper(name) => {}
-        HeaderNames::Lower => written.make_ascii_lowercase(),
-        HeaderNames::ProperCase => {
-            let mut begins = true;
-            for byte in written {
-                if begins {
-                    byte.make_ascii_uppercase()
-                } else {
-                    byte.make_ascii_lowercase()
-                }
-                begins = !byte.is_ascii_alphanumeric();
-            }
-        }
-    }
+    names.spell(out.get_mut(start..).unwrap_or_default());
 }
 
 /// By eight bytes at a time: most names come in lower case. Wrong only about bytes that no name has, and then says yes.

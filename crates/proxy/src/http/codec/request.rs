@@ -64,6 +64,9 @@ pub(in crate::http) fn decode_request(
         // RFC 9112 §6.1: faulty framing.
         return Err(Malformed::TransferEncoding);
     }
+    if facts.lists_protected {
+        return Err(Malformed::Connection);
+    }
     facts.strip(&mut head.headers);
     let keep_alive = !facts.closes && (head.version == Version::Http11 || facts.keeps_alive);
     let framing = facts.framing();

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Method, Uri};
@@ -123,7 +122,7 @@ impl Forwarder<'_, '_> {
             return false;
         }
         let old = &*self.exchange;
-        let mut exchange = Exchange::new(old.protocol, self.context.worker.now(), SystemTime::now());
+        let mut exchange = Exchange::begin(old.protocol, &self.context.worker);
         exchange.is_grpc = old.is_grpc;
         exchange.request_header_bytes = old.request_header_bytes;
         exchange.request_duration = Some(std::time::Duration::ZERO);

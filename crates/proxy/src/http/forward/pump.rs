@@ -159,7 +159,9 @@ impl Forwarder<'_, '_> {
 
     /// The time-outs of route and try start now.
     pub(super) fn request_is_complete(&mut self) {
-        let now = self.touch();
+        // Without a body and without filters there was nothing to wait for since it began.
+        let is_new = self.framing.is_empty() && self.run.is_none();
+        let now = if is_new { self.last_activity() } else { self.touch() };
         self.deadlines.request = None;
         // Not anew for one that a filter held back.
         let took = now.saturating_duration_since(self.exchange.started);
@@ -260,6 +262,9 @@ impl Forwarder<'_, '_> {
             }
             peer.release_credit();
             if relay.response_is_done {
+                if !has_moved {
+                    self.touch();
+                }
                 return Poll::Ready(Ok(()));
             }
             if is_waiting {

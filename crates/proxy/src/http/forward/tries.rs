@@ -552,6 +552,7 @@ impl Forwarder<'_, '_> {
         }
         match self.relay(&mut peer, replay, framing).await {
             Ok(()) => {
+                self.ended = Some(self.last_activity()).filter(|_| !self.is_tunnel);
                 pick.finish(outcome, self.last_activity());
                 peer.finish();
                 Ok(())

@@ -20,10 +20,15 @@ const PREFIX: &[u8] = b"x-envoy-";
 /// Says that a request is of one of ours; nobody else may say it.
 const OF_OURS: &str = "x-envoy-internal";
 /// Those of Envoy that nobody who connects to us from outside may send.
-const OF_EDGE: [&str; 3] =
-    ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node"];
+const OF_EDGE: [&str; 5] = [
+    "x-envoy-decorator-operation",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+];
 /// Those of Envoy that only trusted clients may send.
-const INTERNAL: [&str; 15] = [
+const INTERNAL: [&str; 16] = [
     OF_OURS,
     StrictHeader::MaxRetries.as_str(),
     StrictHeader::RetryGrpcOn.as_str(),
@@ -39,6 +44,7 @@ const INTERNAL: [&str; 15] = [
     "x-envoy-ip-tags",
     "x-envoy-original-url",
     "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-stream-duration-ms",
 ];
 
 impl Forwarder<'_, '_> {

@@ -1,8 +1,8 @@
 use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::pin::pin;
-use std::task::Poll;
-use std::time::{Instant, SystemTime};
+use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -41,7 +41,8 @@ pub(in crate::http) async fn serve(mut stream: Stream, first_bytes: BytesMut, co
     let expires = most.and_then(|most| context.worker.now().checked_add(most));
     let mut io = Http1Io::new(first_bytes);
     io.set_options(&context.config().http1);
-    let mut server = Server { context, io, timer: Timer::default(), expires };
+    let idle_since = context.worker.now();
+    let mut server = Server { context, io, timer: Timer::default(), expires, idle_since, listens: None };
     server.run(&mut stream).await;
 }
 
@@ -70,6 +71,10 @@ struct Server<'a> {
     timer: Timer,
     /// When the connection is as old as it may be.
     expires: Option<Instant>,
+    /// When the last exchange ended.
+    idle_since: Instant,
+    /// Who is woken by a drain.
+    listens: Option<Waker>,
 }
 
 impl Server<'_> {
@@ -87,7 +92,7 @@ impl Server<'_> {
         let mut served = 0_u32;
         loop {
             let next = self.next(stream, limits, draining.as_mut()).await;
-            let mut exchange = self.exchange();
+            let mut exchange = Exchange::begin(Protocol::Http11, &self.context.worker);
             let decoded = match next {
                 Next::Close => return,
                 Next::Head(length) => {
@@ -136,16 +141,13 @@ impl Server<'_> {
             if !is_alive {
                 return self.close(stream).await;
             }
+            self.idle_since = exchange.ended();
             // Give the block back to the buffer, so that the next read needs no new one.
             request.headers.clear();
             request.path.clear();
             request.authority.clear();
             response.headers.clear();
         }
-    }
-
-    fn exchange(&self) -> Exchange {
-        Exchange::new(Protocol::Http11, self.context.worker.now(), SystemTime::now())
     }
 
     async fn next(
@@ -156,7 +158,6 @@ impl Server<'_> {
     ) -> Next {
         let context = self.context;
         let config = context.config();
-        let mut idle_since: Option<Instant> = None;
         let mut head_since: Option<Instant> = None;
         poll_fn(|cx| {
             match self.io.poll_head(stream, cx, limits) {
@@ -170,11 +171,14 @@ impl Server<'_> {
             }
             if self.io.read.is_empty() {
                 self.io.lend();
-                if context.connection.drain.is_draining() || draining.as_mut().poll(cx).is_ready() {
+                let is_listening = self.listens.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+                if context.connection.drain.is_draining() || (!is_listening && draining.as_mut().poll(cx).is_ready()) {
                     return Poll::Ready(Next::Close);
                 }
-                let since = *idle_since.get_or_insert_with(|| context.worker.now());
-                let deadline = config.idle_timeout.and_then(|timeout| since.checked_add(timeout));
+                if !is_listening {
+                    self.listens = Some(cx.waker().clone());
+                }
+                let deadline = config.idle_timeout.and_then(|timeout| self.idle_since.checked_add(timeout));
                 let expiry = self.expires.and_then(|at| at.checked_add(config.limits.drain_timeout));
                 let deadline = deadline.into_iter().chain(expiry).min();
                 return self.timer.poll(cx, deadline).map(|()| {

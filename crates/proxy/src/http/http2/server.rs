@@ -2,7 +2,7 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::Reason;
@@ -204,7 +204,7 @@ async fn serve_stream((request, responder): Accepted, mut kit: Box<Kit>, context
     let source = BodySource::new(body);
     let is_complete = source.is_done;
     let mut downstream = Downstream::Http2(Box::new(ServerStream::new(source, responder)));
-    let mut exchange = Exchange::new(Protocol::Http2, context.worker.now(), SystemTime::now());
+    let mut exchange = Exchange::begin(Protocol::Http2, &context.worker);
     let Kit { timer, request, response } = &mut *kit;
     let read = convert::request_from(&parts, context.config().max_request_headers_count, request);
     drop(parts);

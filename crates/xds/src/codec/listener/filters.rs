@@ -13,7 +13,7 @@ use leno_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInsp
 use leno_proto::google::protobuf::Any;
 use prost::Message;
 
-use crate::codec::common::{any, duration, is_type, unpack};
+use crate::codec::common::{any, duration, is_type, unpack, with_type};
 use crate::codec::connection_filter::{decode_bucket, encode_bucket, is_enabled, stat_prefix};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 
@@ -110,7 +110,8 @@ fn decode_one(filter: &ListenerFilter, filters: &mut Filters) -> Result<()> {
         }
         filters.proxy_protocol = Some(decode_proxy_protocol(&unpack(config, PROXY_PROTOCOL)?).at("typed_config")?);
     } else {
-        return Err(DecodeError::new("", format!("no such listener filter here: {}", filter.name)));
+        let reason = format!("no such listener filter here: {}", with_type(&filter.name, config));
+        return Err(DecodeError::new("", reason));
     }
     Ok(())
 }

@@ -23,7 +23,10 @@ fn the_router_comes_last_and_unknown_filters_are_refused_unless_optional() {
     let known = HttpFilter { name: "c".into(), disabled: false, config: HttpFilterConfig::Cors };
     assert_eq!(filter::decode(&[cors.clone(), proto("x", "no.such", true), router.clone()]), Ok(vec![known]));
     let refused = |filters: &[ProtoFilter]| filter::decode(filters).unwrap_err().to_string();
-    assert_eq!(refused(&[proto("x", "no.such", false), router.clone()]), "http_filters[0]: no such filter here: x");
+    assert_eq!(
+        refused(&[proto("x", "no.such", false), router.clone()]),
+        "http_filters[0]: no such filter here: x (no.such)"
+    );
     assert_eq!(refused(&[router.clone(), cors.clone()]), "http_filters[0]: the router, r, must be the last filter");
     assert_eq!(refused(&[cors]), "http_filters: the last filter must be the router");
 }
