@@ -47,7 +47,6 @@ pub(super) fn encode(filter: &LocalRateLimit) -> Any {
         rate_limits: rate_limit::encode(&filter.rules),
         max_dynamic_descriptors: u32_value(filter.max_dynamic_descriptors),
         enable_retry_after_header: filter.retry_after_header,
-        ..Proto::default()
     };
     any(TYPE, &proto)
 }
