@@ -3,6 +3,7 @@ use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use leno_ir::{
@@ -13,7 +14,8 @@ use leno_names::Fraction;
 use crate::consistent::{HashTables, Table};
 use crate::level::{Availability, Health, choose_priority};
 use crate::load::Load;
-use crate::outlier::{Outliers, Signal, Watch};
+use crate::loads::Together;
+use crate::outlier::{Signal, Watch};
 use crate::plan::{Candidate, Group, Level, Plan, PlanSettings};
 use crate::slow_start;
 use crate::subset::{Found, NO_LABELS, Subsets};
@@ -154,7 +156,7 @@ pub struct Balancer<K> {
     whole: View,
     subsets: Option<Box<Subsets>>,
     /// What all workers know.
-    outliers: Arc<Outliers>,
+    together: Together,
     /// Of them when the plans were made.
     generation: u64,
     ejected: usize,
@@ -169,9 +171,15 @@ pub struct Balancer<K> {
 pub struct Choice<K> {
     key: K,
     load: Rc<Load>,
+    /// Where the requests of all workers are counted.
+    shared: Option<Arc<AtomicU32>>,
 }
 
 impl<K: Copy> Choice<K> {
+    fn new((member, load): &(Member<K>, Rc<Load>)) -> Self {
+        Self { key: member.key, shared: load.begin(), load: load.clone() }
+    }
+
     pub fn key(&self) -> K {
         self.key
     }
@@ -179,7 +187,7 @@ impl<K: Copy> Choice<K> {
 
 impl<K> Drop for Choice<K> {
     fn drop(&mut self) {
-        self.load.end();
+        self.load.end(self.shared.as_deref());
     }
 }
 
@@ -190,18 +198,18 @@ const TIE: f64 = 1.25;
 impl<K: Copy + Eq + Hash> Balancer<K> {
     /// `seed`: where round robin begins, different per worker.
     pub fn new(settings: BalancerSettings, seed: u64) -> Self {
-        Self::sharing(settings, seed, Arc::default())
+        Self::sharing(settings, seed, Together::default())
     }
 
-    /// One that knows of the same outliers as others of its cluster.
-    pub fn sharing(settings: BalancerSettings, seed: u64, outliers: Arc<Outliers>) -> Self {
+    /// One that knows the same as others of its cluster.
+    pub fn sharing(settings: BalancerSettings, seed: u64, together: Together) -> Self {
         Self {
             settings,
             members: Vec::new(),
             candidates: Vec::new(),
             whole: View::default(),
             subsets: None,
-            outliers,
+            together,
             generation: 0,
             ejected: 0,
             latest: None,
@@ -214,8 +222,12 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         match &settings.outlier_detection {
             None => self.members.iter().for_each(|(_, load)| *load.watch.borrow_mut() = None),
             Some(_) => self.members.iter().for_each(|(member, load)| {
-                load.watch.borrow_mut().get_or_insert_with(|| self.outliers.watch(member.address));
+                load.watch.borrow_mut().get_or_insert_with(|| self.together.outliers.watch(member.address));
             }),
+        }
+        for (member, load) in &self.members {
+            let loads = &self.together.loads;
+            *load.shared.borrow_mut() = settings.balance_percent.map(|_| loads.of(member.address));
         }
         if self.settings.policy != settings.policy {
             self.views().for_each(|view| view.tables = None);
@@ -251,7 +263,10 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
                     }
                 };
                 if self.settings.outlier_detection.is_some() {
-                    load.watch.borrow_mut().get_or_insert_with(|| self.outliers.watch(member.address));
+                    load.watch.borrow_mut().get_or_insert_with(|| self.together.outliers.watch(member.address));
+                }
+                if self.settings.balance_percent.is_some() {
+                    load.shared.borrow_mut().get_or_insert_with(|| self.together.loads.of(member.address));
                 }
                 self.members.push((member, load));
                 all_labels.push(labels);
@@ -313,9 +328,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             Some(subsets) => match subsets.find(wish.labels, whole)? {
                 Found::View(view) => view,
                 Found::Member(at) => {
-                    let (member, load) = members.get(at)?;
-                    load.begin();
-                    return Some(Choice { key: member.key, load: load.clone() });
+                    return members.get(at).map(Choice::new);
                 }
             },
         };
@@ -334,9 +347,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             Some(tables) => pool.choose_by_hash(plan, tables, wish.hash.unwrap_or_else(random), avoid),
             None => pool.choose(plan, now, random, avoid),
         };
-        let (member, load) = members.get(at?)?;
-        load.begin();
-        Some(Choice { key: member.key, load: load.clone() })
+        members.get(at?).map(Choice::new)
     }
 
     /// Notes what came of a try. `true` when its member is ejected now.
@@ -359,7 +370,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
         let Some(watch) = watch.as_ref() else { return false };
         let Some(detector) = watch.count(signal, config) else { return false };
         let is_member = self.members.iter().any(|(_, load)| Rc::ptr_eq(load, &choice.load));
-        if !is_member || !self.outliers.eject(watch, config, detector.enforced, now, random) {
+        if !is_member || !self.together.outliers.eject(watch, config, detector.enforced, now, random) {
             return false;
         }
         self.latest = Some(now);
@@ -371,14 +382,14 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
     /// than every `interval`. Whether any member came or went.
     pub fn sweep(&mut self, now: Instant, random: &mut impl FnMut() -> u64) -> bool {
         let Some(config) = &self.settings.outlier_detection else { return false };
-        self.outliers.sweep(config, now, random);
+        self.together.outliers.sweep(config, now, random);
         self.latest = Some(now);
         self.follow_outliers()
     }
 
     /// Takes over what other workers have found out. Whether there was something.
     fn follow_outliers(&mut self) -> bool {
-        let is_behind = self.generation != self.outliers.generation();
+        let is_behind = self.generation != self.together.outliers.generation();
         if is_behind {
             self.rebuild();
         }
@@ -389,7 +400,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
     pub fn readmit(&mut self, keys: &[K]) -> bool {
         let is_readmitted = |(member, load): &&(Member<K>, Rc<Load>)| {
             let watch = load.watch.borrow();
-            keys.contains(&member.key) && watch.as_ref().is_some_and(|watch| self.outliers.readmit(watch))
+            keys.contains(&member.key) && watch.as_ref().is_some_and(|watch| self.together.outliers.readmit(watch))
         };
         let has_any = self.members.iter().filter(is_readmitted).count() > 0;
         if has_any {
@@ -399,8 +410,8 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
     }
 
     /// To be shared with other workers.
-    pub fn outliers(&self) -> Arc<Outliers> {
-        self.outliers.clone()
+    pub fn together(&self) -> Together {
+        self.together.clone()
     }
 
     /// How each priority is, the most important first.
@@ -441,7 +452,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
 
     fn rebuild(&mut self) {
         // Before anybody is looked at, so that what changes meanwhile is looked at again.
-        self.generation = self.outliers.generation();
+        self.generation = self.together.outliers.generation();
         let slow_start = self.settings.slow_start.as_ref().zip(self.latest);
         let is_starting = |load: &Load| {
             slow_start.is_some_and(|(config, now)| slow_start::share(config, load.started.get(), now) < 1.0)
@@ -509,7 +520,7 @@ impl<K: Copy + Eq> Pool<'_, K> {
         (percent, hash): (u32, u64),
         avoid: &[K],
     ) -> usize {
-        let active = |at: usize| u64::from(self.members[at].1.active());
+        let active = |at: usize| u64::from(self.members[at].1.active_of_all());
         let weight = |at: usize| f64::from(self.candidates[at].weight.max(1));
         let is_of_level = |at: &usize| {
             let candidate = &self.candidates[*at];

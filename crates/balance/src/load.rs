@@ -1,4 +1,6 @@
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::outlier::Watch;
@@ -7,6 +9,8 @@ use crate::outlier::Watch;
 #[derive(Debug)]
 pub(crate) struct Load {
     active: Cell<u32>,
+    /// The same for all workers together, where that matters.
+    pub(crate) shared: RefCell<Option<Arc<AtomicU32>>>,
     /// Nanoseconds. Rises at once to a higher measurement, falls with time.
     estimate: Cell<f64>,
     updated: Cell<Instant>,
@@ -25,6 +29,7 @@ impl Load {
     pub(crate) fn new(default_rtt: Duration, now: Instant) -> Self {
         Self {
             active: Cell::new(0),
+            shared: RefCell::new(None),
             estimate: Cell::new(default_rtt.as_nanos() as f64),
             updated: Cell::new(now),
             started: Cell::new(now),
@@ -41,12 +46,26 @@ impl Load {
         self.active.get()
     }
 
-    pub(crate) fn begin(&self) {
-        self.active.set(self.active.get().saturating_add(1));
+    /// Of all workers, where that is counted.
+    pub(crate) fn active_of_all(&self) -> u32 {
+        self.shared.borrow().as_ref().map_or(self.active.get(), |shared| shared.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn end(&self) {
+    /// What it has counted in is given back with [`Load::end`].
+    pub(crate) fn begin(&self) -> Option<Arc<AtomicU32>> {
+        self.active.set(self.active.get().saturating_add(1));
+        let shared = self.shared.borrow().clone();
+        if let Some(shared) = &shared {
+            shared.fetch_add(1, Ordering::Relaxed);
+        }
+        shared
+    }
+
+    pub(crate) fn end(&self, shared: Option<&AtomicU32>) {
         self.active.set(self.active.get().saturating_sub(1));
+        if let Some(shared) = shared {
+            shared.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// The estimate in nanoseconds, decayed to `now`.

@@ -192,6 +192,25 @@ fn tables_of_hashes_share_what_is_too_much_for_one() {
 }
 
 #[test]
+fn tables_of_hashes_bound_what_all_workers_have_under_way() {
+    let policy = BalancerPolicy::Maglev { table_size: 251 };
+    let settings = BalancerSettings { balance_percent: Some(125), ..BalancerSettings::new(policy, None) };
+    let mut one = Simulation::new(BalancerPolicy::Random, Vec::new());
+    one.balancer.reconfigure(settings.clone());
+    one.balancer.update(members(4), one.now);
+    let mut other = Balancer::sharing(settings, 1, one.balancer.together());
+    other.update(members(4), one.now);
+    let of = |balancer: &mut Balancer<u32>| balancer.pick_by_hash(7, one.now, &mut || 0, &[]).expect("a member");
+    let mut counts = [0_u32; 4];
+    let choices: Vec<_> = (0..20).flat_map(|_| [of(&mut one.balancer), of(&mut other)]).collect();
+    choices.iter().for_each(|choice| counts[choice.key() as usize] += 1);
+    // Each by itself would take 8 for the member of the hash, as 125 % of a fourth of 21 is 7, and one: 16 together.
+    assert!(counts.iter().all(|count| *count <= 14), "a quarter of 41 and a quarter of that, and one: {counts:?}");
+    drop(choices);
+    assert_eq!(of(&mut one.balancer).key(), of(&mut other).key(), "nothing is under way any more");
+}
+
+#[test]
 fn other_priorities_are_preferred_to_those_that_were_tried() {
     let level = |key: u32| Member { priority: key, ..Member::new(key) };
     let mut simulation = Simulation::new(BalancerPolicy::RoundRobin, (0..3).map(level).collect());
@@ -460,7 +479,7 @@ fn what_one_worker_finds_out_the_others_know_with_their_next_choice() {
     let detection = OutlierDetection { max_ejection: Fraction::ONE, ..OutlierDetection::default() };
     let mut simulation = Simulation::with_outliers(BalancerPolicy::RoundRobin, members(3), Some(detection.clone()));
     let settings = BalancerSettings::new(BalancerPolicy::RoundRobin, Some(detection));
-    let mut other = Balancer::sharing(settings, 1, simulation.balancer.outliers());
+    let mut other = Balancer::sharing(settings, 1, simulation.balancer.together());
     // Keys are a worker's own.
     other.update(members(3).into_iter().map(|member| Member { key: member.key + 10, ..member }), simulation.now);
     // Four failures here and one there are five in a row.
@@ -494,7 +513,7 @@ fn rates_are_those_of_all_workers() {
     };
     let mut simulation = Simulation::with_outliers(BalancerPolicy::RoundRobin, members(2), Some(detection.clone()));
     let settings = BalancerSettings::new(BalancerPolicy::RoundRobin, Some(detection));
-    let mut other = Balancer::sharing(settings, 1, simulation.balancer.outliers());
+    let mut other = Balancer::sharing(settings, 1, simulation.balancer.together());
     other.update(members(2), simulation.now);
     let now = simulation.now;
     for balancer in [&mut simulation.balancer, &mut other] {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{Cluster, EndpointSet, Listener, RouteTable};
+use crate::{Cluster, EndpointSet, Listener, RouteTable, Scope};
 
 /// Everything one node runs, each resource under its xDS name. Cheap to clone: resources are shared.
 ///
@@ -14,4 +14,7 @@ pub struct Config {
     pub route_tables: BTreeMap<String, Arc<RouteTable>>,
     pub clusters: BTreeMap<String, Arc<Cluster>>,
     pub endpoints: BTreeMap<String, Arc<EndpointSet>>,
+    /// Of connection managers that take those of SRDS.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scopes: BTreeMap<String, Arc<Scope>>,
 }

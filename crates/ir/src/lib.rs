@@ -27,6 +27,7 @@ mod overload;
 mod rbac;
 mod route;
 mod router;
+mod scoped_routes;
 mod tls;
 mod token_bucket;
 mod upgrade;
@@ -82,6 +83,7 @@ pub use route::{
     Route, RouteAction, RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
+pub use scoped_routes::{Scope, ScopeElement, ScopeKeyPart, ScopeRoutes, ScopeSource, ScopedRoutes};
 pub use tls::{
     CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
     PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,

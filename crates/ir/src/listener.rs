@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::{
     AccessLog, AccessLogMoments, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge,
-    HttpFilter, ListenerRateLimit, LocalReplies, Metadata, RouteTable, RouterOptions, Upgrade, WeightedCluster,
+    HttpFilter, ListenerRateLimit, LocalReplies, Metadata, RouteTable, RouterOptions, Scope, ScopedRoutes, Upgrade,
+    WeightedCluster,
 };
 
 /// A socket that accepts connections and what becomes of them.
@@ -284,6 +285,33 @@ pub enum RouteSource {
     Inline(Arc<RouteTable>),
     /// The name of a `RouteTable` delivered over RDS.
     Rds(String),
+    Scoped(Box<ScopedRoutes>),
+}
+
+impl RouteSource {
+    /// The tables that are in it, each with its place.
+    pub fn inline(&self) -> Vec<(String, &Arc<RouteTable>)> {
+        match self {
+            Self::Inline(table) => vec![("route_config".to_owned(), table)],
+            Self::Rds(_) => Vec::new(),
+            Self::Scoped(scoped) => {
+                let scopes = scoped.inline().iter().enumerate();
+                let tables = scopes.filter_map(|(index, scope)| Some((index, scope.inline()?)));
+                let list = "scoped_routes.scoped_route_configurations_list.scoped_route_configurations";
+                tables.map(|(index, table)| (format!("{list}[{index}].route_configuration"), table)).collect()
+            }
+        }
+    }
+
+    /// The tables that it names.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        let (own, scopes): (_, &[Scope]) = match self {
+            Self::Inline(_) => (None, &[]),
+            Self::Rds(name) => (Some(name.as_str()), &[]),
+            Self::Scoped(scoped) => (None, scoped.inline()),
+        };
+        own.into_iter().chain(scopes.iter().filter_map(Scope::route_table_name))
+    }
 }
 
 /// What happens to `x-forwarded-client-cert`.

@@ -1,6 +1,6 @@
 //! What can be said of a listener or a cluster before it runs, beyond what its fields say: files, certificates.
 
-use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteSource, RouteTable, UpstreamTls};
+use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteTable, UpstreamTls};
 
 use crate::http::{HeaderFormats, Replies};
 use crate::tls::TlsContexts;
@@ -41,10 +41,8 @@ pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> 
             let reason = HeaderFormats::check_filter(filter).err()?.to_string();
             Some((format!("http_filters[{index}]"), reason))
         });
-        let of_routes = || match &http.routes {
-            RouteSource::Inline(table) => Some(("route_config".to_owned(), table_problem(table)?)),
-            RouteSource::Rds(_) => None,
-        };
+        let of_routes =
+            || http.routes.inline().into_iter().find_map(|(field, table)| Some((field, table_problem(table)?)));
         let of_replies = || {
             let reason = Replies::check(&http.local_replies).err()?.to_string();
             Some(("local_reply_config".to_owned(), reason))

@@ -25,6 +25,7 @@ mod path;
 mod peer;
 mod replay;
 mod replies;
+mod scopes;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -47,6 +48,8 @@ pub(crate) use self::head::{Frame, Framing, RequestHead, ResponseHead};
 pub(crate) use self::header_ops::{HeaderEdits, HeaderFormats, Levels};
 pub(crate) use self::headers::Headers;
 pub(crate) use self::replies::Replies;
+pub(crate) use self::scopes::ScopeIndex;
+use self::scopes::Scopes;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::filter::{Filters, RouteRules};
@@ -70,6 +73,7 @@ pub(crate) struct HttpManager {
 pub(crate) enum Routes {
     Inline(Arc<RouteRules>),
     Rds(String),
+    Scoped(Box<Scopes>),
 }
 
 impl HttpManager {
@@ -81,6 +85,10 @@ impl HttpManager {
                 Routes::Inline(Arc::new(RouteRules::new(table.clone(), &place, worker.shared_states())))
             }
             RouteSource::Rds(name) => Routes::Rds(name.clone()),
+            RouteSource::Scoped(scoped) => {
+                let place = format!("{place}.scoped_routes");
+                Routes::Scoped(Box::new(Scopes::new(scoped, &place, worker.shared_states())))
+            }
         };
         let filters = Filters::compile(config, place, worker);
         Self {

@@ -61,6 +61,7 @@ pub enum ResourceType {
     Endpoints,
     Listener,
     RouteTable,
+    Scope,
 }
 
 /// Why a proxy cannot start.

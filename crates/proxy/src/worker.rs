@@ -128,6 +128,11 @@ impl Worker {
         self.plan.borrow().routes.get(name).cloned()
     }
 
+    /// The scopes of SRDS.
+    pub(crate) fn scopes(&self) -> Arc<crate::http::ScopeIndex> {
+        self.plan.borrow().scopes.clone()
+    }
+
     /// Random enough to spread load, cheap enough for every request (xorshift64*); not for secrets.
     pub(crate) fn random(&self) -> u64 {
         let mut state = self.random.get();

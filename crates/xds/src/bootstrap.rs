@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Config, Discovery, FilterChain, HttpConnectionManager, HttpFilterConfig, Listener, NetworkFilter,
-    Overload, RouteAction, RouteSource, RouteTable,
+    Overload, RouteAction, RouteTable,
 };
 
 use leno_names::Locality;
@@ -278,10 +278,11 @@ impl Build<'_> {
                 self.check_cluster(&service.cluster, &format!("{path}.access_log[{index}].typed_config"));
             }
             match filter {
-                NetworkFilter::Http(manager) => match &manager.routes {
-                    RouteSource::Inline(table) => self.check_routes(table, &format!("{path}.route_config")),
-                    RouteSource::Rds(_) => {}
-                },
+                NetworkFilter::Http(manager) => {
+                    for (field, table) in manager.routes.inline() {
+                        self.check_routes(table, &format!("{path}.{field}"));
+                    }
+                }
                 NetworkFilter::Tcp(proxy) => {
                     proxy.clusters.iter().for_each(|cluster| self.check_cluster(&cluster.name, &path));
                 }

@@ -5,7 +5,8 @@
 //!                 \--> bad: named in the NACK, the accepted version stays
 //! ```
 //!
-//! Shape       wildcard listeners and clusters; route tables and endpoints by the names those refer to
+//! Shape       wildcard listeners and clusters, and scopes where a listener takes them; route tables and endpoints by the
+//!             names those refer to
 //! Invariants  `accepted` is what the proxy runs; a response is answered once, after the proxy has judged it;
 //!             what neither `accepted` nor `staged` refers to is not subscribed
 //! Errors      a resource that does not decode, or that the proxy refuses, stops no other
@@ -20,7 +21,7 @@ mod value;
 
 use std::collections::BTreeSet;
 
-use leno_ir::{Config, RouteSource};
+use leno_ir::{Config, Listener, NetworkFilter, RouteSource, ScopeSource};
 use leno_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 use crate::{Rejection, ResourceKind};
@@ -35,6 +36,8 @@ pub struct DeltaClient {
     clusters: ClientKind,
     route_tables: ClientKind,
     endpoints: ClientKind,
+    /// Asked for once a listener takes scopes from here.
+    scopes: ClientKind,
 }
 
 impl DeltaClient {
@@ -82,7 +85,9 @@ impl DeltaClient {
 
     /// Whether everything that is referred to has arrived or is known not to exist.
     pub fn is_complete(&self) -> bool {
-        self.view_references(ResourceKind::Endpoints).iter().all(|name| self.endpoints.is_known(name))
+        let has_scopes = self.scopes.is_synced() || !self.takes_scopes();
+        has_scopes
+            && self.view_references(ResourceKind::Endpoints).iter().all(|name| self.endpoints.is_known(name))
             && self.view_references(ResourceKind::RouteTable).iter().all(|name| self.route_tables.is_known(name))
     }
 
@@ -161,6 +166,9 @@ impl DeltaClient {
         if !self.clusters.is_open() {
             return requests;
         }
+        if self.takes_scopes() && !self.scopes.is_open() {
+            requests.push(self.scopes.open_wildcard(ResourceKind::Scope));
+        }
         for kind in [ResourceKind::Endpoints, ResourceKind::RouteTable] {
             let mut wanted = self.view_references(kind);
             wanted.extend(self.accepted_references(kind));
@@ -172,20 +180,30 @@ impl DeltaClient {
     }
 
     fn view_references(&self, to: ResourceKind) -> BTreeSet<String> {
-        references(self.referrers(to).view().map(|(_, held)| &held.value))
+        references(self.referrers(to).into_iter().flat_map(ClientKind::view).map(|(_, held)| &held.value))
     }
 
     fn accepted_references(&self, to: ResourceKind) -> BTreeSet<String> {
-        references(self.referrers(to).accepted().map(|(_, held)| &held.value))
+        references(self.referrers(to).into_iter().flat_map(ClientKind::accepted).map(|(_, held)| &held.value))
     }
 
-    /// The kind whose resources name those of `to`.
-    fn referrers(&self, to: ResourceKind) -> &ClientKind {
-        if to == ResourceKind::RouteTable { &self.listeners } else { &self.clusters }
+    /// The kinds whose resources name those of `to`.
+    fn referrers(&self, to: ResourceKind) -> Vec<&ClientKind> {
+        if to == ResourceKind::RouteTable { vec![&self.listeners, &self.scopes] } else { vec![&self.clusters] }
     }
 
-    fn all(&self) -> [&ClientKind; 4] {
-        [&self.clusters, &self.endpoints, &self.listeners, &self.route_tables]
+    /// Whether a listener takes its scopes from SRDS.
+    fn takes_scopes(&self) -> bool {
+        let takes = |value: &Value| match value {
+            Value::Listener(listener) => route_sources(listener)
+                .any(|routes| matches!(routes, RouteSource::Scoped(scoped) if scoped.scopes == ScopeSource::Srds)),
+            _ => false,
+        };
+        self.listeners.view().chain(self.listeners.accepted()).any(|(_, held)| takes(&held.value))
+    }
+
+    fn all(&self) -> [&ClientKind; 5] {
+        [&self.clusters, &self.endpoints, &self.listeners, &self.route_tables, &self.scopes]
     }
 
     fn kind_mut(&mut self, kind: ResourceKind) -> Option<&mut ClientKind> {
@@ -194,14 +212,20 @@ impl DeltaClient {
             ResourceKind::Endpoints => Some(&mut self.endpoints),
             ResourceKind::Listener => Some(&mut self.listeners),
             ResourceKind::RouteTable => Some(&mut self.route_tables),
+            ResourceKind::Scope => Some(&mut self.scopes),
             ResourceKind::Secret => None,
         }
     }
 }
 
 /// The kinds a Leno proxy asks for; it holds its own keys.
-const CLIENT_KINDS: [ResourceKind; 4] =
-    [ResourceKind::Cluster, ResourceKind::Endpoints, ResourceKind::Listener, ResourceKind::RouteTable];
+const CLIENT_KINDS: [ResourceKind; 5] = [
+    ResourceKind::Cluster,
+    ResourceKind::Endpoints,
+    ResourceKind::Listener,
+    ResourceKind::RouteTable,
+    ResourceKind::Scope,
+];
 
 /// Names of the route tables or endpoint sets that listeners or clusters name.
 fn references<'a>(values: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
@@ -211,16 +235,18 @@ fn references<'a>(values: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
             Value::Cluster(cluster) => names.extend(cluster.endpoint_set_name().map(str::to_owned)),
             Value::Endpoints(_) | Value::RouteTable(_) => {}
             Value::Listener(listener) => {
-                let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
-                names.extend(chains.filter_map(|chain| match &chain.filter {
-                    leno_ir::NetworkFilter::Http(http) => match &http.routes {
-                        RouteSource::Inline(_) => None,
-                        RouteSource::Rds(name) => Some(name.clone()),
-                    },
-                    leno_ir::NetworkFilter::Tcp(_) => None,
-                }));
+                names.extend(route_sources(listener).flat_map(RouteSource::named).map(str::to_owned));
             }
+            Value::Scope(scope) => names.extend(scope.route_table_name().map(str::to_owned)),
         }
     }
     names
+}
+
+fn route_sources(listener: &Listener) -> impl Iterator<Item = &RouteSource> {
+    let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
+    chains.filter_map(|chain| match &chain.filter {
+        NetworkFilter::Http(http) => Some(&http.routes),
+        NetworkFilter::Tcp(_) => None,
+    })
 }

@@ -32,13 +32,14 @@ mod proxy_protocol;
 mod rbac;
 mod route;
 mod router;
+mod scoped_routes;
 mod socket;
 mod subset;
 mod tls;
 
 use std::net::SocketAddr;
 
-use leno_ir::{Cluster, EndpointSet, Flavor, Listener, Overload, RouteTable};
+use leno_ir::{Cluster, EndpointSet, Flavor, Listener, Overload, RouteTable, Scope};
 use leno_proto::envoy::config;
 use prost::Message;
 
@@ -65,6 +66,16 @@ pub fn encode_listener(listener: &Listener, flavor: Flavor) -> Resource {
 
 pub fn encode_route_table(table: &RouteTable, flavor: Flavor) -> Resource {
     resource(ResourceKind::RouteTable, &table.name, table, flavor, &route::encode(table, flavor))
+}
+
+pub fn encode_scope(scope: &Scope, flavor: Flavor) -> Resource {
+    resource(ResourceKind::Scope, &scope.name, scope, flavor, &scoped_routes::encode_scope(scope, flavor))
+}
+
+/// # Errors
+/// When the bytes are no scope, or one that we cannot serve as it says.
+pub fn decode_scope(body: &[u8]) -> Result<Scope, DecodeError> {
+    scoped_routes::decode_scope(&message::<config::route::v3::ScopedRouteConfiguration>(body)?)
 }
 
 /// # Errors

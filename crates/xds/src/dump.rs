@@ -6,7 +6,7 @@
 //! Cost        the descriptors of Envoy's API and every resource, at each look
 //! Source      Envoy config_dump.proto v3, 1.40; proto3 JSON mapping with the names of the API
 
-use leno_ir::{Config, Discovery, Flavor, NetworkFilter, RouteSource};
+use leno_ir::{Config, Discovery, Flavor, NetworkFilter};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use serde_json::{Map, Value, json};
 
@@ -129,12 +129,10 @@ fn inline_routes(pool: &DescriptorPool, config: &Config) -> Vec<Value> {
         .values()
         .flat_map(|listener| listener.filter_chains.iter().chain(&listener.default_filter_chain));
     let tables = chains.filter_map(|chain| match &chain.filter {
-        NetworkFilter::Http(http) => match &http.routes {
-            RouteSource::Inline(table) => Some(encode_route_table(table, Flavor::Leno)),
-            RouteSource::Rds(_) => None,
-        },
+        NetworkFilter::Http(http) => Some(http.routes.inline()),
         NetworkFilter::Tcp(_) => None,
     });
+    let tables = tables.flatten().map(|(_, table)| encode_route_table(table, Flavor::Leno));
     tables.map(|table| message(pool, "envoy.config.route.v3.RouteConfiguration", &table.body)).collect()
 }
 

@@ -8,11 +8,13 @@ pub enum ResourceKind {
     Secret,
     Listener,
     RouteTable,
+    Scope,
 }
 
 impl ResourceKind {
     /// Every kind, in push order.
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoints, Self::Secret, Self::Listener, Self::RouteTable];
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Endpoints, Self::Secret, Self::Listener, Self::RouteTable, Self::Scope];
 
     /// Its `type_url` on the wire.
     pub const fn type_url(self) -> &'static str {
@@ -21,6 +23,7 @@ impl ResourceKind {
             Self::Endpoints => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::RouteTable => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::Scope => "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
             Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         }
     }
@@ -36,6 +39,7 @@ impl ResourceKind {
             Self::Endpoints => "EDS",
             Self::Listener => "LDS",
             Self::RouteTable => "RDS",
+            Self::Scope => "SRDS",
             Self::Secret => "SDS",
         }
     }
@@ -43,7 +47,7 @@ impl ResourceKind {
     /// Whether a first request without names asks for everything, and a full-state response always carries the whole
     /// set (xDS protocol, "Wildcard subscription" and "Deleting resources").
     pub const fn is_root(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
+        matches!(self, Self::Cluster | Self::Listener | Self::Scope)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use generate::CLUSTERS;
 use leno_ir::{
     BalancerPolicy, CertificateSource, Cluster, Discovery, EndpointSet, Flavor, HealthProbe, Listener, NetworkFilter,
-    PeerValidation, RootsSource, RouteSource, RouteTable, UpstreamProtocol, UpstreamTls,
+    PeerValidation, RootsSource, RouteTable, UpstreamProtocol, UpstreamTls,
 };
 use leno_proto::envoy::config::bootstrap::v3::{Bootstrap, bootstrap::DynamicResources, bootstrap::StaticResources};
 use leno_proto::envoy::config::core::v3::{
@@ -116,7 +116,7 @@ fn has_secrets(certificate: Option<&CertificateSource>, validation: Option<&Peer
 
 fn inline(filter: &NetworkFilter) -> bool {
     let has_routes = |table: &RouteTable| !table.virtual_hosts.is_empty();
-    matches!(filter, NetworkFilter::Http(http) if matches!(&http.routes, RouteSource::Inline(table) if has_routes(table)))
+    matches!(filter, NetworkFilter::Http(http) if http.routes.inline().iter().any(|(_, table)| has_routes(table)))
 }
 
 fn plain_cluster(name: &str) -> Cluster {

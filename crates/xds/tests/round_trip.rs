@@ -6,8 +6,8 @@ mod generate;
 
 use leno_ir::Flavor;
 use leno_xds::codec::{
-    decode_cluster, decode_endpoints, decode_listener, decode_route_table, encode_cluster, encode_endpoints,
-    encode_listener, encode_route_table,
+    decode_cluster, decode_endpoints, decode_listener, decode_route_table, decode_scope, encode_cluster,
+    encode_endpoints, encode_listener, encode_route_table, encode_scope,
 };
 use proptest::prelude::*;
 
@@ -37,6 +37,12 @@ proptest! {
     fn route_tables_survive_the_wire(table in generate::route_table()) {
         let resource = encode_route_table(&table, Flavor::Leno);
         prop_assert_eq!(decode_route_table(&resource.body), Ok(table));
+    }
+
+    #[test]
+    fn scopes_survive_the_wire(scope in generate::scope()) {
+        let resource = encode_scope(&scope, Flavor::Leno);
+        prop_assert_eq!(decode_scope(&resource.body), Ok(scope));
     }
 
     #[test]

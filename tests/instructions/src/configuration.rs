@@ -57,7 +57,7 @@ pub(crate) fn route_table() -> Arc<RouteTable> {
     match chain.map(|chain| &chain.filter) {
         Some(NetworkFilter::Http(manager)) => match &manager.routes {
             RouteSource::Inline(table) => table.clone(),
-            RouteSource::Rds(name) => panic!("the routes {name} are elsewhere"),
+            other => panic!("the routes are elsewhere: {other:?}"),
         },
         other => panic!("the bootstrap has no HTTP listener but {other:?}"),
     }

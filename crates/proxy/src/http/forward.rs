@@ -282,6 +282,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         match &self.context.manager.routes {
             Routes::Inline(table) => Some(table.clone()),
             Routes::Rds(name) => self.context.worker.route_table(name),
+            Routes::Scoped(scopes) => scopes.table(self.request, &self.context.worker),
         }
     }
 

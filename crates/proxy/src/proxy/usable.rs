@@ -19,7 +19,8 @@ pub(super) fn usable(config: Arc<Config>, running: &Config, contexts: &TlsContex
         let is_running = running.route_tables.get(name).is_some_and(|running| Arc::ptr_eq(running, table));
         if is_running { None } else { check::table_problem(table) }
     });
-    if clusters.is_empty() && tables.is_empty() {
+    let scopes = wrong(&config.scopes, |_, scope| scope.inline().and_then(|table| check::table_problem(table)));
+    if clusters.is_empty() && tables.is_empty() && scopes.is_empty() {
         return (config, Vec::new());
     }
     let mut usable = Config::clone(&config);
@@ -31,6 +32,10 @@ pub(super) fn usable(config: Arc<Config>, running: &Config, contexts: &TlsContex
     for (name, reason) in tables {
         restore(&mut usable.route_tables, &running.route_tables, &name);
         rejections.push(Rejection { resource_type: ResourceType::RouteTable, name, reason });
+    }
+    for (name, reason) in scopes {
+        restore(&mut usable.scopes, &running.scopes, &name);
+        rejections.push(Rejection { resource_type: ResourceType::Scope, name, reason });
     }
     (Arc::new(usable), rejections)
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_balance::{Balancer, BalancerSettings, Choice, Health, MemberStatus, Outliers, Signal, Wish};
+use leno_balance::{Balancer, BalancerSettings, Choice, Health, MemberStatus, Signal, Together, Wish};
 use leno_ir::{Cluster, Discovery, EndpointSet, LocalityBalancing, RoutingPriority, Thresholds};
 use leno_names::{Fraction, Locality};
 
@@ -24,7 +24,7 @@ use crate::worker::Worker;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
-    pub(crate) outliers: Arc<Outliers>,
+    pub(crate) together: Together,
     /// `None`: nothing of it is found out while it runs.
     pub(crate) dynamics: Option<Arc<Dynamics>>,
 }
@@ -87,13 +87,13 @@ impl Outcome {
 
 impl UpstreamCluster {
     pub(crate) fn new(config: Arc<Cluster>, shared: Shared, set: Arc<EndpointSet>, worker: &Worker) -> Self {
-        let Shared { limits, outliers, dynamics } = shared;
+        let Shared { limits, together, dynamics } = shared;
         let set = found(dynamics.as_ref()).unwrap_or(set);
         let stats = worker.stats.cluster(&config.name);
         if set.endpoints().next().is_some() {
             stats.count(ClusterCounter::MembershipChange);
         }
-        let mut balancer = Balancer::sharing(settings(&config, &set, None), worker.random(), outliers);
+        let mut balancer = Balancer::sharing(settings(&config, &set, None), worker.random(), together);
         let mut members = Members::new(set, counts_endpoints(&config).then(|| limits.clone()));
         if let Some(dynamics) = dynamics.as_ref().filter(|_| config.health_check.is_some()) {
             members.set_health(dynamics.health());

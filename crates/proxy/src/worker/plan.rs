@@ -1,12 +1,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use leno_balance::Outliers;
+use leno_balance::Together;
 use leno_ir::{Cluster, Config, Discovery, EndpointSet};
 use rustc_hash::FxHashMap;
 
 use crate::dynamics::Dynamics;
 use crate::filter::RouteRules;
+use crate::http::ScopeIndex;
 use crate::shared::SharedStates;
 use crate::upstream::{Limits, Shared};
 
@@ -16,8 +17,10 @@ pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
     /// Every route table, indexed for matching.
     pub(crate) routes: FxHashMap<String, Arc<RouteRules>>,
+    /// Of SRDS.
+    pub(crate) scopes: Arc<ScopeIndex>,
     /// By cluster name; the same as long as the cluster stays.
-    pub(crate) limits: HashMap<String, (Arc<Limits>, Arc<Outliers>)>,
+    pub(crate) limits: HashMap<String, (Arc<Limits>, Together)>,
     /// Of the clusters that have any.
     pub(crate) dynamics: HashMap<String, Arc<Dynamics>>,
     /// The same in every plan.
@@ -43,18 +46,25 @@ impl Plan {
             (name.clone(), kept.unwrap_or_else(new))
         };
         let routes = config.route_tables.iter().map(route_table).collect();
+        let scopes = match self.config.scopes == config.scopes {
+            true => self.scopes.clone(),
+            false => {
+                let scopes = config.scopes.values().map(AsRef::as_ref);
+                Arc::new(ScopeIndex::new(scopes, "scopes", &self.shared_states))
+            }
+        };
         let limits = config
             .clusters
             .keys()
             .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
             .collect();
-        Self { config, routes, limits, dynamics, shared_states: self.shared_states.clone() }
+        Self { config, routes, scopes, limits, dynamics, shared_states: self.shared_states.clone() }
     }
 
     /// What workers share of a cluster.
     pub(crate) fn shared(&self, cluster: &str) -> Shared {
-        let (limits, outliers) = self.limits.get(cluster).cloned().unwrap_or_default();
-        Shared { limits, outliers, dynamics: self.dynamics.get(cluster).cloned() }
+        let (limits, together) = self.limits.get(cluster).cloned().unwrap_or_default();
+        Shared { limits, together, dynamics: self.dynamics.get(cluster).cloned() }
     }
 
     /// The endpoints of a cluster; none while they have not arrived.

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -167,12 +166,7 @@ pub(crate) fn config(
 ) -> Config {
     let listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener)));
     let clusters = clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster)));
-    Config {
-        listeners: listeners.collect(),
-        clusters: clusters.collect(),
-        route_tables: BTreeMap::new(),
-        endpoints: BTreeMap::new(),
-    }
+    Config { listeners: listeners.collect(), clusters: clusters.collect(), ..Config::default() }
 }
 
 pub(crate) fn cluster<const N: usize>(name: &str, addresses: [SocketAddr; N]) -> Cluster {

@@ -41,7 +41,9 @@ const NOT_HERE: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.Cluster", "eds_cluster_config", NO_CONTROL_PLANE),
     ("envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig", "sds_config", NO_CONTROL_PLANE),
     (HTTP_MANAGER, "rds", NO_CONTROL_PLANE),
-    (HTTP_MANAGER, "scoped_routes", NO_CONTROL_PLANE),
+    ("envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes", "rds_config_source", NO_CONTROL_PLANE),
+    ("envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes", "scoped_rds", NO_CONTROL_PLANE),
+    ("envoy.config.route.v3.ScopedRouteConfiguration", "route_configuration_name", NO_CONTROL_PLANE),
 ];
 
 /// Message, fields that are supported, fields that are as long as they are off. Sorted by message.
@@ -409,6 +411,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteMatch.ConnectMatcher", "", ""),
     ("envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions", "", ""),
     ("envoy.config.route.v3.RouteMatch.TlsContextMatchOptions", "presented validated", ""),
+    ("envoy.config.route.v3.ScopedRouteConfiguration", "key name route_configuration", "on_demand"),
+    ("envoy.config.route.v3.ScopedRouteConfiguration.Key", "fragments", ""),
+    ("envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment", "string_key", ""),
     ("envoy.config.route.v3.Tracing", "client_sampling random_sampling overall_sampling", ""),
     (
         "envoy.config.route.v3.VirtualHost",
@@ -609,7 +614,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         HTTP_MANAGER,
         "access_log access_log_flush_interval access_log_options flush_access_log_on_new_request codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
-         http_filters max_request_headers_kb request_headers_timeout request_timeout route_config set_current_client_cert_details \
+         http_filters max_request_headers_kb request_headers_timeout request_timeout route_config scoped_routes set_current_client_cert_details \
          stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue \
          add_user_agent append_x_forwarded_port local_reply_config delayed_close_timeout drain_timeout internal_address_config \
          original_ip_detection_extensions scheme_header_transformation always_set_request_id_in_response merge_slashes normalize_path \
@@ -647,6 +652,32 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper",
         "body body_format_override filter headers_to_add status_code",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList",
+        "scoped_route_configurations",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes",
+        "name scope_key_builder scoped_route_configurations_list",
+        "",
+    ),
+    ("envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder", "fragments", ""),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder",
+        "header_value_extractor",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor",
+        "element element_separator index name",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement",
+        "key separator",
         "",
     ),
     (

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use leno_ir::{
     Cluster, Config, Direction, Discovery, EndpointSet, FilterChain, FilterChainMatch, Flavor, HttpConnectionManager,
-    Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, RouteSource, RouteTable, VirtualHost,
+    Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, RouteSource, RouteTable, Scope, ScopeElement,
+    ScopeKeyPart, ScopeRoutes, ScopeSource, ScopedRoutes, VirtualHost,
 };
 use leno_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 use leno_proto::google::protobuf::Any;
@@ -68,6 +69,7 @@ fn apply(server: &mut DeltaServer, old: &Config, new: &Config) {
     new.route_tables
         .values()
         .for_each(|value| server.set(RouteTable, Arc::new(codec::encode_route_table(value, flavor))));
+    new.scopes.values().for_each(|value| server.set(ResourceKind::Scope, Arc::new(codec::encode_scope(value, flavor))));
     for name in old.clusters.keys().filter(|name| !new.clusters.contains_key(*name)) {
         [Cluster, Endpoints, Listener, RouteTable].into_iter().for_each(|kind| server.remove(kind, name));
     }
@@ -164,6 +166,38 @@ fn a_missing_route_table_is_waited_for() {
     // The server has none, and says so.
     pair.deliver();
     assert!(pair.client.is_complete());
+}
+
+#[test]
+fn scopes_are_asked_for_where_a_listener_takes_them_and_name_route_tables() {
+    let mut served = config(&["a", "b"]);
+    let scope = |name: &str, table: &str| Scope {
+        name: name.to_owned(),
+        key: vec![name.to_owned()],
+        routes: ScopeRoutes::Rds(table.to_owned()),
+    };
+    let part = ScopeKeyPart { header: "x-where".to_owned(), separator: String::new(), element: ScopeElement::At(0) };
+    let scoped = ScopedRoutes { name: "scopes".to_owned(), key: vec![part], scopes: ScopeSource::Srds };
+    let mut listener = Listener::clone(served.listeners.get("a").expect("there"));
+    let NetworkFilter::Http(http) = &mut listener.filter_chains[0].filter else { panic!("it speaks HTTP") };
+    http.routes = RouteSource::Scoped(Box::new(scoped));
+    served.listeners.insert("a".to_owned(), Arc::new(listener));
+    served.scopes.insert("blue".to_owned(), Arc::new(scope("blue", "a")));
+    let mut pair = accepted(&served);
+    assert_eq!(pair.client.accepted_config(), served);
+    // Another scope, and with it another table.
+    put(&mut served, "c", 1);
+    served.listeners.remove("c");
+    served.scopes.insert("red".to_owned(), Arc::new(scope("red", "c")));
+    pair.serve(served.clone());
+    pair.settle();
+    assert_eq!(pair.client.accepted_config(), served);
+    // Nobody takes scopes from elsewhere.
+    let mut plain = accepted(&config(&["a"]));
+    let blue = Arc::new(codec::encode_scope(&scope("blue", "a"), Flavor::Leno));
+    plain.server.set(ResourceKind::Scope, blue);
+    plain.settle();
+    assert!(plain.client.accepted_config().scopes.is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leno_ir::{Cluster, Config, EndpointSet, Listener, RouteTable};
+use leno_ir::{Cluster, Config, EndpointSet, Listener, RouteTable, Scope};
 
 use crate::{DecodeError, ResourceKind, codec};
 
@@ -11,6 +11,7 @@ pub(super) enum Value {
     Endpoints(Arc<EndpointSet>),
     Listener(Arc<Listener>),
     RouteTable(Arc<RouteTable>),
+    Scope(Arc<Scope>),
 }
 
 impl Value {
@@ -20,6 +21,7 @@ impl Value {
             ResourceKind::Endpoints => codec::decode_endpoints(body).map(|value| Self::Endpoints(Arc::new(value))),
             ResourceKind::Listener => codec::decode_listener(body).map(|value| Self::Listener(Arc::new(value))),
             ResourceKind::RouteTable => codec::decode_route_table(body).map(|value| Self::RouteTable(Arc::new(value))),
+            ResourceKind::Scope => codec::decode_scope(body).map(|value| Self::Scope(Arc::new(value))),
             ResourceKind::Secret => return None,
         })
     }
@@ -31,6 +33,7 @@ impl Value {
             Self::Endpoints(value) => &value.name,
             Self::Listener(value) => &value.name,
             Self::RouteTable(value) => &value.name,
+            Self::Scope(value) => &value.name,
         }
     }
 
@@ -41,6 +44,7 @@ impl Value {
             Self::Endpoints(value) => drop(config.endpoints.insert(name, value.clone())),
             Self::Listener(value) => drop(config.listeners.insert(name, value.clone())),
             Self::RouteTable(value) => drop(config.route_tables.insert(name, value.clone())),
+            Self::Scope(value) => drop(config.scopes.insert(name, value.clone())),
         }
     }
 }

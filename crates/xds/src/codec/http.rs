@@ -17,7 +17,7 @@ use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3
 
 use super::common::{ads, bool_value, duration, duration_or_off, read_duration, read_limit, u32_value};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, filter, route, router};
+use super::{access_log, filter, route, router, scoped_routes};
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -32,6 +32,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
             RouteSource::Rds(name) => {
                 RouteSpecifier::Rds(Rds { route_config_name: name.clone(), config_source: ads() })
             }
+            RouteSource::Scoped(scoped) => RouteSpecifier::ScopedRoutes(scoped_routes::encode(scoped, flavor)),
         }),
         http_filters: filter::encode(&manager.filters, &manager.router, flavor),
         ..Proto::default()
@@ -84,7 +85,9 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
             RouteSource::Inline(Arc::new(route::decode(table).at("route_config")?))
         }
         Some(RouteSpecifier::Rds(rds)) => RouteSource::Rds(rds.route_config_name.clone()),
-        Some(RouteSpecifier::ScopedRoutes(_)) => return Err(DecodeError::unsupported("scoped_routes")),
+        Some(RouteSpecifier::ScopedRoutes(scoped)) => {
+            RouteSource::Scoped(Box::new(scoped_routes::decode(scoped).at("scoped_routes")?))
+        }
         None => return Err(DecodeError::new("route_specifier", "is missing")),
     };
     let mut access_logs = Vec::with_capacity(proto.access_log.len());

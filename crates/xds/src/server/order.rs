@@ -38,7 +38,7 @@ pub(super) fn next_push(of: impl Fn(ResourceKind) -> Readiness, pacing: Pacing) 
         Pacing::Stepwise => idle(&referred),
     };
     for kind in ResourceKind::ALL {
-        let refers = matches!(kind, ResourceKind::Listener | ResourceKind::RouteTable);
+        let refers = matches!(kind, ResourceKind::Listener | ResourceKind::RouteTable | ResourceKind::Scope);
         let awaited = pacing == Pacing::Atomic && of(kind).asked;
         // A client that waits for what it asked for will not answer before it has it.
         if of(kind).adds && (awaited || (!of(kind).outstanding && (may_refer || !refers))) {
@@ -52,11 +52,12 @@ pub(super) fn next_push(of: impl Fn(ResourceKind) -> Readiness, pacing: Pacing) 
 }
 
 /// Each kind with those that may refer to it and must have let go first.
-const fn removal_order() -> [(ResourceKind, &'static [ResourceKind]); 5] {
-    use ResourceKind::{Cluster, Endpoints, Listener, RouteTable, Secret};
+const fn removal_order() -> [(ResourceKind, &'static [ResourceKind]); 6] {
+    use ResourceKind::{Cluster, Endpoints, Listener, RouteTable, Scope, Secret};
     [
         (Listener, &[RouteTable]),
-        (RouteTable, &[Listener]),
+        (Scope, &[Listener]),
+        (RouteTable, &[Listener, Scope]),
         (Cluster, &[Listener, RouteTable]),
         (Endpoints, &[Cluster]),
         (Secret, &[Listener, Cluster]),

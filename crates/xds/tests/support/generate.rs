@@ -692,8 +692,9 @@ fn router() -> impl Strategy<Value = RouterOptions> {
 
 fn http() -> BoxedStrategy<HttpConnectionManager> {
     let routes = prop_oneof![
-        route_table().prop_map(|table| RouteSource::Inline(Arc::new(table))),
-        name().prop_map(RouteSource::Rds),
+        3 => route_table().prop_map(|table| RouteSource::Inline(Arc::new(table))),
+        3 => name().prop_map(RouteSource::Rds),
+        1 => scoped_routes().prop_map(|scoped| RouteSource::Scoped(Box::new(scoped))),
     ];
     let codec = select(vec![HttpCodec::Auto, HttpCodec::Http1, HttpCodec::Http2]);
     let forward = select(vec![
@@ -1568,6 +1569,43 @@ fn provided_discovery() -> impl Strategy<Value = Discovery> {
             Discovery::OriginalDestination(OriginalDestination { header, port, cleanup_interval })
         }),
     ]
+}
+
+fn scoped_routes() -> BoxedStrategy<ScopedRoutes> {
+    let element = prop_oneof![
+        Just((String::new(), ScopeElement::At(0))),
+        (0..9_u32).prop_map(|at| (";".to_owned(), ScopeElement::At(at))),
+        (select(vec!["", ","]), name(), select(vec!["=", ":"])).prop_map(|(between, key, separator)| {
+            (between.to_owned(), ScopeElement::Of { key, separator: separator.to_owned() })
+        }),
+    ];
+    let part = ("x-[a-z]{1,5}", element).prop_map(|(header, (separator, element))| ScopeKeyPart {
+        header,
+        separator,
+        element,
+    });
+    let scopes = prop_oneof![
+        Just(ScopeSource::Srds),
+        vec(inline_scope(), 1..3).prop_map(|scopes| {
+            let numbered = (0_u32..).zip(scopes).map(|(number, scope)| Scope {
+                name: format!("{}-{number}", scope.name),
+                key: vec![number.to_string()],
+                ..scope
+            });
+            ScopeSource::Inline(numbered.collect())
+        }),
+    ];
+    (name(), vec(part, 1..3), scopes).prop_map(|(name, key, scopes)| ScopedRoutes { name, key, scopes }).boxed()
+}
+
+pub(crate) fn scope() -> BoxedStrategy<Scope> {
+    let named = (inline_scope(), name()).prop_map(|(scope, table)| Scope { routes: ScopeRoutes::Rds(table), ..scope });
+    prop_oneof![named, inline_scope()].boxed()
+}
+
+fn inline_scope() -> impl Strategy<Value = Scope> {
+    let routes = route_table().prop_map(|table| ScopeRoutes::Inline(Arc::new(table)));
+    (name(), vec("[a-z]{0,4}", 1..3), routes).prop_map(|(name, key, routes)| Scope { name, key, routes })
 }
 
 pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
