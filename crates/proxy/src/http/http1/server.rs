@@ -2,7 +2,7 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -64,6 +64,10 @@ fn refusal(request: &mut RequestHead, fault: Option<Fault>, options: &Http1Optio
         Fault::NoHost => Some(Failure::Refused { status: 400, details: "missing_host_header" }),
     }
 }
+
+/// During a drain a connection that was just used waits so long for the request that may be on its way, and ends with its
+/// answer. Chosen: round trips on the internet are shorter, and a drain hardly takes longer for it.
+const LINGER: Duration = Duration::from_millis(500);
 
 struct Server<'a> {
     context: &'a Context,
@@ -173,7 +177,7 @@ impl Server<'_> {
                 self.io.lend();
                 let is_listening = self.listens.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
                 if context.connection.drain.is_draining() || (!is_listening && draining.as_mut().poll(cx).is_ready()) {
-                    return Poll::Ready(Next::Close);
+                    return self.timer.poll(cx, self.idle_since.checked_add(LINGER)).map(|()| Next::Close);
                 }
                 if !is_listening {
                     self.listens = Some(cx.waker().clone());
