@@ -66,7 +66,7 @@ async fn proxy(
         ..Default::default()
     };
     manager.routes = RouteSource::Inline(Arc::new(RouteTable::new("t", vec![host])));
-    let manager = Rc::new(HttpManager::new(&manager, "test", &worker.stats.listener("test"), &worker));
+    let manager = Rc::new(HttpManager::new(&manager, "test", (&worker.stats.listener("test"), None), &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let drain = Rc::new(DrainSignal::default());

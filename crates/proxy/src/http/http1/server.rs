@@ -131,15 +131,14 @@ impl Server<'_> {
                             self.forward(stream, framed, &mut response, &mut exchange, keep_alive).await
                         }
                         Some(failure) => {
-                            self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
-                            false
+                            let stays = keep_alive && config.http1.stream_errors && failure.status() == 400;
+                            self.refuse(stream, failure, (&mut request, stays), &mut response, &mut exchange).await
                         }
                     }
                 }
                 Err(failure) => {
                     request = RequestHead::default();
-                    self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
-                    false
+                    self.refuse(stream, failure, (&mut request, false), &mut response, &mut exchange).await
                 }
             };
             if !is_alive {
@@ -219,17 +218,17 @@ impl Server<'_> {
         matches!(downstream, Downstream::Http1(http1) if http1.keep_alive && http1.request_is_done)
     }
 
-    /// Answers what is no request, and records it all the same.
+    /// Answers what is no request, and records it all the same. Whether another may follow.
     async fn refuse(
         &mut self,
         stream: &mut Stream,
         failure: Failure,
-        request: &mut RequestHead,
+        (request, keep_alive): (&mut RequestHead, bool),
         response: &mut ResponseHead,
         exchange: &mut Exchange,
-    ) {
+    ) -> bool {
         let drain = self.context.connection.drain.clone();
-        let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, false, drain);
+        let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, keep_alive, drain);
         let mut downstream = Downstream::Http1(http1);
         Box::pin(async {
             let request = (request, Framing::None);
@@ -238,6 +237,7 @@ impl Server<'_> {
                 .await;
         })
         .await;
+        matches!(downstream, Downstream::Http1(http1) if http1.keep_alive && http1.request_is_done)
     }
 
     async fn close(&mut self, stream: &mut Stream) {
