@@ -93,11 +93,16 @@ impl RateLimiter {
 
     /// Takes tokens for a request with these descriptors.
     pub fn take(&self, descriptors: &[Vec<DescriptorEntry<'_>>], now: Instant) -> Verdict {
+        self.take_many(descriptors, now, 1)
+    }
+
+    /// For a request that costs several tokens.
+    pub fn take_many(&self, descriptors: &[Vec<DescriptorEntry<'_>>], now: Instant, tokens: u32) -> Verdict {
         let mut buckets: Vec<_> = descriptors.iter().filter_map(|entries| self.bucket(entries, now)).collect();
         buckets.sort_by(|(a, _), (b, _)| a.fill_order(b));
         let mut in_shadow = None;
         for (bucket, is_shadow) in &buckets {
-            if bucket.take(now) {
+            if bucket.take_many(now, tokens) {
                 continue;
             }
             if !is_shadow {
@@ -107,7 +112,7 @@ impl RateLimiter {
         }
         let slowest = buckets.into_iter().next().map(|(bucket, _)| bucket);
         if let Some(default) = self.default.as_ref().filter(|_| slowest.is_none() || self.always_consumes_default) {
-            if !default.take(now) {
+            if !default.take_many(now, tokens) {
                 return Verdict { outcome: Outcome::Refused, bucket: Some(default.clone()) };
             }
             if slowest.is_none() {

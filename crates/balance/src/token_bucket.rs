@@ -27,10 +27,16 @@ impl TokenBucket {
 
     /// Takes a token. `false`: there is none.
     pub fn take(&self, now: Instant) -> bool {
+        self.take_many(now, 1)
+    }
+
+    /// That many at once, or none.
+    pub fn take_many(&self, now: Instant, tokens: u32) -> bool {
+        let cost = self.nanos_per_token.saturating_mul(tokens.into());
         let now = self.since_origin(now);
         let mut empty_at = self.empty_at.load(Ordering::Relaxed);
         loop {
-            let next = empty_at.max(now.saturating_sub(self.capacity)).saturating_add(self.nanos_per_token);
+            let next = empty_at.max(now.saturating_sub(self.capacity)).saturating_add(cost);
             if next > now {
                 return false;
             }

@@ -1,12 +1,15 @@
 use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
+use x509_parser::x509::X509Name;
 
-/// What a peer showed of itself in a handshake, its own certificate first. Verified by whoever made it.
+/// What a peer showed of itself in a handshake, or we did, the own certificate first. Verified by whoever made it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PeerChain(Vec<CertificateDer<'static>>);
 
@@ -24,17 +27,75 @@ impl PeerChain {
 
     /// Hexadecimal digits in lower case, of the peer's own certificate.
     pub fn sha256(&self) -> String {
-        let Some(certificate) = self.0.first() else { return String::new() };
-        digest(&SHA256, certificate).as_ref().iter().fold(String::with_capacity(64), |mut digits, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(digits, "{byte:02x}");
-            digits
-        })
+        self.0.first().map(|certificate| fingerprint(&SHA256, certificate)).unwrap_or_default()
+    }
+
+    /// As [`PeerChain::sha256`], by an older function.
+    pub fn sha1(&self) -> String {
+        self.0.first().map(|certificate| fingerprint(&SHA1_FOR_LEGACY_USE_ONLY, certificate)).unwrap_or_default()
+    }
+
+    /// Of every certificate.
+    pub fn all_sha256(&self) -> Vec<String> {
+        self.0.iter().map(|certificate| fingerprint(&SHA256, certificate)).collect()
+    }
+
+    /// Of every certificate.
+    pub fn all_sha1(&self) -> Vec<String> {
+        self.0.iter().map(|certificate| fingerprint(&SHA1_FOR_LEGACY_USE_ONLY, certificate)).collect()
     }
 
     /// As RFC 2253 writes it: the most specific part first.
     pub fn subject(&self) -> String {
-        self.read(subject).unwrap_or_default()
+        self.read(|certificate| text_of(certificate.subject())).unwrap_or_default()
+    }
+
+    /// As [`PeerChain::subject`].
+    pub fn issuer(&self) -> String {
+        self.read(|certificate| text_of(certificate.issuer())).unwrap_or_default()
+    }
+
+    /// Hexadecimal digits in lower case.
+    pub fn serial(&self) -> String {
+        self.read(serial).unwrap_or_default()
+    }
+
+    /// Of every certificate.
+    pub fn all_serials(&self) -> Vec<String> {
+        let read = |der: &CertificateDer<'_>| Some(serial(&x509_parser::parse_x509_certificate(der).ok()?.1));
+        self.0.iter().filter_map(read).collect()
+    }
+
+    /// Since 1970: from when and until when the certificate holds.
+    pub fn validity(&self) -> Option<(Duration, Duration)> {
+        let seconds = |timestamp: i64| Duration::from_secs(u64::try_from(timestamp).unwrap_or(0));
+        self.read(|certificate| {
+            let validity = certificate.validity();
+            (seconds(validity.not_before.timestamp()), seconds(validity.not_after.timestamp()))
+        })
+    }
+
+    /// Who issued the certificate, where that one is shown, too.
+    #[must_use]
+    pub fn issuers(&self) -> Self {
+        Self(self.0.get(1..).unwrap_or_default().to_vec())
+    }
+
+    pub fn emails(&self) -> Vec<String> {
+        self.names(|name| match name {
+            GeneralName::RFC822Name(email) => Some((*email).to_owned()),
+            _ => None,
+        })
+    }
+
+    pub fn ips(&self) -> Vec<String> {
+        self.names(|name| match name {
+            GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+                Ok(bytes) => Some(Ipv4Addr::from(bytes).to_string()),
+                Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| Ipv6Addr::from(bytes).to_string()),
+            },
+            _ => None,
+        })
     }
 
     pub fn uris(&self) -> Vec<String> {
@@ -75,9 +136,28 @@ impl PeerChain {
     }
 }
 
-fn subject(certificate: &X509Certificate<'_>) -> String {
+fn fingerprint(by: &'static Algorithm, certificate: &CertificateDer<'_>) -> String {
+    hexadecimal(digest(by, certificate).as_ref())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut digits, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
+/// Without the zero that keeps a number from being negative.
+fn serial(certificate: &X509Certificate<'_>) -> String {
+    let bytes = certificate.raw_serial();
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    hexadecimal(bytes.get(first..).unwrap_or_default())
+}
+
+fn text_of(name: &X509Name<'_>) -> String {
     let mut text = String::new();
-    let parts: Vec<_> = certificate.subject().iter_rdn().collect();
+    let parts: Vec<_> = name.iter_rdn().collect();
     for (at, part) in parts.into_iter().rev().enumerate() {
         for (within, attribute) in part.iter().enumerate() {
             match (at, within) {
@@ -146,7 +226,10 @@ mod tests {
         let chain = chain();
         assert_eq!(chain.subject(), "CN=client,O=Acme\\, Inc.");
         assert_eq!((chain.uris(), chain.dns_names()), (vec!["spiffe://a/b".to_owned()], vec!["a.test".to_owned()]));
-        assert_eq!(chain.sha256().len(), 64);
+        assert_eq!((chain.sha256().len(), chain.sha1().len()), (64, 40));
+        assert_eq!((chain.issuer(), chain.all_sha256()), (chain.subject(), vec![chain.sha256()]));
+        assert!(chain.validity().is_some_and(|(from, until)| from < until));
+        assert!(chain.issuers().is_empty() && chain.ips().is_empty() && !chain.serial().is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use leno_names::Fraction;
 use serde::Serialize;
 
-pub use self::remote::{GrpcAccessLog, LogService, OpenTelemetryAccessLog};
+pub use self::remote::{CustomTag, GrpcAccessLog, LogService, MetadataHolder, OpenTelemetryAccessLog, TagValue};
 use crate::{HeaderMatch, MetadataMatch};
 
 /// One log of finished exchanges.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{EndpointSet, Http1Options, Http2Options, ProxyProtocolVersion, UpstreamTls};
+use crate::{EndpointSet, Http1Options, Http2Options, Metadata, ProxyProtocolVersion, UpstreamTls};
 
 mod balancing;
 mod circuit_breakers;
@@ -52,6 +52,9 @@ pub struct Cluster {
     pub http: UpstreamHttp,
     /// The service behind it, for telemetry; `None` for `inbound` and foreign clusters.
     pub service: Option<ServiceKey>,
+    /// What else is said of it, for access logs.
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
 }
 
 impl Cluster {
@@ -71,6 +74,7 @@ impl Cluster {
             socket_matches: Vec::new(),
             http: UpstreamHttp::default(),
             service: None,
+            metadata: Metadata::new(),
         }
     }
 

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use leno_names::{Fraction, Locality};
 use serde::{Deserialize, Serialize};
 
-use crate::Labels;
+use crate::{Labels, Metadata};
 
 /// The endpoints of one cluster (Envoy `ClusterLoadAssignment`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -82,6 +82,9 @@ pub struct Endpoint {
     /// What subsets tell it apart by.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// What else is said of it, for access logs.
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// What clusters decide by how to connect to it (metadata of the filter `envoy.transport_socket_match`).
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub socket_labels: Labels,
@@ -98,6 +101,7 @@ impl Endpoint {
             check: EndpointCheck::default(),
             workload: WorkloadLabels::default(),
             labels: Labels::new(),
+            metadata: Metadata::new(),
             socket_labels: Labels::new(),
         }
     }

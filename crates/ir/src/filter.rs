@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::HeaderOps;
+use crate::{HeaderOps, RateLimitRule};
 
 pub use self::buffer::{Buffer, BufferOverride};
 pub use self::compressor::{
@@ -99,6 +99,12 @@ pub enum RouteFilterConfig {
 }
 
 impl HttpFilterConfig {
+    /// Operators that say how many hits a request counts as.
+    pub fn hits_formats(&self) -> impl Iterator<Item = &str> {
+        let rules = if let Self::RateLimit(limit) = self { limit.rules.as_slice() } else { &[] };
+        rules.iter().filter_map(RateLimitRule::hits_format)
+    }
+
     /// What it does to headers.
     pub fn header_ops(&self) -> impl Iterator<Item = &HeaderOps> {
         let (first, second) = match self {
@@ -111,6 +117,12 @@ impl HttpFilterConfig {
 }
 
 impl RouteFilterConfig {
+    /// Operators that say how many hits a request counts as.
+    pub fn hits_formats(&self) -> impl Iterator<Item = &str> {
+        let rules = if let Self::RateLimit(limit) = self { limit.rules.as_slice() } else { &[] };
+        rules.iter().filter_map(RateLimitRule::hits_format)
+    }
+
     /// What it does to headers.
     pub fn header_ops(&self) -> impl Iterator<Item = &HeaderOps> {
         let (first, second) = match self {

@@ -34,8 +34,8 @@ mod token_bucket;
 mod upgrade;
 
 pub use access_log::{
-    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogMoments, AccessLogSink, Comparison, ComparisonOp,
-    GrpcAccessLog, JsonFormat, LogService, OpenTelemetryAccessLog,
+    AccessLog, AccessLogFilter, AccessLogFormat, AccessLogMoments, AccessLogSink, Comparison, ComparisonOp, CustomTag,
+    GrpcAccessLog, JsonFormat, LogService, MetadataHolder, OpenTelemetryAccessLog, TagValue,
 };
 pub use cidr::CidrRange;
 pub use cluster::{
@@ -79,10 +79,10 @@ pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{
     AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,
-    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HostRewrite, InternalRedirects, Mirror,
-    PathMatch, QueryMatch, QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff, Redirect, RedirectPath,
-    RedirectPredicate, RequireTls, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite, Route, RouteAction,
-    RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
+    HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HitsAddend, HostRewrite, InternalRedirects,
+    LimitOverride, Mirror, PathMatch, QueryMatch, QueryMatchKind, RateLimitAction, RateLimitRule, RateLimitedBackOff,
+    Redirect, RedirectPath, RedirectPredicate, RequireTls, ResetFormat, ResetHeader, RetryOn, RetryPolicy, Rewrite,
+    Route, RouteAction, RouteMatch, RouteTable, StreamDuration, TlsMatch, VirtualHost, WeightedCluster,
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use scoped_routes::{Scope, ScopeElement, ScopeKeyPart, ScopeRoutes, ScopeSource, ScopedRoutes};

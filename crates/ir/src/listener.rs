@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::{
     AccessLog, AccessLogMoments, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge,
-    HttpFilter, ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, Scope, ScopedRoutes, TcpProxy, Upgrade,
+    HttpFilter, ListenerRateLimit, LocalReplies, Metadata, RouteTable, RouterOptions, Scope, ScopedRoutes, TcpProxy,
+    Upgrade,
 };
 
 pub use self::socket::{ListenerSocket, SocketMoment, SocketOption, SocketOptionValue};
@@ -51,6 +52,9 @@ impl Listener {
 /// What few listeners have. The default is none of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ListenerOptions {
+    /// What is said of it, for access logs.
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     pub additional_addresses: Vec<SocketAddr>,
     /// IPv6 sockets take IPv4 clients as well, where the address is `::`.
     pub ipv4_compat: bool,

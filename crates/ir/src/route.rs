@@ -8,6 +8,8 @@ mod reply;
 mod retry;
 mod timeouts;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 pub use forward::{Forward, HostRewrite, Mirror, Rewrite, WeightedCluster};
@@ -17,7 +19,7 @@ pub use internal_redirect::{InternalRedirects, RedirectPredicate};
 pub use matches::{
     CookieMatch, HeaderMatch, HeaderMatchKind, PathMatch, QueryMatch, QueryMatchKind, RouteMatch, TlsMatch,
 };
-pub use rate_limit::{RateLimitAction, RateLimitRule};
+pub use rate_limit::{HitsAddend, LimitOverride, RateLimitAction, RateLimitRule};
 pub use reply::{DirectResponse, Redirect, RedirectPath};
 pub use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub use timeouts::{GrpcTimeout, StreamDuration};
@@ -136,7 +138,7 @@ pub struct Route {
     pub filters: FilterOverrides,
     /// For filters to read.
     #[serde(skip_serializing_if = "Metadata::is_empty")]
-    pub metadata: Metadata,
+    pub metadata: Arc<Metadata>,
 }
 
 impl Route {
@@ -150,7 +152,7 @@ impl Route {
             request_headers: HeaderOps::default(),
             response_headers: HeaderOps::default(),
             filters: FilterOverrides::new(),
-            metadata: Metadata::new(),
+            metadata: Arc::default(),
         }
     }
 }

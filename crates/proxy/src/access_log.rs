@@ -16,10 +16,11 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use leno_ir::{AccessLog, AccessLogFilter, AccessLogFormat, AccessLogSink, JsonFormat};
-use leno_telemetry::access_log::{FormatError, Member, Program, STANDARD_FORMAT};
+use leno_telemetry::access_log::{FormatError, Member, Program, STANDARD_FORMAT, Side};
 
 use crate::connection::Connection;
 use crate::exchange::{Exchange, HeaderLookup};
+use crate::tls::{note, noted};
 use crate::worker::Worker;
 
 pub(crate) use writer::AccessLogs;
@@ -176,13 +177,17 @@ impl AccessLogger {
     pub(crate) fn new(configs: &[AccessLog], logs: &WorkerLogs) -> Self {
         let target = |log: &AccessLog| {
             Ok(match &log.sink {
-                AccessLogSink::Grpc(_) => Target::Remote { log: logs.remote(&log.sink), template: None },
+                AccessLogSink::Grpc(_) => {
+                    // Its entries describe the client's TLS.
+                    note(Side::Downstream);
+                    Target::Remote { log: logs.remote(&log.sink), template: None }
+                }
                 AccessLogSink::OpenTelemetry(of) => {
                     let template = Some(Rc::new(Template::new(of)?));
                     Target::Remote { log: logs.remote(&log.sink), template }
                 }
                 AccessLogSink::File(_) | AccessLogSink::Stderr | AccessLogSink::Stdout => {
-                    Target::Lines { program: Rc::new(program(log)?), buffer: logs.buffer(&log.sink) }
+                    Target::Lines { program: Rc::new(noted(program(log)?)), buffer: logs.buffer(&log.sink) }
                 }
             })
         };

@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use leno_balance::RateLimiter;
 use leno_identity::PeerChain;
-use leno_ir::{ClientCertDetails, Direction};
+use leno_ir::{ClientCertDetails, Direction, Metadata};
 use leno_names::SpiffeId;
 
 use crate::drain::DrainSignal;
 use crate::proxy_protocol::ProxyAddresses;
+use crate::tls::TlsSession;
 
 /// What is known of a downstream connection; shared by its exchanges.
 #[derive(Debug)]
@@ -40,6 +41,11 @@ pub(crate) struct Connection {
     pub(crate) mtls: bool,
     /// What both sides showed in the handshake, until `client_cert` is made of it.
     pub(crate) shown: Option<Box<Shown>>,
+    /// What access logs and headers show of TLS, where any does.
+    pub(crate) session: Option<Rc<TlsSession>>,
+    /// The address that the socket has, whatever is said of it.
+    pub(crate) direct_local: SocketAddr,
+    pub(crate) chain: Rc<ChainNames>,
     /// `x-forwarded-client-cert`, where the filter chain says it.
     pub(crate) client_cert: String,
     /// Started when the worker drains or the listener is removed or replaced: finish the exchanges under way, then close.
@@ -48,6 +54,13 @@ pub(crate) struct Connection {
     pub(crate) closed_by_client: Cell<bool>,
     /// Of the filter `local_ratelimit` that counts by connection.
     pub(crate) rate_limiter: OnceCell<Box<RateLimiter>>,
+}
+
+/// What a filter chain and its listener are called, and what is said of that.
+#[derive(Debug, Default)]
+pub(crate) struct ChainNames {
+    pub(crate) chain: String,
+    pub(crate) listener_metadata: Metadata,
 }
 
 /// What TLS knows of the two certificates.
@@ -82,6 +95,37 @@ impl Connection {
     }
 }
 
+#[cfg(test)]
+impl Connection {
+    /// One without TLS, to a listener on this machine.
+    pub(crate) fn for_tests(remote: impl Into<SocketAddr>) -> Self {
+        let (local, remote) = (([127, 0, 0, 1], 8080).into(), remote.into());
+        Self {
+            id: 1,
+            local,
+            is_restored: false,
+            remote,
+            direct_remote: remote,
+            direction: Direction::Inbound,
+            listener: "in".into(),
+            peer: None,
+            local_identity: None,
+            server_name: None,
+            alpn: None,
+            is_tls: false,
+            mtls: false,
+            shown: None,
+            session: None,
+            direct_local: local,
+            chain: Rc::default(),
+            client_cert: String::new(),
+            drain: Rc::default(),
+            closed_by_client: Cell::default(),
+            rate_limiter: OnceCell::default(),
+        }
+    }
+}
+
 /// As Envoy writes it.
 fn describe(ours: Option<String>, client: &PeerChain, details: ClientCertDetails) -> String {
     let mut parts = Vec::new();
@@ -108,7 +152,7 @@ fn describe(ours: Option<String>, client: &PeerChain, details: ClientCertDetails
     parts.join(";")
 }
 
-fn escape_pem(pem: &str) -> String {
+pub(crate) fn escape_pem(pem: &str) -> String {
     let mut escaped = String::with_capacity(pem.len() + pem.len() / 8);
     for character in pem.chars() {
         match character {

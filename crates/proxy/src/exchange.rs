@@ -10,6 +10,7 @@ use leno_ir::{Cluster, Metadata, UpstreamTls};
 use crate::flags::ResponseFlags;
 use crate::http::Headers;
 use crate::stats::WorkloadId;
+use crate::tls::TlsSession;
 use crate::upstream::EndpointSource;
 use crate::worker::Worker;
 
@@ -73,6 +74,10 @@ pub(crate) struct Exchange {
     pub(crate) workload: WorkloadId,
     /// Our side of the connection to it.
     pub(crate) upstream_local: Option<SocketAddr>,
+    /// What is shown of its TLS.
+    pub(crate) upstream_session: Option<Rc<TlsSession>>,
+    /// What is said of the route, if anything is.
+    pub(crate) route_metadata: Option<Arc<Metadata>>,
 }
 
 /// When a line of the access log is written.
@@ -155,6 +160,8 @@ impl Exchange {
             upstream_protocol: None,
             workload: WorkloadId::UNKNOWN,
             upstream_local: None,
+            upstream_session: None,
+            route_metadata: None,
         }
     }
 

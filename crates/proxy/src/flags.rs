@@ -1,55 +1,60 @@
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 
-/// Why an exchange did not go well; a set, as several reasons may come together.
+/// Why an exchange did not go well; several reasons may come together, and are kept as they came.
 ///
-/// Source: Envoy's access log command `%RESPONSE_FLAGS%`, short forms and names.
+/// Shape       up to 12 codes of 5 bits, the first one lowest; 0: no more
+/// Source      Envoy's access log command `%RESPONSE_FLAGS%`, short forms and names; it writes them in the order they were set
 #[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct ResponseFlags(u32);
+pub(crate) struct ResponseFlags(u64);
+
+/// Of one code.
+const BITS: u32 = 5;
+const MASK: u64 = (1 << BITS) - 1;
 
 macro_rules! flags {
-    ($($constant:ident = $bit:literal, $short:literal, $long:literal;)*) => {
+    ($($constant:ident = $code:literal, $short:literal, $long:literal;)*) => {
         impl ResponseFlags {
             pub(crate) const NONE: Self = Self(0);
-            $(#[doc = concat!("`", $short, "`, ", $long, ".")] pub(crate) const $constant: Self = Self(1 << $bit);)*
+            $(#[doc = concat!("`", $short, "`, ", $long, ".")] pub(crate) const $constant: Self = Self($code);)*
 
-            /// Each flag with its short form and its long name, in Envoy's order.
-            const ALL: &[(Self, &'static str, &'static str)] = &[$((Self::$constant, $short, $long),)*];
+            /// Short form and long name of each code, from 1 on.
+            const NAMES: &[(&'static str, &'static str)] = &[$(($short, $long),)*];
         }
     };
 }
 
 flags! {
-    FAILED_LOCAL_HEALTH_CHECK = 0, "LH", "FailedLocalHealthCheck";
-    NO_HEALTHY_UPSTREAM = 1, "UH", "NoHealthyUpstream";
-    UPSTREAM_TIMEOUT = 2, "UT", "UpstreamRequestTimeout";
-    LOCAL_RESET = 3, "LR", "LocalReset";
-    UPSTREAM_RESET = 4, "UR", "UpstreamRemoteReset";
-    UPSTREAM_CONNECTION_FAILURE = 5, "UF", "UpstreamConnectionFailure";
-    UPSTREAM_CONNECTION_TERMINATION = 6, "UC", "UpstreamConnectionTermination";
-    UPSTREAM_OVERFLOW = 7, "UO", "UpstreamOverflow";
-    NO_ROUTE = 8, "NR", "NoRouteFound";
-    DELAY_INJECTED = 9, "DI", "DelayInjected";
-    FAULT_INJECTED = 10, "FI", "FaultInjected";
-    RATE_LIMITED = 11, "RL", "RateLimited";
-    UNAUTHORIZED_EXTERNAL = 12, "UAEX", "UnauthorizedExternalService";
-    RATE_LIMIT_SERVICE_ERROR = 13, "RLSE", "RateLimitServiceError";
-    DOWNSTREAM_TERMINATION = 14, "DC", "DownstreamConnectionTermination";
-    RETRY_LIMIT_EXCEEDED = 15, "URX", "UpstreamRetryLimitExceeded";
-    STREAM_IDLE_TIMEOUT = 16, "SI", "StreamIdleTimeout";
-    INVALID_HEADERS = 17, "IH", "InvalidEnvoyRequestHeaders";
-    DOWNSTREAM_PROTOCOL_ERROR = 18, "DPE", "DownstreamProtocolError";
-    UPSTREAM_MAX_DURATION = 19, "UMSDR", "UpstreamMaxStreamDurationReached";
-    FROM_CACHE = 20, "RFCF", "ResponseFromCacheFilter";
-    NO_FILTER_CONFIG = 21, "NFCF", "NoFilterConfigFound";
-    DURATION_TIMEOUT = 22, "DT", "DurationTimeout";
-    UPSTREAM_PROTOCOL_ERROR = 23, "UPE", "UpstreamProtocolError";
-    NO_CLUSTER = 24, "NC", "NoClusterFound";
-    OVERLOAD = 25, "OM", "OverloadManagerTerminated";
-    DNS_FAILED = 26, "DF", "DnsResolutionFailed";
-    DROP_OVERLOAD = 27, "DO", "DropOverload";
-    DOWNSTREAM_RESET = 28, "DR", "DownstreamRemoteReset";
-    UNCONDITIONAL_DROP_OVERLOAD = 29, "UDO", "UnconditionalDropOverload";
+    FAILED_LOCAL_HEALTH_CHECK = 1, "LH", "FailedLocalHealthCheck";
+    NO_HEALTHY_UPSTREAM = 2, "UH", "NoHealthyUpstream";
+    UPSTREAM_TIMEOUT = 3, "UT", "UpstreamRequestTimeout";
+    LOCAL_RESET = 4, "LR", "LocalReset";
+    UPSTREAM_RESET = 5, "UR", "UpstreamRemoteReset";
+    UPSTREAM_CONNECTION_FAILURE = 6, "UF", "UpstreamConnectionFailure";
+    UPSTREAM_CONNECTION_TERMINATION = 7, "UC", "UpstreamConnectionTermination";
+    UPSTREAM_OVERFLOW = 8, "UO", "UpstreamOverflow";
+    NO_ROUTE = 9, "NR", "NoRouteFound";
+    DELAY_INJECTED = 10, "DI", "DelayInjected";
+    FAULT_INJECTED = 11, "FI", "FaultInjected";
+    RATE_LIMITED = 12, "RL", "RateLimited";
+    UNAUTHORIZED_EXTERNAL = 13, "UAEX", "UnauthorizedExternalService";
+    RATE_LIMIT_SERVICE_ERROR = 14, "RLSE", "RateLimitServiceError";
+    DOWNSTREAM_TERMINATION = 15, "DC", "DownstreamConnectionTermination";
+    RETRY_LIMIT_EXCEEDED = 16, "URX", "UpstreamRetryLimitExceeded";
+    STREAM_IDLE_TIMEOUT = 17, "SI", "StreamIdleTimeout";
+    INVALID_HEADERS = 18, "IH", "InvalidEnvoyRequestHeaders";
+    DOWNSTREAM_PROTOCOL_ERROR = 19, "DPE", "DownstreamProtocolError";
+    UPSTREAM_MAX_DURATION = 20, "UMSDR", "UpstreamMaxStreamDurationReached";
+    FROM_CACHE = 21, "RFCF", "ResponseFromCacheFilter";
+    NO_FILTER_CONFIG = 22, "NFCF", "NoFilterConfigFound";
+    DURATION_TIMEOUT = 23, "DT", "DurationTimeout";
+    UPSTREAM_PROTOCOL_ERROR = 24, "UPE", "UpstreamProtocolError";
+    NO_CLUSTER = 25, "NC", "NoClusterFound";
+    OVERLOAD = 26, "OM", "OverloadManagerTerminated";
+    DNS_FAILED = 27, "DF", "DnsResolutionFailed";
+    DROP_OVERLOAD = 28, "DO", "DropOverload";
+    DOWNSTREAM_RESET = 29, "DR", "DownstreamRemoteReset";
+    UNCONDITIONAL_DROP_OVERLOAD = 30, "UDO", "UnconditionalDropOverload";
 }
 
 impl ResponseFlags {
@@ -58,34 +63,49 @@ impl ResponseFlags {
     }
 
     /// Whether every flag of `other` is set here.
-    pub(crate) const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+    pub(crate) fn contains(self, other: Self) -> bool {
+        other.codes().all(|code| self.codes().any(|own| own == code))
     }
 
     pub(crate) fn insert(&mut self, other: Self) {
-        self.0 |= other.0;
+        for code in other.codes() {
+            let at = self.codes().take_while(|own| *own != code).count();
+            // No exchange comes near to 12; what is there already writes over itself.
+            if let Ok(at) = u32::try_from(at)
+                && (at + 1) * BITS <= u64::BITS
+            {
+                self.0 |= code << (at * BITS);
+            }
+        }
     }
 
     /// Short forms of the flags that are set.
     pub(crate) fn short_names(self) -> impl Iterator<Item = &'static str> {
-        self.set().map(|(_, short, _)| *short)
+        self.names().map(|(short, _)| *short)
     }
 
     /// Envoy's names of the flags that are set.
     pub(crate) fn long_names(self) -> impl Iterator<Item = &'static str> {
-        self.set().map(|(_, _, long)| *long)
+        self.names().map(|(_, long)| *long)
     }
 
-    fn set(self) -> impl Iterator<Item = &'static (Self, &'static str, &'static str)> {
-        Self::ALL.iter().filter(move |(flag, ..)| self.contains(*flag))
+    fn names(self) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+        self.codes().filter_map(|code| Self::NAMES.get(usize::try_from(code).ok()?.checked_sub(1)?))
+    }
+
+    fn codes(self) -> impl Iterator<Item = u64> {
+        std::iter::successors(Some(self.0), |rest| Some(rest >> BITS))
+            .map(|rest| rest & MASK)
+            .take_while(|code| *code > 0)
     }
 }
 
 impl BitOr for ResponseFlags {
     type Output = Self;
 
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    fn bitor(mut self, other: Self) -> Self {
+        self.insert(other);
+        self
     }
 }
 
@@ -122,18 +142,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_reads_as_envoy_writes_it() {
+    fn flags_read_in_the_order_they_came() {
         assert_eq!(ResponseFlags::NONE.to_string(), "-");
-        let flags = ResponseFlags::UPSTREAM_CONNECTION_FAILURE | ResponseFlags::RETRY_LIMIT_EXCEEDED;
-        assert_eq!(flags.to_string(), "UF,URX");
-        assert_eq!(flags.long_names().collect::<Vec<_>>(), ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]);
+        let mut flags = ResponseFlags::RETRY_LIMIT_EXCEEDED | ResponseFlags::UPSTREAM_CONNECTION_FAILURE;
+        flags.insert(ResponseFlags::RETRY_LIMIT_EXCEEDED);
+        assert_eq!(flags.to_string(), "URX,UF");
+        assert_eq!(flags.long_names().collect::<Vec<_>>(), ["UpstreamRetryLimitExceeded", "UpstreamConnectionFailure"]);
         assert!(flags.contains(ResponseFlags::RETRY_LIMIT_EXCEEDED) && !flags.contains(ResponseFlags::NO_ROUTE));
+        assert!(ResponseFlags::NO_ROUTE.contains(ResponseFlags::NONE));
+        assert!(!flags.contains(ResponseFlags::RETRY_LIMIT_EXCEEDED | ResponseFlags::NO_ROUTE));
     }
 
     #[test]
-    fn no_two_flags_share_a_bit_or_a_name() {
-        let bits: std::collections::HashSet<_> = ResponseFlags::ALL.iter().map(|(flag, ..)| flag.0).collect();
-        let names: std::collections::HashSet<_> = ResponseFlags::ALL.iter().map(|(_, short, _)| short).collect();
-        assert_eq!((bits.len(), names.len()), (ResponseFlags::ALL.len(), ResponseFlags::ALL.len()));
+    fn what_does_not_fit_is_left_out() {
+        let mut flags = ResponseFlags::NONE;
+        (1..=31).for_each(|code| flags.insert(ResponseFlags(code)));
+        assert_eq!(flags.codes().collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_code_has_its_names() {
+        let names: std::collections::HashSet<_> = ResponseFlags::NAMES.iter().map(|(short, _)| short).collect();
+        assert_eq!(names.len(), ResponseFlags::NAMES.len());
+        assert_eq!(ResponseFlags::UNCONDITIONAL_DROP_OVERLOAD.to_string(), "UDO");
+        assert_eq!(ResponseFlags::FAILED_LOCAL_HEALTH_CHECK.to_string(), "LH");
     }
 }

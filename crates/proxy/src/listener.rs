@@ -53,11 +53,12 @@ impl ActiveListener {
     pub(crate) fn successor(old: Option<&Self>, config: Arc<Listener>, worker: &Worker) -> Self {
         let stats = worker.stats.listener(&config.address.to_string().replace(':', "_"));
         let old = old.filter(|old| differs_in_chains_only(&old.config, &config));
+        let metadata = &config.options.metadata;
         let chain = |place: String, chain: &FilterChain| {
             let place = format!("{}.{place}", config.name);
-            let kept = old.and_then(|old| old.all_chains().find(|kept| kept.is(chain, &place)));
+            let kept = old.and_then(|old| old.all_chains().find(|kept| kept.is(chain, &place, metadata)));
             kept.cloned().unwrap_or_else(|| {
-                Rc::new(Chain::new(chain, place, (&stats, config.options.buffer_limit_bytes), worker))
+                Rc::new(Chain::new(chain, place, (&stats, config.options.buffer_limit_bytes), metadata, worker))
             })
         };
         let rate_limit = |(index, limit)| {

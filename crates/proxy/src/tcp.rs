@@ -157,11 +157,12 @@ pub(crate) async fn serve(
             let (exchange, connection) = (&mut exchange, &*connection);
             let verdict = match line {
                 Line::Socket { connected, _occupancy } => {
-                    let Connected { mut stream, counted, .. } = connected;
+                    let Connected { mut stream, counted, session, .. } = connected;
                     cluster.stats().count(ClusterCounter::RqTotal);
                     let _active = cluster.stats().hold(ClusterGauge::RqActive);
                     counted.set_request(true);
                     exchange.upstream_local = stream.tcp().local_addr().ok();
+                    exchange.upstream_session = session;
                     manager.note_connected(exchange, connection, worker);
                     let verdict = carry(&mut downstream, &mut stream, first, exchange, manager, connection).await;
                     if exchange.flags.contains(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION) {

@@ -8,10 +8,12 @@
 
 mod contexts;
 mod report;
+mod session;
 
 use std::cell::OnceCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +23,14 @@ use leno_identity::{
 };
 use leno_ir::{DownstreamTls, ServerNameOfRequest, StringMatch, SubjectAltName, SubjectAltNameKind, UpstreamTls};
 use leno_names::SpiffeId;
+use leno_telemetry::access_log::Side;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsConnector, TlsStream, server};
 
 pub(crate) use self::contexts::TlsContexts;
 use self::report::FailureLog;
+pub(crate) use self::session::{TlsSession, note, noted};
 use crate::connection::{Alpn, Shown};
 use crate::stream::Stream;
 use crate::upstream::ApplicationProtocol;
@@ -63,6 +67,7 @@ pub(crate) struct PeerFacts {
     pub(crate) alpn: Option<Alpn>,
     pub(crate) mtls: bool,
     pub(crate) shown: Option<Box<Shown>>,
+    pub(crate) session: Option<Rc<TlsSession>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -177,9 +182,20 @@ impl TlsSettings {
         let identity = self.identity.as_ref().filter(|_| tls.context.is_none());
         let shown = || Shown {
             client: PeerChain::new(certificates),
-            local_uri: tls.context.as_ref().and_then(|context| context.uri_for(session.server_name())),
+            local_uri: tls
+                .context
+                .as_ref()
+                .and_then(|context| context.shown_to(session.server_name()).uris().into_iter().next()),
+        };
+        let own = || match (&tls.context, identity) {
+            (Some(context), _) => context.shown_to(session.server_name()),
+            (None, Some(identity)) => own_certificate(identity),
+            (None, None) => PeerChain::default(),
         };
         PeerFacts {
+            session: TlsSession::of(Side::Downstream, session, || {
+                (session.server_name().map(str::to_owned), PeerChain::new(certificates), own())
+            }),
             mtls: !certificates.is_empty(),
             shown: (!certificates.is_empty()).then(|| Box::new(shown())),
             peer: leno_identity::peer_spiffe_id(certificates).ok(),
@@ -219,6 +235,34 @@ impl TlsSettings {
         let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
         Ok(TlsClient { connector: TlsConnector::from(config), server_name })
     }
+
+    /// What is shown of the TLS of a connection to an upstream.
+    pub(crate) fn upstream_session(
+        &self,
+        stream: &Stream,
+        tls: &UpstreamTls,
+        of_cluster: &ClusterTls,
+        of_request: Option<&str>,
+    ) -> Option<Rc<TlsSession>> {
+        let Stream::Tls(stream) = stream else { return None };
+        let state = stream.get_ref().1;
+        TlsSession::of(Side::Upstream, state, || {
+            let own = match (&of_cluster.context, &self.identity) {
+                (Some(context), _) => context.shown(),
+                (None, Some(identity)) if tls.certificate.is_some() => own_certificate(identity),
+                (None, _) => PeerChain::default(),
+            };
+            (
+                of_request.map(str::to_owned).or_else(|| tls.sni.clone()),
+                PeerChain::new(state.peer_certificates().unwrap_or_default()),
+                own,
+            )
+        })
+    }
+}
+
+fn own_certificate(identity: &Identity) -> PeerChain {
+    PeerChain::new(identity.current().chain.get(..1).unwrap_or_default())
 }
 
 async fn accept_with(context: &ServerContext, socket: TcpStream) -> Result<server::TlsStream<TcpStream>, AcceptError> {

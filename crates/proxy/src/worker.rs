@@ -165,6 +165,12 @@ impl Worker {
         &self.access_logs
     }
 
+    /// How many proxies like this one there are; 0: not known.
+    pub(crate) fn local_members(&self) -> u32 {
+        let Some((name, _)) = &self.local_zone else { return 0 };
+        self.cluster(name).map_or(0, |cluster| cluster.most_important_members())
+    }
+
     pub(crate) fn local_cluster(&self) -> &str {
         &self.local_cluster
     }

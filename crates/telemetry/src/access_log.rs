@@ -10,12 +10,15 @@ mod json;
 mod parse;
 mod path;
 mod time_format;
+mod tls;
 
 pub use json::Member;
 pub use path::{PathForm, PathOf};
 pub use time_format::write_start_time;
+pub use tls::{NameKind, Shown, Side, TlsField};
 
 use json::Object;
+use time_format::Zone;
 
 /// Istio's default text format, without the newline.
 pub const STANDARD_FORMAT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" \
@@ -74,15 +77,22 @@ enum Source {
         name: String,
         otherwise: Option<String>,
     },
-    StartTime(Option<String>),
+    StartTime(Option<String>, Zone),
     /// The time at which the line is written.
-    EmitTime(Option<String>),
+    EmitTime(Option<String>, Zone),
+    /// From when, or until when, the peer's certificate holds.
+    CertificateTime {
+        side: Side,
+        is_end: bool,
+        format: Option<String>,
+    },
     Duration {
         from: TimePoint,
         to: TimePoint,
         unit: DurationUnit,
     },
-    DynamicMetadata {
+    Metadata {
+        of: MetadataOf,
         namespace: String,
         path: Vec<String>,
     },
@@ -92,6 +102,17 @@ enum Source {
     /// Of the path as it came.
     Query,
     UniqueId,
+}
+
+/// Whose metadata.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum MetadataOf {
+    Cluster,
+    /// What filters have said of the request.
+    Exchange,
+    Listener,
+    Route,
+    UpstreamHost,
 }
 
 /// Moments of an exchange, by Envoy's short names.
@@ -124,20 +145,26 @@ pub enum Field {
     AccessLogType,
     BytesReceived,
     BytesSent,
+    /// Always without a value: Envoy has it of QUIC, of filter states or of traces, which Leno has not.
+    Nothing,
+    /// A count that TCP does not tell: 0, as in Envoy.
+    Zero,
     ConnectionId,
     ConnectionTerminationDetails,
+    DownstreamDirectLocalAddress,
+    DownstreamDirectLocalAddressWithoutPort,
+    DownstreamDirectLocalPort,
     DownstreamDirectRemoteAddress,
     DownstreamDirectRemoteAddressWithoutPort,
     DownstreamDirectRemotePort,
     DownstreamLocalAddress,
     DownstreamLocalAddressWithoutPort,
     DownstreamLocalPort,
-    DownstreamLocalUriSan,
-    DownstreamPeerUriSan,
     DownstreamRemoteAddress,
     DownstreamRemoteAddressWithoutPort,
     DownstreamRemotePort,
     Duration,
+    FilterChainName,
     GrpcStatus,
     GrpcStatusNumber,
     /// In capitals: `NOT_FOUND`.
@@ -153,8 +180,10 @@ pub enum Field {
     ResponseFlags,
     ResponseFlagsLong,
     ResponseHeadersBytes,
+    ResponseTrailersBytes,
     ResponseTxDuration,
     RouteName,
+    Tls(Side, TlsField),
     UpstreamCluster,
     UpstreamClusterRaw,
     UpstreamHost,
@@ -181,6 +210,7 @@ impl Field {
             Self::BytesReceived
                 | Self::BytesSent
                 | Self::ConnectionId
+                | Self::DownstreamDirectLocalPort
                 | Self::DownstreamDirectRemotePort
                 | Self::DownstreamLocalPort
                 | Self::DownstreamRemotePort
@@ -191,10 +221,12 @@ impl Field {
                 | Self::ResponseCode
                 | Self::ResponseDuration
                 | Self::ResponseHeadersBytes
+                | Self::ResponseTrailersBytes
                 | Self::ResponseTxDuration
                 | Self::UpstreamLocalPort
                 | Self::UpstreamRemotePort
                 | Self::UpstreamRequestAttemptCount
+                | Self::Zero
         )
     }
 }
@@ -219,8 +251,13 @@ pub trait Values {
     }
 
     /// Appends the value: a text as it is, anything else as JSON (`true`). Appends nothing when there is none.
-    fn write_dynamic_metadata(&self, _namespace: &str, _path: &[String], _out: &mut Vec<u8>) -> bool {
+    fn write_metadata(&self, _of: MetadataOf, _namespace: &str, _path: &[String], _out: &mut Vec<u8>) -> bool {
         false
+    }
+
+    /// From when and until when the peer's certificate holds, since 1970.
+    fn validity(&self, _side: Side) -> Option<(std::time::Duration, std::time::Duration)> {
+        None
     }
 
     /// Appends the value; appends nothing when there is none.
@@ -271,11 +308,24 @@ impl Program {
 
     /// Whether it shows trailers of the response.
     pub fn wants_trailers(&self) -> bool {
-        let is_trailer =
-            |piece: &Piece| matches!(piece, Piece::Operator(Operator { source: Source::ResponseTrailer { .. }, .. }));
+        self.any(|source| {
+            matches!(source, Source::ResponseTrailer { .. } | Source::Field(Field::ResponseTrailersBytes))
+        })
+    }
+
+    /// Whether it shows what the TLS of that side is like.
+    pub fn wants_tls(&self, side: Side) -> bool {
+        self.any(|source| match source {
+            Source::Field(Field::Tls(of, _)) | Source::CertificateTime { side: of, .. } => *of == side,
+            _ => false,
+        })
+    }
+
+    fn any(&self, is: impl Fn(&Source) -> bool) -> bool {
+        let is = |piece: &Piece| matches!(piece, Piece::Operator(operator) if is(&operator.source));
         match &self.shape {
-            Shape::Json(object) => object.any(&is_trailer),
-            Shape::Text(pieces) => pieces.iter().any(is_trailer),
+            Shape::Json(object) => object.any(&is),
+            Shape::Text(pieces) => pieces.iter().any(is),
         }
     }
 
@@ -352,8 +402,13 @@ fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) 
     let start = out.len();
     match &operator.source {
         Source::Field(field) => values.write(*field, out),
-        Source::StartTime(format) => write_start_time(values.start_time(), format.as_deref(), out),
-        Source::EmitTime(format) => write_start_time(values.emit_time(), format.as_deref(), out),
+        Source::StartTime(format, zone) => time_format::write_in(*zone, values.start_time(), format.as_deref(), out),
+        Source::EmitTime(format, zone) => time_format::write_in(*zone, values.emit_time(), format.as_deref(), out),
+        Source::CertificateTime { side, is_end, format } => {
+            if let Some((from, until)) = values.validity(*side) {
+                write_start_time(if *is_end { until } else { from }, format.as_deref(), out);
+            }
+        }
         Source::RequestHeader { name, otherwise } => {
             let value = values.request_header(name);
             let value = value.or_else(|| otherwise.as_deref().and_then(|name| values.request_header(name)));
@@ -377,8 +432,8 @@ fn write_operator(operator: &Operator, values: &impl Values, out: &mut Vec<u8>) 
             out.extend_from_slice(value.unwrap_or_default());
         }
         Source::Duration { from, to, unit } => write_duration(values, (*from, *to), *unit, out),
-        Source::DynamicMetadata { namespace, path } => {
-            values.write_dynamic_metadata(namespace, path, out);
+        Source::Metadata { of, namespace, path } => {
+            values.write_metadata(*of, namespace, path, out);
         }
         Source::Path(form, of) => path::write_path(values, *form, *of, out),
         Source::QueryParameter(name) => path::write_parameter(values, name, out),

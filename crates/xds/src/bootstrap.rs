@@ -24,7 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_ir::{Cluster, Config, Discovery, FilterChain, Listener, NetworkFilter, Overload, RouteAction, RouteTable};
+use leno_ir::{
+    Cluster, Config, Discovery, FilterChain, HttpConnectionManager, HttpFilterConfig, Listener, NetworkFilter,
+    Overload, RouteAction, RouteTable,
+};
 
 use leno_names::Locality;
 
@@ -149,11 +152,12 @@ impl Build<'_> {
             self.bootstrap.node_id = node.text("id");
             self.bootstrap.node_cluster = node.text("cluster");
             let local = message.part("cluster_manager").map(|manager| manager.text("local_cluster_name"));
-            if let Some((name, locality)) = local.filter(|name| !name.is_empty()).zip(node.part("locality")) {
+            if let Some(name) = local.filter(|name| !name.is_empty()) {
                 if !self.clusters.contains(name.as_str()) {
                     self.report("cluster_manager.local_cluster_name", format!("there is no cluster {name}"));
                 }
-                let text = |field| locality.text(field);
+                let locality = node.part("locality");
+                let text = |field| locality.as_ref().map(|locality| locality.text(field)).unwrap_or_default();
                 let locality = Locality { region: text("region"), zone: text("zone"), sub_zone: text("sub_zone") };
                 self.bootstrap.local_zone = Some((name, locality));
             }
@@ -240,6 +244,18 @@ impl Build<'_> {
         self.bootstrap.config.listeners.insert(listener.name.clone(), Arc::new(listener));
     }
 
+    /// What is shared by proxies needs to be told which they are.
+    fn check_local_cluster(&mut self, manager: &HttpConnectionManager, path: &str) {
+        if self.bootstrap.local_zone.is_some() {
+            return;
+        }
+        let is_shared = |config: &HttpFilterConfig| matches!(config, HttpFilterConfig::LocalRateLimit(limit) if limit.shared_by_cluster);
+        for (index, _) in manager.filters.iter().enumerate().filter(|(_, filter)| is_shared(&filter.config)) {
+            let field = format!("{path}.http_filters[{index}].typed_config.local_cluster_rate_limit");
+            self.report(&field, "needs cluster_manager.local_cluster_name");
+        }
+    }
+
     /// As Envoy, which starts with no route to a cluster that is not there, unless it is told not to look.
     fn check_clusters(&mut self, listener: &Listener, path: &str) {
         let chains = listener.filter_chains.iter().enumerate();
@@ -248,6 +264,9 @@ impl Build<'_> {
         let default = default.map(|chain| (chain, format!("{path}.default_filter_chain")));
         for (FilterChain { filter, connection_filters, .. }, path) in chains.chain(default) {
             let path = format!("{path}.filters[{}].typed_config", connection_filters.len());
+            if let NetworkFilter::Http(manager) = filter {
+                self.check_local_cluster(manager, &path);
+            }
             let logs = match filter {
                 NetworkFilter::Http(manager) => &manager.access_log,
                 NetworkFilter::Tcp(proxy) => &proxy.access_log,

@@ -8,6 +8,7 @@ use rustls::sign::SingleCertAndKey;
 use super::material::load_key_pair;
 use super::verifier::ContextVerifier;
 use super::{ContextError, ContextParameters, ContextPart, KeyPairSource, PeerRules};
+use crate::peer_chain::PeerChain;
 
 /// How a cluster is spoken to in TLS that is not the mesh's.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ struct Configs {
     plain: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    shown: PeerChain,
     negotiated: Arc<ClientConfig>,
     verifier: Arc<ContextVerifier>,
 }
@@ -76,6 +78,11 @@ impl ClientContext {
     pub fn reload(&self) -> Result<(), Vec<ContextError>> {
         self.current.store(Arc::new(load(&self.settings)?));
         Ok(())
+    }
+
+    /// Our certificate.
+    pub fn shown(&self) -> PeerChain {
+        self.current.load().shown.clone()
     }
 
     pub fn config(&self, alpn: UpstreamAlpn) -> Arc<ClientConfig> {
@@ -108,6 +115,8 @@ impl ClientContext {
 fn load(settings: &ClientSettings) -> Result<Configs, Vec<ContextError>> {
     let one = |error| vec![error];
     let certified = settings.certificate.as_ref().map(|source| load_key_pair(0, source)).transpose().map_err(one)?;
+    let shown =
+        certified.as_ref().and_then(|certified| certified.cert.get(..1)).map(PeerChain::new).unwrap_or_default();
     let provider = settings.parameters.provider().map_err(one)?;
     let verifier = ContextVerifier::new(settings.peers.as_ref(), true, provider.clone()).map_err(one)?;
     let verifier = Arc::new(verifier.checking_server_name(settings.checks_server_name));
@@ -134,5 +143,5 @@ fn load(settings: &ClientSettings) -> Result<Configs, Vec<ContextError>> {
         Arc::new(config)
     };
     let (http1, http2) = (offering(&[b"http/1.1"]), offering(&[b"h2"]));
-    Ok(Configs { http1, http2, negotiated: offering(&[b"h2", b"http/1.1"]), plain: Arc::new(config), verifier })
+    Ok(Configs { http1, http2, negotiated: offering(&[b"h2", b"http/1.1"]), plain: Arc::new(config), verifier, shown })
 }

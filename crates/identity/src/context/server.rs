@@ -38,8 +38,8 @@ struct Configs {
     full: Arc<ServerConfig>,
     /// For clients that offer other protocols than ours: Envoy goes on without one, rustls would refuse them.
     without_alpn: Arc<ServerConfig>,
-    /// Of each certificate its DNS names and its URI.
-    names: Vec<(Vec<String>, Option<String>)>,
+    /// Each certificate, by its DNS names.
+    shown: Vec<(Vec<String>, PeerChain)>,
 }
 
 /// Sessions kept for TLS 1.2 clients without tickets. Chosen: BoringSSL's default is 20,000, of which few are met again.
@@ -62,15 +62,14 @@ impl ServerContext {
         Ok(())
     }
 
-    /// The URI of the certificate that a client who asked for that name was shown.
-    pub fn uri_for(&self, server_name: Option<&str>) -> Option<String> {
+    /// The certificate that a client who asked for that name was shown.
+    pub fn shown_to(&self, server_name: Option<&str>) -> PeerChain {
         let configs = self.current.load();
         let wanted = server_name.unwrap_or_default();
-        let with = |fits: &dyn Fn(&str) -> bool| {
-            configs.names.iter().find(|(names, _)| names.iter().any(|name| fits(name))).map(|(_, uri)| uri)
-        };
+        let with =
+            |fits: &dyn Fn(&str) -> bool| configs.shown.iter().find(|(names, _)| names.iter().any(|name| fits(name)));
         let found = with(&|name| name == wanted).or_else(|| with(&|name| fits_dns_name(name, wanted)));
-        found.or(configs.names.first().map(|(_, uri)| uri)).cloned().flatten()
+        found.or(configs.shown.first()).map(|(_, shown)| shown.clone()).unwrap_or_default()
     }
 
     /// The settings for a client.
@@ -112,9 +111,9 @@ fn load(settings: &ServerSettings) -> Result<Configs, Vec<ContextError>> {
     };
     let names = |certified: &Arc<CertifiedKey>| {
         let of = certified.cert.get(..1).map(PeerChain::new).unwrap_or_default();
-        (of.dns_names(), of.uris().into_iter().next())
+        (of.dns_names(), of)
     };
-    let names = certificates.iter().map(names).collect();
+    let shown = certificates.iter().map(names).collect();
     let mut config = builder.with_cert_resolver(Arc::new(ByServerName::new(certificates)));
     config.alpn_protocols.clone_from(&settings.alpn);
     config.session_storage = match settings.stateful_resumption {
@@ -128,7 +127,7 @@ fn load(settings: &ServerSettings) -> Result<Configs, Vec<ContextError>> {
     }
     let mut without_alpn = config.clone();
     without_alpn.alpn_protocols.clear();
-    Ok(Configs { full: Arc::new(config), without_alpn: Arc::new(without_alpn), names })
+    Ok(Configs { full: Arc::new(config), without_alpn: Arc::new(without_alpn), shown })
 }
 
 /// The first certificate with the name the client asks for, in full or by a wildcard, which the client can check; without a

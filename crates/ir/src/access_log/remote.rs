@@ -14,6 +14,47 @@ pub struct LogService {
     pub flush_interval: Duration,
     /// Entries are sent when they have that many bytes together; 0: each by itself. Default 16 KiB.
     pub buffer_bytes: u32,
+    /// What entries say beside the rest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub custom_tags: Vec<CustomTag>,
+}
+
+/// A name and where its value is from; without a value the tag is left out (Envoy `CustomTag`).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct CustomTag {
+    pub tag: String,
+    pub value: TagValue,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TagValue {
+    /// Of the process.
+    Environment {
+        name: String,
+        default: String,
+    },
+    Literal(String),
+    Metadata {
+        of: MetadataHolder,
+        namespace: String,
+        path: Vec<String>,
+        default: String,
+    },
+    RequestHeader {
+        name: String,
+        default: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetadataHolder {
+    Cluster,
+    /// What filters have said.
+    Request,
+    Route,
+    UpstreamHost,
 }
 
 impl LogService {

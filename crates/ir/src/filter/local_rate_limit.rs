@@ -30,6 +30,9 @@ pub struct LocalRateLimit {
     pub virtual_host_rules: VirtualHostRules,
     /// Each connection has its own buckets, instead of all together.
     pub per_connection: bool,
+    /// The bucket is shared with all proxies of the local cluster: this one has its part of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shared_by_cluster: bool,
     /// Default true.
     pub always_consumes_default: bool,
     /// Buckets that a descriptor with a blank value has at most. At least 1, default 20; the one that was used the longest ago

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use leno_names::Fraction;
 use serde::Serialize;
 
-use crate::HeaderOps;
+use crate::{HeaderOps, RateLimitRule};
 
 /// Asks a service whether a request is within its limits (Envoy's HTTP filter `ratelimit`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,6 +16,16 @@ pub struct RateLimit {
     pub timeout: Option<Duration>,
     /// What happens to requests when the service does not answer: `false` lets them pass.
     pub failure_mode_deny: bool,
+    /// Instead of it, for which share of such requests they get an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_mode_deny_share: Option<Fraction>,
+    /// The share of requests that the service is asked about. Default all.
+    pub enabled: Fraction,
+    /// The share of requests over the limit that are refused. Default all.
+    pub enforced: Fraction,
+    /// What requests are described by instead of the rules of routes; empty: by those.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RateLimitRule>,
     /// gRPC clients over the limit get RESOURCE_EXHAUSTED instead of UNAVAILABLE.
     pub resource_exhausted: bool,
     /// The cluster of the service.
@@ -52,6 +63,9 @@ pub struct RouteRateLimit {
     pub virtual_host_rules: VirtualHostRules,
     /// Replaces the filter's when it is not empty.
     pub domain: String,
+    /// Instead of all others, when there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RateLimitRule>,
 }
 
 /// When the rules of a virtual host count beside those of the route.

@@ -11,6 +11,44 @@ pub struct RateLimitRule {
     pub stage: u32,
     /// At least one.
     pub actions: Vec<RateLimitAction>,
+    /// Told to the service; `None`: it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitOverride>,
+    /// How many hits a request counts as; 1 unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hits_addend: Option<HitsAddend>,
+}
+
+impl RateLimitRule {
+    /// The operator that says how many hits a request counts as.
+    pub fn hits_format(&self) -> Option<&str> {
+        match &self.hits_addend {
+            Some(HitsAddend::Format(format)) => Some(format),
+            Some(HitsAddend::Number(_)) | None => None,
+        }
+    }
+
+    pub fn new(actions: Vec<RateLimitAction>) -> Self {
+        Self { stage: 0, actions, limit: None, hits_addend: None }
+    }
+}
+
+/// Another limit than the service's own.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitOverride {
+    /// `unit` is that of `envoy.type.v3.RateLimitUnit`, 0 to 7.
+    Fixed { requests_per_unit: u32, unit: i32 },
+    /// A structure of `requests_per_unit` and `unit` in dynamic metadata.
+    Metadata { namespace: String, path: Vec<String> },
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HitsAddend {
+    /// With one command operator.
+    Format(String),
+    Number(u64),
 }
 
 /// One entry of a descriptor.

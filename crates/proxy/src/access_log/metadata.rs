@@ -1,16 +1,20 @@
 use std::collections::BTreeMap;
 
-use leno_ir::{Metadata, MetadataValue, metadata_value};
+use leno_ir::{Metadata, MetadataValue};
 
 /// Appends a value of metadata: a text as it is, anything else as JSON (`true`). Without a path the whole namespace, and nothing
 /// when there is no value.
 pub(super) fn write_metadata(metadata: &Metadata, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
-    if path.is_empty() {
-        let Some(fields) = metadata.get(namespace) else { return false };
+    metadata.get(namespace).is_some_and(|fields| write_namespace(fields, path, out))
+}
+
+/// As [`write_metadata`], of one namespace.
+pub(super) fn write_namespace(fields: &BTreeMap<String, MetadataValue>, path: &[String], out: &mut Vec<u8>) -> bool {
+    let Some((first, rest)) = path.split_first() else {
         write_fields(fields, out);
         return true;
-    }
-    match metadata_value(metadata, namespace, path) {
+    };
+    match fields.get(first).and_then(|value| value.at(rest)) {
         None | Some(MetadataValue::Null) => false,
         Some(MetadataValue::String(text)) => {
             out.extend_from_slice(text.as_bytes());

@@ -10,6 +10,7 @@
 mod entry;
 mod message;
 mod record;
+mod tag;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

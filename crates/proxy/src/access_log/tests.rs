@@ -10,24 +10,11 @@ use crate::exchange::{NoHeaders, Protocol};
 
 fn connection() -> Connection {
     Connection {
-        id: 1,
         local: ([127, 1, 1, 0], 9080).into(),
-        remote: ([127, 0, 0, 1], 4000).into(),
-        is_restored: false,
         direct_remote: ([127, 0, 0, 1], 1).into(),
         direction: Direction::Outbound,
         listener: "test".into(),
-        peer: None,
-        local_identity: None,
-        server_name: None,
-        alpn: None,
-        is_tls: false,
-        mtls: false,
-        shown: None,
-        client_cert: String::new(),
-        drain: Rc::default(),
-        closed_by_client: std::cell::Cell::default(),
-        rate_limiter: Default::default(),
+        ..Connection::for_tests(([127, 0, 0, 1], 4000))
     }
 }
 

@@ -2,11 +2,12 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use leno_telemetry::access_log::{Field, TimePoint, Values};
+use leno_telemetry::access_log::{Field, MetadataOf, Side, TimePoint, Values};
 
-use super::metadata::write_metadata;
+use super::metadata::{write_metadata, write_namespace};
 use crate::connection::Connection;
 use crate::exchange::{Exchange, HeaderLookup, LogMoment, Protocol};
+use crate::tls::TlsSession;
 
 /// What the operators of one line read from.
 pub(crate) struct LineValues<'a> {
@@ -52,8 +53,33 @@ impl Values for LineValues<'_> {
         self.exchange.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
-    fn write_dynamic_metadata(&self, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
-        write_metadata(&self.exchange.metadata, namespace, path, out)
+    fn write_metadata(&self, of: MetadataOf, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
+        let Self { exchange, connection, .. } = self;
+        match of {
+            MetadataOf::Cluster => {
+                exchange.cluster.as_ref().is_some_and(|cluster| write_metadata(&cluster.metadata, namespace, path, out))
+            }
+            MetadataOf::Exchange => write_metadata(&exchange.metadata, namespace, path, out),
+            MetadataOf::Listener => write_metadata(&connection.chain.listener_metadata, namespace, path, out),
+            MetadataOf::Route => {
+                exchange.route_metadata.as_ref().is_some_and(|metadata| write_metadata(metadata, namespace, path, out))
+            }
+            MetadataOf::UpstreamHost => {
+                let Some(host) = &exchange.host else { return false };
+                let endpoint = host.endpoint();
+                match namespace {
+                    SUBSETS if endpoint.labels.is_empty() => false,
+                    SUBSETS => write_namespace(&endpoint.labels, path, out),
+                    SOCKETS if endpoint.socket_labels.is_empty() => false,
+                    SOCKETS => write_namespace(&endpoint.socket_labels, path, out),
+                    _ => write_metadata(&endpoint.metadata, namespace, path, out),
+                }
+            }
+        }
+    }
+
+    fn validity(&self, side: Side) -> Option<(Duration, Duration)> {
+        self.session(side)?.validity()
     }
 
     fn write(&self, field: Field, out: &mut Vec<u8>) {
@@ -85,16 +111,19 @@ impl Values for LineValues<'_> {
             Field::DownstreamLocalAddress => address(Some(connection.local), out),
             Field::DownstreamLocalAddressWithoutPort => ip(connection.local.ip(), out),
             Field::DownstreamLocalPort => number(connection.local.port().into(), out),
-            Field::DownstreamLocalUriSan => display(connection.local_identity.as_ref(), out),
-            Field::DownstreamPeerUriSan => display(connection.peer.as_ref(), out),
+            Field::DownstreamDirectLocalAddress => address(Some(connection.direct_local), out),
+            Field::DownstreamDirectLocalAddressWithoutPort => ip(connection.direct_local.ip(), out),
+            Field::DownstreamDirectLocalPort => number(connection.direct_local.port().into(), out),
             Field::DownstreamRemotePort => number(exchange.remote.unwrap_or(connection.remote).port().into(), out),
             // There is none before the end.
             Field::Duration if exchange.log_moment != LogMoment::End => {}
             Field::Duration => number(milliseconds(exchange.duration), out),
+            Field::FilterChainName => text(&connection.chain.chain, out),
             Field::GrpcStatus => text(exchange.grpc_status.map(grpc_name).unwrap_or_default(), out),
             Field::GrpcStatusNumber => number_if(exchange.grpc_status.map(u64::from), out),
             Field::GrpcStatusSnake => text(exchange.grpc_status.map(grpc_snake_name).unwrap_or_default(), out),
             Field::LocalReplyBody => out.extend_from_slice(&exchange.local_reply_body),
+            Field::Nothing => {}
             Field::Protocol => text(exchange.protocol.version().unwrap_or_default(), out),
             Field::RequestDuration => number_if(exchange.request_duration.map(milliseconds), out),
             Field::RequestHeadersBytes => number(exchange.request_header_bytes, out),
@@ -107,6 +136,15 @@ impl Values for LineValues<'_> {
             Field::ResponseFlags => list(exchange.flags.short_names(), out),
             Field::ResponseFlagsLong => list(exchange.flags.long_names(), out),
             Field::ResponseHeadersBytes => number(exchange.response_header_bytes, out),
+            Field::ResponseTrailersBytes => {
+                let trailers = exchange.trailers.as_ref();
+                number(
+                    trailers.map_or(0, |trailers| {
+                        trailers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() as u64
+                    }),
+                    out,
+                );
+            }
             Field::ResponseTxDuration => {
                 let since = exchange.response_duration.map(|first| exchange.duration.saturating_sub(first));
                 number_if(since.map(milliseconds), out);
@@ -137,7 +175,27 @@ impl Values for LineValues<'_> {
             Field::UpstreamTransportFailureReason => {
                 text(exchange.upstream_failure.as_deref().unwrap_or_default(), out)
             }
+            Field::Tls(side, field) => {
+                if let Some(session) = self.session(side) {
+                    text(&session.text(field), out);
+                }
+            }
             Field::VirtualClusterName => {}
+            Field::Zero => number(0, out),
+        }
+    }
+}
+
+/// The namespace of what subsets tell endpoints apart by.
+const SUBSETS: &str = "envoy.lb";
+/// The namespace of what decides how to connect to them.
+const SOCKETS: &str = "envoy.transport_socket_match";
+
+impl LineValues<'_> {
+    pub(super) fn session(&self, side: Side) -> Option<&TlsSession> {
+        match side {
+            Side::Downstream => self.connection.session.as_deref(),
+            Side::Upstream => self.exchange.upstream_session.as_deref(),
         }
     }
 }

@@ -1,34 +1,14 @@
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use leno_ir::{
-    CidrRange, Config as MeshConfig, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, Direction, Permission,
-    Principal, Rbac, RbacAction, RbacEnforcement, RbacPolicy, TokenBucket,
+    CidrRange, Config as MeshConfig, ConnectionLimit, ConnectionRateLimit, ConnectionRbac, Permission, Principal, Rbac,
+    RbacAction, RbacEnforcement, RbacPolicy, TokenBucket,
 };
 
 use super::*;
 
 fn connection(client: [u8; 4]) -> Connection {
-    Connection {
-        id: 1,
-        local: ([127, 0, 0, 1], 8080).into(),
-        is_restored: false,
-        direct_remote: (client, 40_000).into(),
-        remote: (client, 40_000).into(),
-        direction: Direction::Inbound,
-        listener: "in".into(),
-        peer: None,
-        local_identity: None,
-        server_name: None,
-        alpn: None,
-        is_tls: false,
-        mtls: false,
-        shown: None,
-        client_cert: String::new(),
-        drain: Rc::default(),
-        closed_by_client: std::cell::Cell::default(),
-        rate_limiter: Default::default(),
-    }
+    Connection::for_tests((client, 40_000))
 }
 
 const NEAR: [u8; 4] = [127, 0, 0, 1];

@@ -86,7 +86,9 @@ impl LocalLimit {
             let of_connection = cx.connection.rate_limiter.get_or_init(|| Box::new(limiter(&self.config, now)));
             return of_connection.take(&self.descriptors(of_connection, cx), now);
         }
-        self.limiter.take(&self.descriptors(&self.limiter, cx), now)
+        // Of a shared bucket each proxy has the same part: as if a request took a token for each of them.
+        let tokens = if self.config.shared_by_cluster { cx.worker.local_members().max(1) } else { 1 };
+        self.limiter.take_many(&self.descriptors(&self.limiter, cx), now, tokens)
     }
 
     fn descriptors<'r>(&'r self, limiter: &RateLimiter, cx: &'r RequestContext<'_>) -> Vec<Vec<DescriptorEntry<'r>>> {

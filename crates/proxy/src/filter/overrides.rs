@@ -8,6 +8,7 @@ use leno_routing::{CompiledRoutes, Matched, RequestView, RoutePosition};
 
 use super::header_to_metadata::MetadataRules;
 use super::local_rate_limit::LocalLimit;
+use super::rate_limit::RouteLimit;
 use crate::http::{HeaderFormats, Levels};
 use crate::shared::SharedStates;
 
@@ -60,7 +61,7 @@ pub(crate) enum RouteFilter {
     Compressor(leno_ir::RouteCompressor),
     HeaderToMetadata(Arc<MetadataRules>),
     LocalRateLimit(Arc<LocalLimit>),
-    RateLimit(leno_ir::RouteRateLimit),
+    RateLimit(Arc<RouteLimit>),
     /// `None`: no rules.
     Rbac(Option<Box<leno_ir::HttpRbac>>),
 }
@@ -98,7 +99,7 @@ impl RouteFilter {
             RouteFilterConfig::LocalRateLimit(limit) => {
                 Self::LocalRateLimit(Arc::new(LocalLimit::new(limit, place, states)))
             }
-            RouteFilterConfig::RateLimit(route) => Self::RateLimit(route.clone()),
+            RouteFilterConfig::RateLimit(route) => Self::RateLimit(Arc::new(RouteLimit::new(route))),
             RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
         }
     }
@@ -232,7 +233,7 @@ impl RouteRef {
     }
 
     pub(crate) fn metadata(&self) -> Option<&Metadata> {
-        self.matched().map(|matched| &matched.route.metadata)
+        self.matched().map(|matched| &*matched.route.metadata)
     }
 
     /// Whether requests are forwarded, rather than answered by the route itself.

@@ -6,18 +6,20 @@
 //! Source      Envoy ratelimit filter v1.40; draft-polli-ratelimit-headers-03
 
 mod message;
+mod rules;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use leno_balance::DescriptorEntry;
 use leno_ir::{RateLimit as Config, RateLimitedRequests};
 use prost::Message as _;
 
-use self::message::{Descriptor, DescriptorStatus, Entry, Limit, RateLimitRequest, RateLimitResponse};
-use super::descriptors::{describe, rules_of_route};
+use self::message::{DescriptorStatus, Limit, RateLimitRequest, RateLimitResponse};
+pub(super) use self::rules::RouteLimit;
+use self::rules::{OwnRules, descriptor};
+use super::descriptors::rules_of_route;
 use super::overrides::RouteFilter;
 use super::{GrpcReply, LocalReply, Place, RequestContext, ResponseContext, Resume, Step};
 use crate::flags::ResponseFlags;
@@ -32,6 +34,7 @@ pub(super) const RESOURCE_EXHAUSTED: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     config: Config,
+    rules: OwnRules,
     response_headers: HeaderEdits,
     /// By the cluster that requests go to, under whose name Envoy counts.
     counters: RefCell<HashMap<String, Rc<Counters>>>,
@@ -61,6 +64,7 @@ pub(crate) type Answer = Result<Bytes, CallError>;
 impl RateLimit {
     pub(super) fn new(config: &Config, _place: Place<'_>) -> Self {
         Self {
+            rules: OwnRules::new(&config.rules),
             response_headers: HeaderEdits::new(&config.response_headers),
             config: config.clone(),
             counters: RefCell::default(),
@@ -101,18 +105,28 @@ impl ActiveRateLimit {
         };
         let Some(route) = cx.route.filter(|route| is_asked && route.forwards()) else { return Step::Continue };
         let Some(cluster) = route.cluster() else { return Step::Continue };
+        if !cx.chance(config.enabled) {
+            return Step::Continue;
+        }
         let of_route = route.configs(cx.name).find_map(|config| match config {
             RouteFilter::RateLimit(of_route) => Some(of_route),
             _ => None,
         });
-        let host_rules = of_route.map(|of_route| of_route.virtual_host_rules).unwrap_or_default();
-        let rules = rules_of_route(route, config.stage, host_rules);
-        let descriptors: Vec<_> = rules.filter_map(|rule| describe(rule, cx)).map(owned).collect();
+        let of_part = of_route.filter(|of_route| !of_route.rules.is_empty()).map(|of_route| &of_route.rules);
+        let own = of_part.or(Some(&self.filter.rules).filter(|rules| !rules.is_empty()));
+        let descriptors = match own {
+            Some(own) => own.descriptors(cx),
+            None => {
+                let host_rules = of_route.map(|of_route| of_route.config.virtual_host_rules).unwrap_or_default();
+                let rules = rules_of_route(route, config.stage, host_rules);
+                rules.filter_map(|rule| descriptor(rule, None, cx)).collect()
+            }
+        };
         if descriptors.is_empty() {
             return Step::Continue;
         }
         self.counters = Some(self.filter.counters(&cluster.name, &cx.worker.stats));
-        let domain = of_route.map(|of_route| &of_route.domain).filter(|domain| !domain.is_empty());
+        let domain = of_route.map(|of_route| &of_route.config.domain).filter(|domain| !domain.is_empty());
         let request = RateLimitRequest { domain: domain.unwrap_or(&config.domain).clone(), descriptors };
         let (worker, filter) = (cx.worker.clone(), self.filter.clone());
         Step::Wait(Box::pin(async move {
@@ -128,7 +142,11 @@ impl ActiveRateLimit {
         let decoded = decoded.and_then(|bytes| RateLimitResponse::decode(bytes).map_err(|_| ()));
         let Ok(response) = decoded else {
             counters.error.increment();
-            if !config.failure_mode_deny {
+            let denies = match config.failure_mode_deny_share {
+                Some(share) => cx.chance(share),
+                None => config.failure_mode_deny,
+            };
+            if !denies {
                 counters.failure_mode_allowed.increment();
                 return Step::Continue;
             }
@@ -144,16 +162,18 @@ impl ActiveRateLimit {
         }
         if response.overall_code != RateLimitResponse::OVER_LIMIT {
             counters.ok.increment();
-            for header in &response.request_headers_to_add {
-                cx.request.headers.append(header.key.to_ascii_lowercase().as_bytes(), header.value());
-            }
+            add_to_request(&response, cx);
             return Step::Continue;
         }
         counters.over_limit.increment();
-        self.is_over_limit = true;
         if config.ratelimited_header {
             self.response_headers.push(("x-envoy-ratelimited".to_owned(), b"true".to_vec()));
         }
+        if !cx.chance(config.enforced) {
+            add_to_request(&response, cx);
+            return Step::Continue;
+        }
+        self.is_over_limit = true;
         Step::Reply(Box::new(LocalReply {
             body: response.raw_body.into(),
             flags: ResponseFlags::RATE_LIMITED,
@@ -177,9 +197,10 @@ impl ActiveRateLimit {
     }
 }
 
-fn owned(entries: Vec<DescriptorEntry<'_>>) -> Descriptor {
-    let entry = |(key, value): DescriptorEntry<'_>| Entry { key: key.into_owned(), value: value.into_owned() };
-    Descriptor { entries: entries.into_iter().map(entry).collect() }
+fn add_to_request(response: &RateLimitResponse, cx: &mut RequestContext<'_>) {
+    for header in &response.request_headers_to_add {
+        cx.request.headers.append(header.key.to_ascii_lowercase().as_bytes(), header.value());
+    }
 }
 
 /// Of the limit that is the closest to being reached.

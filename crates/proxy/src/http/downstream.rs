@@ -44,6 +44,23 @@ pub(super) enum DownstreamError {
     Gone,
     #[error(transparent)]
     Malformed(Malformed),
+    /// The connection goes on.
+    #[error("the client reset the stream")]
+    Reset,
+}
+
+impl DownstreamError {
+    fn of_reset(reset: &Result<Reason, h2::Error>) -> Self {
+        if reset.is_ok() { Self::Reset } else { Self::Gone }
+    }
+}
+
+/// Of a stream that has failed: only its state tells a reset from the end of the connection.
+fn why_gone(stream: &mut ServerStream, cx: &mut Context<'_>) -> DownstreamError {
+    match stream.poll_reset(cx) {
+        Poll::Ready(reset) => DownstreamError::of_reset(&reset),
+        Poll::Pending => DownstreamError::Gone,
+    }
 }
 
 impl From<ReadError> for DownstreamError {
@@ -101,12 +118,15 @@ impl Downstream<'_> {
                 http1.request_is_done = !matches!(frame, Frame::Data { last: false, .. });
                 Poll::Ready(Ok(frame))
             }
-            Self::Http2(stream) => stream.source.poll_frame(cx).map_err(|_| DownstreamError::Gone),
+            Self::Http2(stream) => match ready!(stream.source.poll_frame(cx)) {
+                Ok(frame) => Poll::Ready(Ok(frame)),
+                Err(_) => Poll::Ready(Err(why_gone(stream, cx))),
+            },
         }
     }
 
     /// Ready when the client has gone while we wait for something else.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<DownstreamError> {
         match self {
             Self::Http1(http1) => {
                 if !http1.request_is_done || http1.tunnel {
@@ -114,13 +134,13 @@ impl Downstream<'_> {
                 }
                 while http1.io.read.len() < MOST_PIPELINED_BYTES {
                     match ready!(http1.io.poll_fill(http1.stream, cx)) {
-                        Ok(0) | Err(_) => return Poll::Ready(()),
+                        Ok(0) | Err(_) => return Poll::Ready(DownstreamError::Gone),
                         Ok(_) => {}
                     }
                 }
                 Poll::Pending
             }
-            Self::Http2(stream) => stream.poll_reset(cx).map(|_| ()),
+            Self::Http2(stream) => stream.poll_reset(cx).map(|reset| DownstreamError::of_reset(&reset)),
         }
     }
 
@@ -189,7 +209,10 @@ impl Downstream<'_> {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DownstreamError>> {
         match self {
             Self::Http1(http1) => http1.io.poll_flush(http1.stream, cx).map_err(|_: io::Error| DownstreamError::Gone),
-            Self::Http2(stream) => stream.poll_flush(cx).map_err(|_| DownstreamError::Gone),
+            Self::Http2(stream) => match ready!(stream.poll_flush(cx)) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(_) => Poll::Ready(Err(why_gone(stream, cx))),
+            },
         }
     }
 

@@ -11,9 +11,11 @@ use crate::upstream::{ConnectError, Dropped};
 #[derive(Debug)]
 pub(super) enum Failure {
     Connect(ConnectError),
-    /// The client closed or reset.
+    /// The client closed.
     DownstreamGone,
     DownstreamMalformed(Malformed),
+    /// The client gave up this exchange.
+    DownstreamReset,
     /// One of the cluster's shares that are refused (Envoy `drop_overloads`).
     Dropped(Dropped),
     /// Not of the exchange: an earlier try, which went on beside this one, has answered.
@@ -56,7 +58,7 @@ impl Failure {
     /// 0: there is nobody to answer.
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::DownstreamGone | Self::Hedged => 0,
+            Self::DownstreamGone | Self::DownstreamReset | Self::Hedged => 0,
             Self::DownstreamMalformed(malformed) => malformed.status(),
             Self::Idle { request_was_complete: false }
             | Self::RequestTimeout
@@ -85,6 +87,7 @@ impl Failure {
             Self::Connect(_) => ResponseFlags::UPSTREAM_CONNECTION_FAILURE,
             Self::DownstreamGone => ResponseFlags::DOWNSTREAM_TERMINATION,
             Self::DownstreamMalformed(_) => ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR,
+            Self::DownstreamReset => ResponseFlags::DOWNSTREAM_RESET,
             Self::Dropped(Dropped::Always) => ResponseFlags::UNCONDITIONAL_DROP_OVERLOAD,
             Self::Dropped(Dropped::Share) => ResponseFlags::DROP_OVERLOAD,
             Self::Idle { .. } => ResponseFlags::STREAM_IDLE_TIMEOUT,
@@ -121,6 +124,7 @@ impl Failure {
         Cow::Borrowed(match self {
             Self::DownstreamGone => "downstream_remote_disconnect",
             Self::DownstreamMalformed(malformed) => malformed.details(),
+            Self::DownstreamReset => "http2.remote_reset",
             Self::Dropped(Dropped::Always) => "unconditional_drop_overload",
             Self::Dropped(Dropped::Share) => "drop_overload",
             Self::Idle { .. } => "stream_idle_timeout",
@@ -189,6 +193,7 @@ impl Failure {
         match self {
             Self::Peer(PeerError::Reset(reason)) => *reason,
             Self::DownstreamGone
+            | Self::DownstreamReset
             | Self::Hedged
             | Self::Idle { .. }
             | Self::PerTryIdle

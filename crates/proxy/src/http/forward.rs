@@ -82,6 +82,13 @@ struct Route<'r> {
     matched: Matched<'r>,
 }
 
+/// What the record says of the route.
+fn note_route(exchange: &mut Exchange, matched: Option<Matched<'_>>) {
+    exchange.route_name = matched.and_then(|matched| matched.route_name());
+    let metadata = matched.map(|matched| &matched.route.metadata).filter(|metadata| !metadata.is_empty());
+    exchange.route_metadata = metadata.cloned();
+}
+
 /// One exchange under way.
 #[derive(Debug)]
 pub(super) struct Forwarder<'a, 'd> {
@@ -235,7 +242,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
         stats.count(HttpCounter::RouterRqTotal);
         let (Some(rules), Some(picked)) = (rules, picked) else { return Err(Failure::NoRoute) };
         let matched = rules.routes.at(picked.position).ok_or(Failure::NoRoute)?;
-        self.exchange.route_name = matched.route_name();
+        note_route(self.exchange, Some(matched));
         match &matched.route.action {
             RouteAction::Direct(direct) => {
                 stats.count(HttpCounter::RqDirectResponse);
@@ -309,7 +316,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
     fn note_destination(&mut self, rules: Option<&RouteRules>, picked: Option<&Picked>) {
         let (Some(rules), Some(picked)) = (rules, picked) else { return };
         let Some(matched) = rules.routes.at(picked.position) else { return };
-        self.exchange.route_name = matched.route_name();
+        note_route(self.exchange, Some(matched));
         if let Some(cluster) = self.cluster_of(*picked, matched) {
             self.exchange.cluster = Some(cluster);
         }

@@ -16,6 +16,7 @@ use super::headers::Headers;
 use crate::access_log::LineValues;
 use crate::connection::Connection;
 use crate::exchange::{Exchange, NoHeaders};
+use crate::tls::noted;
 
 /// The values of a table that have operators, by their text.
 #[derive(Debug, Default)]
@@ -86,20 +87,24 @@ impl HeaderFormats {
 
     fn of<'v>(values: impl Iterator<Item = &'v HeaderValue>) -> Self {
         let formats = values.filter(|value| value.is_format());
-        let formats =
-            formats.filter_map(|value| Some((value.value.as_str().into(), Program::value(&value.value).ok()?)));
+        let formats = formats
+            .filter_map(|value| Some((value.value.as_str().into(), Program::value(&value.value).map(noted).ok()?)));
         Self(formats.collect())
     }
 
     /// # Errors
     /// Names the operator that is not understood.
     pub(crate) fn check(table: &RouteTable) -> Result<(), FormatError> {
+        overrides(table)
+            .flat_map(RouteFilterConfig::hits_formats)
+            .try_for_each(|format| Program::text(format).map(drop))?;
         check(values(table).chain(overrides(table).flat_map(RouteFilterConfig::header_ops).flat_map(|ops| &ops.add)))
     }
 
     /// # Errors
     /// As [`HeaderFormats::check`].
     pub(crate) fn check_filter(filter: &HttpFilter) -> Result<(), FormatError> {
+        filter.config.hits_formats().try_for_each(|format| Program::text(format).map(drop))?;
         check(filter.config.header_ops().flat_map(|ops| &ops.add))
     }
 }

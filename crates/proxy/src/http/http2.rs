@@ -39,11 +39,11 @@ impl ServerStream {
         Self { source, responder, sink: None, has_failed: false }
     }
 
-    /// Ready when the client has reset the stream, or its connection is gone.
-    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the client has reset the stream, or its connection is gone: that is the error.
+    pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reason, h2::Error>> {
         match &mut self.sink {
             Some(sink) => sink.poll_reset(cx),
-            None => self.responder.poll_reset(cx).map(|_| ()),
+            None => self.responder.poll_reset(cx),
         }
     }
 

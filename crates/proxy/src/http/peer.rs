@@ -83,6 +83,9 @@ pub(super) enum PeerError {
     Reset(Reason),
 }
 
+/// The connection ended within a message.
+const CUT: PeerError = PeerError::Protocol(Malformed::Closed.details());
+
 impl From<ReadError> for PeerError {
     fn from(error: ReadError) -> Self {
         match error {
@@ -232,10 +235,8 @@ impl Peer {
                 let frame = match ready!(io.poll_frame(peer.transport.stream(), cx)) {
                     Ok(frame) => frame,
                     // Envoy's word for it: a parser met the end where there is none.
-                    Err(ReadError::Malformed(error @ Malformed::Closed)) => {
-                        let error = PeerError::Protocol(error.details());
-                        return Poll::Ready(Err(peer.transport.failed(error)));
-                    }
+                    Err(ReadError::Malformed(Malformed::Closed)) => return Poll::Ready(Err(CUT)),
+                    Err(ReadError::Io(_)) if io.decoder.close().is_err() => return Poll::Ready(Err(CUT)),
                     Err(error) => return Poll::Ready(Err(peer.transport.failed(error.into()))),
                 };
                 peer.response_is_done = !matches!(frame, Frame::Data { last: false, .. });

@@ -12,6 +12,7 @@ use super::header_ops::HeaderEdits;
 use crate::access_log::{LineValues, filter_holds, member};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
+use crate::tls::noted;
 
 /// [`LocalReplies`], ready to be applied.
 #[derive(Debug)]
@@ -107,9 +108,9 @@ impl Body {
     fn new(format: &BodyFormat) -> Result<Self, FormatError> {
         let (program, is_json) = match &format.kind {
             BodyFormatKind::Json(fields) => {
-                (Program::json(fields.iter().map(|(key, format)| (key.as_str(), member(format))))?, true)
+                (noted(Program::json(fields.iter().map(|(key, format)| (key.as_str(), member(format))))?), true)
             }
-            BodyFormatKind::Text(text) => (Program::text(text)?, false),
+            BodyFormatKind::Text(text) => (noted(Program::text(text)?), false),
         };
         let of_kind = if is_json { "application/json" } else { "text/plain" };
         Ok(Self {

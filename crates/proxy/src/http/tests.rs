@@ -76,24 +76,12 @@ async fn proxy(
             let (stream, remote) = listener.accept().await.expect("accepts");
             stream.set_nodelay(true).expect("a socket");
             let connection = Connection {
-                id: 1,
                 local: address,
-                is_restored: false,
                 direct_remote: ([127, 0, 0, 1], 1).into(),
-                remote,
                 direction: Direction::Outbound,
                 listener: "l".into(),
-                peer: None,
-                local_identity: None,
-                server_name: None,
-                alpn: None,
-                is_tls: false,
-                mtls: false,
-                shown: None,
-                client_cert: String::new(),
                 drain: signal.clone(),
-                closed_by_client: std::cell::Cell::default(),
-                rate_limiter: Default::default(),
+                ..Connection::for_tests(remote)
             };
             let serving =
                 serve(Stream::Plain(stream), BytesMut::new(), Rc::new(connection), manager.clone(), worker.clone());

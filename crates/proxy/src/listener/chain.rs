@@ -1,9 +1,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-use leno_ir::{CidrRange, FilterChain, FilterChainMatch, NetworkFilter, SourceType, TransportProtocol};
+use leno_ir::{CidrRange, FilterChain, FilterChainMatch, Metadata, NetworkFilter, SourceType, TransportProtocol};
 
 use super::ActiveListener;
+use crate::connection::ChainNames;
 use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
 use crate::drain::DrainSignal;
@@ -24,6 +25,7 @@ pub(super) struct Chain {
     pub(super) filter: Filter,
     /// Started when no version of the listener has it any more, or the worker drains.
     pub(super) drain: Rc<DrainSignal>,
+    pub(super) names: Rc<ChainNames>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +40,7 @@ impl Chain {
         config: &FilterChain,
         place: String,
         listener: (&ListenerStats, Option<u32>),
+        metadata: &Metadata,
         worker: &Worker,
     ) -> Self {
         let filter = match &config.filter {
@@ -47,11 +50,12 @@ impl Chain {
         let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));
         let connection_filters = ConnectionFilters::new(&config.connection_filters, &place, worker);
         let (matches, drain) = (config.matches.clone(), Rc::default());
-        Self { config: config.clone(), place, matches, tls, connection_filters, filter, drain }
+        let names = Rc::new(ChainNames { chain: config.name.clone(), listener_metadata: metadata.clone() });
+        Self { config: config.clone(), place, matches, tls, connection_filters, filter, drain, names }
     }
 
-    pub(super) fn is(&self, config: &FilterChain, place: &str) -> bool {
-        self.place == place && self.config == *config
+    pub(super) fn is(&self, config: &FilterChain, place: &str, metadata: &Metadata) -> bool {
+        self.place == place && self.config == *config && self.names.listener_metadata == *metadata
     }
 }
 

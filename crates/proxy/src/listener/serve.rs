@@ -61,6 +61,7 @@ pub(super) async fn serve(
     let accepted = Accepted {
         stream,
         local,
+        direct_local: local,
         is_restored: false,
         remote,
         direct_remote: remote,
@@ -88,6 +89,8 @@ pub(super) async fn serve(
 pub(super) struct Accepted {
     pub(super) stream: Stream,
     pub(super) local: SocketAddr,
+    /// Of the socket, whatever is said of it.
+    direct_local: SocketAddr,
     /// That is not our own address.
     pub(super) is_restored: bool,
     pub(super) remote: SocketAddr,
@@ -212,6 +215,7 @@ impl Accepted {
     async fn dispatch(self, chain: &Chain, mut connection: Connection, found: Found) {
         let Self { stream, worker, story, .. } = self;
         connection.drain = chain.drain.clone();
+        connection.chain = chain.names.clone();
         connection.describe_client(match &chain.filter {
             Filter::Http(manager) => manager.told_of_client(),
             Filter::Tcp(_) => None,
@@ -264,6 +268,9 @@ impl Accepted {
             is_tls,
             mtls: tls.mtls,
             shown: tls.shown,
+            session: tls.session,
+            direct_local: self.direct_local,
+            chain: Rc::default(),
             client_cert: String::new(),
             peer: tls.peer,
             local_identity: tls.local_identity,
@@ -276,13 +283,14 @@ impl Accepted {
     }
 
     async fn terminate_tls(self, tls: &ChainTls) -> Result<(Self, Connection), ServeError> {
-        let Self { stream, local, is_restored, remote, direct_remote, listener, worker, story } = self;
+        let Self { stream, local, direct_local, is_restored, remote, direct_remote, listener, worker, story } = self;
         let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
         match worker.tls().accept(socket, tls).await {
             Ok((stream, facts)) => {
                 worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
                 listener.stats.count(ListenerCounter::SslHandshake);
-                let inner = Self { stream, local, is_restored, remote, direct_remote, listener, worker, story };
+                let inner =
+                    Self { stream, local, direct_local, is_restored, remote, direct_remote, listener, worker, story };
                 let connection = inner.connection(Some(facts));
                 Ok((inner, connection))
             }

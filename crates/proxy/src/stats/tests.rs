@@ -1,4 +1,3 @@
-use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use leno_ir::{Cluster, Discovery, EndpointSet};
@@ -29,24 +28,11 @@ fn labels(workload: &str, service: &str) -> WorkloadLabels {
 
 fn connection(direction: Direction, peer: Option<&str>) -> Connection {
     Connection {
-        id: 1,
-        local: ([127, 0, 0, 1], 80).into(),
-        remote: ([127, 0, 0, 1], 4000).into(),
-        is_restored: false,
-        direct_remote: ([127, 0, 0, 1], 1).into(),
         direction,
         listener: "test".into(),
         peer: peer.and_then(|peer| peer.parse().ok()),
-        local_identity: None,
-        server_name: None,
-        alpn: None,
-        is_tls: false,
         mtls: peer.is_some(),
-        shown: None,
-        client_cert: String::new(),
-        drain: Rc::default(),
-        closed_by_client: std::cell::Cell::default(),
-        rate_limiter: Default::default(),
+        ..Connection::for_tests(([127, 0, 0, 1], 4000))
     }
 }
 

@@ -209,6 +209,11 @@ impl UpstreamCluster {
         self.members.borrow().states().for_each(|state| see(state.id, state.source().endpoint()));
     }
 
+    /// How many endpoints have the highest priority, well or not.
+    pub(crate) fn most_important_members(&self) -> u32 {
+        self.members.borrow().of_first_priority()
+    }
+
     /// Where its endpoints are that take traffic.
     pub(crate) fn healthy_by_locality(&self) -> BTreeMap<Locality, u32> {
         self.members.borrow().healthy(&self.config.balancing)

@@ -17,6 +17,7 @@ use super::{Caller, ConnectError, Overflow, Pick};
 use crate::proxy_protocol::{ProxyAddresses, encode};
 use crate::stats::{ClusterCounter, ClusterHistogram, ConnectionGuard, HandshakeResult, TlsSide};
 use crate::stream::Stream;
+use crate::tls::TlsSession;
 use crate::worker::Worker;
 
 /// What will be spoken on a new connection; decides the ALPN names offered.
@@ -65,6 +66,8 @@ pub(crate) struct Connected {
     pub(crate) stream: Stream,
     pub(crate) counted: ConnectionGuard,
     pub(super) _active: ActiveConnection,
+    /// What is shown of its TLS.
+    pub(crate) session: Option<Rc<TlsSession>>,
 }
 
 /// Counts as open at its endpoint until dropped.
@@ -208,6 +211,9 @@ pub(super) async fn connect(
     }
     let stream = result?;
     let active = ActiveConnection::new(&state.counts);
+    let tls = cluster.config.tls_of(socket).zip(cluster.sockets.of(socket));
+    let of_request = cluster.config.http.server_name.as_ref().and(key.server_name.as_deref());
+    let session = tls.and_then(|(tls, settings)| worker.tls().upstream_session(&stream, tls, settings, of_request));
     stats.observe(ClusterHistogram::CxConnect, worker.now().saturating_duration_since(started));
-    Ok(Connected { stream, counted, _active: active })
+    Ok(Connected { stream, counted, _active: active, session })
 }

@@ -16,6 +16,7 @@ use leno_ir::UpstreamHttp;
 
 use crate::stats::{ClusterCounter, ConnectionGuard, Held};
 use crate::stream::Stream;
+use crate::tls::TlsSession;
 use crate::worker::Worker;
 
 /// An HTTP/1 connection and what it counts in. Dropping it closes it.
@@ -25,6 +26,7 @@ pub(super) struct Http1Connection {
     pub(super) counted: ConnectionGuard,
     _active: ActiveConnection,
     local: Option<SocketAddr>,
+    session: Option<Rc<TlsSession>>,
     pub(super) key: PoolKey,
     pub(super) made: Instant,
     pub(super) idle_since: Instant,
@@ -76,6 +78,11 @@ impl Http1Lease {
     /// Our side of it.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.connection.as_ref().and_then(|connection| connection.local)
+    }
+
+    /// What is shown of its TLS.
+    pub(crate) fn session(&self) -> Option<Rc<TlsSession>> {
+        self.connection.as_ref()?.session.clone()
     }
 
     /// The response has ended: what becomes of the connection cuts nothing.
@@ -178,9 +185,10 @@ impl UpstreamCluster {
         permit: ConnectionPermit,
         open: OpenGuard,
     ) -> Box<Http1Connection> {
-        let Connected { stream, counted, _active } = connected;
+        let Connected { stream, counted, _active, session } = connected;
         Box::new(Http1Connection {
             local: stream.tcp().local_addr().ok(),
+            session,
             stream,
             counted,
             _active,

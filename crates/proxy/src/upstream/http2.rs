@@ -23,6 +23,7 @@ use crate::http::http2::Keepalive;
 use crate::stats::{ClusterCounter, ConnectionGuard, Held, Waiting};
 use crate::stream::Stream;
 use crate::tls::ClusterTls;
+use crate::tls::TlsSession;
 use crate::worker::Worker;
 
 /// Flow-control windows of our HTTP/2 connections, in bytes. Chosen: one stream may fill 1 Gbit/s at 8 ms round trip;
@@ -44,6 +45,7 @@ pub(super) struct Http2Pool {
 struct Http2Connection {
     sender: SendRequest<Bytes>,
     local: Option<SocketAddr>,
+    session: Option<Rc<TlsSession>>,
     key: PoolKey,
     made: Instant,
     active: Cell<u32>,
@@ -123,6 +125,11 @@ impl Http2Lease {
     /// Our side of the connection.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.slot.connection.local
+    }
+
+    /// What is shown of its TLS.
+    pub(crate) fn session(&self) -> Option<Rc<TlsSession>> {
+        self.slot.connection.session.clone()
     }
 }
 
@@ -283,7 +290,7 @@ impl UpstreamCluster {
             }
             self.stats().count(ClusterCounter::CxHttp2Total);
         }
-        let Connected { stream, counted, _active } = connected;
+        let Connected { stream, counted, _active, session } = connected;
         if let Stream::Tls(_) = &stream
             && self.sockets.of(self.socket_of(state)).is_some_and(ClusterTls::is_of_mesh)
             && !is_http2
@@ -349,6 +356,7 @@ impl UpstreamCluster {
             made: self.coarse_now(),
             active: Cell::new(0),
             started: Cell::new(0),
+            session,
             most_streams: http.max_concurrent_streams.max(1),
             most_requests: http.max_requests_per_connection.unwrap_or(u32::MAX).max(1),
             idle_since: Cell::new(self.coarse_now()),

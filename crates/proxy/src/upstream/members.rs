@@ -50,6 +50,11 @@ impl Members {
         localities
     }
 
+    pub(super) fn of_first_priority(&self) -> u32 {
+        let first = self.set.localities.iter().filter(|locality| locality.priority == 0);
+        u32::try_from(first.map(|locality| locality.endpoints.len()).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn are_of(&self, set: &Arc<EndpointSet>) -> bool {
         Arc::ptr_eq(&self.set, set) || self.set == *set
     }

@@ -112,8 +112,8 @@ fn write_pieces(pieces: &[Piece], values: &impl Values, omit_empty: bool, out: &
         // Other kinds of metadata than texts keep their kind.
         let mut is_json = false;
         match &operator.source {
-            Source::DynamicMetadata { namespace, path } if operator.length.is_none() => {
-                is_json = values.write_dynamic_metadata(namespace, path, out);
+            Source::Metadata { of, namespace, path } if operator.length.is_none() => {
+                is_json = values.write_metadata(*of, namespace, path, out);
             }
             _ => write_operator(operator, values, out),
         }

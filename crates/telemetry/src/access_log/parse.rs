@@ -1,5 +1,5 @@
-use super::time_format::check;
-use super::{DurationUnit, Field, FormatError, Operator, PathForm, PathOf, Piece, Source, TimePoint};
+use super::time_format::{Zone, check};
+use super::{DurationUnit, Field, FormatError, MetadataOf, Operator, PathForm, PathOf, Piece, Source, TimePoint, tls};
 
 /// Splits a format into literals and operators.
 pub(super) fn pieces(format: &str) -> Result<Vec<Piece>, FormatError> {
@@ -64,6 +64,12 @@ fn operator(text: &str) -> Result<Piece, FormatError> {
     let constant = match name {
         "ENVIRONMENT" => std::env::var(parameter.unwrap_or_default()).unwrap_or_else(|_| "-".to_owned()),
         "HOSTNAME" => std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "-".to_owned()),
+        // Flags of extensions and addresses inside of a process: Envoy shows an empty text, as there are none.
+        "CUSTOM_FLAGS" | "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID" | "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID"
+            if parameter.is_none() =>
+        {
+            String::new()
+        }
         _ => return Ok(Piece::Operator(Operator { source: source(name, parameter)?, length })),
     };
     let constant = constant.trim_end();
@@ -96,14 +102,29 @@ fn source(name: &str, parameter: Option<&str>) -> Result<Source, FormatError> {
         },
         "RESP" => header().map(|(name, otherwise)| Source::ResponseHeader { name, otherwise })?,
         "TRAILER" => header().map(|(name, otherwise)| Source::ResponseTrailer { name, otherwise })?,
-        "START_TIME" => time(parameter).map(Source::StartTime)?,
-        "EMIT_TIME" => time(parameter).map(Source::EmitTime)?,
+        "START_TIME" => Source::StartTime(time(parameter)?, Zone::Utc),
+        "START_TIME_LOCAL" => Source::StartTime(time(parameter)?, Zone::Local),
+        "EMIT_TIME" => Source::EmitTime(time(parameter)?, Zone::Utc),
+        "EMIT_TIME_LOCAL" => Source::EmitTime(time(parameter)?, Zone::Local),
         "COMMON_DURATION" => common_duration(parameter.unwrap_or_default()).ok_or_else(wrong)?,
-        "DYNAMIC_METADATA" => metadata(parameter.unwrap_or_default()).ok_or_else(wrong)?,
-        // What else it can show is not kept.
+        "CLUSTER_METADATA" => metadata(MetadataOf::Cluster, parameter.unwrap_or_default()).ok_or_else(wrong)?,
+        "DYNAMIC_METADATA" => metadata(MetadataOf::Exchange, parameter.unwrap_or_default()).ok_or_else(wrong)?,
+        "UPSTREAM_METADATA" => metadata(MetadataOf::UpstreamHost, parameter.unwrap_or_default()).ok_or_else(wrong)?,
         "METADATA" => {
-            let of = parameter.unwrap_or_default().strip_prefix("DYNAMIC:");
-            of.and_then(metadata).ok_or_else(wrong)?
+            let (of, key) = parameter.unwrap_or_default().split_once(':').ok_or_else(wrong)?;
+            let of = match of {
+                "CLUSTER" => MetadataOf::Cluster,
+                "DYNAMIC" => MetadataOf::Exchange,
+                "LISTENER" => MetadataOf::Listener,
+                "ROUTE" => MetadataOf::Route,
+                "UPSTREAM_HOST" => MetadataOf::UpstreamHost,
+                _ => return Err(wrong()),
+            };
+            metadata(of, key).ok_or_else(wrong)?
+        }
+        // There are none to be named, as no filter leaves any.
+        "FILTER_STATE" | "UPSTREAM_FILTER_STATE" if parameter.is_some_and(|key| !key.is_empty()) => {
+            Source::Field(Field::Nothing)
         }
         "PATH" => path(parameter.unwrap_or_default()).ok_or_else(wrong)?,
         "QUERY_PARAM" => {
@@ -113,7 +134,10 @@ fn source(name: &str, parameter: Option<&str>) -> Result<Source, FormatError> {
         // Envoy's identifier of a request is the one of its request ID header.
         "STREAM_ID" => Source::RequestHeader { name: "x-request-id".to_owned(), otherwise: None },
         "UNIQUE_ID" => Source::UniqueId,
-        _ => Source::Field(field(name, parameter)?),
+        _ => match tls::certificate_time(name) {
+            Some((side, is_end)) => Source::CertificateTime { side, is_end, format: time(parameter)? },
+            None => Source::Field(field(name, parameter)?),
+        },
     })
 }
 
@@ -150,10 +174,10 @@ fn time_point(name: &str) -> Option<TimePoint> {
 }
 
 /// `NAMESPACE:KEY:…`
-fn metadata(parameter: &str) -> Option<Source> {
+fn metadata(of: MetadataOf, parameter: &str) -> Option<Source> {
     let mut parts = parameter.split(':').map(str::to_owned);
     let namespace = parts.next().filter(|namespace| !namespace.is_empty())?;
-    Some(Source::DynamicMetadata { namespace, path: parts.collect() })
+    Some(Source::Metadata { of, namespace, path: parts.collect() })
 }
 
 /// `WQ|NQ:ORIG|PATH|ORIG_OR_PATH`, both optional.
@@ -176,22 +200,25 @@ fn path(parameter: &str) -> Option<Source> {
 fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
     let field = match name {
         "ACCESS_LOG_TYPE" => Field::AccessLogType,
+        "BYTES_RETRANSMITTED" | "PACKETS_RETRANSMITTED" => Field::Zero,
         "BYTES_RECEIVED" => Field::BytesReceived,
         "BYTES_SENT" => Field::BytesSent,
         "CONNECTION_ID" => Field::ConnectionId,
         "CONNECTION_TERMINATION_DETAILS" => Field::ConnectionTerminationDetails,
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS" => Field::DownstreamDirectLocalAddress,
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT" => Field::DownstreamDirectLocalAddressWithoutPort,
+        "DOWNSTREAM_DIRECT_LOCAL_PORT" => Field::DownstreamDirectLocalPort,
         "DOWNSTREAM_DIRECT_REMOTE_PORT" => Field::DownstreamDirectRemotePort,
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS" => Field::DownstreamDirectRemoteAddress,
         "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => Field::DownstreamDirectRemoteAddressWithoutPort,
         "DOWNSTREAM_LOCAL_ADDRESS" => Field::DownstreamLocalAddress,
         "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => Field::DownstreamLocalAddressWithoutPort,
         "DOWNSTREAM_LOCAL_PORT" => Field::DownstreamLocalPort,
-        "DOWNSTREAM_LOCAL_URI_SAN" => Field::DownstreamLocalUriSan,
-        "DOWNSTREAM_PEER_URI_SAN" => Field::DownstreamPeerUriSan,
         "DOWNSTREAM_REMOTE_ADDRESS" => Field::DownstreamRemoteAddress,
         "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Field::DownstreamRemoteAddressWithoutPort,
         "DOWNSTREAM_REMOTE_PORT" => Field::DownstreamRemotePort,
         "DURATION" => Field::Duration,
+        "FILTER_CHAIN_NAME" => Field::FilterChainName,
         "GRPC_STATUS" => {
             return grpc_status(parameter.unwrap_or_default()).ok_or_else(|| FormatError::WrongParameter {
                 operator: name.to_owned(),
@@ -210,6 +237,7 @@ fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
         "RESPONSE_FLAGS" => Field::ResponseFlags,
         "RESPONSE_FLAGS_LONG" => Field::ResponseFlagsLong,
         "RESPONSE_HEADERS_BYTES" => Field::ResponseHeadersBytes,
+        "RESPONSE_TRAILERS_BYTES" => Field::ResponseTrailersBytes,
         "RESPONSE_TX_DURATION" => Field::ResponseTxDuration,
         "ROUTE_NAME" => Field::RouteName,
         "UPSTREAM_CLUSTER" => Field::UpstreamCluster,
@@ -228,7 +256,12 @@ fn field(name: &str, parameter: Option<&str>) -> Result<Field, FormatError> {
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => Field::UpstreamTransportFailureReason,
         // There are none to be named.
         "VIRTUAL_CLUSTER_NAME" => Field::VirtualClusterName,
-        _ => return Err(FormatError::UnknownOperator { operator: name.to_owned() }),
+        // Traces, QUIC, and failures before there is a request to log.
+        "TRACE_ID" | "SPAN_ID" | "DOWNSTREAM_TRANSPORT_FAILURE_REASON" | "ROUNDTRIP_DURATION" => Field::Nothing,
+        _ => match tls::field(name) {
+            Some((side, field)) => Field::Tls(side, field),
+            None => return Err(FormatError::UnknownOperator { operator: name.to_owned() }),
+        },
     };
     match parameter {
         None | Some("") => Ok(field),

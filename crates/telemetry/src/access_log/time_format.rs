@@ -1,9 +1,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use time::OffsetDateTime;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::FormatError;
+
+const DEFAULT_LOCAL: &str = "%Y-%m-%dT%H:%M:%S.%3f%z";
 
 /// Directives of `strftime` that are supported, and Envoy's `%f`, `%3f`, `%6f`, `%9f` for fractions of a second.
 pub(super) fn check(format: &str) -> Result<(), FormatError> {
@@ -22,15 +26,39 @@ pub(super) fn check(format: &str) -> Result<(), FormatError> {
     Ok(())
 }
 
-/// Appends the time in UTC; without a format as `2024-05-07T10:23:11.123Z`.
-pub fn write_start_time(since_1970: Duration, format: Option<&str>, out: &mut Vec<u8>) {
-    let nanoseconds = i128::try_from(since_1970.as_nanos()).unwrap_or(0);
-    let at = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    // Writing to a Vec cannot fail.
-    let _ = write_time(at, format.unwrap_or("%Y-%m-%dT%H:%M:%S.%3fZ"), out);
+/// Where the clock hangs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Zone {
+    /// As the system is set (`TZ`, `/etc/localtime`).
+    Local,
+    Utc,
 }
 
-fn write_time(at: OffsetDateTime, format: &str, out: &mut Vec<u8>) -> std::io::Result<()> {
+/// As [`write_start_time`], in any of the two zones; local times end in their offset where no format is given.
+pub(super) fn write_in(zone: Zone, since_1970: Duration, format: Option<&str>, out: &mut Vec<u8>) {
+    if zone == Zone::Utc {
+        return write_start_time(since_1970, format, out);
+    }
+    let at = i64::try_from(since_1970.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let zone = TimeZone::system();
+    let info = zone.to_offset_info(at.unwrap_or_default());
+    let offset = UtcOffset::from_whole_seconds(info.offset().seconds()).unwrap_or(UtcOffset::UTC);
+    // Writing to a Vec cannot fail.
+    let _ = write_time(moment(since_1970).to_offset(offset), info.abbreviation(), format.unwrap_or(DEFAULT_LOCAL), out);
+}
+
+fn moment(since_1970: Duration) -> OffsetDateTime {
+    let nanoseconds = i128::try_from(since_1970.as_nanos()).unwrap_or(0);
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Appends the time in UTC; without a format as `2024-05-07T10:23:11.123Z`.
+pub fn write_start_time(since_1970: Duration, format: Option<&str>, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = write_time(moment(since_1970), "UTC", format.unwrap_or("%Y-%m-%dT%H:%M:%S.%3fZ"), out);
+}
+
+fn write_time(at: OffsetDateTime, zone: &str, format: &str, out: &mut Vec<u8>) -> std::io::Result<()> {
     for part in (Parts { rest: format }) {
         match part {
             Part::Literal(text) => out.extend_from_slice(text.as_bytes()),
@@ -44,10 +72,14 @@ fn write_time(at: OffsetDateTime, format: &str, out: &mut Vec<u8>) -> std::io::R
             Part::Directive("S") => write!(out, "{:02}", at.second())?,
             Part::Directive("j") => write!(out, "{:03}", at.ordinal())?,
             Part::Directive("s") => write!(out, "{}", at.unix_timestamp())?,
-            Part::Directive("F") => write_time(at, "%Y-%m-%d", out)?,
-            Part::Directive("T") => write_time(at, "%H:%M:%S", out)?,
-            Part::Directive("Z") => out.extend_from_slice(b"UTC"),
-            Part::Directive("z") => out.extend_from_slice(b"+0000"),
+            Part::Directive("F") => write_time(at, zone, "%Y-%m-%d", out)?,
+            Part::Directive("T") => write_time(at, zone, "%H:%M:%S", out)?,
+            Part::Directive("Z") => out.extend_from_slice(zone.as_bytes()),
+            Part::Directive("z") => {
+                let (hours, minutes, _) = at.offset().as_hms();
+                let sign = if at.offset().is_negative() { '-' } else { '+' };
+                write!(out, "{sign}{:02}{:02}", hours.unsigned_abs(), minutes.unsigned_abs())?;
+            }
             Part::Directive("b") => out.extend_from_slice(&at.month().to_string().as_bytes()[..3]),
             Part::Directive("a") => out.extend_from_slice(&at.weekday().to_string().as_bytes()[..3]),
             Part::Directive("%") => out.push(b'%'),

@@ -305,7 +305,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.config.route.v3.QueryParameterMatcher", "name present_match string_match", ""),
-    ("envoy.config.route.v3.RateLimit", "actions disable_key stage", ""),
+    ("envoy.config.route.v3.RateLimit", "actions disable_key hits_addend limit stage", ""),
     (
         "envoy.config.route.v3.RateLimit.Action",
         "destination_cluster dynamic_metadata generic_key header_value_match masked_remote_address metadata query_parameter_value_match query_parameters remote_address request_headers source_cluster",
@@ -338,6 +338,10 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RateLimit.Action.RemoteAddress", "", ""),
     ("envoy.config.route.v3.RateLimit.Action.RequestHeaders", "descriptor_key header_name skip_if_absent", ""),
     ("envoy.config.route.v3.RateLimit.Action.SourceCluster", "", ""),
+    ("envoy.config.route.v3.RateLimit.HitsAddend", "format number", ""),
+    ("envoy.config.route.v3.RateLimit.Override", "dynamic_metadata rate_limit", ""),
+    ("envoy.config.route.v3.RateLimit.Override.DynamicMetadata", "metadata_key", ""),
+    ("envoy.config.route.v3.RateLimit.Override.RateLimitOverride", "requests_per_unit unit", ""),
     (
         "envoy.config.route.v3.RedirectAction",
         "host_redirect https_redirect path_redirect port_redirect prefix_rewrite regex_rewrite response_code scheme_redirect \
@@ -438,7 +442,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig",
-        "buffer_flush_interval buffer_size_bytes grpc_service log_name transport_api_version",
+        "buffer_flush_interval buffer_size_bytes custom_tags filter_state_objects_to_log grpc_service log_name transport_api_version",
         "",
     ),
     (
@@ -449,8 +453,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig", "common_config", ""),
     (
         "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
-        "attributes body buffer_flush_interval buffer_size_bytes common_config disable_builtin_labels grpc_service log_name \
-         resource_attributes",
+        "attributes body buffer_flush_interval buffer_size_bytes common_config custom_tags disable_builtin_labels \
+         filter_state_objects_to_log formatters grpc_service log_name resource_attributes",
         "",
     ),
     ("envoy.extensions.access_loggers.stream.v3.StderrAccessLog", "log_format", ""),
@@ -463,6 +467,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.clusters.dns.v3.DnsCluster.RefreshRate", "base_interval max_interval", ""),
+    ("envoy.extensions.common.ratelimit.v3.LocalClusterRateLimit", "", ""),
     ("envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor", "entries shadow_mode token_bucket", ""),
     ("envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry", "key value", ""),
     (
@@ -566,19 +571,19 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         "always_consume_default_token_bucket descriptors enable_retry_after_header enable_x_ratelimit_headers \
-         filter_enabled filter_enforced local_rate_limit_per_downstream_connection max_dynamic_descriptors rate_limits \
+         filter_enabled filter_enforced local_cluster_rate_limit local_rate_limit_per_downstream_connection max_dynamic_descriptors rate_limits \
          rate_limited_as_resource_exhausted request_headers_to_add_when_not_enforced response_headers_to_add stage \
          stat_prefix status token_bucket vh_rate_limits",
         "",
     ),
     (
         "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
-        "disable_x_envoy_ratelimited_header domain enable_x_ratelimit_headers failure_mode_deny rate_limit_service \
-         rate_limited_as_resource_exhausted rate_limited_status request_type response_headers_to_add stage \
-         stat_prefix status_on_error timeout",
+        "disable_x_envoy_ratelimited_header domain enable_x_ratelimit_headers failure_mode_deny failure_mode_deny_percent \
+         filter_enabled filter_enforced rate_limit_service rate_limited_as_resource_exhausted rate_limited_status \
+         rate_limits request_type response_headers_to_add stage stat_prefix status_on_error timeout",
         "",
     ),
-    ("envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute", "domain vh_rate_limits", ""),
+    ("envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute", "domain rate_limits vh_rate_limits", ""),
     (
         "envoy.extensions.filters.http.rbac.v3.RBAC",
         "rules rules_stat_prefix shadow_rules shadow_rules_stat_prefix track_per_rule_stats",
@@ -873,6 +878,16 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.type.matcher.v3.ValueMatcher.NullMatch", "", ""),
     ("envoy.type.metadata.v3.MetadataKey", "key path", ""),
     ("envoy.type.metadata.v3.MetadataKey.PathSegment", "key", ""),
+    ("envoy.type.metadata.v3.MetadataKind", "cluster host request route", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Cluster", "", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Host", "", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Request", "", ""),
+    ("envoy.type.metadata.v3.MetadataKind.Route", "", ""),
+    ("envoy.type.tracing.v3.CustomTag", "environment literal metadata request_header tag", ""),
+    ("envoy.type.tracing.v3.CustomTag.Environment", "default_value name", ""),
+    ("envoy.type.tracing.v3.CustomTag.Header", "default_value name", ""),
+    ("envoy.type.tracing.v3.CustomTag.Literal", "value", ""),
+    ("envoy.type.tracing.v3.CustomTag.Metadata", "default_value kind metadata_key", ""),
     ("envoy.type.v3.DoubleRange", "end start", ""),
     ("envoy.type.v3.FractionalPercent", "denominator numerator", ""),
     ("envoy.type.v3.HashPolicy", "source_ip", ""),

@@ -1,5 +1,6 @@
 mod filter;
 mod remote;
+mod tag;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use leno_ir::{AccessLog, AccessLogFormat, AccessLogSink, JsonFormat};
 use leno_proto::envoy::config::accesslog::v3::{AccessLog as ProtoAccessLog, access_log::ConfigType};
 use leno_proto::envoy::config::core::v3::{
-    DataSource, SubstitutionFormatString, data_source, substitution_format_string::Format,
+    DataSource, SubstitutionFormatString, TypedExtensionConfig, data_source, substitution_format_string::Format,
 };
 use leno_proto::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use leno_proto::envoy::extensions::access_loggers::stream::v3::{
@@ -154,10 +155,8 @@ pub(super) fn decode(log: &ProtoAccessLog) -> Result<AccessLog> {
     Ok(AccessLog { sink, format, omit_empty, filter })
 }
 
-/// The format, and whether what is empty is left out.
-#[allow(deprecated, reason = "other control planes still write the older fields")]
-fn read_format(format: &SubstitutionFormatString) -> Result<(AccessLogFormat, bool)> {
-    for (index, formatter) in format.formatters.iter().enumerate() {
+fn check_formatters(formatters: &[TypedExtensionConfig]) -> Result<()> {
+    for (index, formatter) in formatters.iter().enumerate() {
         let config = formatter.typed_config.as_ref();
         // Their operators are there in any case.
         if !FORMATTERS.iter().any(|known| is_type(config, known)) {
@@ -165,6 +164,13 @@ fn read_format(format: &SubstitutionFormatString) -> Result<(AccessLogFormat, bo
             return Err(DecodeError::new(format!("formatters[{index}]"), format!("{name} is not supported")));
         }
     }
+    Ok(())
+}
+
+/// The format, and whether what is empty is left out.
+#[allow(deprecated, reason = "other control planes still write the older fields")]
+fn read_format(format: &SubstitutionFormatString) -> Result<(AccessLogFormat, bool)> {
+    check_formatters(&format.formatters)?;
     let read = match &format.format {
         Some(Format::JsonFormat(fields)) => AccessLogFormat::Json(decode_object(fields)),
         Some(Format::TextFormat(text)) => text_format(text),

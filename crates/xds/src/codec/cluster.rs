@@ -22,10 +22,12 @@ use super::common::{
 };
 use super::error::{At, DecodeError, Result, refuse};
 use super::http::options;
+use super::metadata::{decode_beside, encode_beside};
 use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol, socket, subset};
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const FILTER: &str = "istio";
+const SERVICES: &str = "services";
 /// The most that Envoy takes.
 const MAX_HEADERS_KB: u32 = 8192;
 /// "No limit" for streams of one HTTP/2 connection (RFC 9113 §6.5.2).
@@ -37,7 +39,7 @@ pub(super) fn encode(cluster: &Cluster, flavor: Flavor) -> Proto {
         connect_timeout: duration(cluster.connect_timeout),
         circuit_breakers: Some(policy::encode_breakers(&cluster.circuit_breakers)),
         transport_socket: proxy_protocol::encode(cluster.proxy_protocol, cluster.tls.as_ref(), flavor),
-        metadata: cluster.service.as_ref().map(metadata),
+        metadata: encode_beside(&cluster.metadata, cluster.service.as_ref().map(metadata)),
         ..Proto::default()
     };
     discovery::encode(&mut proto, &cluster.discovery);
@@ -128,13 +130,13 @@ fn said(value: u32, default: u32) -> Option<UInt32Value> {
 /// As Istio names the services behind a cluster.
 fn metadata(service: &ServiceKey) -> Metadata {
     let entry = object([("name", string(service.name.as_str())), ("namespace", string(service.namespace.as_str()))]);
-    let fields = structure([("services", list(vec![entry]))]);
+    let fields = structure([(SERVICES, list(vec![entry]))]);
     Metadata { filter_metadata: HashMap::from([(FILTER.to_owned(), fields)]), ..Metadata::default() }
 }
 
 fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
     let fields = metadata?.filter_metadata.get(FILTER)?;
-    let entry = as_struct(as_list(fields.fields.get("services")).first()?)?;
+    let entry = as_struct(as_list(fields.fields.get(SERVICES)).first()?)?;
     let text = |name: &str| as_text(entry.fields.get(name));
     Some(ServiceKey::new(text("namespace")?, text("name")?))
 }
@@ -180,6 +182,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
         socket_matches,
         http,
         service: read_service(proto.metadata.as_ref()),
+        metadata: decode_beside(proto.metadata.as_ref(), FILTER, SERVICES),
     })
 }
 

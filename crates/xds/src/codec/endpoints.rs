@@ -17,6 +17,7 @@ use super::common::{
     address, as_text, fraction, named_address, read_address, read_fraction, read_named, string, structure, u32_value,
 };
 use super::error::{At, DecodeError, Result, refuse};
+use super::metadata::{decode_beside, encode_beside};
 use super::subset;
 
 /// Istio's metadata: filter `istio`, key `workload`.
@@ -84,9 +85,12 @@ fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
         }
         .into(),
         load_balancing_weight: u32_value(endpoint.weight.max(1)),
-        metadata: subset::encode_socket_labels(
-            &endpoint.socket_labels,
-            subset::encode_labels(&endpoint.labels, metadata(&endpoint.workload)),
+        metadata: encode_beside(
+            &endpoint.metadata,
+            subset::encode_socket_labels(
+                &endpoint.socket_labels,
+                subset::encode_labels(&endpoint.labels, metadata(&endpoint.workload)),
+            ),
         ),
     }
 }
@@ -189,6 +193,12 @@ fn decode_endpoint(endpoint: &LbEndpoint, read: ReadAddress) -> Result<Endpoint>
         check: host.health_check_config.as_ref().map(decode_check).transpose().at("endpoint")?.unwrap_or_default(),
         workload: read_labels(endpoint.metadata.as_ref()),
         labels: subset::decode_labels(endpoint.metadata.as_ref()),
+        metadata: {
+            let mut rest = decode_beside(endpoint.metadata.as_ref(), FILTER, WORKLOAD);
+            rest.remove(subset::FILTER);
+            rest.remove(subset::SOCKET_FILTER);
+            rest
+        },
         socket_labels: subset::decode_socket_labels(endpoint.metadata.as_ref()),
     })
 }

@@ -14,7 +14,7 @@ use super::common::{
     address, any, bool_value, has_ipv4_compat, is_type, read_address, set_ipv4_compat, u32_value, unpack, with_type,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, connection_filter, http, tcp_proxy, tls};
+use super::{access_log, connection_filter, http, metadata, tcp_proxy, tls};
 
 pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
     let mut proto = Proto { name: listener.name.clone(), ..Proto::default() };
@@ -41,6 +41,7 @@ pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
         let addresses = proto.additional_addresses.iter_mut().map(|additional| &mut additional.address);
         addresses.chain([&mut proto.address]).flatten().for_each(set_ipv4_compat);
     }
+    proto.metadata = metadata::encode(&options.metadata);
     proto.tcp_backlog_size = options.backlog.and_then(u32_value);
     proto.bind_to_port = if options.is_unbound { bool_value(false) } else { None };
     proto.use_original_dst = if options.use_original_dst { bool_value(true) } else { None };
@@ -116,6 +117,7 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             additional_addresses,
             ipv4_compat: has_ipv4_compat(proto.address.as_ref()),
             backlog: proto.tcp_backlog_size.as_ref().map(|size| size.value),
+            metadata: metadata::decode(proto.metadata.as_ref()).at("metadata")?,
             is_unbound: proto.bind_to_port.as_ref().is_some_and(|bind| !bind.value),
             use_original_dst: is_set(&proto.use_original_dst),
             // As in Envoy, the field brings the filter with it.

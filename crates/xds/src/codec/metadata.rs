@@ -80,6 +80,29 @@ pub(super) fn decode(proto: Option<&Proto>) -> Result<Metadata> {
     Ok(proto.filter_metadata.iter().map(|(namespace, fields)| (namespace.clone(), decode_fields(fields))).collect())
 }
 
+/// With what has a field of its own, which `proto` says.
+pub(super) fn encode_beside(metadata: &Metadata, proto: Option<Proto>) -> Option<Proto> {
+    let Some(mut all) = encode(metadata) else { return proto };
+    for (namespace, fields) in proto.unwrap_or_default().filter_metadata {
+        all.filter_metadata.entry(namespace).or_default().fields.extend(fields.fields);
+    }
+    Some(all)
+}
+
+/// All but what has a field of its own: `key` of a namespace.
+pub(super) fn decode_beside(proto: Option<&Proto>, namespace: &str, key: &str) -> Metadata {
+    let Some(proto) = proto else { return Metadata::new() };
+    let mut metadata: Metadata =
+        proto.filter_metadata.iter().map(|(namespace, fields)| (namespace.clone(), decode_fields(fields))).collect();
+    if let Some(fields) = metadata.get_mut(namespace)
+        && fields.remove(key).is_some()
+        && fields.is_empty()
+    {
+        metadata.remove(namespace);
+    }
+    metadata
+}
+
 fn encode_value_match(matches: &ValueMatch) -> ValueMatcher {
     use value_matcher::MatchPattern;
     let number = |pattern| MatchPattern::DoubleMatch(DoubleMatcher { match_pattern: Some(pattern) });

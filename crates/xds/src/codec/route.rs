@@ -11,6 +11,8 @@ pub(in crate::codec) mod rewrite;
 mod template;
 mod timeouts;
 
+use std::sync::Arc;
+
 use leno_ir::{AttemptCount, Flavor, HeaderOrder, Mirror, RequireTls, Route, RouteAction, RouteTable, VirtualHost};
 use leno_proto::envoy::config::route::v3::virtual_host::TlsRequirementType;
 use leno_proto::envoy::config::route::v3::{
@@ -211,6 +213,6 @@ fn decode_route(route: &ProtoRoute) -> Result<Route> {
         response_headers: read_header_ops(&route.response_headers_to_add, &route.response_headers_to_remove)
             .at("response_headers_to_add")?,
         filters: filter::decode_overrides(&route.typed_per_filter_config)?,
-        metadata: metadata::decode(route.metadata.as_ref()).at("metadata")?,
+        metadata: Arc::new(metadata::decode(route.metadata.as_ref()).at("metadata")?),
     })
 }

@@ -15,8 +15,8 @@ use leno_proto::google::protobuf::{ListValue, Struct, Value, value::Kind};
 use super::error::{At, DecodeError, Result, refuse};
 
 /// The namespace of labels.
-const FILTER: &str = "envoy.lb";
-const SOCKET_FILTER: &str = "envoy.transport_socket_match";
+pub(super) const FILTER: &str = "envoy.lb";
+pub(super) const SOCKET_FILTER: &str = "envoy.transport_socket_match";
 
 pub(super) fn encode(settings: &SubsetSettings) -> LbSubsetConfig {
     let selector = |selector: &SubsetSelector| LbSubsetSelector {

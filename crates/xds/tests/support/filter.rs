@@ -222,7 +222,7 @@ fn rate_limit() -> impl Strategy<Value = RateLimit> {
         RateLimitedRequests::Internal,
     ]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    let names = (name(), name(), "[a-z]{0,3}");
+    let names = (name(), name(), "[a-z]{0,3}", (of(fraction()), fraction(), fraction(), filter_rules()));
     (
         names,
         0..=10_u32,
@@ -241,6 +241,10 @@ fn rate_limit() -> impl Strategy<Value = RateLimit> {
                     requests,
                     timeout,
                     failure_mode_deny: flags.0,
+                    failure_mode_deny_share: names.3.0,
+                    enabled: names.3.1,
+                    enforced: names.3.2,
+                    rules: names.3.3,
                     resource_exhausted: flags.1,
                     cluster: names.1,
                     limit_headers: flags.2,
@@ -267,7 +271,7 @@ fn local_rate_limit() -> impl Strategy<Value = LocalRateLimit> {
         all
     });
     let rules = rate_limits().prop_map(|mut rules| {
-        rules.iter_mut().for_each(|rule| rule.stage = 0);
+        rules.iter_mut().for_each(|rule| (rule.stage, rule.limit) = (0, None));
         rules
     });
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
@@ -288,6 +292,7 @@ fn local_rate_limit() -> impl Strategy<Value = LocalRateLimit> {
             stage: whom.1,
             rules: whom.2,
             virtual_host_rules: whom.3,
+            shared_by_cluster: false,
             per_connection: flags.0,
             always_consumes_default: flags.1,
             max_dynamic_descriptors: whom.4,
@@ -335,7 +340,17 @@ fn virtual_host_rules() -> impl Strategy<Value = VirtualHostRules> {
     select(vec![VirtualHostRules::Ignore, VirtualHostRules::Include, VirtualHostRules::Override])
 }
 
+/// Rules of the filter itself.
+fn filter_rules() -> impl Strategy<Value = Vec<RateLimitRule>> {
+    let addend =
+        prop_oneof![(0..1000_u64).prop_map(HitsAddend::Number), Just(HitsAddend::Format("%REQ(x-hits)%".to_owned())),];
+    (rate_limits(), of(addend)).prop_map(|(mut rules, addend)| {
+        rules.iter_mut().for_each(|rule| (rule.stage, rule.hits_addend) = (0, addend.clone()));
+        rules
+    })
+}
+
 fn route_rate_limit() -> impl Strategy<Value = RouteRateLimit> {
-    (virtual_host_rules(), "[a-z]{0,3}")
-        .prop_map(|(virtual_host_rules, domain)| RouteRateLimit { virtual_host_rules, domain })
+    (virtual_host_rules(), "[a-z]{0,3}", filter_rules())
+        .prop_map(|(virtual_host_rules, domain, rules)| RouteRateLimit { virtual_host_rules, domain, rules })
 }

@@ -309,7 +309,15 @@ fn rate_limits() -> impl Strategy<Value = Vec<RateLimitRule>> {
             skip_if_absent
         }),
     ];
-    let rule = (0..=10_u32, vec(action, 1..3)).prop_map(|(stage, actions)| RateLimitRule { stage, actions });
+    let limit = of(prop_oneof![
+        (name(), vec(name(), 1..3)).prop_map(|(namespace, path)| LimitOverride::Metadata { namespace, path }),
+        (any::<u32>(), 0..8).prop_map(|(requests_per_unit, unit)| LimitOverride::Fixed { requests_per_unit, unit }),
+    ]);
+    let rule = (0..=10_u32, vec(action, 1..3), limit).prop_map(|(stage, actions, limit)| RateLimitRule {
+        stage,
+        limit,
+        ..RateLimitRule::new(actions)
+    });
     prop_oneof![3 => Just(Vec::new()), 1 => vec(rule, 1..3)].boxed()
 }
 
@@ -376,8 +384,7 @@ fn route() -> BoxedStrategy<Route> {
         redirect().prop_map(RouteAction::Redirect),
     ];
     let headers = (header_ops(), header_ops());
-    let metadata = prop_oneof![3 => Just(Metadata::new()), 1 => btree_map(name(), subset_labels(), 0..2)];
-    (name(), route_match(), action, of(0..u64::MAX), headers, (overrides(), metadata))
+    (name(), route_match(), action, of(0..u64::MAX), headers, (overrides(), metadata()))
         .prop_map(
             |(
                 name,
@@ -387,7 +394,7 @@ fn route() -> BoxedStrategy<Route> {
                 (request_headers, response_headers),
                 (filters, metadata),
             )| Route {
-                metadata,
+                metadata: Arc::new(metadata),
                 request_buffer_limit_bytes,
                 request_headers,
                 response_headers,
@@ -464,12 +471,37 @@ pub(crate) fn access_log() -> impl Strategy<Value = AccessLog> {
     ]
 }
 
+fn custom_tag() -> impl Strategy<Value = CustomTag> {
+    let holder = select(vec![
+        MetadataHolder::Cluster,
+        MetadataHolder::Request,
+        MetadataHolder::Route,
+        MetadataHolder::UpstreamHost,
+    ]);
+    let default = || "[a-z]{0,3}";
+    let value =
+        prop_oneof![
+            name().prop_map(TagValue::Literal),
+            (name(), default()).prop_map(|(name, default)| TagValue::Environment { name, default }),
+            ("[a-z]{1,6}", default()).prop_map(|(name, default)| TagValue::RequestHeader { name, default }),
+            (holder, name(), vec(name(), 1..3), default())
+                .prop_map(|(of, namespace, path, default)| TagValue::Metadata { of, namespace, path, default }),
+        ];
+    (name(), value).prop_map(|(tag, value)| CustomTag { tag, value })
+}
+
 fn remote_log() -> impl Strategy<Value = AccessLogSink> {
     let service = || {
         let interval = (1..100_000_u64).prop_map(Duration::from_millis);
-        (name(), name(), interval, any::<u32>()).prop_map(|(cluster, log_name, flush_interval, buffer_bytes)| {
-            LogService { cluster, log_name, flush_interval, buffer_bytes }
-        })
+        (name(), name(), interval, any::<u32>(), vec(custom_tag(), 0..3)).prop_map(
+            |(cluster, log_name, flush_interval, buffer_bytes, custom_tags)| LogService {
+                cluster,
+                log_name,
+                flush_interval,
+                buffer_bytes,
+                custom_tags,
+            },
+        )
     };
     let headers = || vec("[a-z]{1,6}", 0..2);
     let grpc = (service(), headers(), headers(), headers()).prop_map(
@@ -930,6 +962,11 @@ fn sourced_metadata() -> impl Strategy<Value = SourcedMetadata> {
     (source, metadata_match()).prop_map(|(source, matches)| SourcedMetadata { source, matches })
 }
 
+/// In no namespace that means something by itself.
+fn metadata() -> impl Strategy<Value = Metadata> {
+    prop_oneof![3 => Just(Metadata::new()), 1 => btree_map("x[a-z]{1,3}", subset_labels(), 0..2)]
+}
+
 fn metadata_match() -> impl Strategy<Value = MetadataMatch> {
     (name(), vec(name(), 1..3), value_match(), any::<bool>()).prop_map(|(filter, path, value, invert)| MetadataMatch {
         filter,
@@ -1075,7 +1112,7 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let rate_limit = (name(), token_bucket())
         .prop_map(|(stat_prefix, token_bucket)| ListenerRateLimit { stat_prefix, token_bucket });
-    let more = (vec(access_log(), 0..2), of(any::<u32>()), listener_socket());
+    let more = (vec(access_log(), 0..2), of(any::<u32>()), listener_socket(), metadata());
     (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), vec(rate_limit, 0..2), more).prop_map(
         |(
             additional_addresses,
@@ -1083,10 +1120,11 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
             backlog,
             proxy_protocol,
             rate_limits,
-            (access_log, buffer_limit_bytes, socket),
+            (access_log, buffer_limit_bytes, socket, metadata),
         )| {
             let (is_unbound, use_original_dst, original_dst) = flags;
             ListenerOptions {
+                metadata,
                 additional_addresses,
                 ipv4_compat: false,
                 backlog,
@@ -1207,18 +1245,22 @@ fn localities() -> impl Strategy<Value = Vec<LocalityEndpoints>> {
     let ip = || of(address().prop_map(|address| address.ip()));
     let check = (ip(), of(1..u16::MAX), hostname(), any::<bool>())
         .prop_map(|(address, port, hostname, disabled)| EndpointCheck { address, port, hostname, disabled });
-    let endpoint = (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels(), subset_labels()))
-        .prop_map(|(address, hostname, weight, health, check, (workload, labels, socket_labels))| Endpoint {
-            address,
-            hostname,
-            weight,
-            health,
-            check,
-            workload,
-            labels,
-            socket_labels,
-            ..Endpoint::new(address)
-        });
+    let endpoint =
+        (address(), hostname(), 1..1000_u32, health, check, (labels, subset_labels(), subset_labels(), metadata()))
+            .prop_map(|(address, hostname, weight, health, check, (workload, labels, socket_labels, metadata))| {
+                Endpoint {
+                    metadata,
+                    address,
+                    hostname,
+                    weight,
+                    health,
+                    check,
+                    workload,
+                    labels,
+                    socket_labels,
+                    ..Endpoint::new(address)
+                }
+            });
     let locality = ("[a-z]{0,3}", "[a-z]{0,3}", "[a-z]{0,3}");
     let locality = locality.prop_map(|(region, zone, sub_zone)| Locality { region, zone, sub_zone });
     let part = (locality, 1..1000_u32, subset_labels(), vec(endpoint, 0..4));
@@ -1624,9 +1666,9 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
     let health = (balancing(), of(health_check()), of(dns()));
     let proxy_protocol = of(select(vec![ProxyProtocolVersion::V1, ProxyProtocolVersion::V2]));
     let matches = vec((subset_labels(), of(upstream_tls()), proxy_protocol.clone()), 0..3);
-    let proxy_protocol = (proxy_protocol, upstream_socket(), matches);
+    let proxy_protocol = (proxy_protocol, upstream_socket(), matches, metadata());
     (cluster_name(), of(localities()), parts, service, health, proxy_protocol, provided_discovery())
-        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket, matches), provided)| {
+        .prop_map(|(name, inline, parts, service, health, (proxy_protocol, socket, matches, metadata), provided)| {
             let (balancing, health_check, dns) = health;
             let discovery = match inline {
                 _ if dns.is_some() => Discovery::Dns(Box::new(dns.expect("it was asked"))),
@@ -1684,6 +1726,7 @@ pub(crate) fn cluster() -> BoxedStrategy<Cluster> {
                 tls,
                 proxy_protocol,
                 socket,
+                metadata,
                 socket_matches,
                 http,
                 service,

@@ -1,4 +1,4 @@
-//! An access log service: what proxies say to it becomes lines of the side's access log, so that it is compared like one.
+//! An access log service, and a rate limit service that refuses nothing: what proxies say to it becomes lines of the side's access log, so that it is compared like one.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,8 +8,10 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use leno_proto::envoy::config::core::v3::{Address, address, socket_address};
 use leno_proto::envoy::data::accesslog::v3::{AccessLogCommon, HttpAccessLogEntry, TcpAccessLogEntry};
+use leno_proto::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 use leno_proto::envoy::service::accesslog::v3::StreamAccessLogsMessage;
 use leno_proto::envoy::service::accesslog::v3::stream_access_logs_message::LogEntries;
+use leno_proto::envoy::service::ratelimit::v3::RateLimitRequest;
 use leno_proto::opentelemetry::proto::common::v1::{AnyValue, KeyValue, any_value};
 use prost::Message;
 use serde_json::{Value, json};
@@ -46,9 +48,39 @@ pub(super) async fn serve(
             stream.send_data(Bytes::from_static(&[0; 5]), false)?;
             stream.send_trailers(status())?;
         }
+        "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => {
+            let mut messages = Messages::default();
+            while let Some(message) = messages.next(body).await? {
+                write(log, vec![question(&RateLimitRequest::decode(message.as_slice())?)])?;
+            }
+            let mut stream = respond.send_response(head?, false)?;
+            // Its code is OK.
+            stream.send_data(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]), false)?;
+            stream.send_trailers(status())?;
+        }
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// What a rate limit service is asked; the entry `id` says of which request.
+fn question(request: &RateLimitRequest) -> Value {
+    let entries = request.descriptors.iter().flat_map(|descriptor| &descriptor.entries);
+    let id = entries.into_iter().find(|entry| entry.key == "id").map(|entry| entry.value.clone());
+    let descriptor = |descriptor: &RateLimitDescriptor| {
+        let entries = descriptor.entries.iter().filter(|entry| entry.key != "id");
+        json!({
+            "entries": entries.map(|entry| json!([entry.key, entry.value])).collect::<Vec<_>>(),
+            "limit": descriptor.limit.as_ref().map(|limit| json!([limit.requests_per_unit, limit.unit])),
+            "hits": descriptor.hits_addend.as_ref().map(|hits| hits.value),
+        })
+    };
+    json!({
+        "id": id,
+        "domain": request.domain,
+        "descriptors": request.descriptors.iter().map(descriptor).collect::<Vec<_>>(),
+        "hits": request.hits_addend,
+    })
 }
 
 fn status() -> http::HeaderMap {
@@ -150,6 +182,15 @@ fn common(common: Option<&AccessLogCommon>) -> Value {
         "local": address_text(common.downstream_local_address.as_ref()),
         "direct": ip(common.downstream_direct_remote_address.as_ref()),
         "server_name": common.tls_properties.as_ref().map(|tls| tls.tls_sni_hostname.clone()),
+        "tls": common.tls_properties.as_ref().map(|tls| json!({
+            "version": tls.tls_version,
+            "local": format!("{:?}", tls.local_certificate_properties),
+            "peer": format!("{:?}", tls.peer_certificate_properties),
+        })),
+        "metadata": format!("{:?}", common.metadata.as_ref().map(|metadata| {
+            metadata.filter_metadata.iter().collect::<std::collections::BTreeMap<_, _>>()
+        })),
+        "custom_tags": common.custom_tags.iter().collect::<std::collections::BTreeMap<_, _>>(),
         "start_time": common.start_time.is_some(),
         "last_received": common.time_to_last_rx_byte.is_some(),
         "last_upstream_sent": common.time_to_last_upstream_tx_byte.is_some(),

@@ -5,14 +5,18 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use leno_ir::GrpcAccessLog;
+use leno_identity::PeerChain;
+use leno_ir::{GrpcAccessLog, MetadataValue};
 use leno_telemetry::access_log::{TimePoint, Values as _};
 use prost::encoding::message;
+use prost_types::{ListValue, Struct, Value, value::Kind};
 
 use super::message::{
-    Address, Certificate, Common, ConnectionBytes, HttpEntry, Name, Number, Request, Response, Seconds, TcpEntry, Tls,
+    Address, Certificate, Common, ConnectionBytes, HttpEntry, Metadata, Name, Number, Request, Response, Seconds,
+    TcpEntry, Tls,
 };
 use crate::access_log::values::LineValues;
+use crate::connection::Connection;
 use crate::exchange::{HeaderLookup, LogMoment, Protocol};
 use crate::flags::ResponseFlags;
 
@@ -35,7 +39,7 @@ pub(super) fn write(log: &GrpcAccessLog, values: &LineValues<'_>, out: &mut Vec<
     if log.is_tcp {
         let LineValues { exchange, .. } = values;
         let connection = ConnectionBytes { received: exchange.bytes_received, sent: exchange.bytes_sent };
-        message::encode(1, &TcpEntry { common: Some(common(values)), connection: Some(connection) }, out);
+        message::encode(1, &TcpEntry { common: Some(common(log, values)), connection: Some(connection) }, out);
     } else {
         message::encode(1, &http(log, values), out);
     }
@@ -49,7 +53,7 @@ fn http(log: &GrpcAccessLog, values: &LineValues<'_>) -> HttpEntry {
         names.iter().filter_map(pair).collect()
     };
     HttpEntry {
-        common: Some(common(values)),
+        common: Some(common(log, values)),
         protocol: match exchange.protocol {
             Protocol::Http10 => 1,
             Protocol::Http11 => 2,
@@ -88,22 +92,15 @@ fn method(name: &str) -> i32 {
     at.and_then(|at| i32::try_from(at + 1).ok()).unwrap_or(0)
 }
 
-fn common(values: &LineValues<'_>) -> Common {
+fn common(log: &GrpcAccessLog, values: &LineValues<'_>) -> Common {
     let LineValues { exchange, connection, request, .. } = values;
     let address = |address: std::net::SocketAddr| Some(Address::from(address));
     let since = |duration: Option<std::time::Duration>| duration.map(Seconds::from);
     let is_tcp = matches!(exchange.protocol, Protocol::Tcp);
-    let certificate = |identity: Option<&leno_names::SpiffeId>| {
-        identity.map(|identity| Certificate { names: vec![Name { uri: identity.to_string() }] })
-    };
     Common {
         downstream_remote: address(exchange.remote.unwrap_or(connection.remote)),
         downstream_local: address(connection.local),
-        tls: connection.is_tls.then(|| Tls {
-            server_name: connection.server_name.clone().unwrap_or_default(),
-            local: certificate(connection.local_identity.as_ref()),
-            peer: certificate(connection.peer.as_ref()),
-        }),
+        tls: connection.is_tls.then(|| tls(connection)),
         start_time: since(exchange.started_at.duration_since(SystemTime::UNIX_EPOCH).ok()),
         last_received: since(exchange.request_duration),
         last_upstream_sent: since(
@@ -116,6 +113,13 @@ fn common(values: &LineValues<'_>) -> Common {
         upstream_local: exchange.upstream_local.and_then(address),
         upstream_cluster: exchange.cluster.as_ref().map(|cluster| cluster.name.clone()).unwrap_or_default(),
         flags: flags(exchange.flags),
+        metadata: metadata(&exchange.metadata),
+        custom_tags: log
+            .service
+            .custom_tags
+            .iter()
+            .filter_map(|tag| Some((tag.tag.clone(), super::tag::value(tag, values)?)))
+            .collect(),
         upstream_failure: exchange.upstream_failure.as_deref().map(as_said).unwrap_or_default(),
         route_name: exchange.route_name.as_deref().unwrap_or_default().to_owned(),
         downstream_direct_remote: address(connection.direct_remote),
@@ -125,6 +129,47 @@ fn common(values: &LineValues<'_>) -> Common {
         stream_id: if is_tcp { random_id() } else { text(*request, "x-request-id") },
         kind: kind(exchange.log_moment, is_tcp),
     }
+}
+
+fn tls(connection: &Connection) -> Tls {
+    let server_name = connection.server_name.clone().unwrap_or_default();
+    let Some(session) = &connection.session else { return Tls { server_name, ..Tls::default() } };
+    let certificate = |chain: &PeerChain| {
+        // As Envoy, of the names only the URIs.
+        let names = chain.uris().into_iter().map(|uri| Name { uri }).collect();
+        Some(Certificate { names, subject: chain.subject(), issuer: String::new() })
+    };
+    Tls {
+        version: session.version_number(),
+        cipher: session.cipher_number().map(|number| Number { value: number.into() }),
+        server_name,
+        local: certificate(&session.local),
+        peer: certificate(&session.peer)
+            .map(|certificate| Certificate { issuer: session.peer.issuer(), ..certificate }),
+    }
+}
+
+fn metadata(metadata: &leno_ir::Metadata) -> Option<Metadata> {
+    let fields = |fields: &BTreeMap<String, MetadataValue>| Struct {
+        fields: fields.iter().map(|(key, value)| (key.clone(), value_of(value))).collect(),
+    };
+    let all = || metadata.iter().map(|(namespace, of)| (namespace.clone(), fields(of))).collect();
+    (!metadata.is_empty()).then(|| Metadata { fields: all() })
+}
+
+fn value_of(value: &MetadataValue) -> Value {
+    let kind = match value {
+        MetadataValue::Null => Kind::NullValue(0),
+        MetadataValue::Bool(value) => Kind::BoolValue(*value),
+        MetadataValue::Number(number) => Kind::NumberValue(*number),
+        MetadataValue::String(text) => Kind::StringValue(text.clone()),
+        MetadataValue::List(values) => Kind::ListValue(ListValue { values: values.iter().map(value_of).collect() }),
+        MetadataValue::Struct(fields) => {
+            let fields = fields.iter().map(|(key, value)| (key.clone(), value_of(value))).collect();
+            Kind::StructValue(Struct { fields })
+        }
+    };
+    Value { kind: Some(kind) }
 }
 
 /// Lines of text have no spaces in it, this has.

@@ -64,12 +64,17 @@ pub(super) struct Common {
     /// `ResponseFlags`: each set flag as a field that is true.
     #[prost(bytes = "vec", tag = "16")]
     pub(super) flags: Vec<u8>,
+    /// What filters have said.
+    #[prost(message, optional, tag = "17")]
+    pub(super) metadata: Option<Metadata>,
     #[prost(string, tag = "18")]
     pub(super) upstream_failure: String,
     #[prost(string, tag = "19")]
     pub(super) route_name: String,
     #[prost(message, optional, tag = "20")]
     pub(super) downstream_direct_remote: Option<Address>,
+    #[prost(btree_map = "string, string", tag = "22")]
+    pub(super) custom_tags: BTreeMap<String, String>,
     #[prost(message, optional, tag = "23")]
     pub(super) duration: Option<Seconds>,
     #[prost(uint32, tag = "24")]
@@ -83,7 +88,17 @@ pub(super) struct Common {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct Metadata {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub(super) fields: BTreeMap<String, prost_types::Struct>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Tls {
+    #[prost(int32, tag = "1")]
+    pub(super) version: i32,
+    #[prost(message, optional, tag = "2")]
+    pub(super) cipher: Option<Number>,
     #[prost(string, tag = "3")]
     pub(super) server_name: String,
     #[prost(message, optional, tag = "4")]
@@ -96,6 +111,10 @@ pub(super) struct Tls {
 pub(super) struct Certificate {
     #[prost(message, repeated, tag = "1")]
     pub(super) names: Vec<Name>,
+    #[prost(string, tag = "2")]
+    pub(super) subject: String,
+    #[prost(string, tag = "3")]
+    pub(super) issuer: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -4,18 +4,20 @@
 
 use std::time::SystemTime;
 
-use leno_ir::{JsonFormat, OpenTelemetryAccessLog};
+use leno_ir::{CustomTag, JsonFormat, OpenTelemetryAccessLog};
 use leno_telemetry::access_log::{FormatError, Program};
 use prost::encoding::message;
 
 use super::message::{Any, AnyValue, Fields, KeyValue, LogRecord, Node, Resource, Values};
 use crate::access_log::values::LineValues;
+use crate::tls::noted;
 
 /// What each record says, its formats parsed.
 #[derive(Clone, Debug)]
 pub(in crate::access_log) struct Template {
     body: Option<Part>,
     attributes: Vec<(String, Part)>,
+    tags: Vec<CustomTag>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ impl Template {
         Ok(Self {
             body: log.body.as_ref().map(Part::new).transpose()?,
             attributes: log.attributes.iter().map(pair).collect::<Result<_, _>>()?,
+            tags: log.service.custom_tags.clone(),
         })
     }
 
@@ -41,10 +44,14 @@ impl Template {
     pub(super) fn write(&self, values: &LineValues<'_>, out: &mut Vec<u8>) {
         let since = values.exchange.started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let pair = |(key, part): &(String, Part)| KeyValue { key: key.clone(), value: Some(part.value(values)) };
+        let tag = |tag: &CustomTag| {
+            let value = Some(AnyValue { value: Some(Any::Text(super::tag::value(tag, values)?)) });
+            Some(KeyValue { key: tag.tag.clone(), value })
+        };
         let record = LogRecord {
             time_nanos: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
             body: self.body.as_ref().map(|body| body.value(values)),
-            attributes: self.attributes.iter().map(pair).collect(),
+            attributes: self.attributes.iter().map(pair).chain(self.tags.iter().filter_map(tag)).collect(),
         };
         message::encode(2, &record, out);
     }
@@ -59,7 +66,7 @@ impl Part {
                 let field = |(key, value): (&String, &JsonFormat)| Ok((key.clone(), Self::new(value)?));
                 Self::Object(fields.iter().map(field).collect::<Result<_, _>>()?)
             }
-            JsonFormat::Text(text) => Self::Text(Program::text(text)?),
+            JsonFormat::Text(text) => Self::Text(noted(Program::text(text)?)),
         })
     }
 

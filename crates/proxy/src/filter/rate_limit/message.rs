@@ -14,6 +14,21 @@ pub(super) struct RateLimitRequest {
 pub(super) struct Descriptor {
     #[prost(message, repeated, tag = "1")]
     pub(super) entries: Vec<Entry>,
+    /// Instead of what the service has.
+    #[prost(message, optional, tag = "2")]
+    pub(super) limit: Option<LimitOverride>,
+    /// `google.protobuf.UInt64Value`.
+    #[prost(message, optional, tag = "3")]
+    pub(super) hits_addend: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct LimitOverride {
+    #[prost(uint32, tag = "1")]
+    pub(super) requests_per_unit: u32,
+    /// `envoy.type.v3.RateLimitUnit`.
+    #[prost(int32, tag = "2")]
+    pub(super) unit: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -62,7 +62,7 @@ impl Forwarder<'_, '_> {
             _ => {}
         }
         stats.count(match failure {
-            Failure::DownstreamGone => HttpCounter::RqRxReset,
+            Failure::DownstreamGone | Failure::DownstreamReset => HttpCounter::RqRxReset,
             Failure::DownstreamMalformed(Malformed::Closed) => return,
             Failure::DownstreamMalformed(_) => HttpCounter::CxProtocolError,
             Failure::Idle { .. } => HttpCounter::RqIdleTimeout,

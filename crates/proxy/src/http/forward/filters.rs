@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::Forwarder;
 use super::local_reply::Reply;
+use super::{Forwarder, note_route};
 use crate::filter::{Dice, FilterRun, Filters, LocalReply, Picked, RequestParts, Resume, RouteRules, Step, data_bytes};
 use crate::flags::ResponseFlags;
 use crate::http::downstream::DownstreamError;
@@ -37,7 +37,7 @@ impl Forwarder<'_, '_> {
         let run = FilterRun::new(filters, rules.cloned(), route, dice);
         let count = run.len();
         self.run = Some(Box::new(run));
-        self.note_route();
+        self.note_new_route();
         for at in 0..count {
             let mut step = self.step(at, None);
             loop {
@@ -79,14 +79,15 @@ impl Forwarder<'_, '_> {
             worker: &self.context.worker,
         };
         let step = run.step(at, resume, parts);
-        self.note_route();
+        self.note_new_route();
         step
     }
 
     /// What the record says of an exchange that a filter answers.
-    fn note_route(&mut self) {
+    fn note_new_route(&mut self) {
         let Some(route) = self.run.as_mut().and_then(|run| run.take_new_route()) else { return };
-        self.exchange.route_name = route.and_then(|route| route.matched()?.route_name());
+        let matched = route.and_then(|route| route.matched());
+        note_route(self.exchange, matched);
         let cluster = route.and_then(|route| self.context.worker.cluster(&route.cluster()?.name));
         self.exchange.cluster = cluster.map(|cluster| cluster.config.clone());
     }

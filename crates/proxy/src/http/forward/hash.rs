@@ -146,31 +146,10 @@ fn set_cookie(cookie: &HashCookie, ttl: Duration, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
 
     fn connection(remote: &str) -> Connection {
-        Connection {
-            id: 1,
-            local: "127.0.0.1:80".parse().expect("an address"),
-            remote: remote.parse().expect("an address"),
-            is_restored: false,
-            direct_remote: ([127, 0, 0, 1], 1).into(),
-            direction: leno_ir::Direction::Outbound,
-            listener: Rc::from("listener"),
-            peer: None,
-            local_identity: None,
-            server_name: None,
-            alpn: None,
-            is_tls: false,
-            mtls: false,
-            shown: None,
-            client_cert: String::new(),
-            drain: Rc::default(),
-            closed_by_client: std::cell::Cell::default(),
-            rate_limiter: Default::default(),
-        }
+        Connection::for_tests(remote.parse::<std::net::SocketAddr>().expect("an address"))
     }
 
     fn request(path: &str, headers: &[(&str, &str)]) -> RequestHead {

@@ -85,8 +85,8 @@ impl Forwarder<'_, '_> {
             self.attempt_count.in_response = false;
         }
         let grpc = failure.grpc_status().map_or(GrpcReply::Mapped, GrpcReply::Status);
-        if self.reply(Reply { ops, grpc, ..Reply::new(status, body) }).await.is_err() {
-            self.exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION);
+        if let Err(failure) = self.reply(Reply { ops, grpc, ..Reply::new(status, body) }).await {
+            self.exchange.flags.insert(failure.flag());
             self.downstream.abort(h2::Reason::CANCEL);
         }
     }
@@ -179,7 +179,7 @@ impl Forwarder<'_, '_> {
         self.deadlines.stop();
         self.touch();
         poll_fn(|cx| match self.downstream.poll_flush(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::DownstreamGone)),
+            Poll::Ready(result) => Poll::Ready(result.map_err(Failure::from)),
             Poll::Pending => self.timer.poll(cx, self.deadlines.next()).map(|()| Err(Failure::DownstreamGone)),
         })
         .await

@@ -19,6 +19,7 @@ impl From<DownstreamError> for Failure {
         match error {
             DownstreamError::Gone => Self::DownstreamGone,
             DownstreamError::Malformed(malformed) => Self::DownstreamMalformed(malformed),
+            DownstreamError::Reset => Self::DownstreamReset,
         }
     }
 }
@@ -47,8 +48,8 @@ impl Forwarder<'_, '_> {
     }
 
     pub(super) fn poll_interruption(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        if self.downstream.poll_gone(cx).is_ready() {
-            return Poll::Ready(Failure::DownstreamGone);
+        if let Poll::Ready(gone) = self.downstream.poll_gone(cx) {
+            return Poll::Ready(gone.into());
         }
         if let Some(hedge) = &mut self.hedge
             && hedge.poll_answer(cx, self.context.worker.now()).is_ready()
@@ -204,7 +205,9 @@ impl Forwarder<'_, '_> {
         }
         match self.poll_request(cx, peer, replay) {
             // Of the request's fate after the response began only the client's end matters.
-            Poll::Ready(Err(failure @ (Failure::DownstreamGone | Failure::DownstreamMalformed(_)))) => {
+            Poll::Ready(Err(
+                failure @ (Failure::DownstreamGone | Failure::DownstreamMalformed(_) | Failure::DownstreamReset),
+            )) => {
                 return Poll::Ready(Err(failure));
             }
             Poll::Ready(Ok(())) if self.is_tunnel || self.raw.is_some() => {

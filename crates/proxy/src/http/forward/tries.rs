@@ -103,7 +103,8 @@ impl Forwarder<'_, '_> {
     ) -> Result<(), Failure> {
         let _admitted = cluster.admit(forward.priority).map_err(|_| Failure::Overflow)?;
         let policy = self.retry_policy(forward.retry.as_ref());
-        let wants_body = policy.is_some() || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
+        let may_retry = policy.as_ref().is_some_and(|policy| policy.attempts > 0);
+        let wants_body = may_retry || !forward.mirrors.is_empty() || forward.internal_redirects.is_some();
         let keeps_body = self.raw.is_none() && (wants_body || is_idempotent(&self.request.method));
         let most_bytes = match route.matched.route.request_buffer_limit_bytes.map(usize::try_from) {
             _ if !wants_body => REPLACE_STALE_BYTES,
@@ -207,7 +208,10 @@ impl Forwarder<'_, '_> {
                         tries.replay.restart();
                         continue;
                     }
-                    if matches!(failure, Failure::Hedged) || !can_replay || !self.may_retry_failure(tries, &failure) {
+                    if matches!(failure, Failure::Hedged)
+                        || self.raw.is_some()
+                        || !self.may_retry_failure(tries, &failure)
+                    {
                         return self.hedged_answer(failure).await;
                     }
                     tries.was_late = matches!(failure, Failure::PerTryIdle | Failure::PerTryTimeout);
@@ -276,7 +280,7 @@ impl Forwarder<'_, '_> {
             }
             return false;
         }
-        if !tries.replay.is_possible() || self.raw.is_some() {
+        if self.raw.is_some() {
             return false;
         }
         let is_safe =
@@ -296,6 +300,9 @@ impl Forwarder<'_, '_> {
         if tries.policy.as_ref().is_none_or(|policy| tries.retries >= policy.attempts) {
             self.exchange.flags.insert(ResponseFlags::RETRY_LIMIT_EXCEEDED);
             tries.cluster.stats().count(ClusterCounter::RqRetryLimitExceeded);
+            return false;
+        }
+        if !tries.replay.is_possible() {
             return false;
         }
         // The permit of the try before ends only when the next has one, so that one request counts once.
@@ -346,8 +353,7 @@ impl Forwarder<'_, '_> {
         let mut head = self.exchange_heads(&mut peer, &mut tries.replay).await;
         if matches!(head, Err(Failure::PerTryTimeout)) && self.hedge.is_some() {
             // A clone of what is borrowed, but for what the client said.
-            if let Some(policy) = tries.policy.clone().filter(|_| tries.replay.is_possible() && self.take_retry(tries))
-            {
+            if let Some(policy) = tries.policy.clone().filter(|_| self.take_retry(tries)) {
                 tries.avoid(&pick);
                 self.hedge(&policy, (peer, pick, sent), &mut tries.replay);
                 return Err(Miss::Hedged);
@@ -471,12 +477,14 @@ impl Forwarder<'_, '_> {
     fn send_http1(&mut self, lease: Http1Lease) -> Peer {
         self.exchange.upstream_protocol = Some(Protocol::Http11);
         self.exchange.upstream_local = lease.local();
+        self.exchange.upstream_session = lease.session();
         Peer::http1(lease, self.request, self.framing)
     }
 
     async fn send_http2(&mut self, lease: Http2Lease) -> Result<Peer, Failure> {
         self.exchange.upstream_protocol = Some(Protocol::Http2);
         self.exchange.upstream_local = lease.local();
+        self.exchange.upstream_session = lease.session();
         self.continue_ourselves().await?;
         if self.request.upgrade.is_some() && !self.guard(pin!(lease.takes_extended_connect())).await? {
             return Err(Failure::Peer(PeerError::Protocol("http2.no_extended_connect")));

@@ -114,8 +114,7 @@ impl Forwarder<'_, '_> {
         let allows = |conditions: &[HeaderMatch]| {
             conditions.is_empty() || conditions.iter().any(|condition| header_matches(condition, &*self.request))
         };
-        policy
-            .filter(|policy| policy.attempts > 0 && !policy.on.is_empty() && allows(&policy.retriable_request_headers))
+        policy.filter(|policy| !policy.on.is_empty() && allows(&policy.retriable_request_headers))
     }
 }
 

@@ -144,9 +144,9 @@ impl BodySink {
         self.is_done
     }
 
-    /// Ready when the peer has reset the stream.
-    pub(in crate::http) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_reset(cx).map(|_| ())
+    /// Ready when the peer has reset the stream, or its connection is gone: that is the error.
+    pub(in crate::http) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reason, h2::Error>> {
+        self.stream.poll_reset(cx)
     }
 
     pub(in crate::http) fn reset(&mut self, reason: Reason) {

@@ -6,9 +6,11 @@ use leno_proto::envoy::extensions::access_loggers::grpc::v3::{
     CommonGrpcAccessLogConfig, HttpGrpcAccessLogConfig, TcpGrpcAccessLogConfig,
 };
 use leno_proto::envoy::extensions::access_loggers::open_telemetry::v3::OpenTelemetryAccessLogConfig;
+use leno_proto::envoy::r#type::tracing::v3::CustomTag;
 use leno_proto::google::protobuf::{self, Any};
 use leno_proto::opentelemetry::proto::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value};
 
+use super::tag;
 use crate::codec::common::{any, duration, is_type, read_duration, u32_value, unpack};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 
@@ -17,13 +19,14 @@ const TCP: &str = "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfi
 const OPEN_TELEMETRY: &str = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig";
 
 pub(super) fn encode_grpc(log: &GrpcAccessLog) -> Any {
-    let LogService { cluster, log_name, flush_interval, buffer_bytes } = &log.service;
+    let LogService { cluster, log_name, flush_interval, buffer_bytes, custom_tags } = &log.service;
     let common_config = Some(CommonGrpcAccessLogConfig {
         log_name: log_name.clone(),
         grpc_service: grpc_service_of(cluster),
         transport_api_version: ApiVersion::V3.into(),
         buffer_flush_interval: duration(*flush_interval),
         buffer_size_bytes: u32_value(*buffer_bytes),
+        custom_tags: custom_tags.iter().map(tag::encode).collect(),
         ..CommonGrpcAccessLogConfig::default()
     });
     match log.is_tcp {
@@ -41,7 +44,7 @@ pub(super) fn encode_grpc(log: &GrpcAccessLog) -> Any {
 }
 
 pub(super) fn encode_open_telemetry(log: &OpenTelemetryAccessLog) -> Any {
-    let LogService { cluster, log_name, flush_interval, buffer_bytes } = &log.service;
+    let LogService { cluster, log_name, flush_interval, buffer_bytes, custom_tags } = &log.service;
     let list = |list: &[(String, JsonFormat)]| {
         let values = list.iter().map(|(key, value)| pair(key, value)).collect::<Vec<_>>();
         (!values.is_empty()).then_some(KeyValueList { values })
@@ -53,6 +56,7 @@ pub(super) fn encode_open_telemetry(log: &OpenTelemetryAccessLog) -> Any {
             log_name: log_name.clone(),
             buffer_flush_interval: duration(*flush_interval),
             buffer_size_bytes: u32_value(*buffer_bytes),
+            custom_tags: custom_tags.iter().map(tag::encode).collect(),
             disable_builtin_labels: log.disable_builtin_labels,
             resource_attributes: list(&log.resource_attributes),
             body: log.body.as_ref().map(encode_value),
@@ -129,7 +133,8 @@ fn decode_http(config: HttpGrpcAccessLogConfig) -> Result<AccessLogSink> {
 
 fn read_service(config: Option<&CommonGrpcAccessLogConfig>) -> Result<LogService> {
     let config = config.ok_or_else(|| DecodeError::new("", "is missing"))?;
-    refuse!(config, filter_state_objects_to_log, grpc_stream_retry_policy, custom_tags);
+    // No filter leaves a state, so there are none of `filter_state_objects_to_log`.
+    refuse!(config, grpc_stream_retry_policy);
     if config.log_name.is_empty() {
         return Err(DecodeError::new("log_name", "is missing"));
     }
@@ -138,7 +143,13 @@ fn read_service(config: Option<&CommonGrpcAccessLogConfig>) -> Result<LogService
         log_name: config.log_name.clone(),
         flush_interval: read_interval(config.buffer_flush_interval.as_ref())?,
         buffer_bytes: config.buffer_size_bytes.map_or(LogService::BUFFER_BYTES, |bytes| bytes.value),
+        custom_tags: read_tags(&config.custom_tags)?,
     })
+}
+
+fn read_tags(tags: &[CustomTag]) -> Result<Vec<leno_ir::CustomTag>> {
+    let read = |(index, proto)| tag::decode(proto).at(&format!("custom_tags[{index}]"));
+    tags.iter().enumerate().map(read).collect()
 }
 
 fn read_interval(interval: Option<&protobuf::Duration>) -> Result<std::time::Duration> {
@@ -163,15 +174,8 @@ fn read_cluster(service: Option<&GrpcService>) -> Result<String> {
 
 #[allow(deprecated, reason = "other control planes still write the older fields")]
 fn decode_open_telemetry(config: &OpenTelemetryAccessLogConfig) -> Result<AccessLogSink> {
-    refuse!(
-        config,
-        http_service,
-        resource_detectors,
-        formatters,
-        filter_state_objects_to_log,
-        custom_tags,
-        stat_prefix
-    );
+    refuse!(config, http_service, resource_detectors, stat_prefix);
+    super::check_formatters(&config.formatters)?;
     let service = match &config.common_config {
         Some(common) => read_service(Some(common)).at("common_config")?,
         None => LogService {
@@ -179,7 +183,12 @@ fn decode_open_telemetry(config: &OpenTelemetryAccessLogConfig) -> Result<Access
             log_name: config.log_name.clone(),
             flush_interval: read_interval(config.buffer_flush_interval.as_ref())?,
             buffer_bytes: config.buffer_size_bytes.map_or(LogService::BUFFER_BYTES, |bytes| bytes.value),
+            custom_tags: Vec::new(),
         },
+    };
+    let service = LogService {
+        custom_tags: service.custom_tags.into_iter().chain(read_tags(&config.custom_tags)?).collect(),
+        ..service
     };
     Ok(AccessLogSink::OpenTelemetry(Box::new(OpenTelemetryAccessLog {
         service,

@@ -1,7 +1,8 @@
 use leno_ir::{LimitedDescriptor, LocalRateLimit, RateLimitRule, VirtualHostRules};
 use leno_names::Fraction;
 use leno_proto::envoy::extensions::common::ratelimit::v3::{
-    LocalRateLimitDescriptor, VhRateLimitsOptions, XRateLimitHeadersRfcVersion, rate_limit_descriptor::Entry,
+    LocalClusterRateLimit, LocalRateLimitDescriptor, VhRateLimitsOptions, XRateLimitHeadersRfcVersion,
+    rate_limit_descriptor::Entry,
 };
 use leno_proto::envoy::extensions::filters::http::local_ratelimit::v3::LocalRateLimit as Proto;
 use leno_proto::google::protobuf::Any;
@@ -11,7 +12,7 @@ use crate::codec::common::{
     any, bool_value, headers_to_add, read_header_ops, read_runtime_fraction, runtime_fraction, u32_value, unpack,
 };
 use crate::codec::connection_filter::{decode_bucket, encode_bucket};
-use crate::codec::error::{At, DecodeError, Result, refuse};
+use crate::codec::error::{At, DecodeError, Result};
 use crate::codec::route::rate_limit;
 
 /// For the filter and for routes.
@@ -28,6 +29,7 @@ pub(super) fn encode(filter: &LocalRateLimit) -> Any {
         response_headers_to_add: headers_to_add(&filter.response_headers),
         descriptors: filter.descriptors.iter().map(encode_descriptor).collect(),
         stage: filter.stage,
+        local_cluster_rate_limit: filter.shared_by_cluster.then(LocalClusterRateLimit::default),
         local_rate_limit_per_downstream_connection: filter.per_connection,
         enable_x_ratelimit_headers: match filter.limit_headers {
             false => XRateLimitHeadersRfcVersion::Off,
@@ -45,7 +47,6 @@ pub(super) fn encode(filter: &LocalRateLimit) -> Any {
         rate_limits: rate_limit::encode(&filter.rules),
         max_dynamic_descriptors: u32_value(filter.max_dynamic_descriptors),
         enable_retry_after_header: filter.retry_after_header,
-        ..Proto::default()
     };
     any(TYPE, &proto)
 }
@@ -61,7 +62,6 @@ fn encode_descriptor(descriptor: &LimitedDescriptor) -> LocalRateLimitDescriptor
 
 pub(super) fn decode(config: &Any) -> Result<LocalRateLimit> {
     let proto: Proto = unpack(Some(config), TYPE)?;
-    refuse!(proto, local_cluster_rate_limit);
     if proto.stat_prefix.is_empty() {
         return Err(DecodeError::new("stat_prefix", "is missing"));
     }
@@ -69,6 +69,10 @@ pub(super) fn decode(config: &Any) -> Result<LocalRateLimit> {
         proto.max_dynamic_descriptors.as_ref().map_or(LocalRateLimit::MAX_DYNAMIC_DESCRIPTORS, |it| it.value);
     if max_dynamic == 0 {
         return Err(DecodeError::new("max_dynamic_descriptors", "must be at least 1"));
+    }
+    if proto.local_cluster_rate_limit.is_some() && proto.local_rate_limit_per_downstream_connection {
+        let problem = "goes not with local_rate_limit_per_downstream_connection";
+        return Err(DecodeError::new("local_cluster_rate_limit", problem));
     }
     Ok(LocalRateLimit {
         status: read_limited_status(&proto.status, "status.code")?,
@@ -86,6 +90,7 @@ pub(super) fn decode(config: &Any) -> Result<LocalRateLimit> {
             VhRateLimitsOptions::Include => VirtualHostRules::Include,
             VhRateLimitsOptions::Override => VirtualHostRules::Override,
         },
+        shared_by_cluster: proto.local_cluster_rate_limit.is_some(),
         per_connection: proto.local_rate_limit_per_downstream_connection,
         always_consumes_default: proto.always_consume_default_token_bucket.is_none_or(|always| always.value),
         max_dynamic_descriptors: max_dynamic,
@@ -99,6 +104,9 @@ pub(super) fn decode(config: &Any) -> Result<LocalRateLimit> {
 /// Unlike those of routes they have no stage.
 fn decode_rules(proto: &Proto) -> Result<Vec<RateLimitRule>> {
     let rules = rate_limit::decode(&proto.rate_limits)?;
+    if let Some(index) = rules.iter().position(|rule| rule.limit.is_some()) {
+        return Err(DecodeError::unsupported(format!("rate_limits[{index}].limit")));
+    }
     match rules.iter().position(|rule| rule.stage != 0) {
         None => Ok(rules),
         Some(index) => Err(DecodeError::new(format!("rate_limits[{index}].stage"), "is only for routes")),

@@ -1,4 +1,5 @@
 use leno_ir::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
+use leno_names::Fraction;
 use leno_proto::envoy::config::core::v3::{ApiVersion, GrpcService, grpc_service};
 use leno_proto::envoy::config::ratelimit::v3::RateLimitServiceConfig;
 use leno_proto::envoy::extensions::filters::http::ratelimit::v3::{
@@ -8,9 +9,11 @@ use leno_proto::envoy::extensions::filters::http::ratelimit::v3::{
 use leno_proto::envoy::r#type::v3::HttpStatus;
 use leno_proto::google::protobuf::Any;
 
-use crate::codec::common::{any, duration_or_off, headers_to_add, read_header_ops, read_limit, unpack};
+use crate::codec::common::{
+    any, duration_or_off, headers_to_add, read_header_ops, read_limit, read_runtime_fraction, runtime_fraction, unpack,
+};
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::codec::route::rate_limit::read_stage;
+use crate::codec::route::rate_limit::{self, decode_of_filter, read_stage};
 
 pub(super) const TYPE: &str = "envoy.extensions.filters.http.ratelimit.v3.RateLimit";
 pub(super) const ROUTE_TYPE: &str = "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute";
@@ -32,6 +35,10 @@ pub(super) fn encode(filter: &RateLimit) -> Any {
         .to_owned(),
         timeout: duration_or_off(filter.timeout),
         failure_mode_deny: filter.failure_mode_deny,
+        failure_mode_deny_percent: filter.failure_mode_deny_share.map(runtime_fraction),
+        filter_enabled: Some(filter.enabled).filter(|share| *share != Fraction::ONE).map(runtime_fraction),
+        filter_enforced: Some(filter.enforced).filter(|share| *share != Fraction::ONE).map(runtime_fraction),
+        rate_limits: rate_limit::encode(&filter.rules),
         rate_limited_as_resource_exhausted: filter.resource_exhausted,
         rate_limit_service: Some(RateLimitServiceConfig {
             grpc_service: Some(service),
@@ -54,8 +61,7 @@ pub(super) fn encode(filter: &RateLimit) -> Any {
 
 pub(super) fn decode(config: &Any) -> Result<RateLimit> {
     let proto: Proto = unpack(Some(config), TYPE)?;
-    refuse!(proto, filter_enabled, filter_enforced, failure_mode_deny_percent, rate_limits, metadata_namespace);
-    refuse!(proto, enable_retry_after_header);
+    refuse!(proto, metadata_namespace, enable_retry_after_header);
     if proto.domain.is_empty() {
         return Err(DecodeError::new("domain", "is missing"));
     }
@@ -71,6 +77,15 @@ pub(super) fn decode(config: &Any) -> Result<RateLimit> {
         },
         timeout: read_limit(proto.timeout.as_ref(), Some(RateLimit::TIMEOUT)),
         failure_mode_deny: proto.failure_mode_deny,
+        failure_mode_deny_share: proto
+            .failure_mode_deny_percent
+            .as_ref()
+            .map(|share| read_runtime_fraction(Some(share), Fraction::ONE))
+            .transpose()
+            .at("failure_mode_deny_percent")?,
+        enabled: read_runtime_fraction(proto.filter_enabled.as_ref(), Fraction::ONE).at("filter_enabled")?,
+        enforced: read_runtime_fraction(proto.filter_enforced.as_ref(), Fraction::ONE).at("filter_enforced")?,
+        rules: decode_of_filter(&proto.rate_limits)?,
         resource_exhausted: proto.rate_limited_as_resource_exhausted,
         cluster: decode_service(proto.rate_limit_service.as_ref()).at("rate_limit_service")?,
         limit_headers: proto.enable_x_ratelimit_headers() == XRateLimitHeadersRfcVersion::DraftVersion03,
@@ -123,6 +138,7 @@ pub(super) fn encode_route(route: &RouteRateLimit) -> Any {
         }
         .into(),
         domain: route.domain.clone(),
+        rate_limits: rate_limit::encode(&route.rules),
         ..RateLimitPerRoute::default()
     };
     any(ROUTE_TYPE, &proto)
@@ -130,7 +146,8 @@ pub(super) fn encode_route(route: &RouteRateLimit) -> Any {
 
 pub(super) fn decode_route(config: &Any) -> Result<RouteRateLimit> {
     let proto: RateLimitPerRoute = unpack(Some(config), ROUTE_TYPE)?;
-    refuse!(proto, override_option, rate_limits);
+    refuse!(proto, override_option);
+    let rules = decode_of_filter(&proto.rate_limits)?;
     Ok(RouteRateLimit {
         virtual_host_rules: match proto.vh_rate_limits() {
             VhRateLimitsOptions::Ignore => VirtualHostRules::Ignore,
@@ -138,5 +155,6 @@ pub(super) fn decode_route(config: &Any) -> Result<RouteRateLimit> {
             VhRateLimitsOptions::Override => VirtualHostRules::Override,
         },
         domain: proto.domain,
+        rules,
     })
 }

@@ -1,22 +1,25 @@
-use leno_ir::{MetadataSource, RateLimitAction, RateLimitRule};
+use leno_ir::{HitsAddend, LimitOverride, MetadataSource, RateLimitAction, RateLimitRule};
 use leno_proto::envoy::config::route::v3::{
     RateLimit as Proto,
     rate_limit::{
-        Action,
+        Action, HitsAddend as ProtoAddend, Override,
         action::{
             ActionSpecifier, DestinationCluster, GenericKey, HeaderValueMatch, MaskedRemoteAddress, MetaData,
             QueryParameterValueMatch, QueryParameters, RemoteAddress, RequestHeaders, SourceCluster, meta_data,
         },
+        r#override::{DynamicMetadata, OverrideSpecifier, RateLimitOverride},
     },
 };
 
-use leno_proto::google::protobuf::UInt32Value;
+use leno_proto::google::protobuf::{UInt32Value, UInt64Value};
 
 use super::matches;
 use crate::codec::common::{bool_value, u32_value};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::metadata;
 
+/// Envoy's.
+const MOST_HITS: u64 = 1_000_000_000;
 /// Envoy's.
 const MAX_STAGE: u32 = 10;
 
@@ -25,14 +28,81 @@ pub(in crate::codec) fn encode(rules: &[RateLimitRule]) -> Vec<Proto> {
         // Some places of Envoy know no stage at all, not even the first.
         stage: Some(rule.stage).filter(|stage| *stage > 0).and_then(u32_value),
         actions: rule.actions.iter().map(encode_action).collect(),
+        limit: rule.limit.as_ref().map(encode_override),
+        hits_addend: rule.hits_addend.as_ref().map(|addend| match addend {
+            HitsAddend::Format(format) => ProtoAddend { format: format.clone(), ..ProtoAddend::default() },
+            HitsAddend::Number(value) => {
+                ProtoAddend { number: Some(UInt64Value { value: *value }), ..ProtoAddend::default() }
+            }
+        }),
         ..Proto::default()
     };
     rules.iter().map(rule).collect()
 }
 
+/// Of routes and virtual hosts.
 pub(in crate::codec) fn decode(protos: &[Proto]) -> Result<Vec<RateLimitRule>> {
     let rule = |(index, proto)| decode_rule(proto).at_index("rate_limits", index);
     protos.iter().enumerate().map(rule).collect()
+}
+
+/// Of filters: these have no stage, and only these may say how many hits a request counts as.
+pub(in crate::codec) fn decode_of_filter(protos: &[Proto]) -> Result<Vec<RateLimitRule>> {
+    let one = |proto: &Proto| {
+        if proto.stage.is_some() || !proto.disable_key.is_empty() {
+            return Err(DecodeError::new("stage", "is only for routes"));
+        }
+        let hits_addend = proto.hits_addend.as_ref().map(decode_addend).transpose().at("hits_addend")?;
+        let without = Proto { hits_addend: None, ..proto.clone() };
+        Ok(RateLimitRule { hits_addend, ..decode_rule(&without)? })
+    };
+    let rule = |(index, proto)| one(proto).at_index("rate_limits", index);
+    protos.iter().enumerate().map(rule).collect()
+}
+
+fn decode_addend(addend: &ProtoAddend) -> Result<HitsAddend> {
+    match &addend.number {
+        Some(_) if !addend.format.is_empty() => {
+            Err(DecodeError::new("format", "must be empty where there is a number"))
+        }
+        Some(number) if number.value > MOST_HITS => {
+            Err(DecodeError::new("number", format!("{} is above {MOST_HITS}", number.value)))
+        }
+        Some(number) => Ok(HitsAddend::Number(number.value)),
+        None if addend.format.starts_with('%') && addend.format.ends_with('%') && addend.format.len() > 2 => {
+            Ok(HitsAddend::Format(addend.format.clone()))
+        }
+        None => Err(DecodeError::new("format", "must be one command operator")),
+    }
+}
+
+fn encode_override(limit: &LimitOverride) -> Override {
+    let specifier = match limit {
+        LimitOverride::Fixed { requests_per_unit, unit } => {
+            OverrideSpecifier::RateLimit(RateLimitOverride { requests_per_unit: *requests_per_unit, unit: *unit })
+        }
+        LimitOverride::Metadata { namespace, path } => OverrideSpecifier::DynamicMetadata(DynamicMetadata {
+            metadata_key: Some(metadata::encode_key(namespace, path)),
+        }),
+    };
+    Override { override_specifier: Some(specifier) }
+}
+
+fn decode_override(limit: &Override) -> Result<LimitOverride> {
+    match &limit.override_specifier {
+        Some(OverrideSpecifier::DynamicMetadata(of)) => {
+            let (namespace, path) =
+                metadata::decode_key(of.metadata_key.as_ref()).at("dynamic_metadata.metadata_key")?;
+            Ok(LimitOverride::Metadata { namespace, path })
+        }
+        Some(OverrideSpecifier::RateLimit(of)) if (0..=7).contains(&of.unit) => {
+            Ok(LimitOverride::Fixed { requests_per_unit: of.requests_per_unit, unit: of.unit })
+        }
+        Some(OverrideSpecifier::RateLimit(of)) => {
+            Err(DecodeError::new("rate_limit.unit", format!("{} is no unit", of.unit)))
+        }
+        None => Err(DecodeError::new("override_specifier", "is missing")),
+    }
 }
 
 fn encode_action(action: &RateLimitAction) -> Action {
@@ -109,13 +179,15 @@ pub(in crate::codec) fn read_stage(stage: u32) -> Result<u32> {
 
 fn decode_rule(proto: &Proto) -> Result<RateLimitRule> {
     // `disable_key` names a runtime flag, of which there are none here.
-    refuse!(proto, limit, hits_addend, apply_on_stream_done);
+    refuse!(proto, hits_addend, apply_on_stream_done, x_ratelimit_option);
     let stage = read_stage(proto.stage.as_ref().map_or(0, |stage| stage.value))?;
     if proto.actions.is_empty() {
         return Err(DecodeError::new("actions", "must not be empty"));
     }
     let action = |(index, action)| decode_action(action).at_index("actions", index);
-    Ok(RateLimitRule { stage, actions: proto.actions.iter().enumerate().map(action).collect::<Result<_>>()? })
+    let actions = proto.actions.iter().enumerate().map(action).collect::<Result<_>>()?;
+    let limit = proto.limit.as_ref().map(decode_override).transpose().at("limit")?;
+    Ok(RateLimitRule { stage, limit, ..RateLimitRule::new(actions) })
 }
 
 #[allow(deprecated, reason = "other control planes still write `dynamic_metadata`")]
