@@ -24,7 +24,7 @@ use crate::exchange::{Exchange, LogMoment, NoHeaders, Protocol};
 use crate::flags::ResponseFlags;
 use crate::stats::{ClusterCounter, ClusterGauge, TcpCounter, TcpStats};
 use crate::stream::Stream;
-use crate::upstream::{Connected, Outcome};
+use crate::upstream::{Connected, Outcome, Pick};
 use crate::worker::Worker;
 
 /// How one filter chain proxies TCP, on one worker.
@@ -90,7 +90,7 @@ pub(crate) async fn serve(
             }
             let outcome = match carry(
                 &mut downstream,
-                stream,
+                (stream, &pick),
                 (first_bytes, answer),
                 &mut exchange,
                 manager,
@@ -143,7 +143,7 @@ enum Verdict {
 
 async fn carry(
     downstream: &mut Stream,
-    mut upstream: Stream,
+    (mut upstream, pick): (Stream, &Pick),
     first: (BytesMut, BytesMut),
     exchange: &mut Exchange,
     manager: &TcpManager,
@@ -153,9 +153,15 @@ async fn carry(
     let copying = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts);
     let left = manager.config.max_connection_duration.map(|most| most.saturating_sub(exchange.started.elapsed()));
     let copying = async {
+        let ending = async {
+            tokio::select! {
+                end = copying => end,
+                () = pick.must_end() => CopyEnd::Closed,
+            }
+        };
         match left {
-            None => copying.await,
-            Some(left) => tokio::time::timeout(left, copying).await.unwrap_or(CopyEnd::TooOld),
+            None => ending.await,
+            Some(left) => tokio::time::timeout(left, ending).await.unwrap_or(CopyEnd::TooOld),
         }
     };
     let end = match manager.config.access_log_moments.interval {
