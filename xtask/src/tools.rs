@@ -11,10 +11,11 @@ use anyhow::Context;
 use crate::command::{root, run, target};
 
 /// Programs from Debian: package and the program it brings.
-const DEBIAN: [(&str, &str); 10] = [
+const DEBIAN: [(&str, &str); 11] = [
     ("curl", "curl"),
     ("haproxy", "haproxy"),
     ("iproute2", "ip"),
+    ("iptables", "iptables"),
     ("nghttp2-client", "h2load"),
     ("nginx-light", "nginx"),
     ("nodejs", "node"),

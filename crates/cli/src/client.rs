@@ -22,6 +22,8 @@ pub struct ApiClient {
     /// `host:port`
     authority: String,
     token: String,
+    /// The option that says where the server is.
+    said_by: &'static str,
 }
 
 impl std::fmt::Debug for ApiClient {
@@ -49,7 +51,15 @@ impl ApiClient {
         } else {
             format!("{}:80", authority.trim_end_matches(':'))
         };
-        Ok(Self { authority, token: token.to_owned() })
+        Ok(Self { authority, token: token.to_owned(), said_by: "--server or LENO_SERVER" })
+    }
+
+    /// The admin interface of a proxy.
+    ///
+    /// # Errors
+    /// As [`ApiClient::new`].
+    pub(crate) fn of_proxy(admin: &str) -> anyhow::Result<Self> {
+        Ok(Self { said_by: "--admin or LENO_ADMIN", ..Self::new(admin, "")? })
     }
 
     /// # Errors
@@ -141,9 +151,8 @@ impl ApiClient {
         request: Request<Full<Bytes>>,
         read: impl AsyncFnOnce(Response<Incoming>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let at = || {
-            format!("cannot reach http://{}; is it running there? (--server or LENO_SERVER says where)", self.authority)
-        };
+        let at =
+            || format!("cannot reach http://{}; is it running there? ({} says where)", self.authority, self.said_by);
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority))
             .await
             .map_err(|_| anyhow!("no answer within {} s", CONNECT_TIMEOUT.as_secs()).context(at()))?

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: ConfigArgs) -> anyhow::Result<i32> {
         ConfigCommand::Endpoints(proxy) => (proxy, Some("endpoints")),
         ConfigCommand::Dump(proxy) => (proxy, None),
     };
-    let dump = ApiClient::new(&proxy.admin, "")?.get("/config").await?;
+    let dump = ApiClient::of_proxy(&proxy.admin)?.get("/config").await?;
     let config = config_of(&dump);
     match (proxy.output, part) {
         (Format::Json, Some(part)) => println!("{}", serde_json::to_string_pretty(&config[part])?),

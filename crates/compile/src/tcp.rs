@@ -1,5 +1,4 @@
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use leno_ir::{HashPolicy, HashSource, Node, TcpProxy, WeightedCluster};
 use leno_model::{Rules, Service, ServicePort, Snapshot};
@@ -12,14 +11,9 @@ const MAX_CONNECT_ATTEMPTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
 
 pub(crate) fn proxy(node: &Node, stat_prefix: String, clusters: Vec<WeightedCluster>) -> TcpProxy {
     TcpProxy {
-        stat_prefix,
-        clusters,
-        hash_source_ip: false,
-        idle_timeout: Some(Duration::from_secs(3600)),
         max_connect_attempts: MAX_CONNECT_ATTEMPTS,
-        max_connection_duration: None,
         access_log: listener::access_log(node),
-        access_log_moments: leno_ir::AccessLogMoments::default(),
+        ..TcpProxy::new(stat_prefix, clusters)
     }
 }
 

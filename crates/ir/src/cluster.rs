@@ -230,6 +230,8 @@ pub struct UpstreamHttp {
     pub max_connection_duration: Option<Duration>,
     /// Per HTTP/2 connection, below what the peer allows.
     pub max_concurrent_streams: u32,
+    #[serde(skip_serializing_if = "ResponseHeaders::is_default")]
+    pub response_headers: ResponseHeaders,
     #[serde(skip_serializing_if = "Http1Options::is_mesh")]
     pub http1: Http1Options,
     #[serde(skip_serializing_if = "Http2Options::is_mesh")]
@@ -260,10 +262,32 @@ impl Default for UpstreamHttp {
             idle_timeout: Duration::from_secs(3600),
             max_connection_duration: None,
             max_concurrent_streams: 1024,
+            response_headers: ResponseHeaders::default(),
             http1: Http1Options::mesh(),
             http2: Http2Options::mesh(),
             server_name: None,
         }
+    }
+}
+
+/// How long the head of a response may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct ResponseHeaders {
+    /// Start line included. Default 60 KiB, as Envoy.
+    pub most_bytes: u32,
+    /// Lines. Default 100, as Envoy.
+    pub most_count: u32,
+}
+
+impl Default for ResponseHeaders {
+    fn default() -> Self {
+        Self { most_bytes: 60 * 1024, most_count: 100 }
+    }
+}
+
+impl ResponseHeaders {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -17,6 +17,9 @@ pub struct Http1Options {
     /// Protocols of an `Upgrade` that are taken as if they were not there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored_upgrades: Vec<StringMatch>,
+    /// A client whose request was answered 400 by us may send another, where its end is known; otherwise it may not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stream_errors: bool,
     /// Requests to upstreams begin with a whole URL (RFC 9112 §3.2.2).
     pub absolute_target: bool,
 }

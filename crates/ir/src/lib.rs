@@ -28,6 +28,7 @@ mod rbac;
 mod route;
 mod router;
 mod scoped_routes;
+mod tcp_proxy;
 mod tls;
 mod token_bucket;
 mod upgrade;
@@ -40,9 +41,10 @@ pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
     FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
-    LocalityBalancing, OriginalDestination, OutlierDetection, RetryBudget, RingFunction, RoutingPriority,
-    ServerNameOfRequest, SlowStart, SocketMatch, StatusRange, SubsetFallback, SubsetSelector, SubsetSettings,
-    SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol, UpstreamSocket, ZoneAware,
+    LocalityBalancing, OriginalDestination, OutlierDetection, ResponseHeaders, RetryBudget, RingFunction,
+    RoutingPriority, ServerNameOfRequest, SlowStart, SocketMatch, StatusRange, SubsetFallback, SubsetSelector,
+    SubsetSettings, SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol, UpstreamSocket,
+    ZoneAware,
 };
 pub use config::Config;
 pub use connection_filter::{
@@ -66,8 +68,8 @@ pub use http1::{HeaderNames, Http1Options};
 pub use http2::{Http2Keepalive, Http2Options};
 pub use listener::{
     ClientCertDetails, Direction, FilterChain, FilterChainMatch, ForwardClientCert, HttpCodec, HttpConnectionManager,
-    HttpLimits, Listener, ListenerOptions, NetworkFilter, ProxyProtocol, ProxyProtocolVersion, RouteSource, SourceType,
-    TcpProxy, TransportProtocol,
+    HttpLimits, Listener, ListenerOptions, ListenerSocket, NetworkFilter, ProxyProtocol, ProxyProtocolVersion,
+    RouteSource, SocketMoment, SocketOption, SocketOptionValue, SourceType, TransportProtocol,
 };
 pub use local_reply::{BodyFormat, BodyFormatKind, LocalReplies, LocalReplyMapper};
 pub use matching::{Pattern, RegexError, StringMatch};
@@ -84,10 +86,11 @@ pub use route::{
 };
 pub use router::{RouterOptions, StrictHeader};
 pub use scoped_routes::{Scope, ScopeElement, ScopeKeyPart, ScopeRoutes, ScopeSource, ScopedRoutes};
+pub use tcp_proxy::{TcpProxy, Tunneling};
 pub use tls::{
     CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
     PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
     TlsParameters, TlsVersion, UpstreamTls,
 };
 pub use token_bucket::TokenBucket;
-pub use upgrade::{ConnectUpstream, RouteUpgrade, Upgrade};
+pub use upgrade::{ConnectUpstream, RouteUpgrade, Upgrade, UpgradeFilters};

@@ -1,3 +1,5 @@
+mod socket;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,9 +9,10 @@ use serde::Serialize;
 
 use crate::{
     AccessLog, AccessLogMoments, CidrRange, ConnectionFilter, DownstreamTls, Http1Options, Http2Options, HttpEdge,
-    HttpFilter, ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, Scope, ScopedRoutes, Upgrade,
-    WeightedCluster,
+    HttpFilter, ListenerRateLimit, LocalReplies, RouteTable, RouterOptions, Scope, ScopedRoutes, TcpProxy, Upgrade,
 };
+
+pub use self::socket::{ListenerSocket, SocketMoment, SocketOption, SocketOptionValue};
 
 /// A socket that accepts connections and what becomes of them.
 ///
@@ -63,6 +66,14 @@ pub struct ListenerOptions {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// All are asked, in order.
     pub rate_limits: Vec<ListenerRateLimit>,
+    /// One line for each connection, also for those that no chain took.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub access_log: Vec<AccessLog>,
+    /// Most of a request's body that is kept for another try or a mirror, where the route does not say. Default 1 MiB, as Envoy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer_limit_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "ListenerSocket::is_default")]
+    pub socket: ListenerSocket,
 }
 
 impl ListenerOptions {
@@ -348,24 +359,4 @@ impl ClientCertDetails {
     fn is_mesh(&self) -> bool {
         *self == Self::mesh()
     }
-}
-
-/// Bytes both ways to one cluster, chosen once per connection.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TcpProxy {
-    pub stat_prefix: String,
-    /// At least one; weights as in a route.
-    pub clusters: Vec<WeightedCluster>,
-    /// Clusters that balance by hash take the client's address without port; otherwise a random endpoint.
-    pub hash_source_ip: bool,
-    /// No byte either way for this long closes the connection. Default 1 h, as Envoy.
-    pub idle_timeout: Option<Duration>,
-    /// Endpoints tried before the client's connection is given up.
-    pub max_connect_attempts: NonZeroU32,
-    /// The connection is closed when it is as old as this. `None`: never.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_connection_duration: Option<Duration>,
-    pub access_log: Vec<AccessLog>,
-    #[serde(skip_serializing_if = "AccessLogMoments::is_default")]
-    pub access_log_moments: AccessLogMoments,
 }

@@ -1,19 +1,30 @@
 use serde::Serialize;
 
-use crate::ProxyProtocolVersion;
+use crate::{HttpFilter, ProxyProtocolVersion, RouterOptions};
 
 /// A protocol that `Upgrade` may switch to, or `connect`.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Upgrade {
     /// Lower case.
     pub protocol: String,
     /// Where no route says otherwise.
     pub is_enabled: bool,
+    /// `None`: those of every other request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filters: Option<UpgradeFilters>,
+}
+
+/// What such requests pass in the place of the connection manager's filters, whoever allowed the upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct UpgradeFilters {
+    /// Without the router, which comes last.
+    pub filters: Vec<HttpFilter>,
+    pub router: RouterOptions,
 }
 
 impl Upgrade {
     pub fn new(protocol: impl Into<String>) -> Self {
-        Self { protocol: protocol.into(), is_enabled: true }
+        Self { protocol: protocol.into(), is_enabled: true, filters: None }
     }
 }
 

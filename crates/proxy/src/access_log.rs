@@ -201,6 +201,10 @@ impl AccessLogger {
         Self { outputs, wants_trailers }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
     /// Whether a line may show trailers of a response.
     pub(crate) fn wants_trailers(&self) -> bool {
         self.wants_trailers

@@ -3,6 +3,7 @@
 use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteTable, UpstreamTls};
 
 use crate::http::{HeaderFormats, Replies};
+use crate::tcp::TunnelRequest;
 use crate::tls::TlsContexts;
 
 /// A field that cannot be served as it says.
@@ -36,11 +37,24 @@ pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> 
         })
     };
     let formats = chains.clone().chain(default.clone()).filter_map(|(path, chain)| {
-        let NetworkFilter::Http(http) = &chain.filter else { return None };
-        let of_filters = http.filters.iter().enumerate().find_map(|(index, filter)| {
-            let reason = HeaderFormats::check_filter(filter).err()?.to_string();
-            Some((format!("http_filters[{index}]"), reason))
+        let http = match &chain.filter {
+            NetworkFilter::Http(http) => http,
+            NetworkFilter::Tcp(tcp) => {
+                let reason = TunnelRequest::check(tcp.tunneling.as_deref()?).err()?.to_string();
+                let field = format!("{path}.filters[{}].typed_config.tunneling_config", chain.connection_filters.len());
+                return Some(FieldProblem { field, reason });
+            }
+        };
+        let of_upgrades = http.upgrades.iter().enumerate().filter_map(|(index, upgrade)| {
+            Some((format!("upgrade_configs[{index}].filters"), &upgrade.filters.as_ref()?.filters))
         });
+        let of_filters =
+            [("http_filters".to_owned(), &http.filters)].into_iter().chain(of_upgrades).find_map(|(field, filters)| {
+                let wrong = |filter| Some(HeaderFormats::check_filter(filter).err()?.to_string());
+                let (index, reason) =
+                    filters.iter().enumerate().find_map(|(index, filter)| Some((index, wrong(filter)?)))?;
+                Some((format!("{field}[{index}]"), reason))
+            });
         let of_routes =
             || http.routes.inline().into_iter().find_map(|(field, table)| Some((field, table_problem(table)?)));
         let of_replies = || {
@@ -48,7 +62,10 @@ pub(crate) fn listener_problems(listener: &Listener, contexts: &TlsContexts) -> 
             Some(("local_reply_config".to_owned(), reason))
         };
         let (field, reason) = of_filters.or_else(of_routes).or_else(of_replies)?;
-        Some(FieldProblem { field: format!("{path}.filters[0].typed_config.{field}"), reason })
+        Some(FieldProblem {
+            field: format!("{path}.filters[{}].typed_config.{field}", chain.connection_filters.len()),
+            reason,
+        })
     });
     let formats: Vec<_> = formats.collect();
     chains.chain(default).flat_map(problems).chain(formats).collect()

@@ -47,7 +47,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use leno_ir::{HttpConnectionManager, HttpFilter, HttpFilterConfig};
+use leno_ir::{HttpFilter, HttpFilterConfig};
 
 use self::buffer::ActiveBuffer;
 pub(crate) use self::buffer::data_bytes;
@@ -83,17 +83,14 @@ struct Configured {
 }
 
 impl Filters {
-    /// `place` names the connection manager among all of the configuration.
-    pub(crate) fn compile(config: &HttpConnectionManager, place: &str, worker: &Worker) -> Self {
+    /// `place` names the field with the filters among all of the configuration; `stat_prefix` is the connection manager's.
+    pub(crate) fn compile(filters: &[HttpFilter], place: &str, stat_prefix: &str, worker: &Worker) -> Self {
         let compile = |(index, filter): (usize, &HttpFilter)| Configured {
             name: filter.name.as_str().into(),
             disabled: filter.disabled,
-            filter: Filter::compile(
-                &filter.config,
-                Place { name: &format!("{place}.http_filters[{index}]"), stat_prefix: &config.stat_prefix, worker },
-            ),
+            filter: Filter::compile(&filter.config, Place { name: &format!("{place}[{index}]"), stat_prefix, worker }),
         };
-        Self(config.filters.iter().enumerate().map(compile).collect())
+        Self(filters.iter().enumerate().map(compile).collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

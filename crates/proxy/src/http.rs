@@ -29,13 +29,17 @@ mod scopes;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tunnel;
 mod write_buffer;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use leno_ir::{ClientCertDetails, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource};
+use leno_ir::{
+    ClientCertDetails, ForwardClientCert, HttpCodec, HttpConnectionManager, RouteSource, RouterOptions, Upgrade,
+    UpgradeFilters,
+};
 use tokio::io::AsyncReadExt;
 
 pub(crate) use self::described::Described;
@@ -50,6 +54,7 @@ pub(crate) use self::headers::Headers;
 pub(crate) use self::replies::Replies;
 pub(crate) use self::scopes::ScopeIndex;
 use self::scopes::Scopes;
+pub(crate) use self::tunnel::{Tunnel, TunnelError};
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection};
 use crate::filter::{Filters, RouteRules};
@@ -62,11 +67,23 @@ use crate::worker::Worker;
 pub(crate) struct HttpManager {
     pub(crate) config: HttpConnectionManager,
     pub(crate) routes: Routes,
-    pub(crate) filters: Filters,
+    filters: Filters,
+    upgrades: Box<[UpgradeChain]>,
     pub(crate) access_log: AccessLogger,
     pub(crate) stats: HttpStats,
+    /// Of the listener: most of a request's body that is kept, in bytes.
+    buffer_limit: Option<u32>,
     /// `None`: responses of our own stay as they are.
     replies: Option<Box<Replies>>,
+}
+
+/// What requests for an upgrade pass in the place of the manager's filters.
+#[derive(Debug)]
+struct UpgradeChain {
+    /// Lower case.
+    protocol: String,
+    filters: Filters,
+    router: RouterOptions,
 }
 
 #[derive(Debug)]
@@ -78,7 +95,12 @@ pub(crate) enum Routes {
 
 impl HttpManager {
     /// `place` names the filter chain among all of the configuration.
-    pub(crate) fn new(config: &HttpConnectionManager, place: &str, listener: &ListenerStats, worker: &Worker) -> Self {
+    pub(crate) fn new(
+        config: &HttpConnectionManager,
+        place: &str,
+        (listener, buffer_limit): (&ListenerStats, Option<u32>),
+        worker: &Worker,
+    ) -> Self {
         let routes = match &config.routes {
             RouteSource::Inline(table) => {
                 let place = format!("{place}.route_config");
@@ -90,11 +112,18 @@ impl HttpManager {
                 Routes::Scoped(Box::new(Scopes::new(scoped, &place, worker.shared_states())))
             }
         };
-        let filters = Filters::compile(config, place, worker);
+        let compile = |filters: &[_], place: String| Filters::compile(filters, &place, &config.stat_prefix, worker);
+        let upgrade = |(at, upgrade): (usize, &Upgrade)| {
+            let UpgradeFilters { filters, router } = upgrade.filters.as_ref()?;
+            let filters = compile(filters, format!("{place}.upgrade_configs[{at}].filters"));
+            Some(UpgradeChain { protocol: upgrade.protocol.clone(), filters, router: router.clone() })
+        };
         Self {
             config: config.clone(),
             routes,
-            filters,
+            buffer_limit,
+            filters: compile(&config.filters, format!("{place}.http_filters")),
+            upgrades: config.upgrades.iter().enumerate().filter_map(upgrade).collect(),
             access_log: AccessLogger::new(&config.access_log, worker.access_logs()),
             replies: Replies::new(&config.local_replies),
             stats: worker.stats.http(&config.stat_prefix, listener),
@@ -103,6 +132,17 @@ impl HttpManager {
 }
 
 impl HttpManager {
+    /// What a request passes, and the router at its end.
+    fn chain_of(&self, request: &RequestHead) -> (&Filters, &RouterOptions) {
+        let own = match &*self.upgrades {
+            [] => None,
+            upgrades => request.tunnel_protocol().and_then(|wanted| {
+                upgrades.iter().find(|chain| chain.protocol.as_bytes().eq_ignore_ascii_case(wanted))
+            }),
+        };
+        own.map_or((&self.filters, &self.config.router), |own| (&own.filters, &own.router))
+    }
+
     /// What upstreams are told of a client's certificate.
     pub(crate) fn told_of_client(&self) -> Option<ClientCertDetails> {
         match self.config.forward_client_cert {

@@ -19,6 +19,7 @@ use leno_ir::{FilterChain, FilterChainMatch, Listener, TransportProtocol};
 pub(crate) use accept::{AcceptOutage, Binding};
 
 use self::chain::Chain;
+use crate::access_log::AccessLogger;
 use crate::connection_filter::RateLimitFilter;
 use crate::detect::Question;
 use crate::stats::ListenerStats;
@@ -31,6 +32,7 @@ pub(crate) struct ActiveListener {
     pub(crate) config: Arc<Listener>,
     name: Rc<str>,
     stats: ListenerStats,
+    access_log: AccessLogger,
     chains: Vec<Rc<Chain>>,
     default_chain: Option<Rc<Chain>>,
     rate_limits: Box<[RateLimitFilter]>,
@@ -54,7 +56,9 @@ impl ActiveListener {
         let chain = |place: String, chain: &FilterChain| {
             let place = format!("{}.{place}", config.name);
             let kept = old.and_then(|old| old.all_chains().find(|kept| kept.is(chain, &place)));
-            kept.cloned().unwrap_or_else(|| Rc::new(Chain::new(chain, place, &stats, worker)))
+            kept.cloned().unwrap_or_else(|| {
+                Rc::new(Chain::new(chain, place, (&stats, config.options.buffer_limit_bytes), worker))
+            })
         };
         let rate_limit = |(index, limit)| {
             RateLimitFilter::of_listener(limit, &format!("{}.rate_limits[{index}]", config.name), worker)
@@ -70,6 +74,7 @@ impl ActiveListener {
             rate_limits,
             needs_inspection: config.filter_chains.iter().any(|chain| needs_inspection(&chain.matches)),
             clients_speak_first: std::cell::Cell::new(false),
+            access_log: AccessLogger::new(&config.options.access_log, worker.access_logs()),
             stats,
             config,
         }

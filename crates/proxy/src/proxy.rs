@@ -67,11 +67,11 @@ pub enum ResourceType {
 /// Why a proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the admin interface cannot listen on {address}: {source}")]
+    #[error("the admin interface cannot listen on {address}")]
     Admin { address: SocketAddr, source: io::Error },
     #[error("the DNS server cannot start: {0}")]
     Dns(#[source] io::Error),
-    #[error("worker {index} cannot start: {source}")]
+    #[error("worker {index} cannot start")]
     Worker { index: usize, source: io::Error },
 }
 

@@ -7,16 +7,22 @@
 
 mod copy;
 mod dial;
+mod tunnel;
 
-use std::borrow::Cow;
+use std::future::Future;
+use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_ir::TcpProxy;
+use tokio::io::AsyncReadExt as _;
 
-pub(crate) use dial::{DialError, Dialled, dial};
+pub(crate) use dial::{DialError, Dialled, Line, dial};
+use tunnel::Plea;
+pub(crate) use tunnel::TunnelRequest;
 
-use self::copy::{CopyEnd, Counts, copy_both};
+use self::copy::{CopyEnd, Counts, Wire, copy_both};
 use crate::access_log::AccessLogger;
 use crate::connection::Connection;
 use crate::connection_filter::Refusal;
@@ -27,15 +33,63 @@ use crate::stream::Stream;
 use crate::upstream::{Connected, Outcome, Pick};
 use crate::worker::Worker;
 
+/// Most that a client says before its tunnel is there, in bytes. Chosen: as much as waits for the upstream of an open one.
+const MOST_WAITING_BYTES: usize = 64 * 1024;
+
 /// How one filter chain proxies TCP, on one worker.
 #[derive(Debug)]
 pub(crate) struct TcpManager {
     pub(crate) config: TcpProxy,
     pub(crate) access_log: AccessLogger,
     pub(crate) stats: TcpStats,
+    /// `None`: bytes go as they are.
+    tunnel: Option<Box<TunnelRequest>>,
 }
 
 impl TcpManager {
+    pub(crate) fn new(config: &TcpProxy, worker: &Worker) -> Self {
+        Self {
+            access_log: AccessLogger::new(&config.access_log, worker.access_logs()),
+            stats: worker.stats.tcp(&config.stat_prefix),
+            tunnel: config.tunneling.as_deref().map(|tunneling| Box::new(TunnelRequest::new(tunneling))),
+            config: config.clone(),
+        }
+    }
+
+    /// Whether an upstream may be dialled before everything is known of the client.
+    pub(crate) fn allows_early_dial(&self) -> bool {
+        self.tunnel.is_none()
+    }
+
+    /// There is an upstream.
+    fn note_connected(&self, exchange: &mut Exchange, connection: &Connection, worker: &Worker) {
+        worker.stats.tcp_opened(exchange, connection);
+        if self.config.access_log_moments.when_connected {
+            self.log_at(LogMoment::Connected, exchange, connection);
+        }
+    }
+
+    /// Why the bytes have ended.
+    fn note_end(&self, end: CopyEnd, exchange: &mut Exchange) -> Verdict {
+        match end {
+            CopyEnd::Closed => {}
+            CopyEnd::Downstream(_) => exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION),
+            CopyEnd::TooOld => exchange.flags.insert(ResponseFlags::DURATION_TIMEOUT),
+            CopyEnd::Idle => {
+                exchange.flags.insert(ResponseFlags::STREAM_IDLE_TIMEOUT);
+                self.stats.count(TcpCounter::IdleTimeout);
+            }
+            CopyEnd::Upstream(error) => {
+                exchange.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION);
+                exchange.upstream_failure = Some(error.to_string());
+                if exchange.bytes_sent == 0 {
+                    return Verdict::CutUnheard;
+                }
+            }
+        }
+        Verdict::Fine
+    }
+
     /// A line of the access log before the end.
     fn log_at(&self, moment: LogMoment, exchange: &mut Exchange, connection: &Connection) {
         exchange.log_moment = moment;
@@ -44,22 +98,42 @@ impl TcpManager {
     }
 }
 
-/// Carries one connection to its end, and records it.
+/// Carries one connection to its end, and records it. `upstream`: `None` when nobody was dialled yet.
 pub(crate) async fn serve(
     mut downstream: Stream,
-    first_bytes: BytesMut,
-    upstream: Result<Dialled, DialError>,
+    mut first_bytes: BytesMut,
+    upstream: Option<Result<Dialled, DialError>>,
     connection: Rc<Connection>,
     manager: &TcpManager,
     worker: &Rc<Worker>,
-) {
+) -> Exchange {
     let mut exchange = Exchange::begin(Protocol::Tcp, worker);
     manager.stats.count(TcpCounter::CxTotal);
     if manager.config.access_log_moments.at_start {
         manager.log_at(LogMoment::Start, &mut exchange, &connection);
     }
+    let client = connection.ends();
+    let upstream = match upstream {
+        Some(upstream) => upstream.map_err(NoLine::from),
+        None => match &manager.tunnel {
+            None => dial(&manager.config, &client, None, worker).await.map_err(NoLine::from),
+            Some(tunnel) => {
+                let plea = Plea::new(tunnel.head(&exchange, &connection));
+                let dialling = Box::pin(dial(&manager.config, &client, Some(&plea), worker));
+                let dialled = patiently(dialling, (&mut downstream, &mut first_bytes), &manager.config).await;
+                if let Some((cluster, endpoint)) = plea.asked.take() {
+                    (exchange.cluster, exchange.upstream) = (Some(cluster), Some(endpoint));
+                }
+                dialled
+            }
+        },
+    };
     match upstream {
-        Err(error) => {
+        Err(NoLine::Ended(end)) => {
+            worker.stats.tcp_opened(&exchange, &connection);
+            manager.note_end(end, &mut exchange);
+        }
+        Err(NoLine::Dial(error)) => {
             tracing::debug!(listener = %connection.listener, client = %connection.remote, %error, "no upstream");
             exchange.flags.insert(error.flag());
             if let DialError::NoCluster { .. } = &error {
@@ -73,37 +147,42 @@ pub(crate) async fn serve(
             worker.stats.tcp_opened(&exchange, &connection);
         }
         Ok(dialled) => {
-            let Dialled { cluster, pick, connected, first_bytes: answer, connected_in, _permit, _occupancy } = dialled;
-            let Connected { stream, counted, .. } = connected;
-            cluster.stats().count(ClusterCounter::RqTotal);
-            let _active = cluster.stats().hold(ClusterGauge::RqActive);
-            counted.set_request(true);
+            let Dialled { cluster, pick, line, first_bytes: answer, connected_in, _permit } = dialled;
             exchange.cluster = Some(cluster.config.clone());
             exchange.upstream = Some(pick.endpoint().address);
             exchange.host = Some(pick.source());
-            exchange.upstream_local = stream.tcp().local_addr().ok();
             exchange.workload = pick.workload(&worker.stats);
             exchange.attempts = 1;
-            worker.stats.tcp_opened(&exchange, &connection);
-            if manager.config.access_log_moments.when_connected {
-                manager.log_at(LogMoment::Connected, &mut exchange, &connection);
-            }
-            let outcome = match carry(
-                &mut downstream,
-                (stream, &pick),
-                (first_bytes, answer),
-                &mut exchange,
-                manager,
-                &connection,
-            )
-            .await
-            {
+            let first = (first_bytes, answer);
+            let (exchange, connection) = (&mut exchange, &*connection);
+            let verdict = match line {
+                Line::Socket { connected, _occupancy } => {
+                    let Connected { mut stream, counted, .. } = connected;
+                    cluster.stats().count(ClusterCounter::RqTotal);
+                    let _active = cluster.stats().hold(ClusterGauge::RqActive);
+                    counted.set_request(true);
+                    exchange.upstream_local = stream.tcp().local_addr().ok();
+                    manager.note_connected(exchange, connection, worker);
+                    let verdict =
+                        carry(&mut downstream, (&mut stream, &pick), first, exchange, manager, connection).await;
+                    if exchange.flags.contains(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION) {
+                        counted.closed_by_remote();
+                    }
+                    verdict
+                }
+                Line::Tunnel(mut tunnel) => {
+                    (exchange.upstream_local, exchange.upstream_protocol) = (tunnel.local, Some(tunnel.protocol));
+                    manager.note_connected(exchange, connection, worker);
+                    let verdict =
+                        carry(&mut downstream, (&mut *tunnel, &pick), first, exchange, manager, connection).await;
+                    tunnel.finish();
+                    verdict
+                }
+            };
+            let outcome = match verdict {
                 Verdict::CutUnheard => Outcome::Reset,
                 Verdict::Fine => Outcome::Connected { latency: connected_in },
             };
-            if exchange.flags.contains(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION) {
-                counted.closed_by_remote();
-            }
             pick.finish(outcome, worker.now());
         }
     }
@@ -113,6 +192,54 @@ pub(crate) async fn serve(
     exchange.finish(worker.now());
     worker.stats.tcp_closed(&exchange, &connection);
     manager.access_log.log(&exchange, &connection, &NoHeaders, &NoHeaders);
+    exchange
+}
+
+/// Why a connection has no upstream.
+enum NoLine {
+    Dial(DialError),
+    /// It was over before there was one.
+    Ended(CopyEnd),
+}
+
+impl From<DialError> for NoLine {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
+}
+
+/// Somebody who is asked for a tunnel may take any time to agree, so the client is watched, and the connection's own limits hold.
+async fn patiently(
+    dialling: impl Future<Output = Result<Dialled, DialError>>,
+    (downstream, first_bytes): (&mut Stream, &mut BytesMut),
+    config: &TcpProxy,
+) -> Result<Dialled, NoLine> {
+    tokio::select! {
+        biased;
+        result = dialling => result.map_err(NoLine::from),
+        error = leaves(downstream, first_bytes) => Err(NoLine::Ended(CopyEnd::Downstream(error))),
+        () = passes(config.idle_timeout) => Err(NoLine::Ended(CopyEnd::Idle)),
+        () = passes(config.max_connection_duration) => Err(NoLine::Ended(CopyEnd::TooOld)),
+    }
+}
+
+/// Resolves when the client's connection breaks. What it says meanwhile is kept, up to a limit; it may well say no more.
+async fn leaves(downstream: &mut Stream, said: &mut BytesMut) -> io::Error {
+    while said.len() < MOST_WAITING_BYTES {
+        match downstream.read_buf(said).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return error,
+        }
+    }
+    std::future::pending().await
+}
+
+async fn passes(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Closes a connection that is not served, and records it.
@@ -143,14 +270,14 @@ enum Verdict {
 
 async fn carry(
     downstream: &mut Stream,
-    (mut upstream, pick): (Stream, &Pick),
+    (upstream, pick): (&mut impl Wire, &Pick),
     first: (BytesMut, BytesMut),
     exchange: &mut Exchange,
     manager: &TcpManager,
     connection: &Connection,
 ) -> Verdict {
     let counts = Counts::default();
-    let copying = copy_both(downstream, &mut upstream, first, manager.config.idle_timeout, &counts);
+    let copying = copy_both(downstream, upstream, first, manager.config.idle_timeout, &counts);
     let left = manager.config.max_connection_duration.map(|most| most.saturating_sub(exchange.started.elapsed()));
     let copying = async {
         let ending = async {
@@ -182,25 +309,11 @@ async fn carry(
     };
     exchange.bytes_received = counts.to_upstream.get();
     exchange.bytes_sent = counts.to_downstream.get();
-    match end {
-        CopyEnd::Closed => {}
-        CopyEnd::Downstream => exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION),
-        CopyEnd::TooOld => {
-            exchange.flags.insert(ResponseFlags::DURATION_TIMEOUT);
-            exchange.termination_details = Cow::Borrowed("max_connection_duration_reached");
-        }
-        CopyEnd::Idle => {
-            exchange.flags.insert(ResponseFlags::STREAM_IDLE_TIMEOUT);
-            manager.stats.count(TcpCounter::IdleTimeout);
-            exchange.termination_details = Cow::Borrowed("tcp_idle_timeout");
-        }
-        CopyEnd::Upstream(error) => {
-            exchange.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION);
-            exchange.upstream_failure = Some(error.to_string());
-            if exchange.bytes_sent == 0 {
-                return Verdict::CutUnheard;
-            }
-        }
+    let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    match &end {
+        CopyEnd::Downstream(error) if is_reset(error) => upstream.resets(),
+        CopyEnd::Upstream(error) if is_reset(error) => downstream.resets(),
+        _ => {}
     }
-    Verdict::Fine
+    manager.note_end(end, exchange)
 }

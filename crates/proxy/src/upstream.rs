@@ -22,7 +22,7 @@ mod sockets;
 mod zone;
 
 pub(crate) use cluster::{Dropped, Outcome, Pick, Shared, UpstreamCluster};
-pub(crate) use connect::{ApplicationProtocol, Connected, Occupancy, open};
+pub(crate) use connect::{ApplicationProtocol, Connected, Occupancy, keep_alive, open};
 pub(crate) use endpoint::{EndpointCounts, EndpointId, EndpointSource};
 pub(crate) use error::ConnectError;
 pub(crate) use http1::Http1Lease;

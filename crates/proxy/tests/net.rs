@@ -3,6 +3,8 @@
 mod net {
     pub(crate) mod certificates;
     pub(crate) mod harness;
+    mod http2_settings;
+    mod reload;
 }
 
 use std::net::SocketAddr;

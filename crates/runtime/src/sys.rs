@@ -5,6 +5,7 @@
 
 use std::ffi::{CString, c_void};
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -38,6 +39,17 @@ pub fn die_with_parent(command: &mut Command) {
             if nix::unistd::getppid() == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
         });
     }
+}
+
+/// Sets an option of a socket by its number.
+///
+/// # Errors
+/// When the kernel does not have it, or does not take the value.
+pub fn set_socket_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(value.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: the descriptor is open as long as it is borrowed, and the kernel reads `length` bytes of `value` and no more.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Gives the child its own view of `target` (say `/etc/resolv.conf`): the content of `source`. Nobody else sees it.

@@ -2,6 +2,7 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::reload::Handle;
 
 /// The filter in force, for those who want to see or change it.
@@ -61,7 +62,13 @@ pub fn log_filter() -> String {
     CONTROL.get().and_then(|control| (control.current)()).unwrap_or_default()
 }
 
+/// A single word that is no level would be taken for a part of the program, and nothing would be logged.
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    let is_part = |word: &str| word.is_empty() || word.contains(['=', '[', ':', '_']);
+    let wrong = filter.split(',').map(str::trim).find(|word| !is_part(word) && word.parse::<LevelFilter>().is_err());
+    if let Some(word) = wrong {
+        return Err(LogError::Level { word: word.to_owned() });
+    }
     EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })
 }
 
@@ -79,6 +86,8 @@ pub enum LogError {
     AlreadySet,
     #[error("\"{filter}\" is not a log filter; write for example info or info,leno_proxy=debug")]
     Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+    #[error("\"{word}\" is no level: error, warn, info, debug, trace and off are")]
+    Level { word: String },
     #[error("no process log is set up")]
     NotSet,
 }
@@ -96,6 +105,7 @@ mod tests {
         assert!(shown.contains("leno_proxy=debug") && shown.contains("warn"), "{shown}");
         assert!(!tracing::enabled!(tracing::Level::INFO) && tracing::enabled!(tracing::Level::WARN));
         assert!(set_log_filter("a=b=c=").is_err());
+        assert!(matches!(set_log_filter("inof"), Err(LogError::Level { word }) if word == "inof"));
         assert_eq!(log_filter(), shown);
     }
 }

@@ -16,6 +16,7 @@ mod runtime;
 mod secrets;
 mod tree;
 mod wire;
+mod yaml;
 
 pub(crate) use self::reader::pool;
 
@@ -96,12 +97,8 @@ pub fn read_bootstrap_checked(
     {
         return Ok(bootstrap);
     }
-    let tree: Tree = serde_saphyr::from_str(text).map_err(|error| {
-        let line = error.location().map_or(1, |location| usize::try_from(location.line()).unwrap_or(usize::MAX));
-        let text = error.without_snippet().to_string();
-        let reason = format!("not readable as YAML: {}", text.lines().next().unwrap_or_default());
-        vec![BootstrapProblem { line, field: String::new(), reason }]
-    })?;
+    let tree =
+        yaml::read(text).map_err(|(line, reason)| vec![BootstrapProblem { line, field: String::new(), reason }])?;
     read_tree(tree, check)
 }
 

@@ -35,6 +35,7 @@ mod router;
 mod scoped_routes;
 mod socket;
 mod subset;
+mod tcp_proxy;
 mod tls;
 
 use std::net::SocketAddr;

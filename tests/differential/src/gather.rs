@@ -1,6 +1,7 @@
 //! What the steps of a file left behind at origins and in access logs, found once all cases have run.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -79,8 +80,19 @@ impl Left {
         outcomes.iter().flatten().all(|outcome| self.of(outcome).count() >= outcome.log)
     }
 
-    fn arrivals_each(&self) -> Vec<(&String, usize)> {
-        self.arrivals.iter().map(|(id, arrivals)| (id, arrivals.len())).collect()
+    /// How many came, by id; of those that are known by the client's address together.
+    fn arrivals_each(&self) -> BTreeMap<&str, usize> {
+        let mut each = BTreeMap::new();
+        for (id, arrivals) in &self.arrivals {
+            let id = if id.parse::<SocketAddr>().is_ok() { "" } else { id };
+            *each.entry(id).or_default() += arrivals.len();
+        }
+        each
+    }
+
+    fn arrivals_of(&self, outcome: &StepOutcome) -> Option<&Vec<Value>> {
+        let by_peer = || self.arrivals.get(outcome.peer.as_ref()?);
+        self.arrivals.get(&outcome.id).or_else(by_peer)
     }
 
     fn complete(&self, outcome: &mut StepOutcome) {
@@ -89,7 +101,7 @@ impl Left {
             outcome.value["log"] = one_or_all(lines);
         }
         if outcome.has_arrivals
-            && let Some(arrivals) = self.arrivals.get(&outcome.id)
+            && let Some(arrivals) = self.arrivals_of(outcome)
         {
             let mut arrivals = arrivals.clone();
             for arrival in &mut arrivals {

@@ -25,5 +25,5 @@ pub use load::{Load, LoadReport};
 pub use mesh::Mesh;
 pub use notify::Ready;
 pub use scene::{CALC, ECHO, both_answer, one_echo, subsets, two_echoes};
-pub use tools::{LIMIT, app, eventually, leno, need, prometheus_sum, said};
+pub use tools::{LIMIT, app, eventually, leno, need, need_program, prometheus_sum, said};
 pub use workload::{Workload, WorkloadOptions};

@@ -40,6 +40,21 @@ pub fn need(variable: &str) -> Option<PathBuf> {
     found
 }
 
+/// Whether a program is on the path, or where administrators have theirs. As with [`need`], a test that cannot run says so.
+///
+/// # Panics
+/// When it is not there and CI=true.
+pub fn need_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let is_there = directories.into_iter().any(|directory| directory.join(name).exists());
+    if !is_there {
+        assert!(std::env::var("CI").map_or(true, |ci| ci != "true"), "{name} is missing");
+        eprintln!("DID NOT RUN: {name} is missing");
+    }
+    is_there
+}
+
 /// Asks until `probe` has an answer.
 ///
 /// # Panics

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use leno_e2e::{Sandbox, eventually, request};
+use leno_e2e::{Sandbox, eventually, leno, request};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -44,6 +44,24 @@ fn a_static_proxy_serves_admin_and_drains() -> anyhow::Result<()> {
     assert_eq!(held.join().expect("no panic")?.status, 200);
     let code = eventually("it has ended", Duration::from_secs(10), || leno.exit_code());
     assert_eq!(code, 0);
+    Ok(())
+}
+
+#[test]
+fn a_bootstrap_can_be_validated_while_something_else_has_its_ports() -> anyhow::Result<()> {
+    let mut sandbox = Sandbox::new()?;
+    let text = bootstrap(&mut sandbox)?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let port = format!("port_value: {} ", taken.local_addr()?.port());
+    let file = sandbox.write("envoy.yaml", &text.replacen("port_value: 0 ", &port, 1))?;
+    let validate = |file: &std::path::Path| {
+        std::process::Command::new(leno()).args(["proxy", "--validate", "--bootstrap"]).arg(file).output()
+    };
+    let output = validate(&file)?;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{} can be served\n", file.display()));
+    let file = sandbox.write("wrong.yaml", &text.replacen("type: STATIC", "type: NONE", 1))?;
+    assert_eq!(validate(&file)?.status.code(), Some(1));
     Ok(())
 }
 

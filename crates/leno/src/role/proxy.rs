@@ -59,7 +59,7 @@ const OF_A_SIDECAR: [&str; 16] = [
 /// Run a sidecar by itself; `leno run` starts one together with an application.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  leno proxy --service reviews --version v2 --port 9080 --token $TOKEN\n  \
-                        leno proxy --bootstrap envoy.yaml")]
+                        leno proxy --bootstrap envoy.yaml\n  leno proxy --bootstrap envoy.yaml --validate")]
 #[command(mut_arg("service", |service| {
     // What a bootstrap serves is no instance of a service.
     let service = service.required(false).required_unless_present("bootstrap");
@@ -71,6 +71,9 @@ pub(crate) struct ProxyCommand {
     /// Serve a static Envoy bootstrap (YAML or JSON) instead of joining a mesh.
     #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_SIDECAR)]
     bootstrap: Option<PathBuf>,
+    /// Only say whether the bootstrap can be served, with the files it names: nothing is listened on.
+    #[arg(long, requires = "bootstrap")]
+    validate: bool,
     /// Report readiness on this Unix socket, one JSON line.
     #[arg(long, value_name = "SOCKET")]
     notify: Option<PathBuf>,

@@ -204,6 +204,13 @@ impl Downstream<'_> {
         }
     }
 
+    /// HTTP/1: no other request may follow.
+    pub(super) fn takes_no_more(&mut self) {
+        if let Self::Http1(http1) = self {
+            http1.keep_alive = false;
+        }
+    }
+
     /// The response cannot be finished: the client must not take it for complete.
     pub(super) fn abort(&mut self, reason: Reason) {
         match self {

@@ -29,7 +29,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use leno_ir::{AttemptCount, Cluster, HttpConnectionManager, ProxyProtocolVersion, Redirect, RouteAction};
+use leno_ir::{
+    AttemptCount, Cluster, HttpConnectionManager, ProxyProtocolVersion, Redirect, RouteAction, RouterOptions,
+};
 use leno_routing::Matched;
 
 use self::edge::Spelling;
@@ -222,8 +224,9 @@ impl<'a, 'd> Forwarder<'a, 'd> {
             self.note_destination(rules.as_deref(), picked.as_ref());
             self.log_at(LogMoment::Start);
         }
-        if !self.context.manager.filters.is_empty() {
-            picked = match self.filter_request(rules.as_ref(), picked, dice).await? {
+        let filters = self.context.manager.chain_of(self.request).0;
+        if !filters.is_empty() {
+            picked = match self.filter_request(filters, rules.as_ref(), picked, dice).await? {
                 Filtered::Answered => return Ok(()),
                 Filtered::Continue(picked) => picked,
             };
@@ -269,6 +272,11 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 Ok(())
             }
         }
+    }
+
+    /// What the router at the end of the filters has been told.
+    fn router(&self) -> &'a RouterOptions {
+        self.context.manager.chain_of(self.request).1
     }
 
     fn rules(&self) -> Option<std::sync::Arc<RouteRules>> {

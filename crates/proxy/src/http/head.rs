@@ -49,6 +49,14 @@ impl RequestHead {
     pub(crate) fn wants_tunnel(&self) -> bool {
         self.upgrade.is_some() || self.method == Method::CONNECT
     }
+
+    /// By the name that a configuration has for it.
+    pub(crate) fn tunnel_protocol(&self) -> Option<&[u8]> {
+        match &self.upgrade {
+            Some(upgrade) => Some(upgrade),
+            None => (self.method == Method::CONNECT).then_some(&b"connect"[..]),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

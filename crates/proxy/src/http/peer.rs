@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use h2::Reason;
 use h2::client::ResponseFuture;
 use http::Method;
-use leno_ir::HeaderNames;
+use leno_ir::{HeaderNames, ResponseHeaders, UpstreamHttp};
 use tokio::io::AsyncWrite;
 
 use super::codec::{
@@ -19,8 +19,8 @@ use super::http2::{BodySink, BodySource, request_to, response_from};
 use crate::stream::Stream;
 use crate::upstream::{Connected, Http1Lease, Http2Lease};
 
-/// Most of a response's head, as Envoy.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 60 * 1024, fields: 100 };
+/// Of who sends bytes and no responses.
+const NO_LIMITS: HeadLimits = HeadLimits { bytes: 0, fields: 0 };
 /// Buffers kept per worker for the next exchange.
 const MOST_SPARE: usize = 64;
 
@@ -41,6 +41,8 @@ pub(super) struct Http1Peer {
     transport: Transport,
     io: Option<Box<Http1Io>>,
     method: Method,
+    /// Of the response's head.
+    limits: HeadLimits,
     keep_alive: bool,
     response_is_done: bool,
     tunnel: bool,
@@ -126,18 +128,19 @@ impl Peer {
     /// Queues the head on a pooled connection.
     pub(super) fn http1(lease: Http1Lease, head: &RequestHead, framing: Framing) -> Self {
         let mut io = spare();
-        let options = lease.options();
+        let UpstreamHttp { http1: options, response_headers, .. } = lease.options();
         io.set_options(options);
+        let limits = limits(response_headers);
         let names = Names::of(head.keeps_names, options.names);
         let style = RequestStyle { names, is_absolute: options.absolute_target };
         encode_request(head, framing, style, &mut io.out);
         io.start_body(framing, names);
-        Self::Http1(Http1Peer::new(Transport::Lease(lease), io, head.method.clone()))
+        Self::Http1(Http1Peer::new(Transport::Lease(lease), io, head.method.clone(), limits))
     }
 
     /// Bytes to a TCP upstream, for `CONNECT`.
     pub(super) fn raw(connected: Connected) -> Self {
-        let mut peer = Http1Peer::new(Transport::Raw(connected), spare(), Method::CONNECT);
+        let mut peer = Http1Peer::new(Transport::Raw(connected), spare(), Method::CONNECT, NO_LIMITS);
         peer.become_tunnel();
         Self::Http1(peer)
     }
@@ -297,11 +300,12 @@ impl Peer {
 }
 
 impl Http1Peer {
-    fn new(transport: Transport, io: Box<Http1Io>, method: Method) -> Self {
+    fn new(transport: Transport, io: Box<Http1Io>, method: Method, limits: HeadLimits) -> Self {
         Self {
             transport,
             io: Some(io),
             method,
+            limits,
             keep_alive: false,
             response_is_done: false,
             tunnel: false,
@@ -312,7 +316,7 @@ impl Http1Peer {
 
     fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<Framing, PeerError>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Err(PeerError::Closed)) };
-        let polled = io.poll_head(self.transport.stream(), cx, RESPONSE_LIMITS);
+        let polled = io.poll_head(self.transport.stream(), cx, self.limits);
         self.has_read |= !io.read.is_empty();
         let length = match ready!(polled) {
             Ok(Some(length)) => length,
@@ -320,9 +324,9 @@ impl Http1Peer {
             Err(error) => return Poll::Ready(Err(self.transport.failed(error.into()))),
         };
         let decoded =
-            decode_response(&mut io.read, length, RESPONSE_LIMITS, &self.method, head).map_err(ReadError::from)?;
+            decode_response(&mut io.read, length, self.limits, &self.method, head).map_err(ReadError::from)?;
         head.keeps_names = io.names == HeaderNames::AsReceived;
-        io.decoder = BodyDecoder::new(decoded.framing, RESPONSE_LIMITS);
+        io.decoder = BodyDecoder::new(decoded.framing, self.limits);
         self.keep_alive = decoded.keep_alive && !self.write_failed;
         self.response_is_done = io.decoder.is_done();
         Poll::Ready(Ok(decoded.framing))
@@ -332,7 +336,7 @@ impl Http1Peer {
         self.tunnel = true;
         self.keep_alive = false;
         if let Some(io) = &mut self.io {
-            io.decoder = BodyDecoder::new(Framing::UntilClose, RESPONSE_LIMITS);
+            io.decoder = BodyDecoder::new(Framing::UntilClose, NO_LIMITS);
             io.encoder = BodyEncoder::new(Framing::UntilClose);
         }
     }
@@ -366,6 +370,9 @@ impl Http2Peer {
         self.has_failed |= polled.is_err();
         let (parts, body) = polled?.into_parts();
         self.response = None;
+        if parts.headers.len() > self.lease.options().response_headers.most_count as usize {
+            return Poll::Ready(Err(PeerError::Protocol("http2.too_many_headers")));
+        }
         response_from(&parts, head);
         if self.upgrade.is_some() && (200..300).contains(&head.status) {
             // RFC 8441 §4: what 101 is in HTTP/1.1.
@@ -383,6 +390,10 @@ impl Http2Peer {
         self.source = Some(source);
         Poll::Ready(Ok(framing))
     }
+}
+
+fn limits(of: &ResponseHeaders) -> HeadLimits {
+    HeadLimits { bytes: of.most_bytes as usize, fields: of.most_count as usize }
 }
 
 fn spare() -> Box<Http1Io> {

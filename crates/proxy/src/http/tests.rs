@@ -66,7 +66,7 @@ async fn proxy(
         ..Default::default()
     };
     manager.routes = RouteSource::Inline(Arc::new(RouteTable::new("t", vec![host])));
-    let manager = Rc::new(HttpManager::new(&manager, "test", &worker.stats.listener("test"), &worker));
+    let manager = Rc::new(HttpManager::new(&manager, "test", (&worker.stats.listener("test"), None), &worker));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let drain = Rc::new(DrainSignal::default());
@@ -359,7 +359,7 @@ fn an_upgrade_and_a_connect_become_tunnels() {
 }
 
 #[test]
-fn drain_ends_idle_connections_at_once_and_others_after_their_response() {
+fn drain_ends_idle_connections_soon_and_others_after_their_response() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
@@ -385,6 +385,27 @@ fn drain_ends_idle_connections_at_once_and_others_after_their_response() {
         answer.send(()).expect("the upstream waits");
         let response = read_until(&mut busy, "never").await;
         assert!(response.contains("connection: close\r\n") && response.ends_with("hi"), "{response}");
+    });
+}
+
+#[test]
+fn a_request_that_was_on_its_way_when_the_drain_began_is_answered() {
+    run(async {
+        let answer = ("\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+        let (address, _) = upstream(vec![vec![answer, answer]]).await;
+        let rig = proxy(&[address], UpstreamProtocol::Http1, |_, _| {}).await;
+        let mut client = TcpStream::connect(rig.address).await.expect("connects");
+        client.write_all(GET.as_bytes()).await.expect("writes");
+        let first = read_until(&mut client, "hi").await;
+        assert!(!first.contains("connection: close"), "{first}");
+        rig.drain.start();
+        // The connection hears of the drain before it hears of the request.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        client.write_all(GET.as_bytes()).await.expect("writes");
+        let second = read_until(&mut client, "never").await;
+        assert!(second.contains("connection: close\r\n") && second.ends_with("hi"), "{second}");
     });
 }
 

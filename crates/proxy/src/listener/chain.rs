@@ -4,7 +4,6 @@ use std::rc::Rc;
 use leno_ir::{CidrRange, FilterChain, FilterChainMatch, NetworkFilter, SourceType, TransportProtocol};
 
 use super::ActiveListener;
-use crate::access_log::AccessLogger;
 use crate::connection_filter::ConnectionFilters;
 use crate::detect::{ClientHello, Verdict};
 use crate::drain::DrainSignal;
@@ -35,14 +34,15 @@ pub(super) enum Filter {
 
 impl Chain {
     /// `place` names it among all of the configuration.
-    pub(super) fn new(config: &FilterChain, place: String, listener: &ListenerStats, worker: &Worker) -> Self {
+    pub(super) fn new(
+        config: &FilterChain,
+        place: String,
+        listener: (&ListenerStats, Option<u32>),
+        worker: &Worker,
+    ) -> Self {
         let filter = match &config.filter {
             NetworkFilter::Http(http) => Filter::Http(Rc::new(HttpManager::new(http, &place, listener, worker))),
-            NetworkFilter::Tcp(tcp) => {
-                let access_log = AccessLogger::new(&tcp.access_log, worker.access_logs());
-                let stats = worker.stats.tcp(&tcp.stat_prefix);
-                Filter::Tcp(Rc::new(TcpManager { config: tcp.clone(), access_log, stats }))
-            }
+            NetworkFilter::Tcp(tcp) => Filter::Tcp(Rc::new(TcpManager::new(tcp, worker))),
         };
         let tls = config.tls.as_ref().map(|tls| worker.tls().of_chain(tls));
         let connection_filters = ConnectionFilters::new(&config.connection_filters, &place, worker);

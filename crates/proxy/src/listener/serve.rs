@@ -1,5 +1,5 @@
 use std::borrow::Borrow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -14,13 +14,16 @@ use tokio::net::TcpStream;
 use super::ActiveListener;
 use super::addresses::HeaderError;
 use super::chain::{Chain, Facts, Filter};
+use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection, Ends};
 use crate::detect::{Question, Sniffer, Verdict};
+use crate::exchange::{Exchange, NoHeaders, Protocol};
+use crate::flags::ResponseFlags;
 use crate::overload::ConnectionSlot;
 use crate::proxy_protocol::ProxyAddresses;
 use crate::stats::{HandshakeResult, ListenerCounter, ListenerGauge, ListenerHistogram, TlsSide};
 use crate::stream::Stream;
-use crate::tcp::{self, DialError, Dialled, TcpManager, dial};
+use crate::tcp::{self, DialError, Dialled, Line, TcpManager, dial};
 use crate::tls::{AcceptError, ChainTls};
 use crate::worker::Worker;
 
@@ -54,9 +57,23 @@ pub(super) async fn serve(
         false => (local, remote),
     };
     let stream = Stream::Plain(stream);
-    let accepted =
-        Accepted { stream, local, is_restored: false, remote, direct_remote: remote, listener, worker: worker.clone() };
-    if let Err(error) = accepted.run().await {
+    let of_log = listener.clone();
+    let accepted = Accepted {
+        stream,
+        local,
+        is_restored: false,
+        remote,
+        direct_remote: remote,
+        listener,
+        worker: worker.clone(),
+        story: None,
+    };
+    let (accepted, story) = accepted.with_story();
+    let result = accepted.run().await;
+    if let Some(story) = &story {
+        story.end(&of_log.access_log, &result, &worker);
+    }
+    if let Err(error) = result {
         match error {
             ServeError::NoChain => stats.count(ListenerCounter::NoFilterChainMatch),
             ServeError::Silent(_) => stats.count(ListenerCounter::PreCxTimeout),
@@ -78,6 +95,27 @@ pub(super) struct Accepted {
     direct_remote: SocketAddr,
     pub(super) listener: Rc<ActiveListener>,
     pub(super) worker: Rc<Worker>,
+    /// `None`: the listener has no access log.
+    story: Option<Rc<Story>>,
+}
+
+/// What the access log of a listener tells of a connection.
+#[derive(Debug)]
+struct Story {
+    connection: RefCell<Rc<Connection>>,
+    exchange: RefCell<Exchange>,
+}
+
+impl Story {
+    fn end(&self, log: &AccessLogger, result: &Result<(), ServeError>, worker: &Worker) {
+        let exchange = &mut *self.exchange.borrow_mut();
+        if let Err(ServeError::NoChain) = result {
+            exchange.flags.insert(ResponseFlags::NO_ROUTE);
+            exchange.details = "filter_chain_not_found".into();
+        }
+        exchange.finish(worker.now());
+        log.log(exchange, &self.connection.borrow(), &NoHeaders, &NoHeaders);
+    }
 }
 
 /// An IPv4 client of an IPv6 socket is an IPv4 client.
@@ -135,6 +173,17 @@ impl Accepted {
         Ok(())
     }
 
+    fn with_story(mut self) -> (Self, Option<Rc<Story>>) {
+        if self.listener.access_log.is_empty() {
+            return (self, None);
+        }
+        let exchange = Exchange::begin(Protocol::Tcp, &self.worker);
+        let connection = RefCell::new(Rc::new(self.connection(None)));
+        self.story = Some(Rc::new(Story { connection, exchange: RefCell::new(exchange) }));
+        let story = self.story.clone();
+        (self, story)
+    }
+
     fn chain(&self, verdict: &Verdict) -> Option<Rc<Chain>> {
         let Self { local, remote, direct_remote, .. } = *self;
         self.listener.chain(Facts { local, remote, direct_remote, verdict }).cloned()
@@ -161,13 +210,16 @@ impl Accepted {
     }
 
     async fn dispatch(self, chain: &Chain, mut connection: Connection, found: Found) {
-        let Self { stream, worker, .. } = self;
+        let Self { stream, worker, story, .. } = self;
         connection.drain = chain.drain.clone();
         connection.describe_client(match &chain.filter {
             Filter::Http(manager) => manager.told_of_client(),
             Filter::Tcp(_) => None,
         });
         let connection = Rc::new(connection);
+        if let Some(story) = &story {
+            story.connection.replace(connection.clone());
+        }
         let _admission = match chain.connection_filters.admit(&connection, worker.now()) {
             Ok(admission) => admission,
             Err(refusal) => {
@@ -186,11 +238,14 @@ impl Accepted {
             }
             Filter::Tcp(manager) => {
                 let upstream = match found.upstream {
-                    Upstream::Dialled(dialled) => Ok(*dialled),
-                    Upstream::Failed(error) => Err(error),
-                    Upstream::NotDialled => dial(&manager.config, &connection.ends(), &worker).await,
+                    Upstream::Dialled(dialled) => Some(Ok(*dialled)),
+                    Upstream::Failed(error) => Some(Err(error)),
+                    Upstream::NotDialled => None,
                 };
-                tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
+                let exchange = tcp::serve(stream, found.first_bytes, upstream, connection, manager, &worker).await;
+                if let Some(story) = &story {
+                    story.exchange.replace(exchange);
+                }
             }
         }
     }
@@ -221,13 +276,13 @@ impl Accepted {
     }
 
     async fn terminate_tls(self, tls: &ChainTls) -> Result<(Self, Connection), ServeError> {
-        let Self { stream, local, is_restored, remote, direct_remote, listener, worker } = self;
+        let Self { stream, local, is_restored, remote, direct_remote, listener, worker, story } = self;
         let Stream::Plain(socket) = stream else { return Err(ServeError::Tls) };
         match worker.tls().accept(socket, tls).await {
             Ok((stream, facts)) => {
                 worker.stats.tls_handshake(TlsSide::Downstream, HandshakeResult::Ok);
                 listener.stats.count(ListenerCounter::SslHandshake);
-                let inner = Self { stream, local, is_restored, remote, direct_remote, listener, worker };
+                let inner = Self { stream, local, is_restored, remote, direct_remote, listener, worker, story };
                 let connection = inner.connection(Some(facts));
                 Ok((inner, connection))
             }
@@ -278,7 +333,7 @@ impl Accepted {
                 tokio::time::sleep(GRACE).await;
             }
             has_started.set(true);
-            dial(&manager.config, &client, &self.worker).await
+            dial(&manager.config, &client, None, &self.worker).await
         });
         let mut sniffer = Sniffer::default();
         let mut upstream = Upstream::NotDialled;
@@ -308,7 +363,8 @@ impl Accepted {
 fn early_dial<C: Borrow<Connection>>(chain: Option<Rc<Chain>>, connection: impl FnOnce() -> C) -> Option<Rc<Chain>> {
     chain.filter(|chain| {
         let filters = &chain.connection_filters;
-        filters.is_empty() || filters.allow_early_dial(connection().borrow())
+        let is_ready = matches!(&chain.filter, Filter::Tcp(manager) if manager.allows_early_dial());
+        is_ready && (filters.is_empty() || filters.allow_early_dial(connection().borrow()))
     })
 }
 
@@ -324,8 +380,11 @@ impl Upstream {
         match self {
             // A failed read ends here as well; the copy meets the error again.
             Self::Dialled(dialled) => {
-                let Dialled { connected, first_bytes, .. } = dialled.as_mut();
-                let _ = connected.stream.read_buf(first_bytes).await;
+                let Dialled { line, first_bytes, .. } = dialled.as_mut();
+                let _ = match line {
+                    Line::Socket { connected, .. } => connected.stream.read_buf(first_bytes).await,
+                    Line::Tunnel(tunnel) => tunnel.read_buf(first_bytes).await,
+                };
             }
             Self::Failed(_) => tokio::time::sleep(SILENCE_AFTER_FAILURE).await,
             Self::NotDialled => std::future::pending().await,

@@ -1,13 +1,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use leno_ir::{Config, Listener, ListenerOptions, NetworkFilter};
+use leno_ir::{
+    Config, Listener, ListenerOptions, ListenerSocket, NetworkFilter, SocketMoment, SocketOption, SocketOptionValue,
+};
+use leno_runtime::sys::set_socket_option;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Rejection, ResourceType};
 use crate::tls::TlsContexts;
+use crate::upstream::keep_alive;
 use crate::{access_log, check};
 
 /// Connections the kernel may queue per socket; it cuts this to `net.core.somaxconn`.
@@ -125,7 +130,7 @@ impl SocketTable {
             let socket = open(address, Sharing::Workers, options)?;
             // All workers share the port that the kernel chose for the first.
             address = socket.local_addr()?.as_socket().unwrap_or(address);
-            socket.listen(options.backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX)))?;
+            listen(&socket, options)?;
             opened.push(TcpListener::from(socket));
         }
         for (of_worker, socket) in sockets.iter_mut().zip(opened) {
@@ -143,7 +148,9 @@ enum Sharing {
 }
 
 fn open(address: SocketAddr, sharing: Sharing, options: &ListenerOptions) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let wanted = &options.socket;
+    let protocol = if wanted.mptcp { Protocol::MPTCP } else { Protocol::TCP };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!options.ipv4_compat)?;
@@ -151,8 +158,51 @@ fn open(address: SocketAddr, sharing: Sharing, options: &ListenerOptions) -> io:
     // For a restart while connections of the last run are in TIME-WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(sharing == Sharing::Workers)?;
+    if wanted.freebind {
+        match address {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+            SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+        }
+    }
+    if wanted.transparent {
+        let (level, name) = match address {
+            SocketAddr::V4(_) => (libc::SOL_IP, libc::IP_TRANSPARENT),
+            SocketAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
+        };
+        set_socket_option(socket.as_fd(), level, name, &1_i32.to_ne_bytes())?;
+    }
+    if let Some(keepalive) = &wanted.keepalive {
+        keep_alive(&socket, keepalive)?;
+    }
+    set_options(&socket, wanted, SocketMoment::BeforeBind)?;
     socket.bind(&address.into())?;
+    set_options(&socket, wanted, SocketMoment::Bound)?;
     Ok(socket)
+}
+
+fn listen(socket: &Socket, options: &ListenerOptions) -> io::Result<()> {
+    let wanted = &options.socket;
+    socket.listen(options.backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX)))?;
+    if let Some(length) = wanted.fast_open_queue {
+        set_socket_option(socket.as_fd(), libc::SOL_TCP, libc::TCP_FASTOPEN, &length.to_ne_bytes())?;
+    }
+    set_options(socket, wanted, SocketMoment::Listening)
+}
+
+fn set_options(socket: &Socket, wanted: &ListenerSocket, moment: SocketMoment) -> io::Result<()> {
+    for option in wanted.options.iter().filter(|option| option.moment == moment) {
+        let result = match &option.value {
+            SocketOptionValue::Bytes(bytes) => set_socket_option(socket.as_fd(), option.level, option.name, bytes),
+            SocketOptionValue::Int(value) => {
+                set_socket_option(socket.as_fd(), option.level, option.name, &value.to_ne_bytes())
+            }
+        };
+        result.map_err(|error| {
+            let SocketOption { level, name, .. } = option;
+            io::Error::new(error.kind(), format!("socket option {level}/{name}: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 fn check_access_logs(listener: &Listener) -> Result<(), String> {
@@ -161,7 +211,7 @@ fn check_access_logs(listener: &Listener) -> Result<(), String> {
         NetworkFilter::Http(http) => &http.access_log,
         NetworkFilter::Tcp(tcp) => &tcp.access_log,
     });
-    logs.into_iter()
+    logs.chain(&listener.options.access_log)
         .try_for_each(access_log::check)
         .map_err(|error| format!("its access log is not understood: {error}"))
 }

@@ -84,6 +84,7 @@ slots! {
     ClusterCounter {
         Ejections = "outlier_detection.ejections_enforced_total",
         InternalRedirectSucceeded = "upstream_internal_redirect_succeeded_total",
+        CxConnectAttemptsExceeded = "upstream_cx_connect_attempts_exceeded",
         CxConnectFail = "upstream_cx_connect_fail",
         CxConnectTimeout = "upstream_cx_connect_timeout",
         CxDestroy = "upstream_cx_destroy",

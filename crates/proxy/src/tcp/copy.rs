@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::http::Tunnel;
 use crate::stream::Stream;
 
 /// Chosen: above this a bulk copy gains nothing measurable. Pages that are never filled are never touched.
@@ -18,6 +19,34 @@ const MAX_ROUNDS: usize = 32;
 thread_local! {
     /// One buffer for all copies of a worker: bytes stay in it only within one poll.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
+}
+
+/// One side of a copy.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// What was written may not be on its way before a flush.
+    fn holds_bytes(&self) -> bool;
+
+    /// Makes its end a reset, so that the peer does not take what it got for all there is.
+    fn resets(&self);
+}
+
+impl Wire for Stream {
+    fn holds_bytes(&self) -> bool {
+        self.is_tls()
+    }
+
+    fn resets(&self) {
+        Self::resets(self);
+    }
+}
+
+impl Wire for Tunnel {
+    fn holds_bytes(&self) -> bool {
+        true
+    }
+
+    /// A request that is given up is one.
+    fn resets(&self) {}
 }
 
 /// Bytes copied so far, readable while the copy runs.
@@ -32,7 +61,7 @@ pub(crate) struct Counts {
 pub(super) enum CopyEnd {
     /// Both sides closed in order.
     Closed,
-    Downstream,
+    Downstream(io::Error),
     Idle,
     /// The connection is as old as it may be.
     TooOld,
@@ -42,7 +71,7 @@ pub(super) enum CopyEnd {
 /// Copies until both sides have closed, one fails, or no byte moved for `idle`.
 pub(super) async fn copy_both(
     downstream: &mut Stream,
-    upstream: &mut Stream,
+    upstream: &mut impl Wire,
     (to_upstream, to_downstream): (BytesMut, BytesMut),
     idle: Option<Duration>,
     counts: &Counts,
@@ -52,12 +81,12 @@ pub(super) async fn copy_both(
     let copying = poll_fn(|cx| {
         // Each direction fails on reading one side or on writing the other.
         let up = up.poll(cx, downstream, upstream, &counts.to_upstream).map_err(|error| match error {
-            CopyError::Read(_) => CopyEnd::Downstream,
+            CopyError::Read(error) => CopyEnd::Downstream(error),
             CopyError::Write(error) => CopyEnd::Upstream(error),
         })?;
         let down = down.poll(cx, upstream, downstream, &counts.to_downstream).map_err(|error| match error {
             CopyError::Read(error) => CopyEnd::Upstream(error),
-            CopyError::Write(_) => CopyEnd::Downstream,
+            CopyError::Write(error) => CopyEnd::Downstream(error),
         })?;
         if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     });
@@ -117,8 +146,8 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
+        from: &mut impl Wire,
+        to: &mut impl Wire,
         count: &Cell<u64>,
     ) -> Poll<Result<(), CopyError>> {
         for _ in 0..MAX_ROUNDS {
@@ -153,8 +182,8 @@ impl Direction {
     fn poll_once(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
+        from: &mut impl Wire,
+        to: &mut impl Wire,
         count: &Cell<u64>,
         scratch: &mut [u8],
     ) -> Result<Poll<usize>, CopyError> {
@@ -175,7 +204,7 @@ impl Direction {
         }
         if written > 0 {
             count.set(count.get() + written as u64);
-            self.needs_flush = to.is_tls();
+            self.needs_flush = to.holds_bytes();
         }
         self.left.extend_from_slice(&read[written..]);
         Ok(Poll::Ready(read.len()))
@@ -184,7 +213,7 @@ impl Direction {
     fn poll_write_left(
         &mut self,
         cx: &mut Context<'_>,
-        to: &mut Stream,
+        to: &mut impl Wire,
         count: &Cell<u64>,
     ) -> Poll<Result<(), CopyError>> {
         while !self.left.is_empty() {
@@ -194,7 +223,7 @@ impl Direction {
             }
             self.left.advance(written);
             count.set(count.get() + written as u64);
-            self.needs_flush = to.is_tls();
+            self.needs_flush = to.holds_bytes();
             if self.left.is_empty() {
                 self.left = BytesMut::new();
             }

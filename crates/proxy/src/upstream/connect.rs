@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use leno_identity::UpstreamAlpn;
-use leno_ir::{RoutingPriority, UpstreamSocket};
+use leno_ir::{RoutingPriority, TcpKeepalive, UpstreamSocket};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
@@ -118,6 +118,21 @@ impl UpstreamCluster {
     }
 }
 
+/// The kernel asks now and then whether the other end is still there.
+pub(crate) fn keep_alive(socket: &socket2::Socket, wanted: &TcpKeepalive) -> io::Result<()> {
+    let mut keepalive = socket2::TcpKeepalive::new();
+    if let Some(time) = wanted.time {
+        keepalive = keepalive.with_time(time);
+    }
+    if let Some(interval) = wanted.interval {
+        keepalive = keepalive.with_interval(interval);
+    }
+    if let Some(probes) = wanted.probes {
+        keepalive = keepalive.with_retries(probes);
+    }
+    socket.set_tcp_keepalive(&keepalive)
+}
+
 /// A connection as the cluster wants its sockets.
 pub(crate) async fn open(options: &UpstreamSocket, endpoint: SocketAddr) -> io::Result<TcpStream> {
     let stream = match options.source_address {
@@ -129,17 +144,7 @@ pub(crate) async fn open(options: &UpstreamSocket, endpoint: SocketAddr) -> io::
         }
     };
     if let Some(wanted) = &options.keepalive {
-        let mut keepalive = socket2::TcpKeepalive::new();
-        if let Some(time) = wanted.time {
-            keepalive = keepalive.with_time(time);
-        }
-        if let Some(interval) = wanted.interval {
-            keepalive = keepalive.with_interval(interval);
-        }
-        if let Some(probes) = wanted.probes {
-            keepalive = keepalive.with_retries(probes);
-        }
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        keep_alive(&SockRef::from(&stream), wanted)?;
     }
     Ok(stream)
 }

@@ -12,7 +12,7 @@ use super::limits::ConnectionPermit;
 use super::negotiated::chose_http2;
 use super::pool_key::PoolKey;
 use super::{Caller, ConnectError, Overflow, Pick};
-use leno_ir::Http1Options;
+use leno_ir::UpstreamHttp;
 
 use crate::stats::{ClusterCounter, ConnectionGuard, Held};
 use crate::stream::Stream;
@@ -69,8 +69,8 @@ impl Http1Lease {
         &mut self.connection.as_mut().expect("only release and drop take it").stream
     }
 
-    pub(crate) fn options(&self) -> &Http1Options {
-        &self.cluster.config.http.http1
+    pub(crate) fn options(&self) -> &UpstreamHttp {
+        &self.cluster.config.http
     }
 
     /// Our side of it.

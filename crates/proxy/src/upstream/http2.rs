@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
+use leno_ir::UpstreamHttp;
 use tokio::sync::Notify;
 
 use super::cluster::UpstreamCluster;
@@ -30,8 +31,6 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Streams at once before the peer's settings are there: a number that no peer says.
 const BEFORE_SETTINGS: usize = 97;
-/// Largest response head, in bytes (Envoy's default).
-const MAX_HEADER_LIST_BYTES: u32 = 60 * 1024;
 
 /// The HTTP/2 connections of one endpoint.
 #[derive(Debug, Default)]
@@ -115,6 +114,10 @@ impl Http2Lease {
     /// We have given the stream up.
     pub(crate) fn was_reset(&self) {
         self.slot.cluster.stats().count(ClusterCounter::RqTxReset);
+    }
+
+    pub(crate) fn options(&self) -> &UpstreamHttp {
+        &self.slot.cluster.config.http
     }
 
     /// Our side of the connection.
@@ -295,7 +298,7 @@ impl UpstreamCluster {
             .initial_window_size(options.stream_window_bytes.unwrap_or(STREAM_WINDOW_BYTES))
             .initial_connection_window_size(options.connection_window_bytes.unwrap_or(CONNECTION_WINDOW_BYTES))
             .initial_max_send_streams(BEFORE_SETTINGS)
-            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .max_header_list_size(self.config.http.response_headers.most_bytes)
             .enable_push(false)
             .handshake(wire.clone());
         let after = self.config.connect_timeout;

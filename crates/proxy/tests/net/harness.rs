@@ -265,14 +265,9 @@ fn tcp_chain(cluster: &str) -> FilterChain {
         tls: None,
         connection_filters: Vec::new(),
         filter: NetworkFilter::Tcp(TcpProxy {
-            stat_prefix: cluster.to_owned(),
-            clusters: vec![WeightedCluster::new(cluster, 1)],
-            hash_source_ip: false,
             idle_timeout: None,
             max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(2),
-            max_connection_duration: None,
-            access_log: Vec::new(),
-            access_log_moments: leno_ir::AccessLogMoments::default(),
+            ..TcpProxy::new(cluster, vec![WeightedCluster::new(cluster, 1)])
         }),
     }
 }

@@ -185,20 +185,21 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.core.v3.Http1ProtocolOptions",
         "accept_http_10 allow_absolute_url allow_custom_methods default_host_for_http_10 enable_trailers header_key_format \
-         ignore_http_11_upgrade send_fully_qualified_url",
-        "allow_chunked_length override_stream_error_on_invalid_http_message",
+         ignore_http_11_upgrade override_stream_error_on_invalid_http_message send_fully_qualified_url",
+        "allow_chunked_length",
     ),
     ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat", "proper_case_words stateful_formatter", ""),
     ("envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords", "", ""),
     (
         "envoy.config.core.v3.Http2ProtocolOptions",
-        "allow_connect connection_keepalive initial_connection_window_size initial_stream_window_size max_concurrent_streams",
+        "allow_connect connection_keepalive initial_connection_window_size initial_stream_window_size max_concurrent_streams \
+         override_stream_error_on_invalid_http_message stream_error_on_invalid_http_messaging",
         "allow_metadata",
     ),
     (
         "envoy.config.core.v3.HttpProtocolOptions",
         "headers_with_underscores_action idle_timeout max_connection_duration max_headers_count max_requests_per_connection \
-         max_stream_duration",
+         max_response_headers_kb max_stream_duration",
         "",
     ),
     ("envoy.config.core.v3.KeepaliveSettings", "interval timeout", ""),
@@ -212,6 +213,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.RuntimeUInt32", "default_value runtime_key", ""),
     ("envoy.config.core.v3.SchemeHeaderTransformation", "scheme_to_overwrite", "match_upstream"),
     ("envoy.config.core.v3.SocketAddress", "address ipv4_compat port_value protocol", ""),
+    ("envoy.config.core.v3.SocketOption", "buf_value description int_value level name state", ""),
     (
         "envoy.config.core.v3.SubstitutionFormatString",
         "content_type formatters json_format omit_empty_values text_format text_format_source",
@@ -252,11 +254,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.config.listener.v3.Listener",
-        "additional_addresses address bind_to_port connection_balance_config continue_on_listener_filters_timeout \
-         default_filter_chain enable_reuse_port filter_chains listener_filters listener_filters_timeout \
-         max_connections_to_accept_per_socket_event metadata name per_connection_buffer_limit_bytes stat_prefix \
-         tcp_backlog_size traffic_direction use_original_dst",
-        "freebind transparent",
+        "access_log additional_addresses address bind_to_port connection_balance_config continue_on_listener_filters_timeout \
+         default_filter_chain enable_mptcp enable_reuse_port filter_chains freebind listener_filters listener_filters_timeout \
+         max_connections_to_accept_per_socket_event metadata name per_connection_buffer_limit_bytes socket_options stat_prefix \
+         tcp_backlog_size tcp_fast_open_queue_length tcp_keepalive traffic_direction transparent use_original_dst",
+        "",
     ),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig", "exact_balance", ""),
     ("envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance", "", ""),
@@ -610,7 +612,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
         HTTP_MANAGER,
         "access_log access_log_flush_interval access_log_options flush_access_log_on_new_request codec_type common_http_protocol_options forward_client_cert_details generate_request_id \
          http_filters max_request_headers_kb request_headers_timeout request_timeout route_config scoped_routes set_current_client_cert_details \
-         stat_prefix stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue \
+         stat_prefix stream_error_on_invalid_http_message stream_idle_timeout upgrade_configs http2_protocol_options http_protocol_options proxy_100_continue \
          add_user_agent append_x_forwarded_port local_reply_config delayed_close_timeout drain_timeout internal_address_config \
          original_ip_detection_extensions scheme_header_transformation always_set_request_id_in_response merge_slashes normalize_path \
          path_with_escaped_slashes_action preserve_external_request_id server_header_transformation server_name \
@@ -635,7 +637,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ),
     (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig",
-        "enabled upgrade_type",
+        "enabled filters upgrade_type",
         "",
     ),
     (
@@ -688,12 +690,17 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "access_log_flush_interval access_log_options flush_access_log_on_connected access_log cluster hash_policy idle_timeout max_connect_attempts max_downstream_connection_duration stat_prefix \
-         weighted_clusters",
+         tunneling_config weighted_clusters",
         "",
     ),
     (
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions",
         "access_log_flush_interval flush_access_log_on_connected flush_access_log_on_start",
+        "",
+    ),
+    (
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig",
+        "headers_to_add hostname post_path propagate_response_headers propagate_response_trailers use_post",
         "",
     ),
     ("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster", "clusters", ""),

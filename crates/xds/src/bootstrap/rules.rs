@@ -63,8 +63,9 @@ pub(super) fn needs(message: &MessageDescriptor) -> Vec<Need> {
 
 /// Whether the value that an absent field has breaks a rule.
 fn needs_a_value(field: &FieldDescriptor, words: &[Word]) -> bool {
-    let may_be_another = field.containing_oneof().is_some_and(|oneof| oneof.fields().len() > 1);
-    if !may_be_another && words.iter().any(|(rule, value)| rule.ends_with(".required") && *value == "true") {
+    // Of a oneof, even of one field: required when it is the one that is there.
+    let may_be_absent = field.containing_oneof().is_some();
+    if !may_be_absent && words.iter().any(|(rule, value)| rule.ends_with(".required") && *value == "true") {
         return true;
     }
     if field.supports_presence() || words.iter().any(|(rule, _)| rule.ends_with(".ignore_empty")) {

@@ -345,9 +345,43 @@ fn names_of_values_have_no_case_and_truth_may_stand_in_quotes() {
     assert!(manager.edge.normalize_path);
 }
 
+/// `log_format` is required in the API, but in a oneof that need not be there.
+#[test]
+fn a_log_needs_no_format() {
+    for name in ["stream.v3.StdoutAccessLog", "stream.v3.StderrAccessLog", "file.v3.FileAccessLog, path: /dev/null"] {
+        let log = format!(
+            "stat_prefix: http\n          access_log: [{{ name: a, typed_config: {{ \"@type\": type.googleapis.com/envoy.extensions.access_loggers.{name} }} }}]"
+        );
+        assert!(read_bootstrap(&HTTP.replace("stat_prefix: http", &log)).is_ok(), "{name}");
+    }
+}
+
 #[test]
 fn a_listener_without_filter_chains_is_refused() {
     let at = HTTP.find("    filter_chains").expect("it is there");
     let text = format!("{}{}", &HTTP[..at], &HTTP[HTTP.find("  clusters:").expect("it is there")..]);
     assert!(problems(&text)[0].contains("listeners[0].filter_chains: is missing"));
+}
+
+#[test]
+fn a_large_file_is_read_and_a_bomb_is_not() {
+    assert!(yaml::read(&format!("[{}]", "x, ".repeat(260_000))).is_ok());
+    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (of, name) in "abcde".chars().zip("bcdef".chars()) {
+        bomb.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{of}"); 10].join(", ")));
+    }
+    let (_, said) = yaml::read(&bomb).expect_err("a million values");
+    assert!(said.starts_with("too many values, with aliases counted"), "{said}");
+}
+
+#[test]
+fn what_is_no_yaml_is_said_in_words_of_ours() {
+    assert_eq!(problems(&format!("{HTTP}---\n{HTTP}")).len(), 1);
+    assert!(
+        problems(&format!("{HTTP}---\n{HTTP}"))[0].ends_with(": a second document begins here; a bootstrap is one")
+    );
+    assert_eq!(
+        changed("stat_prefix: http", "stat_prefix: http\n          stat_prefix: b"),
+        ["14: stat_prefix is there twice"]
+    );
 }

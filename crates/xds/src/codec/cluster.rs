@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use leno_ir::{Cluster, Flavor, ServerNameOfRequest, SocketMatch, UpstreamHttp, UpstreamProtocol};
+use leno_ir::{Cluster, Flavor, ResponseHeaders, ServerNameOfRequest, SocketMatch, UpstreamHttp, UpstreamProtocol};
 use leno_names::ServiceKey;
 use leno_proto::envoy::config::cluster::v3::{Cluster as Proto, cluster::TransportSocketMatch};
 use leno_proto::envoy::config::core::v3::{
@@ -14,6 +14,7 @@ use leno_proto::envoy::extensions::upstreams::http::v3::{
         explicit_http_config::ProtocolConfig,
     },
 };
+use leno_proto::google::protobuf::UInt32Value;
 
 use super::common::{
     any, as_list, as_struct, as_text, duration, duration_or_off, list, object, read_duration, read_limit, string,
@@ -25,6 +26,8 @@ use super::{balancer, discovery, health_check, outlier, policy, proxy_protocol, 
 
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const FILTER: &str = "istio";
+/// The most that Envoy takes.
+const MAX_HEADERS_KB: u32 = 8192;
 /// "No limit" for streams of one HTTP/2 connection (RFC 9113 §6.5.2).
 const MAX_STREAMS: u32 = 0x7fff_ffff;
 
@@ -88,6 +91,8 @@ fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
             idle_timeout: duration_or_off(Some(http.idle_timeout)),
             max_requests_per_connection: http.max_requests_per_connection.and_then(u32_value),
             max_connection_duration: http.max_connection_duration.and_then(duration),
+            max_response_headers_kb: said(http.response_headers.most_bytes.div_ceil(1024).clamp(1, MAX_HEADERS_KB), 60),
+            max_headers_count: said(http.response_headers.most_count, 100),
             ..CommonOptions::default()
         }),
         upstream_http_protocol_options: http.server_name.as_ref().map(|name| UpstreamHttpProtocolOptions {
@@ -113,6 +118,11 @@ fn encode_http(http: &UpstreamHttp) -> HttpProtocolOptions {
         }),
         ..HttpProtocolOptions::default()
     }
+}
+
+/// Nothing of what is the default anyway.
+fn said(value: u32, default: u32) -> Option<UInt32Value> {
+    if value == default { None } else { u32_value(value) }
 }
 
 /// As Istio names the services behind a cluster.
@@ -226,7 +236,15 @@ fn decode_common(
     http1: Option<&Http1ProtocolOptions>,
     http2: Option<&Http2ProtocolOptions>,
 ) -> Result<UpstreamHttp> {
-    refuse!(common, max_headers_count, max_stream_duration);
+    refuse!(common, max_stream_duration);
+    let of_head = ResponseHeaders::default();
+    let kilobytes = common.max_response_headers_kb.map(|kilobytes| kilobytes.value);
+    if kilobytes.is_some_and(|kilobytes| kilobytes == 0 || kilobytes > MAX_HEADERS_KB) {
+        return Err(DecodeError::new(
+            "common_http_protocol_options.max_response_headers_kb",
+            "is not between 1 and 8192",
+        ));
+    }
     let default = UpstreamHttp::default();
     let streams = http2.and_then(|http2| http2.max_concurrent_streams).map(|streams| streams.value);
     let requests = common.max_requests_per_connection.map(|count| count.value);
@@ -236,6 +254,10 @@ fn decode_common(
         idle_timeout: read_duration(common.idle_timeout.as_ref()).unwrap_or(default.idle_timeout),
         max_connection_duration: read_limit(common.max_connection_duration.as_ref(), None),
         max_concurrent_streams: streams.unwrap_or(default.max_concurrent_streams),
+        response_headers: ResponseHeaders {
+            most_bytes: kilobytes.map_or(of_head.most_bytes, |kilobytes| kilobytes * 1024),
+            most_count: common.max_headers_count.map_or(of_head.most_count, |count| count.value),
+        },
         http1: options::decode_http1(http1).at("http_protocol_options")?,
         http2: options::decode_http2(http2).at("http2_protocol_options")?,
         server_name: None,

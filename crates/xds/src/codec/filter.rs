@@ -119,24 +119,24 @@ fn type_name(config: &Any) -> &str {
     config.type_url.rsplit('/').next().unwrap_or_default()
 }
 
-/// The filters before the router, which must be there once, at the end.
-pub(super) fn decode(filters: &[ProtoFilter]) -> Result<Vec<HttpFilter>> {
+/// The filters of this field before the router, which must be there once, at the end.
+pub(super) fn decode(field: &str, filters: &[ProtoFilter]) -> Result<Vec<HttpFilter>> {
     let mut decoded = Vec::new();
     for (index, filter) in filters.iter().enumerate() {
         let config = match &filter.config_type {
             Some(ConfigType::TypedConfig(config)) => Some(config),
             Some(ConfigType::ConfigDiscovery(_)) => {
-                return Err(DecodeError::unsupported("config_discovery")).at_index("http_filters", index);
+                return Err(DecodeError::unsupported("config_discovery")).at_index(field, index);
             }
             None => None,
         };
         if is_type(config, ROUTER_TYPE) || (config.is_none() && filter.name == ROUTER) {
             if index + 1 < filters.len() {
                 let reason = format!("the router, {}, must be the last filter", filter.name);
-                return Err(DecodeError::new(format!("http_filters[{index}]"), reason));
+                return Err(DecodeError::new(format!("{field}[{index}]"), reason));
             }
             if filter.disabled {
-                return Err(DecodeError::new(format!("http_filters[{index}].disabled"), "the router must be enabled"));
+                return Err(DecodeError::new(format!("{field}[{index}].disabled"), "the router must be enabled"));
             }
             return Ok(decoded);
         }
@@ -144,16 +144,16 @@ pub(super) fn decode(filters: &[ProtoFilter]) -> Result<Vec<HttpFilter>> {
             Some(config) => decoded.push(HttpFilter {
                 name: filter.name.clone(),
                 disabled: filter.disabled,
-                config: config.at("typed_config").at_index("http_filters", index)?,
+                config: config.at("typed_config").at_index(field, index)?,
             }),
             None if filter.is_optional => {}
             None => {
                 let reason = format!("no such filter here: {}", with_type(&filter.name, config));
-                return Err(DecodeError::new(format!("http_filters[{index}]"), reason));
+                return Err(DecodeError::new(format!("{field}[{index}]"), reason));
             }
         }
     }
-    Err(DecodeError::new("http_filters", "the last filter must be the router"))
+    Err(DecodeError::new(field, "the last filter must be the router"))
 }
 
 fn decode_headers(headers: &[HeaderMatcher]) -> Result<Vec<HeaderMatch>> {

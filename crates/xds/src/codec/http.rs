@@ -50,7 +50,7 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
     proto.access_log_options = encode_moments(&manager.access_log_moments);
     edge::encode_client_cert(manager.forward_client_cert, manager.client_cert_details, &mut proto);
     proto.generate_request_id = bool_value(manager.generate_request_id);
-    proto.upgrade_configs = upgrade::encode(&manager.upgrades);
+    proto.upgrade_configs = upgrade::encode(&manager.upgrades, flavor);
     proto.proxy_100_continue = manager.forwards_informational;
     proto.http_protocol_options = Some(options::encode_http1(&manager.http1));
     proto.http2_protocol_options = Some(Http2ProtocolOptions {
@@ -77,8 +77,8 @@ pub(super) fn encode(manager: &HttpConnectionManager, flavor: Flavor) -> Proto {
 }
 
 pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
-    let filters = filter::decode(&proto.http_filters)?;
-    let router = router::decode(&proto.http_filters)?;
+    let filters = filter::decode("http_filters", &proto.http_filters)?;
+    let router = router::decode("http_filters", &proto.http_filters)?;
     refuse!(proto, early_header_mutation_extensions);
     let routes = match &proto.route_specifier {
         Some(RouteSpecifier::RouteConfig(table)) => {
@@ -108,6 +108,11 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
     let default = HttpConnectionManager::new(proto.stat_prefix.clone(), routes);
     let common = proto.common_http_protocol_options.unwrap_or_default();
     let http2 = proto.http2_protocol_options.as_ref();
+    let mut http1 = options::decode_http1(proto.http_protocol_options.as_ref()).at("http_protocol_options")?;
+    let said = proto.http_protocol_options.as_ref();
+    if said.and_then(|said| said.override_stream_error_on_invalid_http_message).is_none() {
+        http1.stream_errors = proto.stream_error_on_invalid_http_message.is_some_and(|errors| errors.value);
+    }
     Ok(HttpConnectionManager {
         codec,
         filters,
@@ -119,7 +124,7 @@ pub(super) fn decode(proto: &Proto) -> Result<HttpConnectionManager> {
         generate_request_id: proto.generate_request_id.as_ref().is_none_or(|generate| generate.value),
         upgrades: upgrade::decode(&proto.upgrade_configs)?,
         forwards_informational: proto.proxy_100_continue,
-        http1: options::decode_http1(proto.http_protocol_options.as_ref()).at("http_protocol_options")?,
+        http1,
         http2: options::decode_http2(http2).at("http2_protocol_options")?,
         max_request_headers_bytes: proto
             .max_request_headers_kb

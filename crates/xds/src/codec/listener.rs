@@ -1,30 +1,20 @@
 mod filters;
 mod matches;
+mod socket;
 
-use leno_ir::{
-    AccessLogMoments, Direction, FilterChain, FilterChainMatch, Flavor, Listener, ListenerOptions, NetworkFilter,
-    TcpProxy, WeightedCluster,
-};
+use leno_ir::{Direction, FilterChain, FilterChainMatch, Flavor, Listener, ListenerOptions, NetworkFilter};
 use leno_proto::envoy::config::core::v3::TrafficDirection;
 use leno_proto::envoy::config::listener::v3::{
     AdditionalAddress, ApiListener, Filter, FilterChain as ProtoChain, Listener as Proto, filter,
 };
-use leno_proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy as ProtoTcp, tcp_proxy};
 use leno_proto::google::protobuf::Any;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
-use std::time::Duration;
 
 use super::common::{
-    address, any, bool_value, duration, duration_or_off, has_ipv4_compat, is_type, read_address, read_limit,
-    set_ipv4_compat, u32_value, unpack, with_type,
+    address, any, bool_value, has_ipv4_compat, is_type, read_address, set_ipv4_compat, u32_value, unpack, with_type,
 };
 use super::error::{At, DecodeError, Result, refuse};
-use super::{access_log, connection_filter, hash, http, tls};
-
-const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
-/// Envoy's default for both protocols.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+use super::{access_log, connection_filter, http, tcp_proxy, tls};
 
 pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
     let mut proto = Proto { name: listener.name.clone(), ..Proto::default() };
@@ -57,6 +47,9 @@ pub(super) fn encode(listener: &Listener, flavor: Flavor) -> Proto {
     proto.filter_chains = listener.filter_chains.iter().map(|chain| encode_chain(chain, flavor)).collect();
     proto.default_filter_chain = listener.default_filter_chain.as_ref().map(|chain| encode_chain(chain, flavor));
     proto.enable_reuse_port = bool_value(true);
+    proto.access_log = options.access_log.iter().map(access_log::encode).collect();
+    proto.per_connection_buffer_limit_bytes = options.buffer_limit_bytes.and_then(u32_value);
+    socket::encode(&options.socket, &mut proto);
     proto
 }
 
@@ -65,7 +58,9 @@ fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
         NetworkFilter::Http(manager) => {
             ("envoy.filters.network.http_connection_manager", any(http::TYPE, &http::encode(manager, flavor)))
         }
-        NetworkFilter::Tcp(proxy) => ("envoy.filters.network.tcp_proxy", any(TCP_PROXY, &encode_tcp(proxy))),
+        NetworkFilter::Tcp(proxy) => {
+            ("envoy.filters.network.tcp_proxy", any(tcp_proxy::TYPE, &tcp_proxy::encode(proxy)))
+        }
     };
     let last = Filter { name: name.to_owned(), config_type: Some(filter::ConfigType::TypedConfig(config)) };
     let filters = chain.connection_filters.iter().map(connection_filter::encode).chain([last]).collect();
@@ -79,42 +74,15 @@ fn encode_chain(chain: &FilterChain, flavor: Flavor) -> ProtoChain {
     }
 }
 
-fn encode_tcp(proxy: &TcpProxy) -> ProtoTcp {
-    let specifier = match proxy.clusters.as_slice() {
-        [only] if only.weight == 1 => tcp_proxy::ClusterSpecifier::Cluster(only.name.clone()),
-        clusters => tcp_proxy::ClusterSpecifier::WeightedClusters(tcp_proxy::WeightedCluster {
-            clusters: clusters
-                .iter()
-                .map(|cluster| tcp_proxy::weighted_cluster::ClusterWeight {
-                    name: cluster.name.clone(),
-                    weight: cluster.weight,
-                    ..Default::default()
-                })
-                .collect(),
-        }),
-    };
-    ProtoTcp {
-        stat_prefix: proxy.stat_prefix.clone(),
-        cluster_specifier: Some(specifier),
-        idle_timeout: duration_or_off(proxy.idle_timeout),
-        max_connect_attempts: u32_value(proxy.max_connect_attempts.get()),
-        max_downstream_connection_duration: proxy.max_connection_duration.and_then(duration),
-        access_log: proxy.access_log.iter().map(access_log::encode).collect(),
-        access_log_options: encode_moments(&proxy.access_log_moments),
-        hash_policy: hash::encode_tcp(proxy.hash_source_ip),
-        ..ProtoTcp::default()
-    }
-}
-
 pub(super) fn decode(proto: &Proto) -> Result<Listener> {
     if let Some(api) = &proto.api_listener {
         return decode_api(proto, api);
     }
     let filters = filters::decode(proto)?;
     refuse!(proto, fcds_config, filter_chain_matcher, udp_listener_config, listener_specifier);
-    refuse!(proto, freebind, socket_options, tcp_fast_open_queue_length, enable_mptcp, tcp_keepalive, access_log);
-    if proto.transparent.as_ref().is_some_and(|flag| flag.value) {
-        return Err(DecodeError::unsupported("transparent"));
+    let mut access_log = Vec::with_capacity(proto.access_log.len());
+    for (index, log) in proto.access_log.iter().enumerate() {
+        access_log.push(access_log::decode(log).at_index("access_log", index)?);
     }
     let mut filter_chains = Vec::with_capacity(proto.filter_chains.len());
     for (index, chain) in proto.filter_chains.iter().enumerate() {
@@ -154,6 +122,9 @@ pub(super) fn decode(proto: &Proto) -> Result<Listener> {
             original_dst: filters.original_dst || is_set(&proto.use_original_dst),
             proxy_protocol: filters.proxy_protocol,
             rate_limits: filters.rate_limits,
+            access_log,
+            buffer_limit_bytes: proto.per_connection_buffer_limit_bytes.map(|limit| limit.value),
+            socket: socket::decode(proto)?,
         },
         api: false,
     })
@@ -213,61 +184,11 @@ fn decode_last_filter(filter: &Filter) -> Result<NetworkFilter> {
     if is_type(config, http::TYPE) {
         let manager = unpack(config, http::TYPE)?;
         Ok(NetworkFilter::Http(Box::new(http::decode(&manager).at("typed_config")?)))
-    } else if is_type(config, TCP_PROXY) {
-        Ok(NetworkFilter::Tcp(decode_tcp(&unpack(config, TCP_PROXY)?).at("typed_config")?))
+    } else if is_type(config, tcp_proxy::TYPE) {
+        Ok(NetworkFilter::Tcp(tcp_proxy::decode(&unpack(config, tcp_proxy::TYPE)?).at("typed_config")?))
     } else {
         let filter = with_type(&filter.name, config);
         let reason = format!("the last network filter serves the connection, and {filter} is none that does so here");
         Err(DecodeError::new("", reason))
     }
-}
-
-fn decode_tcp(proxy: &ProtoTcp) -> Result<TcpProxy> {
-    let clusters = match &proxy.cluster_specifier {
-        Some(tcp_proxy::ClusterSpecifier::Cluster(name)) => vec![WeightedCluster::new(name.clone(), 1)],
-        Some(tcp_proxy::ClusterSpecifier::WeightedClusters(weighted)) => {
-            weighted.clusters.iter().map(|cluster| WeightedCluster::new(cluster.name.clone(), cluster.weight)).collect()
-        }
-        None => return Err(DecodeError::new("cluster_specifier", "is missing")),
-    };
-    refuse!(proxy, tunneling_config, metadata_match, on_demand, max_downstream_connection_duration_jitter_percentage);
-    let attempts = proxy.max_connect_attempts.as_ref().map_or(1, |attempts| attempts.value);
-    let mut access_logs = Vec::with_capacity(proxy.access_log.len());
-    for (index, log) in proxy.access_log.iter().enumerate() {
-        access_logs.push(access_log::decode(log).at_index("access_log", index)?);
-    }
-    Ok(TcpProxy {
-        stat_prefix: proxy.stat_prefix.clone(),
-        clusters,
-        hash_source_ip: hash::decode_tcp(&proxy.hash_policy)?,
-        idle_timeout: read_limit(proxy.idle_timeout.as_ref(), Some(IDLE_TIMEOUT)),
-        max_connect_attempts: NonZeroU32::new(attempts)
-            .ok_or_else(|| DecodeError::new("max_connect_attempts", "must be at least 1"))?,
-        max_connection_duration: read_limit(proxy.max_downstream_connection_duration.as_ref(), None),
-        access_log: access_logs,
-        access_log_moments: decode_moments(proxy).at("access_log_options")?,
-    })
-}
-
-fn encode_moments(moments: &AccessLogMoments) -> Option<tcp_proxy::TcpAccessLogOptions> {
-    (*moments != AccessLogMoments::default()).then(|| tcp_proxy::TcpAccessLogOptions {
-        access_log_flush_interval: moments.interval.and_then(duration),
-        flush_access_log_on_connected: moments.when_connected,
-        flush_access_log_on_start: moments.at_start,
-    })
-}
-
-#[allow(deprecated, reason = "other control planes still write the older fields")]
-fn decode_moments(proxy: &ProtoTcp) -> Result<AccessLogMoments> {
-    let older = tcp_proxy::TcpAccessLogOptions {
-        access_log_flush_interval: proxy.access_log_flush_interval,
-        flush_access_log_on_connected: proxy.flush_access_log_on_connected,
-        flush_access_log_on_start: false,
-    };
-    let options = proxy.access_log_options.as_ref().unwrap_or(&older);
-    Ok(AccessLogMoments {
-        at_start: options.flush_access_log_on_start,
-        when_connected: options.flush_access_log_on_connected,
-        interval: access_log::read_interval(options.access_log_flush_interval.as_ref())?,
-    })
 }

@@ -22,14 +22,14 @@ pub(super) fn encode(options: &RouterOptions) -> Router {
     }
 }
 
-/// Of the router among the filters, if it says anything.
-pub(super) fn decode(filters: &[HttpFilter]) -> Result<RouterOptions> {
+/// Of the router among the filters of this field, if it says anything.
+pub(super) fn decode(field: &str, filters: &[HttpFilter]) -> Result<RouterOptions> {
     for (index, filter) in filters.iter().enumerate() {
         if let Some(ConfigType::TypedConfig(config)) = &filter.config_type
             && is_type(Some(config), TYPE)
         {
             let options = unpack(Some(config), TYPE).and_then(|router| decode_options(&router));
-            return options.at("typed_config").at_index("http_filters", index);
+            return options.at("typed_config").at_index(field, index);
         }
     }
     Ok(RouterOptions::default())

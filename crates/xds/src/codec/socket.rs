@@ -17,15 +17,8 @@ pub(super) fn encode(proto: &mut Proto, socket: &UpstreamSocket) {
         Kind::SocketAddress(source) => Some(BindConfig { source_address: Some(source), ..BindConfig::default() }),
         _ => None,
     });
-    let seconds =
-        |time: Option<Duration>| time.and_then(|time| u32_value(u32::try_from(time.as_secs()).unwrap_or(u32::MAX)));
-    let keepalive = |keepalive: TcpKeepalive| ProtoKeepalive {
-        keepalive_probes: keepalive.probes.and_then(u32_value),
-        keepalive_time: seconds(keepalive.time),
-        keepalive_interval: seconds(keepalive.interval),
-    };
     proto.upstream_connection_options = socket.keepalive.map(|of| UpstreamConnectionOptions {
-        tcp_keepalive: Some(keepalive(of)),
+        tcp_keepalive: Some(encode_keepalive(&of)),
         ..UpstreamConnectionOptions::default()
     });
 }
@@ -52,10 +45,24 @@ fn decode_bind(bind: &BindConfig) -> Result<Option<std::net::SocketAddr>> {
 
 fn decode_options(options: &UpstreamConnectionOptions) -> Result<Option<TcpKeepalive>> {
     refuse!(options, set_local_interface_name_on_upstream_connections);
+    Ok(options.tcp_keepalive.as_ref().map(decode_keepalive))
+}
+
+pub(super) fn encode_keepalive(keepalive: &TcpKeepalive) -> ProtoKeepalive {
+    let seconds =
+        |time: Option<Duration>| time.and_then(|time| u32_value(u32::try_from(time.as_secs()).unwrap_or(u32::MAX)));
+    ProtoKeepalive {
+        keepalive_probes: keepalive.probes.and_then(u32_value),
+        keepalive_time: seconds(keepalive.time),
+        keepalive_interval: seconds(keepalive.interval),
+    }
+}
+
+pub(super) fn decode_keepalive(keepalive: &ProtoKeepalive) -> TcpKeepalive {
     let seconds = |value: u32| Duration::from_secs(value.into());
-    Ok(options.tcp_keepalive.as_ref().map(|keepalive| TcpKeepalive {
+    TcpKeepalive {
         probes: keepalive.keepalive_probes.map(|count| count.value),
         time: keepalive.keepalive_time.map(|time| seconds(time.value)),
         interval: keepalive.keepalive_interval.map(|time| seconds(time.value)),
-    }))
+    }
 }

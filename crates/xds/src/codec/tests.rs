@@ -59,6 +59,7 @@ fn cluster() -> Cluster {
             idle_timeout: Duration::from_secs(5),
             max_connection_duration: Some(Duration::from_secs(900)),
             max_concurrent_streams: 99,
+            response_headers: leno_ir::ResponseHeaders::default(),
             server_name: Some(ServerNameOfRequest { is_sent: true, is_checked: true, header: Some("x-name".into()) }),
         },
         service: Some(ServiceKey::new("default", "reviews")),
@@ -244,14 +245,9 @@ fn listener() -> Listener {
         filter,
     };
     let tcp = TcpProxy {
-        stat_prefix: "tcp".into(),
-        clusters: vec![WeightedCluster::new("a", 1)],
         hash_source_ip: true,
         idle_timeout: None,
-        max_connect_attempts: std::num::NonZeroU32::MIN,
-        max_connection_duration: None,
-        access_log: Vec::new(),
-        access_log_moments: leno_ir::AccessLogMoments::default(),
+        ..TcpProxy::new("tcp", vec![WeightedCluster::new("a", 1)])
     };
     Listener {
         name: "inbound|9080||".into(),

@@ -683,8 +683,10 @@ fn http() -> BoxedStrategy<HttpConnectionManager> {
     });
     let forward = (forward, details);
     let upgrades = subsequence(vec!["websocket", "other", "connect"], 0..=2);
-    let upgrades = (upgrades, any::<bool>()).prop_map(|(names, is_enabled)| {
-        names.into_iter().map(|name| Upgrade { is_enabled, ..Upgrade::new(name) }).collect::<Vec<_>>()
+    let own = (filter::filters(), router()).prop_map(|(filters, router)| UpgradeFilters { filters, router });
+    let upgrades = (upgrades, any::<bool>(), of(own)).prop_map(|(names, is_enabled, filters)| {
+        let one = |name| Upgrade { is_enabled, filters: filters.clone(), ..Upgrade::new(name) };
+        names.into_iter().map(one).collect::<Vec<_>>()
     });
     let limits = (1..96_u32, 1..1000_u32);
     let timeouts = (of(span()), of(span()), of(span()));
@@ -785,7 +787,7 @@ fn local_replies() -> impl Strategy<Value = LocalReplies> {
 
 fn http1_options() -> impl Strategy<Value = Http1Options> {
     let names = select(vec![HeaderNames::AsReceived, HeaderNames::Lower, HeaderNames::ProperCase]);
-    (any::<[bool; 4]>(), names, "[a-z]{0,4}", vec(string_match(), 0..2)).prop_map(|(flags, names, host, ignored)| {
+    (any::<[bool; 5]>(), names, "[a-z]{0,4}", vec(string_match(), 0..2)).prop_map(|(flags, names, host, ignored)| {
         Http1Options {
             trailers: flags[0],
             names,
@@ -794,6 +796,7 @@ fn http1_options() -> impl Strategy<Value = Http1Options> {
             custom_methods: flags[2],
             ignored_upgrades: ignored,
             absolute_target: flags[3],
+            stream_errors: flags[4],
         }
     })
 }
@@ -881,16 +884,23 @@ fn tcp() -> BoxedStrategy<TcpProxy> {
         many => many.iter().map(|(name, weight)| WeightedCluster::new(name, *weight)).collect(),
     });
     let limits = (of(span()), 0..5_u32, of(span()));
-    (name(), clusters, any::<bool>(), limits, (vec(access_log(), 0..2), log_moments()))
-        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, (access_log, access_log_moments))| TcpProxy {
-            access_log_moments,
-            stat_prefix,
-            clusters,
-            hash_source_ip,
-            idle_timeout: limits.0,
-            max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(limits.1),
-            max_connection_duration: limits.2,
-            access_log,
+    let added = header_ops().prop_map(|ops| HeaderOps { remove: Vec::new(), ..ops });
+    let tunneling = (name(), of(name()), added).prop_map(|(hostname, path, headers)| {
+        Box::new(Tunneling { hostname, post_path: path.map(|path| format!("/{path}")), headers })
+    });
+    (name(), clusters, any::<bool>(), limits, (vec(access_log(), 0..2), log_moments(), of(tunneling)))
+        .prop_map(|(stat_prefix, clusters, hash_source_ip, limits, (access_log, access_log_moments, tunneling))| {
+            TcpProxy {
+                access_log_moments,
+                tunneling,
+                stat_prefix,
+                clusters,
+                hash_source_ip,
+                idle_timeout: limits.0,
+                max_connect_attempts: std::num::NonZeroU32::MIN.saturating_add(limits.1),
+                max_connection_duration: limits.2,
+                access_log,
+            }
         })
         .boxed()
 }
@@ -1067,8 +1077,17 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let rate_limit = (name(), token_bucket())
         .prop_map(|(stat_prefix, token_bucket)| ListenerRateLimit { stat_prefix, token_bucket });
-    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), vec(rate_limit, 0..2)).prop_map(
-        |(additional_addresses, (is_unbound, use_original_dst, original_dst), backlog, proxy_protocol, rate_limits)| {
+    let more = (vec(access_log(), 0..2), of(any::<u32>()), listener_socket());
+    (vec(address(), 0..2), flags, of(1..9_u32), of(proxy), vec(rate_limit, 0..2), more).prop_map(
+        |(
+            additional_addresses,
+            flags,
+            backlog,
+            proxy_protocol,
+            rate_limits,
+            (access_log, buffer_limit_bytes, socket),
+        )| {
+            let (is_unbound, use_original_dst, original_dst) = flags;
             ListenerOptions {
                 additional_addresses,
                 ipv4_compat: false,
@@ -1078,9 +1097,41 @@ fn listener_options() -> impl Strategy<Value = ListenerOptions> {
                 original_dst: original_dst || use_original_dst,
                 proxy_protocol,
                 rate_limits,
+                access_log,
+                buffer_limit_bytes,
+                socket,
             }
         },
     )
+}
+
+fn listener_socket() -> BoxedStrategy<ListenerSocket> {
+    let moment = select(vec![SocketMoment::BeforeBind, SocketMoment::Bound, SocketMoment::Listening]);
+    let value = prop_oneof![
+        vec(any::<u8>(), 0..4).prop_map(SocketOptionValue::Bytes),
+        any::<i32>().prop_map(SocketOptionValue::Int)
+    ];
+    let option = (any::<i32>(), any::<i32>(), value, moment).prop_map(|(level, name, value, moment)| SocketOption {
+        level,
+        name,
+        value,
+        moment,
+    });
+    let keepalive = (of(1..9_u32), of(1..9_u64)).prop_map(|(probes, seconds)| TcpKeepalive {
+        probes,
+        time: seconds.map(Duration::from_secs),
+        interval: None,
+    });
+    (any::<[bool; 3]>(), of(any::<u32>()), of(keepalive), vec(option, 0..2))
+        .prop_map(|([freebind, transparent, mptcp], fast_open_queue, keepalive, options)| ListenerSocket {
+            freebind,
+            transparent,
+            mptcp,
+            fast_open_queue,
+            keepalive,
+            options,
+        })
+        .boxed()
 }
 
 pub(crate) fn listener() -> BoxedStrategy<Listener> {
@@ -1444,14 +1495,16 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     let server_name = (any::<[bool; 2]>(), of("x-[a-z]{1,5}")).prop_map(|([is_sent, is_checked], header)| {
         (is_sent || is_checked).then_some(ServerNameOfRequest { is_sent, is_checked, header })
     });
-    let options = (http1_options(), http2_options(), server_name);
+    let head = (1..8192_u32, 1..1000_u32)
+        .prop_map(|(kilobytes, most_count)| ResponseHeaders { most_bytes: kilobytes * 1024, most_count });
+    let options = (http1_options(), http2_options(), server_name, head);
     (protocol, of(1..1000_u32), (span(), of(span())), 1..2000_u32, options).prop_map(
         |(
             protocol,
             max_requests_per_connection,
             (idle_timeout, duration),
             max_concurrent_streams,
-            (http1, http2, server_name),
+            (http1, http2, server_name, response_headers),
         )| {
             UpstreamHttp {
                 // What is not spoken is not told.
@@ -1461,6 +1514,7 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
                 max_requests_per_connection,
                 idle_timeout,
                 max_connection_duration: duration.filter(|duration| !duration.is_zero()),
+                response_headers,
                 // HTTP/1.1 has no streams to count, so nothing says how many.
                 max_concurrent_streams: match protocol {
                     UpstreamProtocol::Http1 => UpstreamHttp::default().max_concurrent_streams,

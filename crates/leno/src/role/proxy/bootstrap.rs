@@ -21,6 +21,10 @@ use crate::notify::{self, Ready};
 pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<()> {
     let args = &command.proxy;
     let bootstrap = load(path)?;
+    if command.validate {
+        println!("{} can be served", path.display());
+        return Ok(());
+    }
     let (tasks, readiness) = (Tasks::new(), Readiness::default());
     let message = bootstrap.message.clone();
     let config = ProxyConfig {
@@ -71,7 +75,12 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
 /// # Errors
 /// When the file cannot be read, or with all that is wrong in it, one problem a line.
 fn load(path: &Path) -> anyhow::Result<Bootstrap> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading the bootstrap {}", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("reading the bootstrap {}", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        anyhow::anyhow!("{}:{line}: is not text in UTF-8", path.display())
+    })?;
     read_bootstrap_checked(&text, &check).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
         anyhow::anyhow!("this bootstrap cannot be served\n{}", lines.join("\n"))

@@ -12,7 +12,6 @@ use leno_ir::{ForwardedFor, HttpEdge, ServerHeader, StripPort, UnderscoreHeaders
 use super::Forwarder;
 use super::prepare::request_id;
 use crate::http::date::date;
-use crate::http::downstream::Downstream;
 use crate::http::failure::Failure;
 use crate::http::head::RequestHead;
 use crate::http::headers::Headers;
@@ -58,12 +57,7 @@ impl Forwarder<'_, '_> {
                 Ok(Spelling::Good)
             }
             Normalized::Redirect(path) => Ok(Spelling::Elsewhere(String::from_utf8_lossy(&path).into_owned())),
-            Normalized::Refused => {
-                if let Downstream::Http1(http1) = &mut *self.downstream {
-                    http1.keep_alive = false;
-                }
-                Err(Failure::Refused { status: 400, details: "path_normalization_failed" })
-            }
+            Normalized::Refused => Err(Failure::Refused { status: 400, details: "path_normalization_failed" }),
         }
     }
 

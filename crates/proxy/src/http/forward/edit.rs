@@ -62,7 +62,7 @@ impl Forwarder<'_, '_> {
         let path = matched.rewritten_path(self.request.path()).filter(|_| self.request.method != Method::CONNECT);
         self.rewrite_host(forward, chosen, matched);
         if let Some(path) = path {
-            if !self.context.config().router.suppress_envoy_headers {
+            if !self.router().suppress_envoy_headers {
                 self.request.headers.set("x-envoy-original-path", &self.request.path);
             }
             self.request.path = path.into();
@@ -132,6 +132,7 @@ impl Forwarder<'_, '_> {
     }
 
     pub(super) fn replace_host(&mut self, host: Bytes, appends: bool) {
+        let suppresses = self.router().suppress_envoy_headers;
         let old = std::mem::replace(&mut self.request.authority, host);
         let headers = &mut self.request.headers;
         if appends {
@@ -141,7 +142,7 @@ impl Forwarder<'_, '_> {
             };
             headers.set(FORWARDED_HOST, &value);
         }
-        if !self.context.manager.config.router.suppress_envoy_headers {
+        if !suppresses {
             headers.set("x-envoy-original-host", &old);
         }
     }

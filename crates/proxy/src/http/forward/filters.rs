@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Forwarder;
 use super::local_reply::Reply;
-use crate::filter::{Dice, FilterRun, LocalReply, Picked, RequestParts, Resume, RouteRules, Step, data_bytes};
+use crate::filter::{Dice, FilterRun, Filters, LocalReply, Picked, RequestParts, Resume, RouteRules, Step, data_bytes};
 use crate::flags::ResponseFlags;
 use crate::http::downstream::DownstreamError;
 use crate::http::failure::Failure;
@@ -28,12 +28,13 @@ impl Forwarder<'_, '_> {
     /// The request's way through the filters; not to be called without any.
     pub(super) async fn filter_request(
         &mut self,
+        filters: &Filters,
         rules: Option<&Arc<RouteRules>>,
         picked: Option<Picked>,
         dice: Dice,
     ) -> Result<Filtered, Failure> {
         let route = rules.zip(picked).map(|(rules, picked)| rules.route_ref(picked));
-        let run = FilterRun::new(&self.context.manager.filters, rules.cloned(), route, dice);
+        let run = FilterRun::new(filters, rules.cloned(), route, dice);
         let count = run.len();
         self.run = Some(Box::new(run));
         self.note_route();

@@ -96,6 +96,10 @@ impl Forwarder<'_, '_> {
         let Reply { mut status, mut body, location, ops, headers: extra, grpc } = reply;
         let context = self.context;
         self.exchange.local_reply_body = body.clone();
+        if status == 400 && !context.config().http1.stream_errors {
+            // Who said something wrong may have meant something else with what follows (Envoy).
+            self.downstream.takes_no_more();
+        }
         let mapped = context.manager.replies.as_ref().map(|replies| {
             self.exchange.status = status;
             let random = &mut || context.worker.random();
@@ -106,6 +110,7 @@ impl Forwarder<'_, '_> {
             (status, body, content_type, edits) = (mapped.status, mapped.body, mapped.content_type, mapped.headers);
         }
         let is_grpc = self.exchange.is_grpc && grpc != GrpcReply::Plain;
+        let suppresses = self.router().suppress_envoy_headers;
         let headers = &mut self.response.headers;
         headers.clear();
         self.response.upgrade = None;
@@ -132,7 +137,7 @@ impl Forwarder<'_, '_> {
             headers.append(b"server", b"leno");
         }
         let told = OVERLOADS.iter().find(|(flag, _)| self.exchange.flags.contains(*flag));
-        if let Some((_, name)) = told.filter(|_| !self.context.config().router.suppress_envoy_headers) {
+        if let Some((_, name)) = told.filter(|_| !suppresses) {
             headers.append(name.as_bytes(), b"true");
         }
         self.tell_attempts();

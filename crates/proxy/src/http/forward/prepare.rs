@@ -56,12 +56,8 @@ impl Forwarder<'_, '_> {
     ///
     /// # Errors
     /// When neither its route nor the connection manager allows it.
-    pub(super) fn check_upgrade(&mut self, forward: Option<&Forward>) -> Result<(), Failure> {
-        let upgrade = match &self.request.upgrade {
-            Some(upgrade) => upgrade,
-            None if self.request.method == Method::CONNECT => &b"connect"[..],
-            None => return Ok(()),
-        };
+    pub(super) fn check_upgrade(&self, forward: Option<&Forward>) -> Result<(), Failure> {
+        let Some(upgrade) = self.request.tunnel_protocol() else { return Ok(()) };
         let is_it = |protocol: &str| protocol.as_bytes().eq_ignore_ascii_case(upgrade);
         let of_route = forward.and_then(|forward| forward.upgrades.iter().find(|own| is_it(&own.protocol)));
         let of_manager = || self.context.config().upgrades.iter().any(|own| own.is_enabled && is_it(&own.protocol));

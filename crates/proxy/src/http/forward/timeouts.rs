@@ -116,9 +116,9 @@ impl Deadlines {
 impl Forwarder<'_, '_> {
     /// Reads the route and the client's own wishes, and takes these out of the request.
     pub(super) fn start_deadlines(&mut self, forward: &Forward) {
+        let respects_expected = self.router().respect_expected_timeout;
         let headers = &mut self.request.headers;
         let has_wishes = self.has_envoy_headers;
-        let respects_expected = self.context.manager.config.router.respect_expected_timeout;
         let is_grpc = self.exchange.is_grpc;
         let mut route = if forward.stream_duration.is_some() {
             None
@@ -185,7 +185,7 @@ impl Forwarder<'_, '_> {
         let millis = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
         let mut buffer = itoa::Buffer::new();
         let text = buffer.format(millis);
-        if !self.context.manager.config.router.suppress_envoy_headers {
+        if !self.router().suppress_envoy_headers {
             self.request.headers.set(EXPECTED, text.as_bytes());
         }
         if timeouts.tells_grpc {

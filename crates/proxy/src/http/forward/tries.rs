@@ -108,7 +108,11 @@ impl Forwarder<'_, '_> {
         let most_bytes = match route.matched.route.request_buffer_limit_bytes.map(usize::try_from) {
             _ if !wants_body => REPLACE_STALE_BYTES,
             Some(limit) => limit.unwrap_or(usize::MAX),
-            None => REPLAY_BYTES,
+            // In HTTP/2 windows keep bounds.
+            None => match self.context.manager.buffer_limit.filter(|_| !self.downstream.is_http2()) {
+                Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+                None => REPLAY_BYTES,
+            },
         };
         let hash = if cluster.uses_hash(&self.context.worker) {
             RequestHash::of(&forward.hash_policies, self.request, &self.context.connection)
@@ -511,7 +515,7 @@ impl Forwarder<'_, '_> {
             peer.become_tunnel();
         }
         self.tell_attempts();
-        let suppresses = self.context.manager.config.router.suppress_envoy_headers;
+        let suppresses = self.router().suppress_envoy_headers;
         // Of a request that goes on nothing is known.
         let time = self
             .exchange

@@ -50,6 +50,7 @@ const INTERNAL: [&str; 16] = [
 impl Forwarder<'_, '_> {
     /// Before anything of the request is read.
     pub(super) fn sanitize(&mut self, table: Option<&RouteTable>, client: Client) {
+        let respects_expected = self.router().respect_expected_timeout;
         let headers = &mut self.request.headers;
         self.has_envoy_headers = headers.iter().any(|(name, _)| is_of_envoy(name));
         if client == Client::Internal {
@@ -59,7 +60,7 @@ impl Forwarder<'_, '_> {
         }
         if self.has_envoy_headers {
             // A proxy of our own mesh in front of us: when it gives up, so may we.
-            let is_peer = self.context.connection.mtls && self.context.manager.config.router.respect_expected_timeout;
+            let is_peer = self.context.connection.mtls && respects_expected;
             headers.retain(|name, _| {
                 let is = |internal: &str| name.eq_ignore_ascii_case(internal.as_bytes());
                 let of_edge = matches!(client, Client::Edge(_)) && OF_EDGE.into_iter().any(is);
@@ -77,7 +78,7 @@ impl Forwarder<'_, '_> {
     /// # Errors
     /// When a header that must be understood is not.
     pub(super) fn check_wishes(&self) -> Result<(), Failure> {
-        let strict = &self.context.manager.config.router.strict_check_headers;
+        let strict = &self.router().strict_check_headers;
         if !self.has_envoy_headers || strict.is_empty() {
             return Ok(());
         }

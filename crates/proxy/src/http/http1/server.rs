@@ -2,7 +2,7 @@ use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -64,6 +64,10 @@ fn refusal(request: &mut RequestHead, fault: Option<Fault>, options: &Http1Optio
         Fault::NoHost => Some(Failure::Refused { status: 400, details: "missing_host_header" }),
     }
 }
+
+/// During a drain a connection that was just used waits so long for the request that may be on its way, and ends with its
+/// answer. Chosen: round trips on the internet are shorter, and a drain hardly takes longer for it.
+const LINGER: Duration = Duration::from_millis(500);
 
 struct Server<'a> {
     context: &'a Context,
@@ -127,15 +131,14 @@ impl Server<'_> {
                             self.forward(stream, framed, &mut response, &mut exchange, keep_alive).await
                         }
                         Some(failure) => {
-                            self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
-                            false
+                            let stays = keep_alive && config.http1.stream_errors && failure.status() == 400;
+                            self.refuse(stream, failure, (&mut request, stays), &mut response, &mut exchange).await
                         }
                     }
                 }
                 Err(failure) => {
                     request = RequestHead::default();
-                    self.refuse(stream, failure, &mut request, &mut response, &mut exchange).await;
-                    false
+                    self.refuse(stream, failure, (&mut request, false), &mut response, &mut exchange).await
                 }
             };
             if !is_alive {
@@ -173,7 +176,7 @@ impl Server<'_> {
                 self.io.lend();
                 let is_listening = self.listens.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
                 if context.connection.drain.is_draining() || (!is_listening && draining.as_mut().poll(cx).is_ready()) {
-                    return Poll::Ready(Next::Close);
+                    return self.timer.poll(cx, self.idle_since.checked_add(LINGER)).map(|()| Next::Close);
                 }
                 if !is_listening {
                     self.listens = Some(cx.waker().clone());
@@ -215,17 +218,17 @@ impl Server<'_> {
         matches!(downstream, Downstream::Http1(http1) if http1.keep_alive && http1.request_is_done)
     }
 
-    /// Answers what is no request, and records it all the same.
+    /// Answers what is no request, and records it all the same. Whether another may follow.
     async fn refuse(
         &mut self,
         stream: &mut Stream,
         failure: Failure,
-        request: &mut RequestHead,
+        (request, keep_alive): (&mut RequestHead, bool),
         response: &mut ResponseHead,
         exchange: &mut Exchange,
-    ) {
+    ) -> bool {
         let drain = self.context.connection.drain.clone();
-        let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, false, drain);
+        let http1 = Http1Downstream::new(stream, &mut self.io, Version::Http11, keep_alive, drain);
         let mut downstream = Downstream::Http1(http1);
         Box::pin(async {
             let request = (request, Framing::None);
@@ -234,6 +237,7 @@ impl Server<'_> {
                 .await;
         })
         .await;
+        matches!(downstream, Downstream::Http1(http1) if http1.keep_alive && http1.request_is_done)
     }
 
     async fn close(&mut self, stream: &mut Stream) {

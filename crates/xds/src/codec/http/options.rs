@@ -12,7 +12,7 @@ use leno_proto::envoy::config::core::v3::{
 };
 use leno_proto::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
 
-use crate::codec::common::{any, duration, is_type, read_duration, u32_value, unpack};
+use crate::codec::common::{any, bool_value, duration, is_type, read_duration, u32_value, unpack};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::matching;
 
@@ -37,13 +37,14 @@ pub(in crate::codec) fn encode_http1(options: &Http1Options) -> Http1ProtocolOpt
         allow_custom_methods: options.custom_methods,
         ignore_http_11_upgrade: options.ignored_upgrades.iter().map(matching::encode).collect(),
         send_fully_qualified_url: options.absolute_target,
+        override_stream_error_on_invalid_http_message: if options.stream_errors { bool_value(true) } else { None },
         ..Http1ProtocolOptions::default()
     }
 }
 
 pub(in crate::codec) fn decode_http1(options: Option<&Http1ProtocolOptions>) -> Result<Http1Options> {
     let Some(options) = options else { return Ok(Http1Options::default()) };
-    refuse!(options, allow_chunked_length, override_stream_error_on_invalid_http_message);
+    refuse!(options, allow_chunked_length);
     if options.allow_absolute_url.as_ref().is_some_and(|allow| !allow.value) {
         // RFC 9112 §3.2.2 has every server take it.
         return Err(DecodeError::new("allow_absolute_url", "cannot be turned off"));
@@ -65,6 +66,7 @@ pub(in crate::codec) fn decode_http1(options: Option<&Http1ProtocolOptions>) -> 
         custom_methods: options.allow_custom_methods,
         ignored_upgrades,
         absolute_target: options.send_fully_qualified_url,
+        stream_errors: options.override_stream_error_on_invalid_http_message.is_some_and(|errors| errors.value),
     })
 }
 
@@ -97,6 +99,8 @@ pub(in crate::codec) fn encode_http2(options: &Http2Options) -> Http2ProtocolOpt
 
 pub(in crate::codec) fn decode_http2(options: Option<&Http2ProtocolOptions>) -> Result<Http2Options> {
     let Some(options) = options else { return Ok(Http2Options::default()) };
+    // `override_stream_error_on_invalid_http_message` is not looked at: a message that is wrong ends its stream and nothing
+    // else (RFC 9113 §8.1.1).
     refuse!(options, allow_metadata, custom_settings_parameters, hpack_table_size);
     refuse!(options, max_outbound_frames, max_outbound_control_frames, max_inbound_priority_frames_per_stream);
     refuse!(options, max_consecutive_inbound_frames_with_empty_payload);

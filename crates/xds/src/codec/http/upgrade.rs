@@ -1,12 +1,12 @@
 //! Protocols that a connection may switch to, and `CONNECT`.
 
-use leno_ir::{ConnectUpstream, RouteUpgrade, Upgrade};
+use leno_ir::{ConnectUpstream, Flavor, RouteUpgrade, Upgrade, UpgradeFilters};
 use leno_proto::envoy::config::route::v3::route_action::{UpgradeConfig as ProtoRoute, upgrade_config::ConnectConfig};
 use leno_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::UpgradeConfig;
 use leno_proto::google::protobuf::BoolValue;
 
 use crate::codec::error::{At, DecodeError, Result};
-use crate::codec::proxy_protocol;
+use crate::codec::{filter, proxy_protocol, router};
 
 fn switch(is_enabled: bool) -> Option<BoolValue> {
     (!is_enabled).then_some(BoolValue { value: false })
@@ -16,11 +16,12 @@ fn is_on(switch: Option<&BoolValue>) -> bool {
     switch.is_none_or(|switch| switch.value)
 }
 
-pub(super) fn encode(upgrades: &[Upgrade]) -> Vec<UpgradeConfig> {
+pub(super) fn encode(upgrades: &[Upgrade], flavor: Flavor) -> Vec<UpgradeConfig> {
+    let filters = |own: &UpgradeFilters| filter::encode(&own.filters, &own.router, flavor);
     let one = |upgrade: &Upgrade| UpgradeConfig {
         upgrade_type: upgrade.protocol.clone(),
         enabled: switch(upgrade.is_enabled),
-        ..UpgradeConfig::default()
+        filters: upgrade.filters.as_ref().map(filters).unwrap_or_default(),
     };
     upgrades.iter().map(one).collect()
 }
@@ -28,17 +29,22 @@ pub(super) fn encode(upgrades: &[Upgrade]) -> Vec<UpgradeConfig> {
 pub(super) fn decode(upgrades: &[UpgradeConfig]) -> Result<Vec<Upgrade>> {
     let mut decoded: Vec<Upgrade> = Vec::with_capacity(upgrades.len());
     for (index, upgrade) in upgrades.iter().enumerate() {
-        if !upgrade.filters.is_empty() {
-            let error = DecodeError::new("filters", "an upgrade cannot have filters of its own");
-            return Err(error).at_index("upgrade_configs", index);
-        }
         let protocol = upgrade.upgrade_type.to_ascii_lowercase();
         if decoded.iter().any(|other| other.protocol == protocol) {
             return Err(DecodeError::new("upgrade_configs", format!("{protocol} stands there twice")));
         }
-        decoded.push(Upgrade { protocol, is_enabled: is_on(upgrade.enabled.as_ref()) });
+        let filters = decode_filters(upgrade).at_index("upgrade_configs", index)?;
+        decoded.push(Upgrade { protocol, is_enabled: is_on(upgrade.enabled.as_ref()), filters });
     }
     Ok(decoded)
+}
+
+fn decode_filters(upgrade: &UpgradeConfig) -> Result<Option<UpgradeFilters>> {
+    if upgrade.filters.is_empty() {
+        return Ok(None);
+    }
+    let filters = filter::decode("filters", &upgrade.filters)?;
+    Ok(Some(UpgradeFilters { filters, router: router::decode("filters", &upgrade.filters)? }))
 }
 
 pub(in crate::codec) fn encode_route(upgrades: &[RouteUpgrade]) -> Vec<ProtoRoute> {

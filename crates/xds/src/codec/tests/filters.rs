@@ -21,8 +21,11 @@ fn proto(name: &str, type_name: &str, is_optional: bool) -> ProtoFilter {
 fn the_router_comes_last_and_unknown_filters_are_refused_unless_optional() {
     let (router, cors) = (proto("r", ROUTER, false), proto("c", CORS, false));
     let known = HttpFilter { name: "c".into(), disabled: false, config: HttpFilterConfig::Cors };
-    assert_eq!(filter::decode(&[cors.clone(), proto("x", "no.such", true), router.clone()]), Ok(vec![known]));
-    let refused = |filters: &[ProtoFilter]| filter::decode(filters).unwrap_err().to_string();
+    assert_eq!(
+        filter::decode("http_filters", &[cors.clone(), proto("x", "no.such", true), router.clone()]),
+        Ok(vec![known])
+    );
+    let refused = |filters: &[ProtoFilter]| filter::decode("http_filters", filters).unwrap_err().to_string();
     assert_eq!(
         refused(&[proto("x", "no.such", false), router.clone()]),
         "http_filters[0]: no such filter here: x (no.such)"
