@@ -44,6 +44,9 @@ pub struct RouteTable {
     /// Compare domains with the host of `:authority` alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ignore_port_in_host_matching: bool,
+    /// Domains are compared with the first value of this header instead of `:authority`. Lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_header: Option<String>,
     #[serde(skip_serializing_if = "FilterOverrides::is_empty")]
     pub filters: FilterOverrides,
 }

@@ -30,7 +30,7 @@ use crate::exchange::{Exchange, LogMoment, NoHeaders, Protocol};
 use crate::flags::ResponseFlags;
 use crate::stats::{ClusterCounter, ClusterGauge, TcpCounter, TcpStats};
 use crate::stream::Stream;
-use crate::upstream::{Connected, Outcome};
+use crate::upstream::{Connected, Outcome, Pick};
 use crate::worker::Worker;
 
 /// Most that a client says before its tunnel is there, in bytes. Chosen: as much as waits for the upstream of an open one.
@@ -164,7 +164,8 @@ pub(crate) async fn serve(
                     exchange.upstream_local = stream.tcp().local_addr().ok();
                     exchange.upstream_session = session;
                     manager.note_connected(exchange, connection, worker);
-                    let verdict = carry(&mut downstream, &mut stream, first, exchange, manager, connection).await;
+                    let verdict =
+                        carry(&mut downstream, (&mut stream, &pick), first, exchange, manager, connection).await;
                     if exchange.flags.contains(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION) {
                         counted.closed_by_remote();
                     }
@@ -173,7 +174,8 @@ pub(crate) async fn serve(
                 Line::Tunnel(mut tunnel) => {
                     (exchange.upstream_local, exchange.upstream_protocol) = (tunnel.local, Some(tunnel.protocol));
                     manager.note_connected(exchange, connection, worker);
-                    let verdict = carry(&mut downstream, &mut *tunnel, first, exchange, manager, connection).await;
+                    let verdict =
+                        carry(&mut downstream, (&mut *tunnel, &pick), first, exchange, manager, connection).await;
                     tunnel.finish();
                     verdict
                 }
@@ -269,7 +271,7 @@ enum Verdict {
 
 async fn carry(
     downstream: &mut Stream,
-    upstream: &mut impl Wire,
+    (upstream, pick): (&mut impl Wire, &Pick),
     first: (BytesMut, BytesMut),
     exchange: &mut Exchange,
     manager: &TcpManager,
@@ -279,9 +281,15 @@ async fn carry(
     let copying = copy_both(downstream, upstream, first, manager.config.idle_timeout, &counts);
     let left = manager.config.max_connection_duration.map(|most| most.saturating_sub(exchange.started.elapsed()));
     let copying = async {
+        let ending = async {
+            tokio::select! {
+                end = copying => end,
+                () = pick.must_end() => CopyEnd::Closed,
+            }
+        };
         match left {
-            None => copying.await,
-            Some(left) => tokio::time::timeout(left, copying).await.unwrap_or(CopyEnd::TooOld),
+            None => ending.await,
+            Some(left) => tokio::time::timeout(left, ending).await.unwrap_or(CopyEnd::TooOld),
         }
     };
     let end = match manager.config.access_log_moments.interval {

@@ -74,7 +74,10 @@ impl CompiledRoutes {
     ///
     /// `random` decides about routes with a `fraction`; give each request one value, and `pick_cluster` another.
     pub fn route(&self, request: &impl RequestView, random: u64) -> Option<Matched<'_>> {
-        let authority = request.authority();
+        let authority = match &self.table.host_header {
+            None => request.authority(),
+            Some(header) => std::str::from_utf8(request.header(header)?).ok()?,
+        };
         let authority = if self.table.ignore_port_in_host_matching { split_port(authority).0 } else { authority };
         let at = self.domains.find(authority)?;
         let virtual_host = self.table.virtual_hosts.get(at)?;

@@ -16,6 +16,9 @@ pub struct Balancing {
     pub ignore_new_until_checked: bool,
     /// An endpoint that discovery takes away goes at once, even while its health checks pass.
     pub ignore_health_on_removal: bool,
+    /// TCP connections to an endpoint end when health checks or outlier detection find that it fails.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closes_connections_of_failed: bool,
     /// For balancers by hash.
     #[serde(skip_serializing_if = "Hashing::is_default")]
     pub hashing: Hashing,
@@ -40,6 +43,7 @@ impl Default for Balancing {
             localities: LocalityBalancing::Weighted,
             ignore_new_until_checked: false,
             ignore_health_on_removal: false,
+            closes_connections_of_failed: false,
             hashing: Hashing::default(),
             slow_start: None,
             subsets: None,

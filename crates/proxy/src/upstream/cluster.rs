@@ -302,6 +302,14 @@ impl UpstreamCluster {
             // Whoever has changed it.
             self.stats.set_ejected_endpoints(balancer.ejected());
         }
+        if self.config.balancing.closes_connections_of_failed {
+            let members = self.members.borrow();
+            for status in balancer.status(now) {
+                if let Some(state) = members.get(status.key) {
+                    state.set_ejected(status.ejected_until.is_some());
+                }
+            }
+        }
         let http = &self.config.http;
         let age = Age {
             idle: now.checked_sub(http.idle_timeout),
@@ -503,6 +511,15 @@ impl Pick {
             self.admitted = Some(self.cluster.admit(priority)?);
         }
         Ok(())
+    }
+
+    /// Until the endpoint is found to fail, where that is to end its connections; otherwise for ever.
+    pub(crate) async fn must_end(&self) {
+        if self.cluster.config.balancing.closes_connections_of_failed {
+            self.state.failed().await;
+        } else {
+            std::future::pending().await
+        }
     }
 
     /// Who runs there, as the statistics of this worker number it.

@@ -58,6 +58,9 @@ pub(super) struct EndpointState {
     /// Told when an HTTP/1 connection becomes idle or closes while somebody waits.
     pub(super) released: Notify,
     retired: Cell<bool>,
+    /// Told when checks or outlier detection find that it fails.
+    failed: Notify,
+    was_ejected: Cell<bool>,
     pub(super) counts: Rc<Cell<EndpointCounts>>,
 }
 
@@ -162,6 +165,8 @@ impl EndpointState {
             waiting: Cell::new(0),
             released: Notify::new(),
             retired: Cell::new(false),
+            failed: Notify::new(),
+            was_ejected: Cell::new(false),
             counts: Rc::default(),
         }
     }
@@ -214,8 +219,22 @@ impl EndpointState {
         if has_failed(checked) && !has_failed(before) {
             self.idle.borrow_mut().clear();
             self.http2.clear();
+            self.failed.notify_waiters();
         }
         checked.zip(before).is_some_and(|(now, before)| now.passed != before.passed)
+    }
+
+    /// What outlier detection says from now on.
+    pub(super) fn set_ejected(&self, is_ejected: bool) {
+        if is_ejected && !self.was_ejected.replace(is_ejected) {
+            self.failed.notify_waiters();
+        }
+        self.was_ejected.set(is_ejected);
+    }
+
+    /// Until it is found to fail.
+    pub(super) async fn failed(&self) {
+        self.failed.notified().await;
     }
 
     pub(super) fn locality(&self) -> LocalityEndpoints {

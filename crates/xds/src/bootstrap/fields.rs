@@ -86,7 +86,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget", "budget_percent min_retry_concurrency", ""),
     (
         "envoy.config.cluster.v3.Cluster",
-        "circuit_breakers cleanup_interval cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
+        "circuit_breakers cleanup_interval close_connections_on_host_health_failure cluster_type common_http_protocol_options common_lb_config connect_timeout dns_failure_refresh_rate dns_jitter \
          dns_lookup_family dns_refresh_rate dns_resolution_config dns_resolvers health_checks http2_protocol_options \
          ignore_health_on_host_removal lb_policy lb_subset_config least_request_lb_config load_assignment load_balancing_policy maglev_lb_config \
          max_requests_per_connection metadata name original_dst_lb_config outlier_detection per_connection_buffer_limit_bytes respect_dns_ttl ring_hash_lb_config \
@@ -399,7 +399,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", "allow_post proxy_protocol_config", ""),
     (
         "envoy.config.route.v3.RouteConfiguration",
-        "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name \
+        "ignore_port_in_host_matching internal_only_headers most_specific_header_mutations_wins name vhost_header \
          request_headers_to_add request_headers_to_remove request_mirror_policies response_headers_to_add \
          response_headers_to_remove typed_per_filter_config validate_clusters virtual_hosts",
         "",

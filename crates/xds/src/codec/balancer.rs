@@ -85,6 +85,7 @@ pub(super) fn encode(proto: &mut Proto, cluster: &Cluster, flavor: Flavor) {
     }
     proto.common_lb_config = Some(common);
     proto.ignore_health_on_host_removal = balancing.ignore_health_on_removal;
+    proto.close_connections_on_host_health_failure = balancing.closes_connections_of_failed;
 }
 
 fn encode_policy(proto: &mut Proto, policy: &BalancerPolicy, slow_start: Option<&SlowStart>, flavor: Flavor) {
@@ -278,6 +279,7 @@ fn decode_common(proto: &Proto) -> Result<Balancing> {
             },
             ignore_new_until_checked: common.ignore_new_hosts_until_first_hc,
             ignore_health_on_removal: proto.ignore_health_on_host_removal,
+            closes_connections_of_failed: proto.close_connections_on_host_health_failure,
             hashing: match hashing {
                 None => Hashing::default(),
                 Some(config) => decode_hashing(config.use_hostname_for_hashing, config.hash_balance_factor)

@@ -145,7 +145,6 @@ fn read_service(metadata: Option<&Metadata>) -> Option<ServiceKey> {
 pub(super) fn decode(proto: &Proto) -> Result<Cluster> {
     let discovery = discovery::decode(proto)?;
     refuse!(proto, transport_socket_matcher, filters, queuing_policies);
-    refuse!(proto, close_connections_on_host_health_failure);
     refuse!(proto, upstream_config, connection_pool_per_downstream_connection);
     refuse!(proto, protocol_selection, upstream_http_protocol_options, http_protocol_options, preconnect_policy);
     refuse!(proto, alt_stat_name, track_timeout_budgets, lrs_server, lrs_report_endpoint_metrics, track_cluster_stats);

@@ -21,6 +21,7 @@ use leno_proto::envoy::config::route::v3::{
 use leno_proto::google::protobuf::{UInt32Value, UInt64Value};
 
 use super::common::{bool_value, headers_to_add, read_header_ops};
+
 use super::error::{At, DecodeError, Result, refuse};
 use super::filter;
 use super::metadata;
@@ -36,6 +37,7 @@ pub(super) fn encode(table: &RouteTable, flavor: Flavor) -> RouteConfiguration {
         most_specific_header_mutations_wins: table.header_order == HeaderOrder::TableFirst,
         internal_only_headers: table.internal_only_headers.clone(),
         ignore_port_in_host_matching: table.ignore_port_in_host_matching,
+        vhost_header: table.host_header.clone().unwrap_or_default(),
         // Envoy would otherwise refuse a table whose clusters come a moment later.
         validate_clusters: bool_value(false),
         typed_per_filter_config: filter::encode_overrides(&table.filters, flavor),
@@ -96,7 +98,7 @@ fn encode_route(route: &Route, flavor: Flavor) -> ProtoRoute {
 }
 
 pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
-    refuse!(table, vhds, vhost_header, cluster_specifier_plugins);
+    refuse!(table, vhds, cluster_specifier_plugins);
     refuse!(table, ignore_path_parameters_in_path_matching);
     let mut virtual_hosts = Vec::with_capacity(table.virtual_hosts.len());
     for (index, host) in table.virtual_hosts.iter().enumerate() {
@@ -107,6 +109,7 @@ pub(super) fn decode(table: &RouteConfiguration) -> Result<RouteTable> {
     let filters = filter::decode_overrides(&table.typed_per_filter_config)?;
     Ok(RouteTable {
         name: table.name.clone(),
+        host_header: Some(table.vhost_header.to_ascii_lowercase()).filter(|name| !name.is_empty()),
         virtual_hosts,
         filters,
         request_headers: read_header_ops(&table.request_headers_to_add, &table.request_headers_to_remove)

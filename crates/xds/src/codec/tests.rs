@@ -192,6 +192,7 @@ fn routes() -> RouteTable {
         header_order: HeaderOrder::TableFirst,
         internal_only_headers: vec!["x-secret".into()],
         ignore_port_in_host_matching: true,
+        host_header: Some("x-host".into()),
         virtual_hosts: vec![VirtualHost {
             name: "host".into(),
             domains: vec!["a".into(), "*.b".into()],

@@ -411,7 +411,8 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
     let require_tls = select(vec![RequireTls::All, RequireTls::ExternalOnly, RequireTls::None]);
     let host = (vec(route(), 0..4), (attempt_count, require_tls), header_ops(), header_ops(), overrides());
     let headers = (header_ops(), header_ops(), vec("x-[a-z]{1,6}", 0..2), overrides());
-    let flags = (any::<bool>(), select(vec![HeaderOrder::TableFirst, HeaderOrder::TableLast]));
+    let order = select(vec![HeaderOrder::TableFirst, HeaderOrder::TableLast]);
+    let flags = (any::<bool>(), order, of("x-[a-z]{1,6}"));
     (name(), vec(host, 0..4), headers, flags)
         .prop_map(|(name, hosts, headers, flags)| {
             let host = |(at, (routes, (attempt_count, require_tls), request_headers, response_headers, filters))| {
@@ -441,6 +442,7 @@ pub(crate) fn route_table() -> BoxedStrategy<RouteTable> {
                 internal_only_headers: headers.2,
                 filters: headers.3,
                 ignore_port_in_host_matching: flags.0,
+                host_header: flags.2,
             }
         })
         .boxed()
@@ -1421,7 +1423,7 @@ fn balancing() -> impl Strategy<Value = Balancing> {
         aggression: f64::from(aggression) / 2.0,
         min_weight,
     }));
-    (of(percent()), localities, any::<[bool; 2]>(), (hashing, slow_start), of(subsets())).prop_map(
+    (of(percent()), localities, any::<[bool; 3]>(), (hashing, slow_start), of(subsets())).prop_map(
         |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| {
             // Only weights that there are can be kept.
             let has_weights = localities == LocalityBalancing::Weighted;
@@ -1435,6 +1437,7 @@ fn balancing() -> impl Strategy<Value = Balancing> {
                 localities,
                 ignore_new_until_checked: flags[0],
                 ignore_health_on_removal: flags[1],
+                closes_connections_of_failed: flags[2],
                 subsets: subsets.map(weighed),
             }
         },
@@ -1638,7 +1641,7 @@ fn scoped_routes() -> BoxedStrategy<ScopedRoutes> {
     });
     let scopes = prop_oneof![
         Just(ScopeSource::Srds),
-        vec(inline_scope(), 1..3).prop_map(|scopes| {
+        vec(inline_scope(), 1..2).prop_map(|scopes| {
             let numbered = (0_u32..).zip(scopes).map(|(number, scope)| Scope {
                 name: format!("{}-{number}", scope.name),
                 key: vec![number.to_string()],
