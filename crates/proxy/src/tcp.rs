@@ -69,18 +69,13 @@ impl TcpManager {
         }
     }
 
-    /// Why the bytes have ended.
+    /// Why the bytes have ended. As in Envoy, no flag tells of a client that left, nor of idleness.
     fn note_end(&self, end: CopyEnd, exchange: &mut Exchange) -> Verdict {
         match end {
-            CopyEnd::Closed => {}
-            CopyEnd::Downstream(_) => exchange.flags.insert(ResponseFlags::DOWNSTREAM_TERMINATION),
+            CopyEnd::Closed | CopyEnd::Downstream(_) => {}
             CopyEnd::TooOld => exchange.flags.insert(ResponseFlags::DURATION_TIMEOUT),
-            CopyEnd::Idle => {
-                exchange.flags.insert(ResponseFlags::STREAM_IDLE_TIMEOUT);
-                self.stats.count(TcpCounter::IdleTimeout);
-            }
+            CopyEnd::Idle => self.stats.count(TcpCounter::IdleTimeout),
             CopyEnd::Upstream(error) => {
-                exchange.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION);
                 exchange.upstream_failure = Some(error.to_string());
                 if exchange.bytes_sent == 0 {
                     return Verdict::CutUnheard;
@@ -131,7 +126,11 @@ pub(crate) async fn serve(
     match upstream {
         Err(NoLine::Ended(end)) => {
             worker.stats.tcp_opened(&exchange, &connection);
+            let client_left = matches!(end, CopyEnd::Downstream(_));
             manager.note_end(end, &mut exchange);
+            if !client_left {
+                exchange.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
+            }
         }
         Err(NoLine::Dial(error)) => {
             tracing::debug!(listener = %connection.listener, client = %connection.remote, %error, "no upstream");
@@ -147,12 +146,15 @@ pub(crate) async fn serve(
             worker.stats.tcp_opened(&exchange, &connection);
         }
         Ok(dialled) => {
-            let Dialled { cluster, pick, line, first_bytes: answer, connected_in, _permit } = dialled;
+            let Dialled { cluster, pick, line, first_bytes: answer, connected_in, tries, _permit } = dialled;
+            if tries > 1 {
+                exchange.flags.insert(ResponseFlags::UPSTREAM_CONNECTION_FAILURE);
+            }
             exchange.cluster = Some(cluster.config.clone());
             exchange.upstream = Some(pick.endpoint().address);
             exchange.host = Some(pick.source());
             exchange.workload = pick.workload(&worker.stats);
-            exchange.attempts = 1;
+            exchange.attempts = tries;
             let first = (first_bytes, answer);
             let (exchange, connection) = (&mut exchange, &*connection);
             let verdict = match line {
@@ -166,7 +168,7 @@ pub(crate) async fn serve(
                     manager.note_connected(exchange, connection, worker);
                     let verdict =
                         carry(&mut downstream, (&mut stream, &pick), first, exchange, manager, connection).await;
-                    if exchange.flags.contains(ResponseFlags::UPSTREAM_CONNECTION_TERMINATION) {
+                    if exchange.upstream_failure.is_some() {
                         counted.closed_by_remote();
                     }
                     verdict
@@ -315,6 +317,9 @@ async fn carry(
         CopyEnd::Downstream(error) if is_reset(error) => upstream.resets(),
         CopyEnd::Upstream(error) if is_reset(error) => downstream.resets(),
         _ => {}
+    }
+    if let CopyEnd::Upstream(error) = &end {
+        exchange.flags.insert(upstream.flag(error));
     }
     manager.note_end(end, exchange)
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::exchange::Protocol;
+use crate::flags::ResponseFlags;
 use crate::http::Tunnel;
 use crate::stream::Stream;
 
@@ -28,6 +30,9 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
 
     /// Makes its end a reset, so that the peer does not take what it got for all there is.
     fn resets(&self);
+
+    /// What an upstream that ends so says of itself.
+    fn flag(&self, error: &io::Error) -> ResponseFlags;
 }
 
 impl Wire for Stream {
@@ -38,6 +43,13 @@ impl Wire for Stream {
     fn resets(&self) {
         Self::resets(self);
     }
+
+    fn flag(&self, error: &io::Error) -> ResponseFlags {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset => ResponseFlags::UPSTREAM_RESET,
+            _ => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
+        }
+    }
 }
 
 impl Wire for Tunnel {
@@ -47,6 +59,11 @@ impl Wire for Tunnel {
 
     /// A request that is given up is one.
     fn resets(&self) {}
+
+    fn flag(&self, _: &io::Error) -> ResponseFlags {
+        // As in Envoy.
+        if self.protocol == Protocol::Http2 { ResponseFlags::UPSTREAM_RESET } else { ResponseFlags::NONE }
+    }
 }
 
 /// Bytes copied so far, readable while the copy runs.

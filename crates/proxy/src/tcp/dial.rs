@@ -23,6 +23,8 @@ pub(crate) struct Dialled {
     /// What the upstream said while the client's protocol was being found out.
     pub(crate) first_bytes: BytesMut,
     pub(super) connected_in: Duration,
+    /// The one that succeeded included.
+    pub(super) tries: u32,
     pub(super) _permit: RequestPermit,
 }
 
@@ -122,6 +124,7 @@ pub(crate) async fn dial(
                     line,
                     first_bytes: BytesMut::new(),
                     connected_in: started.elapsed(),
+                    tries: u32::try_from(tried.len()).unwrap_or(u32::MAX).saturating_add(1),
                     _permit: permit,
                 });
             }
