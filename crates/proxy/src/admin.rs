@@ -59,6 +59,8 @@ pub(crate) type SetLogFilter = Box<dyn Fn(&str) -> Result<(), String> + Send + S
 
 pub(crate) use levels::Server;
 
+use crate::worker::Which;
+
 /// Serves the admin interface.
 #[derive(Debug)]
 pub(crate) struct Admin {
@@ -95,6 +97,10 @@ pub(crate) struct AdminHooks {
     pub(crate) set_log_filter: Option<SetLogFilter>,
     /// Answered once the workload has left the mesh.
     pub(crate) drain: Option<Ask<()>>,
+    /// What it does where there is no mesh to leave; answered once it has begun.
+    pub(crate) stop_listeners: Option<Box<dyn Fn(StopListeners) -> BoxFuture<'static, ()> + Send + Sync>>,
+    /// Values of static layers, as Envoy lists them.
+    pub(crate) runtime: Option<serde_json::Value>,
     pub(crate) reopen_logs: Option<Box<dyn Fn() + Send + Sync>>,
     pub(crate) quit: Option<Box<dyn Fn() + Send + Sync>>,
 }
@@ -103,6 +109,23 @@ impl fmt::Debug for AdminHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdminHooks").finish_non_exhaustive()
     }
+}
+
+/// What `/drain_listeners` asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StopListeners {
+    pub(crate) which: Which,
+    pub(crate) how: Stop,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stop {
+    /// No new connections, at once.
+    AtOnce,
+    /// Connections are asked to end first.
+    Gracefully,
+    /// Connections are asked to end, and no more than that.
+    NotAtAll,
 }
 
 /// One cluster, all workers together.
@@ -223,7 +246,7 @@ impl Admin {
             "/config" => Ok(Some(json(&pages::config(&(self.config.0)())))),
             "/config_dump" => Ok(self.config_dump(&query)),
             "/contention" => Ok(Some(text(StatusCode::OK, "Mutex contention tracing is not available."))),
-            "/drain_listeners" => Ok(self.drain().await),
+            "/drain_listeners" => Ok(self.drain(&query).await),
             "/healthcheck/fail" => Ok(self.set_unwell(true)),
             "/healthcheck/ok" => Ok(self.set_unwell(false)),
             "/help" => Ok(Some(text(StatusCode::OK, commands::list()))),
@@ -237,7 +260,8 @@ impl Admin {
             "/ready" => Ok(Some(self.ready())),
             "/reopen_logs" => Ok(run(self.hooks.reopen_logs.as_deref())),
             "/reset_counters" => Ok(self.reset_counters()),
-            "/runtime" => Ok(Some(json(&serde_json::json!({ "layers": [], "entries": {} })))),
+            "/runtime" => Ok(Some(json(&self.runtime()))),
+            "/runtime_modify" => self.modify_runtime(&query),
             "/server_info" => Ok(Some(json(&self.server_info()))),
             "/stats" => self.stats(&query, Format::Text).await,
             "/stats/prometheus" => self.stats(&query, Format::Prometheus).await,
@@ -348,9 +372,38 @@ impl Admin {
         answer(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", self.registry.encode())
     }
 
-    async fn drain(&self) -> Option<Answer> {
-        self.hooks.drain.as_ref()?().await;
+    async fn drain(&self, query: &Query) -> Option<Answer> {
+        let how = match (query.has("graceful"), query.has("skip_exit")) {
+            (false, false) => Some(Stop::AtOnce),
+            // Envoy says that it is done, and does nothing.
+            (false, true) => None,
+            (true, false) => Some(Stop::Gracefully),
+            (true, true) => Some(Stop::NotAtAll),
+        };
+        let which = if query.has("inboundonly") { Which::Inbound } else { Which::All };
+        match (&self.hooks.drain, &self.hooks.stop_listeners) {
+            (Some(leave), _) => leave().await,
+            (None, Some(stop)) => {
+                if let Some(how) = how {
+                    stop(StopListeners { which, how }).await;
+                }
+            }
+            (None, None) => return None,
+        }
         Some(text(StatusCode::OK, "OK\n"))
+    }
+
+    fn runtime(&self) -> serde_json::Value {
+        let none = || serde_json::json!({ "layers": [], "entries": {} });
+        self.hooks.runtime.clone().unwrap_or_else(none)
+    }
+
+    /// Values are put in their places when the file is read, so that there is nothing to change later.
+    fn modify_runtime(&self, query: &Query) -> Result<Option<Answer>, String> {
+        if query.is_empty() {
+            return Err(commands::RUNTIME_USAGE.to_owned());
+        }
+        Ok(Some(text(StatusCode::SERVICE_UNAVAILABLE, "No admin layer specified")))
     }
 
     async fn clusters(&self, query: &Query) -> Result<Option<Answer>, String> {

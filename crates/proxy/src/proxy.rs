@@ -131,6 +131,7 @@ impl Proxy {
     ) -> Result<ProxyHandle, StartError> {
         let config_on_leave = config.on_leave.take();
         let config_dump = config.config_dump.take();
+        let runtime = config.runtime.take();
         let ready = readiness.guard("configuration");
         let tasks = Tasks::new();
         let settings = StatsSettings {
@@ -190,7 +191,7 @@ impl Proxy {
             handle.inner.tasks.spawn("overload", crate::overload::watch_memory(overload));
         }
         if let Some(listener) = admin {
-            let admin = status::admin(&handle, identity, registry, readiness, config_dump, config_on_leave);
+            let admin = status::admin(&handle, identity, registry, readiness, config_dump, config_on_leave, runtime);
             handle.inner.tasks.spawn("admin", admin.serve(listener));
         }
         Ok(handle)

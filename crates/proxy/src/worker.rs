@@ -24,7 +24,7 @@ use leno_names::Locality;
 use leno_runtime::Tasks;
 use rustc_hash::FxHashMap;
 
-pub(crate) use command::Command;
+pub(crate) use command::{Command, Which};
 use crowd::Crowd;
 pub(crate) use plan::Plan;
 pub(crate) use thread::spawn;

@@ -56,6 +56,8 @@ pub struct Bootstrap {
     /// `None`: nothing is shed.
     pub overload: Option<Overload>,
     pub config: Config,
+    /// Values of static layers as Envoy's admin interface lists them; `None`: there are no layers.
+    pub runtime: Option<serde_json::Value>,
     /// All of it in the wire format, for who wants to see it.
     pub message: Vec<u8>,
 }
@@ -109,6 +111,7 @@ fn read_tree(
     mut tree: Tree,
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
+    let runtime = runtime::page(&tree);
     let of_runtime = runtime::apply(&mut tree);
     let tree = &tree;
     let mut reader = Reader::new();
@@ -129,6 +132,7 @@ fn read_tree(
         bootstrap: Bootstrap::default(),
     };
     build.read(&message);
+    build.bootstrap.runtime = runtime;
     build.bootstrap.message = message.bytes().to_vec();
     let Build { mut problems, bootstrap, .. } = build;
     problems.sort_by_key(|problem| problem.line);

@@ -30,6 +30,10 @@ const STATS: &[(&str, &str)] = &[
     ("histogram_buckets", "one of (cumulative, disjoint, summary)"),
 ];
 
+/// Envoy's.
+pub(super) const RUNTIME_USAGE: &str = "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n       or send the parameters as form values\n\
+    use an empty value to remove a previously added override";
+
 /// In alphabetical order.
 pub(super) const COMMANDS: &[Command] = &[
     show("/", "this page"),
@@ -50,7 +54,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     show("/contention", "nothing: contention of locks is not measured"),
     with(
-        change("/drain_listeners", "leave the mesh; what is under way goes on"),
+        change("/drain_listeners", "take no new connections, or leave the mesh; what is under way goes on"),
         &[
             ("graceful", "callers are told before the listeners close"),
             ("skip_exit", "the process stays"),
@@ -73,7 +77,8 @@ pub(super) const COMMANDS: &[Command] = &[
     with(show("/ready", "200 when it serves, otherwise 503"), &[]),
     change("/reopen_logs", "open the access logs anew"),
     change("/reset_counters", "count from zero again"),
-    show("/runtime", "runtime values, of which there are none"),
+    show("/runtime", "runtime values of static layers"),
+    change("/runtime_modify", "nothing: runtime values are those of the bootstrap"),
     show("/server_info", "version and state"),
     with(show("/stats", "what was counted"), STATS),
     with(show("/stats/prometheus", "the same for Prometheus, with Istio's metrics and Leno's own"), STATS),

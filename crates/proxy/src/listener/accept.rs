@@ -20,6 +20,7 @@ pub(crate) struct Binding {
     listener: RefCell<Rc<ActiveListener>>,
     stop: DrainSignal,
     closed: DrainSignal,
+    keeps_connections: Cell<bool>,
 }
 
 /// First and longest wait when the process has no descriptors left.
@@ -41,6 +42,7 @@ impl Binding {
             listener: RefCell::new(listener),
             stop: DrainSignal::default(),
             closed: DrainSignal::default(),
+            keeps_connections: Cell::new(false),
         });
         worker.tasks().spawn_local("accept", accept_loop(socket, binding.clone(), worker.clone()));
         Ok(binding)
@@ -57,6 +59,12 @@ impl Binding {
 
     /// Stops accepting; what the kernel had accepted already is still served.
     pub(crate) fn stop(&self) {
+        self.stop.start();
+    }
+
+    /// As [`Binding::stop`]; connections do not learn of it.
+    pub(crate) fn stop_keeping_connections(&self) {
+        self.keeps_connections.set(true);
         self.stop.start();
     }
 
@@ -100,7 +108,9 @@ async fn accept_loop(socket: TcpListener, binding: Rc<Binding>, worker: Rc<Worke
     // Unconstrained: tokio would otherwise report an empty queue after 128 connections.
     tokio::task::unconstrained(async { sweep(&socket, &binding, &worker) }).await;
     drop(socket);
-    binding.listener.borrow().drain(None);
+    if !binding.keeps_connections.get() {
+        binding.listener.borrow().drain(None);
+    }
     binding.closed.start();
 }
 

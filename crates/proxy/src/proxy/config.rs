@@ -32,8 +32,10 @@ pub struct ProxyConfig {
     /// The configuration as Envoy's API has it, part by part, for the admin interface: of what runs, since when, and whether
     /// endpoints are wanted. `None`: it has no such page.
     pub config_dump: Option<ConfigDump>,
+    /// Runtime values as the admin interface lists them. `None`: there are none.
+    pub runtime: Option<serde_json::Value>,
     /// Called when the admin interface is asked to drain: the workload should leave the mesh, so that callers stop coming.
-    /// Resolves when it has. Existing connections go on. `None`: the admin interface has no such command.
+    /// Resolves when it has. Existing connections go on. `None`: the admin interface closes listeners instead.
     pub on_leave: Option<Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>>,
 }
 
@@ -62,6 +64,7 @@ impl Default for ProxyConfig {
             max_series: 10_000,
             overload: None,
             config_dump: None,
+            runtime: None,
             on_leave: None,
         }
     }

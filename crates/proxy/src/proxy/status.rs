@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use leno_identity::Identity;
 use leno_runtime::Readiness;
@@ -8,8 +9,13 @@ use leno_telemetry::Registry;
 use tokio::sync::oneshot;
 
 use super::{ConfigDump, ProxyHandle};
-use crate::admin::{Admin, AdminHooks, Ask, CertificatesInUse, ClusterStatus, EndpointStatus, Server};
-use crate::worker::Command;
+use crate::admin::{
+    Admin, AdminHooks, Ask, CertificatesInUse, ClusterStatus, EndpointStatus, Server, Stop, StopListeners,
+};
+use crate::worker::{Command, Which};
+
+/// How long connections have before listeners close, when that is asked for: Envoy's default of `--drain-time-s`.
+const DRAIN_TIME: Duration = Duration::from_secs(600);
 
 type Certificates = Box<dyn Fn() -> CertificatesInUse + Send + Sync>;
 type Dump = Box<dyn Fn(bool) -> Vec<serde_json::Value> + Send + Sync>;
@@ -23,7 +29,9 @@ pub(super) fn admin(
     readiness: Readiness,
     dump: Option<ConfigDump>,
     on_leave: Option<OnLeave>,
+    runtime: Option<serde_json::Value>,
 ) -> Admin {
+    let of_stop = proxy.clone();
     let of_logs = proxy.clone();
     let (of_config, of_clusters, of_listeners, of_quit) = (proxy.clone(), proxy.clone(), proxy.clone(), proxy.clone());
     let (of_stats, of_server, of_health) = (proxy.clone(), proxy.clone(), proxy.clone());
@@ -65,6 +73,11 @@ pub(super) fn admin(
         reopen_logs: Some(Box::new(move || of_logs.reopen_access_logs())),
         quit: Some(Box::new(move || of_quit.inner.quit.notify_one())),
         drain: on_leave,
+        stop_listeners: Some(Box::new(move |wish| {
+            let proxy = of_stop.clone();
+            Box::pin(async move { proxy.stop_listeners(wish).await })
+        })),
+        runtime,
     };
     Admin::new(registry, readiness, Box::new(move || of_config.config())).with_hooks(hooks)
 }
@@ -75,6 +88,36 @@ impl ProxyHandle {
         let state = self.inner.state.lock().await;
         let listeners = state.plan.config.listeners.iter();
         listeners.filter_map(|(name, listener)| Some((name.clone(), state.sockets.address(listener)?))).collect()
+    }
+
+    async fn stop_listeners(&self, StopListeners { which, how }: StopListeners) {
+        if how == Stop::AtOnce {
+            return self.close_listeners(which).await;
+        }
+        for worker in &self.inner.workers {
+            // One that has ended has no listeners.
+            let _ = worker.commands.send(Command::DrainListeners(which)).await;
+        }
+        if how == Stop::Gracefully {
+            let proxy = self.clone();
+            self.inner.tasks.spawn("drain", async move {
+                tokio::time::sleep(DRAIN_TIME).await;
+                proxy.close_listeners(which).await;
+            });
+        }
+    }
+
+    async fn close_listeners(&self, which: Which) {
+        let mut answers = Vec::with_capacity(self.inner.workers.len());
+        for worker in &self.inner.workers {
+            let (done, answer) = oneshot::channel();
+            if worker.commands.send(Command::StopListeners { which, done }).await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            let _ = answer.await;
+        }
     }
 
     async fn clusters(&self) -> Vec<ClusterStatus> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::Which;
 use super::{Plan, Worker};
 use crate::admin::ClusterStatus;
 use crate::listener::{ActiveListener, Binding};
@@ -138,6 +139,8 @@ impl Worker {
         self.unbound.borrow_mut().drain(..).for_each(|listener| listener.drain(None));
         for binding in &bindings {
             binding.stop();
+            // Its socket may be closed long since.
+            binding.listener().drain(None);
         }
         let finishing = async {
             for binding in &bindings {
@@ -146,6 +149,23 @@ impl Worker {
             self.connections.join().await;
         };
         tokio::time::timeout(deadline, finishing).await.is_ok()
+    }
+
+    fn bindings_of(&self, which: Which) -> Vec<Rc<Binding>> {
+        let bindings = self.bindings.borrow();
+        bindings.values().filter(|binding| which.has(&binding.listener().config)).cloned().collect()
+    }
+
+    pub(super) fn drain_listeners(&self, which: Which) {
+        self.bindings_of(which).iter().for_each(|binding| binding.listener().drain(None));
+    }
+
+    pub(super) async fn stop_listeners(&self, which: Which) {
+        let bindings = self.bindings_of(which);
+        bindings.iter().for_each(|binding| binding.stop_keeping_connections());
+        for binding in bindings {
+            binding.closed().await;
+        }
     }
 
     /// Takes what was found out of clusters.

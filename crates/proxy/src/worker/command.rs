@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leno_ir::{Direction, Listener};
 use tokio::sync::oneshot;
 
 use super::Plan;
@@ -21,10 +22,30 @@ pub(crate) enum Command {
         deadline: Duration,
         done: oneshot::Sender<bool>,
     },
+    /// Connections of listeners are asked to end; new ones are still taken.
+    DrainListeners(Which),
+    /// Listeners take no new connections; those that are there go on. Answered once their sockets are closed.
+    StopListeners {
+        which: Which,
+        done: oneshot::Sender<()>,
+    },
     /// Look at what was found out of clusters ([`crate::dynamics`]).
     Refresh,
     /// How the endpoints are doing here.
     Status {
         done: oneshot::Sender<Vec<ClusterStatus>>,
     },
+}
+
+/// A part of the listeners.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Which {
+    All,
+    Inbound,
+}
+
+impl Which {
+    pub(crate) fn has(self, listener: &Listener) -> bool {
+        self == Self::All || listener.direction == Direction::Inbound
+    }
 }

@@ -42,6 +42,11 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::Receiver<Command>) {
                 let _ = done.send(worker.drain(deadline).await);
                 break;
             }
+            Command::DrainListeners(which) => worker.drain_listeners(which),
+            Command::StopListeners { which, done } => {
+                worker.stop_listeners(which).await;
+                let _ = done.send(());
+            }
             Command::Refresh => worker.refresh(),
             Command::Status { done } => {
                 let _ = done.send(worker.status());

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Tree, Value, camel_case};
 
@@ -37,6 +37,34 @@ pub(super) fn apply(tree: &mut Tree) -> Vec<Problem> {
     put(tree, &mut settings);
     let unread = settings.into_iter().filter(|(_, setting)| !setting.is_read);
     unread.map(|(key, Setting { line, layer, .. })| (line, field(layer), reason(&key))).collect()
+}
+
+/// What the layers say, as Envoy's admin interface lists it.
+pub(super) fn page(tree: &Tree) -> Option<Json> {
+    let layers = tree.at(LAYERS).map(Tree::items).filter(|layers| !layers.is_empty())?;
+    let names: Vec<_> = layers.iter().map(|layer| layer.at("name").and_then(Tree::text).unwrap_or_default()).collect();
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (at, layer) in layers.iter().enumerate() {
+        let mut settings = BTreeMap::new();
+        for entry in layer.at("static_layer").and_then(Tree::entries).unwrap_or_default() {
+            flatten(String::new(), entry, at, &mut settings);
+        }
+        for (key, setting) in settings {
+            let of_key = values.entry(key).or_insert_with(|| vec![String::new(); layers.len()]);
+            if let Some(value) = of_key.get_mut(at) {
+                *value = match setting.tree.to_json() {
+                    Json::String(text) => text,
+                    other => other.to_string(),
+                };
+            }
+        }
+    }
+    let entry = |(key, values): (String, Vec<String>)| {
+        let last = values.iter().rev().find(|value| !value.is_empty()).cloned().unwrap_or_default();
+        (key, json!({ "final_value": last, "layer_values": values }))
+    };
+    let entries: serde_json::Map<_, _> = values.into_iter().map(entry).collect();
+    Some(json!({ "layers": names, "entries": entries }))
 }
 
 fn field(layer: usize) -> String {

@@ -33,6 +33,7 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         workload: labels(&bootstrap),
         local_zone: bootstrap.local_zone.clone(),
         overload: bootstrap.overload.clone(),
+        runtime: bootstrap.runtime.clone(),
         config_dump: Some(Box::new(move |config, last_updated, includes_endpoints| {
             leno_xds::config_dump(Dump { config, bootstrap: Some(&message), includes_endpoints, last_updated })
         })),
