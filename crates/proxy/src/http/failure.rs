@@ -170,6 +170,7 @@ impl Failure {
             Self::DownstreamMalformed(Malformed::TransferEncoding) => "Not Implemented",
             Self::DownstreamMalformed(_) => "Bad Request",
             Self::Refused { status: 426, .. } => "Upgrade Required",
+            Self::Refused { details: "request_header_timeout", .. } => "request header timeout",
             Self::Dropped(Dropped::Always) => "unconditional drop overload",
             Self::Dropped(Dropped::Share) => "drop overload",
             Self::Idle { .. } => "stream timeout",
@@ -186,6 +187,14 @@ impl Failure {
     pub(super) fn grpc_status(&self) -> Option<u32> {
         // DEADLINE_EXCEEDED.
         matches!(self, Self::StreamDuration { .. }).then_some(4)
+    }
+
+    /// What a client is told whose response is cut. As in Envoy, the end of our patience is our fault.
+    pub(super) fn reset_of_client(&self) -> Reason {
+        match self {
+            Self::Idle { .. } | Self::StreamDuration { .. } | Self::Timeout => Reason::INTERNAL_ERROR,
+            _ => self.reset_code(),
+        }
     }
 
     /// What an HTTP/2 peer is told when a message that has begun cannot be finished.

@@ -57,7 +57,7 @@ impl Forwarder<'_, '_> {
         let without_body = is_late && self.answers_timeouts_with_204;
         let status = if without_body { 204 } else { failure.status() };
         if self.has_responded || status == 0 {
-            self.downstream.abort(failure.reset_code());
+            self.downstream.abort(failure.reset_of_client());
             return;
         }
         let body = match failure.body(self.exchange.attempts > 1) {
