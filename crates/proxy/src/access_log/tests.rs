@@ -81,7 +81,7 @@ fn a_full_disk_drops_lines_and_counts_them() {
 #[test]
 fn a_format_with_an_unknown_operator_is_refused_by_name() {
     let log = |format: &str| AccessLog::new(AccessLogSink::Stdout, AccessLogFormat::Text(format.to_owned()));
-    let error = check(&log("%FILTER_STATE(x)%")).expect_err("unknown");
-    assert!(error.to_string().contains("FILTER_STATE"));
+    let error = check(&log("%UPSTREAM_CLOCK(x)%")).expect_err("unknown");
+    assert!(error.to_string().contains("UPSTREAM_CLOCK"));
     assert_eq!(check(&log("%PROTOCOL%")), Ok(()));
 }

@@ -115,7 +115,7 @@ fn json_stays_json_whatever_the_client_sends() {
 #[test]
 fn what_is_not_supported_is_named() {
     let error = |format: &str| Program::text(format).expect_err("invalid").to_string();
-    assert!(error("%FILTER_STATE(a)%").contains("%FILTER_STATE%"));
+    assert!(error("%UPSTREAM_CLOCK(a)%").contains("%UPSTREAM_CLOCK%"));
     assert!(error("%REQ%").contains("%REQ%"));
     assert!(error("%REQ(A):x%").contains(":x"));
     assert!(error("%PROTOCOL(x)%").contains("takes no parameter"));

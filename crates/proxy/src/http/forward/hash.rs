@@ -205,7 +205,7 @@ mod tests {
     fn a_cookie_is_set_once_and_counts_from_then_on() {
         let policies = [HashPolicy::from(sticky(Some(Duration::from_secs(90))))];
         let first = RequestHash::of(&policies, &request("/", &[]), &connection("10.0.0.1:4711"));
-        let value = format!("{:016x}", hash_of(b"10.0.0.1:4711127.0.0.1:80"));
+        let value = format!("{:016x}", hash_of(b"10.0.0.1:4711127.0.0.1:8080"));
         let expected = format!("cart=\"{value}\"; Max-Age=90; Path=/shop; SameSite=Lax; Secure; HttpOnly");
         assert_eq!(first.set_cookies, [expected]);
         for line in [format!("a=b; cart={value}"), format!("cart=\"{value}\"")] {
