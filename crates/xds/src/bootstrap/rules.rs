@@ -7,6 +7,7 @@
 //! Source      protoc-gen-validate's rules in Envoy's protobuf files, cut out by `cargo xtask descriptors`
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use leno_proto::BOOTSTRAP_RULES;
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
@@ -41,7 +42,10 @@ pub(super) enum Need {
 
 /// Field, rules.
 fn lines(message: &str) -> impl Iterator<Item = (&'static str, Vec<Word>)> {
-    BOOTSTRAP_RULES.lines().filter_map(move |line| {
+    static LINES: LazyLock<Vec<&str>> = LazyLock::new(|| BOOTSTRAP_RULES.lines().collect());
+    // Sorted by message.
+    let start = LINES.partition_point(|line| line.split('\t').next() < Some(message));
+    LINES.get(start..).unwrap_or_default().iter().map_while(move |line| {
         let (field, words) = line.strip_prefix(message)?.strip_prefix('\t')?.split_once('\t')?;
         Some((field, words.split('\t').map(|word| word.split_once('=').unwrap_or((word, ""))).collect()))
     })

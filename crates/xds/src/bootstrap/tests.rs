@@ -385,3 +385,10 @@ fn what_is_no_yaml_is_said_in_words_of_ours() {
         ["14: stat_prefix is there twice"]
     );
 }
+
+/// The reader looks for them by halves.
+#[test]
+fn rules_are_sorted_by_message() {
+    let messages: Vec<_> = leno_proto::BOOTSTRAP_RULES.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert!(messages.is_sorted());
+}
