@@ -319,7 +319,10 @@ impl Forwarder<'_, '_> {
     /// One endpoint, one connection, up to the head of its response.
     async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
         self.exchange.attempts += 1;
-        let mut pick = self.pick(tries).ok_or(Failure::NoHealthyUpstream)?;
+        let mut pick = match self.pick_of_session(tries)? {
+            Some(pick) => pick,
+            None => self.pick(tries).ok_or(Failure::NoHealthyUpstream { status: 503 })?,
+        };
         tries.past_priorities.push(pick.priority());
         self.exchange.upstream = Some(pick.endpoint().address);
         self.exchange.host = Some(pick.source());
@@ -374,6 +377,20 @@ impl Forwarder<'_, '_> {
                 peer.cancel(failure.reset_code());
                 Err(Miss::Failed { failure, pick: Some(pick), was_stale })
             }
+        }
+    }
+
+    /// Where the request's session is. Only the first try goes there (Envoy).
+    fn pick_of_session(&self, tries: &Tries<'_>) -> Result<Option<Pick>, Failure> {
+        let wanted = self.run.as_ref().and_then(|run| run.host_override).filter(|_| tries.retries == 0);
+        let Some(wanted) = wanted else { return Ok(None) };
+        let pick = wanted.address.and_then(|address| tries.cluster.pick_of_session(address));
+        match wanted.missing_status {
+            Some(status) if pick.is_none() => {
+                let is_there = wanted.address.is_some_and(|address| tries.cluster.has_endpoint(address));
+                Err(Failure::NoHealthyUpstream { status: if is_there { 503 } else { status } })
+            }
+            _ => Ok(pick),
         }
     }
 
