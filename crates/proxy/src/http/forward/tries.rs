@@ -10,7 +10,7 @@ use http::Method;
 use leno_balance::Wish;
 use leno_ir::{
     Discovery, Forward, HostRewrite, Labels, MetadataValue, OriginalDestination, RetryPolicy, RoutingPriority,
-    UpstreamProtocol, WeightedCluster,
+    WeightedCluster,
 };
 use smallvec::SmallVec;
 
@@ -470,25 +470,11 @@ impl Forwarder<'_, '_> {
             return Ok(peer);
         }
         let caller = Caller { client: Some(client), priority, server_name: self.server_name.clone() };
-        let speaks_http2 = match cluster.config.http.protocol {
-            UpstreamProtocol::Http1 => false,
-            UpstreamProtocol::Http2 => true,
-            UpstreamProtocol::Negotiated => {
-                // Boxed: it has room for both, and hardly anybody needs it.
-                let mut lease = Box::pin(cluster.negotiated(&worker, pick, &caller));
-                return match self.guard(lease.as_mut()).await?.map_err(Failure::Connect)? {
-                    HttpLease::Http1(lease) => Ok(self.send_http1(lease)),
-                    HttpLease::Http2(lease) => self.send_http2(lease).await,
-                };
-            }
-            UpstreamProtocol::SameAsDownstream => self.downstream.is_http2(),
-        };
-        if speaks_http2 {
-            let lease = self.guard(pin!(cluster.http2(&worker, pick, &caller))).await?.map_err(Failure::Connect)?;
-            return self.send_http2(lease).await;
+        let is_http2 = self.downstream.is_http2();
+        match self.guard(pin!(cluster.http(&worker, pick, &caller, is_http2))).await?.map_err(Failure::Connect)? {
+            HttpLease::Http1(lease) => Ok(self.send_http1(lease)),
+            HttpLease::Http2(lease) => self.send_http2(lease).await,
         }
-        let lease = self.guard(pin!(cluster.http1(&worker, pick, &caller))).await?.map_err(Failure::Connect)?;
-        Ok(self.send_http1(lease))
     }
 
     fn send_http1(&mut self, lease: Http1Lease) -> Peer {
