@@ -1,21 +1,32 @@
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
-use crate::{forward, gateway_route, hash, listener, virtual_service};
+use crate::{forward, hash, listener, route_rules, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
 
-/// A table for each port on which HTTP may be spoken.
-pub(crate) fn compile(snapshot: &Snapshot, service: &Service, problems: &mut Vec<Problem>) -> Vec<RouteTable> {
+/// A table for each port on which HTTP may be spoken, as clients in `consumer` should have it; `None`: as all others.
+pub(crate) fn compile(
+    snapshot: &Snapshot,
+    service: &Service,
+    consumer: Option<&str>,
+    problems: &mut Vec<Problem>,
+) -> Vec<RouteTable> {
     let http = service.ports.iter().filter(|port| port.protocol.may_be_http());
-    http.map(|port| table(snapshot, service, port, problems)).collect()
+    http.map(|port| table(snapshot, service, port, consumer, problems)).collect()
 }
 
-fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &mut Vec<Problem>) -> RouteTable {
+fn table(
+    snapshot: &Snapshot,
+    service: &Service,
+    port: &ServicePort,
+    consumer: Option<&str>,
+    problems: &mut Vec<Problem>,
+) -> RouteTable {
     let name = service.cluster_name(port.number, None);
     let routes = match &service.rules {
-        Rules::HttpRoutes(routes) => gateway_route::compile(snapshot, service, port, routes, problems),
+        Rules::Routes(routes) => route_rules::compile(snapshot, service, port, routes, consumer, problems),
         Rules::VirtualService(object) if !object.spec.http.is_empty() => {
             Some(virtual_service::compile(snapshot, port, object, problems))
         }

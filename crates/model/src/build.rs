@@ -1,6 +1,7 @@
 //! Resources to snapshot.
 
 mod bind;
+mod gateways;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,10 @@ use std::sync::Arc;
 use leno_api::{Resource, annotation, not_supported_yet};
 use leno_names::ServiceKey;
 
-use crate::{MeshSettings, Problem, Snapshot, Workload};
+pub use gateways::BackendError;
+pub(crate) use gateways::backend;
+
+use crate::{Grants, MeshSettings, Problem, Snapshot, Workload};
 
 pub(crate) fn build(
     resources: &[Arc<Resource>],
@@ -28,12 +32,23 @@ pub(crate) fn build(
     let workloads = workloads(&resources, &mut problems);
     let mut services = services::services(&resources, &workloads, settings, indices, &mut problems);
     bind::destination_rules(&resources, &mut services, settings, &mut problems);
-    bind::http_routes(&resources, &mut services, &mut problems);
+    let grants = Grants::of(&resources);
+    let mut entry = gateways::build(&gateways::World::new(&resources, &services, &grants));
+    problems.append(&mut entry.problems);
+    bind::mesh_routes(entry.mesh_routes, &mut services);
     bind::virtual_services(&resources, &mut services, settings, &mut problems);
     problems.sort();
     problems.dedup();
     let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
-    (Snapshot { settings: settings.clone(), services }, problems)
+    let snapshot = Snapshot {
+        services,
+        gateways: entry.gateways,
+        backend_tls: entry.backend_tls,
+        grants,
+        statuses: entry.statuses,
+        ..Snapshot::empty(settings.clone())
+    };
+    (snapshot, problems)
 }
 
 /// Every service of the mesh, those included that only workloads name: each wants a number.

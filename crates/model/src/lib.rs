@@ -8,14 +8,24 @@
 //! Source      Istio networking v1; Gateway API GEP-1426 (GAMMA) for routes of services
 #![forbid(unsafe_code)]
 
+mod backend_tls;
 mod build;
+mod gateway;
+mod grants;
 mod problem;
 mod protocol;
 mod service;
 mod snapshot;
+pub mod status;
 mod workload;
 
-pub use build::service_keys;
+pub use backend_tls::{BackendName, BackendRoots, BackendTls};
+pub use build::{BackendError, service_keys};
+pub use gateway::{
+    AttachedRoute, Certificate, ClientValidation, Gateway, GatewayListener, ListenerProtocol, MeshRoute, RouteObject,
+    covers,
+};
+pub use grants::{Grants, Referent, Referrer};
 /// The objects as written, for those who interpret their rules.
 pub use leno_api as api;
 pub use problem::{Problem, Severity};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{ParentRef, Resource, ResourceKey};
+use leno_api::{Resource, ResourceKey};
 use leno_names::ServiceKey;
 
 use super::resolve;
-use crate::{MeshSettings, Problem, Rules, Service};
+use crate::{MeshRoute, MeshSettings, Problem, Rules, Service};
 
 type Services = BTreeMap<ServiceKey, Service>;
 
@@ -41,45 +41,14 @@ fn conflict(object: &ResourceKey, field: &str, host: &str, winner: &ResourceKey)
     Problem::error(object, field, "conflict", format!("{winner} already has \"{host}\"; this one has no effect"))
 }
 
-pub(super) fn http_routes(resources: &[Arc<Resource>], services: &mut Services, problems: &mut Vec<Problem>) {
-    for resource in resources {
-        let Resource::HttpRoute(object) = &**resource else { continue };
-        let key = resource.key();
-        let shared = Arc::new((**object).clone());
-        for (index, parent) in object.spec.parent_refs.iter().enumerate() {
-            match parent_service(parent, &key, services) {
-                Ok(service) => match &mut service.rules {
-                    Rules::HttpRoutes(routes) if routes.contains(&shared) => {}
-                    Rules::HttpRoutes(routes) => routes.push(shared.clone()),
-                    rules => *rules = Rules::HttpRoutes(vec![shared.clone()]),
-                },
-                Err((code, message)) => {
-                    problems.push(Problem::error(&key, format!("spec.parentRefs[{index}]"), code, message));
-                }
-            }
+/// Routes whose parent is a service, oldest first.
+pub(super) fn mesh_routes(routes: Vec<(ServiceKey, MeshRoute)>, services: &mut Services) {
+    for (key, route) in routes {
+        let Some(service) = services.get_mut(&key) else { continue };
+        match &mut service.rules {
+            Rules::Routes(routes) => routes.push(route),
+            rules => *rules = Rules::Routes(vec![route]),
         }
-    }
-}
-
-fn parent_service<'a>(
-    parent: &ParentRef,
-    route: &ResourceKey,
-    services: &'a mut Services,
-) -> Result<&'a mut Service, (&'static str, String)> {
-    let kind = parent.kind.as_deref().unwrap_or("Gateway");
-    if kind != "Service" {
-        return Err(("not_supported_yet", format!("not supported yet: a parent of kind {kind}; attach to a Service")));
-    }
-    let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
-    if namespace != route.namespace {
-        let message = "not supported yet: routes for the services of another namespace".to_owned();
-        return Err(("not_supported_yet", message));
-    }
-    let key = ServiceKey::new(namespace, &parent.name);
-    let service = services.get_mut(&key).ok_or_else(|| ("unknown_host", format!("there is no service {key}")))?;
-    match parent.port.filter(|port| service.port(*port).is_none()) {
-        Some(port) => Err(("unknown_port", format!("service {key} has no port {port}"))),
-        None => Ok(service),
     }
 }
 
@@ -119,15 +88,10 @@ pub(super) fn virtual_services(
                 };
                 let Some(service) = services.get_mut(&name) else { continue };
                 let before = std::mem::replace(&mut service.rules, Rules::VirtualService(shared.clone()));
-                if let Rules::HttpRoutes(routes) = before {
-                    problems.extend(routes.iter().map(|route| {
-                        let object = ResourceKey::new(
-                            leno_api::Kind::HttpRoute,
-                            route.metadata.namespace(),
-                            &route.metadata.name,
-                        );
-                        conflict(&object, "spec.parentRefs", &name.to_string(), &key)
-                    }));
+                if let Rules::Routes(routes) = before {
+                    let lost =
+                        |route: MeshRoute| conflict(&route.route.key(), "spec.parentRefs", &name.to_string(), &key);
+                    problems.extend(routes.into_iter().map(lost));
                 }
             }
         }
