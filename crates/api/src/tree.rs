@@ -9,9 +9,9 @@ pub(crate) use read::{Finding, read, unknown};
 
 /// Line and column from 1; 0 where the value did not come from text.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Place {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,6 +77,19 @@ impl Tree {
             at = child;
         }
         place
+    }
+
+    /// The place of the value of `spec.http[0].timeout`, when it is there and no list or object.
+    pub(crate) fn value_place_of(&self, path: &str) -> Option<Place> {
+        let mut at = self;
+        for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
+            at = match (&at.value, step.strip_suffix(']').and_then(|index| index.parse::<usize>().ok())) {
+                (Value::List(items), Some(index)) => items.get(index)?,
+                _ => at.get(step)?,
+            };
+        }
+        let is_word = !matches!(at.value, Value::List(_) | Value::Map(_) | Value::Null);
+        (is_word && at.place.line > 0).then_some(at.place)
     }
 
     pub(crate) fn from_json(json: &serde_json::Value) -> Self {
