@@ -151,9 +151,13 @@ impl EmbeddedStore {
             return Err(StoreError::Conflict { key, stored: stored.clone() });
         }
         let created = before.as_ref().and_then(|before| before.metadata().creation_timestamp.clone());
-        resource.clear_status();
+        resource.set_status(None);
+        let namespaced = resource.kind().is_namespaced();
         let metadata = resource.metadata_mut();
-        metadata.namespace.get_or_insert_with(|| leno_api::DEFAULT_NAMESPACE.to_owned());
+        metadata.namespace = metadata.namespace.take().filter(|_| namespaced);
+        if namespaced {
+            metadata.namespace.get_or_insert_with(|| leno_api::DEFAULT_NAMESPACE.to_owned());
+        }
         metadata.creation_timestamp = Some(created.unwrap_or_else(|| timestamp(now)));
         metadata.resource_version = stored_version;
         let outcome = match before {
