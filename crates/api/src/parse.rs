@@ -140,14 +140,15 @@ pub fn parse(source: &str, text: &str) -> Parsed {
 
 /// The documents of a stream that can be read at all, and what is wrong with the others.
 pub(crate) fn trees(source: &str, text: &str) -> Vec<Result<Tree, ParseProblem>> {
-    let tree = |(first_line, document): (usize, String)| match serde_saphyr::from_str::<Tree>(&document) {
-        Ok(mut tree) => {
+    let mut all = Vec::new();
+    for (first_line, document) in split(text) {
+        let tree = serde_saphyr::from_str::<Tree>(&document);
+        all.push(tree.map_err(|error| syntax_problem(source, first_line, &error)));
+        if let Some(Ok(tree)) = all.last_mut() {
             tree.shift(first_line);
-            Ok(tree)
         }
-        Err(error) => Err(syntax_problem(source, first_line, &error)),
-    };
-    split(text).into_iter().map(tree).collect()
+    }
+    all
 }
 
 /// The documents of a stream and the number of lines before each. A `---` at the start of a line ends a document
