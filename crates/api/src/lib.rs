@@ -11,6 +11,7 @@
 mod check;
 mod core;
 mod crd;
+mod document;
 mod gateway;
 mod istio;
 mod kind;
@@ -29,6 +30,7 @@ pub use core::{
     SliceEndpoint,
 };
 pub use crd::schema;
+pub use document::{Document, documents};
 pub use gateway::{
     AllowedListeners, AllowedRoutes, BackendRef, BackendTlsPolicySpec, BackendTlsValidation, Filter, FilterKind,
     FromNamespaces, FrontendTls, FrontendTlsPort, FrontendValidation, FrontendValidationMode, GatewayAddress,
@@ -52,12 +54,13 @@ pub use istio::{
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
-pub use parse::{Located, ParseProblem, Parsed, Skipped, parse};
+pub use parse::{Located, ParseProblem, Parsed, Skipped, is_foreign, parse, read};
 pub use resource::{
     BackendTlsPolicy, DestinationRule, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute,
     GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, ServiceEntry,
     Unread, VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
 };
+pub use tree::Place;
 pub use unsupported::not_supported_yet;
 pub use values::{GatewayDuration, GoDuration};
 
