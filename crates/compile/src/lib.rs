@@ -18,11 +18,13 @@ mod hash;
 mod headers;
 mod inbound;
 mod listener;
+mod pieces;
 mod policy;
 mod route_filters;
 mod route_rules;
 mod routes;
 mod tcp;
+mod tls;
 mod virtual_service;
 
 pub use compiler::{Compiled, Compiler, compile};

@@ -13,7 +13,7 @@ mod rule;
 use std::collections::BTreeSet;
 
 use leno_ir::{Forward, HeaderOps, Redirect, RedirectPath, Route, RouteAction, RouteMatch};
-use leno_model::{MeshRoute, Problem, RouteObject, Service, ServicePort, Snapshot};
+use leno_model::{MeshRoute, Problem, RouteObject, ServicePort, Snapshot};
 use leno_names::{Fraction, ServiceKey};
 
 use crate::forward;
@@ -47,41 +47,28 @@ pub(crate) struct Ranked {
     pub(crate) routes: Vec<Route>,
 }
 
-/// The routes of a service's port for clients in `consumer`; `None` when no route is attached to it. Requests that no rule
-/// matches get 404.
+/// The routes of a service's port; `None` when no route is attached to it. Requests that no rule matches get 404.
 pub(crate) fn compile(
     snapshot: &Snapshot,
-    service: &Service,
     port: &ServicePort,
     routes: &[MeshRoute],
-    consumer: Option<&str>,
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<Route>> {
     let http = |route: &&MeshRoute| {
         matches!(route.route, RouteObject::Grpc(_) | RouteObject::Http(_))
             && route.port.is_none_or(|number| number == port.number)
     };
-    // GAMMA: routes of the client's own namespace replace those of the service's.
-    let of = |wanted: Option<&str>| -> Vec<&MeshRoute> {
-        routes.iter().filter(http).filter(|route| route.consumer.as_deref() == wanted).collect()
-    };
-    let own = consumer.map(|namespace| of(Some(namespace))).unwrap_or_default();
-    let attached = if own.is_empty() { of(None) } else { own };
+    let attached: Vec<_> = routes.iter().filter(http).collect();
     if attached.is_empty() {
         return None;
     }
     let mut used = BTreeSet::new();
     let mut scope = Scope { snapshot, default_port: Some(port.number), gateway: None, used: &mut used, problems };
-    let hosted = |route: &&&MeshRoute| meant(&route.route, service);
-    let mut all: Vec<_> = attached.iter().filter(hosted).flat_map(|route| ranked(&mut scope, &route.route)).collect();
+    // In a mesh hostnames say nothing: the service is the host.
+    let mut all: Vec<_> = attached.iter().flat_map(|route| ranked(&mut scope, &route.route)).collect();
     // Stable: among equals the older object, then the earlier rule, stays first.
     all.sort_by_key(|one| one.rank);
     Some(all.into_iter().flat_map(|one| one.routes).collect())
-}
-
-/// In a mesh hostnames say nothing: the service is the host.
-const fn meant(_route: &RouteObject, _service: &Service) -> bool {
-    true
 }
 
 /// All rules of a route, unsorted.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use leno_api::{GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute, GrpcRoute, Kind, ObjectMeta, ResourceKey};
 use serde::Serialize;
 
+use crate::hosts::covers;
+
 /// A Gateway that is ours.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Gateway {
@@ -131,17 +133,6 @@ pub(crate) fn intersection<'a>(one: Option<&'a str>, other: Option<&'a str>) -> 
         (Some(one), Some(other)) if covers(one, other) => Some(Some(other)),
         (Some(one), Some(other)) if covers(other, one) => Some(Some(one)),
         _ => None,
-    }
-}
-
-/// Whether every host of `inner` is one of `outer`.
-pub fn covers(outer: &str, inner: &str) -> bool {
-    match outer.strip_prefix('*') {
-        Some("") => true,
-        Some(suffix) => {
-            inner == outer || (inner.len() > suffix.len() && inner.ends_with(suffix) && suffix.starts_with('.'))
-        }
-        None => outer == inner,
     }
 }
 

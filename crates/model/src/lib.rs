@@ -10,26 +10,35 @@
 
 mod backend_tls;
 mod build;
+mod client;
 mod gateway;
 mod grants;
+mod hosts;
+mod policies;
 mod problem;
 mod protocol;
+mod rulebook;
 mod service;
 mod snapshot;
 pub mod status;
+mod view;
+mod visibility;
 mod workload;
 
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
 pub use build::{BackendError, service_keys};
+pub use client::{Client, Scope};
 pub use gateway::{
     AttachedRoute, Certificate, ClientValidation, Gateway, GatewayListener, ListenerProtocol, MeshRoute, RouteObject,
-    covers,
 };
 pub use grants::{Grants, Referent, Referrer};
+pub use hosts::covers;
 /// The objects as written, for those who interpret their rules.
 pub use leno_api as api;
+pub use policies::{Policies, PolicyPart, PolicySubset};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
-pub use service::{Rules, Service, ServicePort};
+pub use service::{Location, Resolution, Rules, Service, ServicePort};
 pub use snapshot::{MeshSettings, Snapshot};
-pub use workload::{Health, Workload};
+pub use visibility::Visibility;
+pub use workload::{Address, Health, Workload};

@@ -5,8 +5,11 @@ use leno_api::{BackendRef, Kind, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
+use crate::build;
+use crate::hosts::{self, Hosts};
+use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{BackendError, BackendTls, Gateway, Grants, Problem, Service, ServicePort, build};
+use crate::{BackendError, BackendTls, Gateway, Grants, Problem, Service, ServicePort};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -24,10 +27,11 @@ impl MeshSettings {
     }
 }
 
-/// The mesh at one moment.
+/// The mesh at one moment, as a whole or as [some clients see it](Snapshot::seen_by).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Snapshot {
     pub settings: MeshSettings,
+    /// With the rules that hold for clients of its own namespace.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
@@ -40,6 +44,10 @@ pub struct Snapshot {
     /// Of the objects that have more to say than problems.
     #[serde(skip)]
     pub statuses: BTreeMap<ResourceKey, Status>,
+    #[serde(skip)]
+    pub(crate) hosts: Hosts,
+    #[serde(skip)]
+    pub(crate) rulebook: Arc<Rulebook>,
 }
 
 fn as_list<S: serde::Serializer>(
@@ -50,8 +58,8 @@ fn as_list<S: serde::Serializer>(
 }
 
 impl Snapshot {
-    /// Nothing but settings.
     pub fn empty(settings: MeshSettings) -> Self {
+        let hosts = Hosts::new(&settings.domain);
         Self {
             settings,
             services: BTreeMap::new(),
@@ -59,6 +67,8 @@ impl Snapshot {
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
             statuses: BTreeMap::new(),
+            hosts,
+            rulebook: Arc::default(),
         }
     }
 
@@ -87,11 +97,11 @@ impl Snapshot {
     /// The service that `host` means when it is said in `namespace`: `reviews`, `reviews.ns`, `reviews.ns.svc` or the
     /// whole name. `None` for names outside the mesh; the service need not exist.
     pub fn resolve(&self, host: &str, namespace: &str) -> Option<ServiceKey> {
-        build::resolve(host, namespace, &self.settings.domain)
+        hosts::resolve(host, namespace, &self.settings.domain)
     }
 
-    /// The service that `host` means, if it exists.
+    /// The service that `host` means, if it exists: one of the mesh, or the host of a ServiceEntry.
     pub fn service(&self, host: &str, namespace: &str) -> Option<&Arc<Service>> {
-        self.services.get(&self.resolve(host, namespace)?)
+        self.services.get(self.hosts.find(host, namespace)?)
     }
 }

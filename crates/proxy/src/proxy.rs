@@ -144,7 +144,7 @@ impl Proxy {
         let access_logs = AccessLogs::new(stats.access_log_dropped());
         let shared_states = SharedStates::default();
         let count = config.workers.map_or_else(default_threads, usize::from);
-        let tls_contexts = TlsContexts::default();
+        let tls_contexts = TlsContexts::new(config.read_secret);
         let overload = config.overload.take().map(|config| Overload::register(config, &registry));
         let seed = |index| WorkerSeed {
             index,

@@ -13,12 +13,14 @@ mod leaf;
 mod reader;
 mod rules;
 mod runtime;
+mod secret_file;
 mod secrets;
 mod tree;
 mod wire;
 mod yaml;
 
 pub(crate) use self::reader::pool;
+pub use self::secret_file::{SecretFileError, read_secret_file};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -35,7 +37,6 @@ use self::reader::Reader;
 use self::tree::Tree;
 use self::wire::Wire;
 use crate::codec::{self, DecodeError};
-use crate::secret::StaticSecret;
 
 const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 const CLUSTERS: &str = "static_resources.clusters";
@@ -142,7 +143,7 @@ fn read_tree(
 struct Build<'a> {
     tree: &'a Tree,
     check: &'a dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
-    secrets: BTreeMap<String, StaticSecret>,
+    secrets: BTreeMap<String, leno_ir::Secret>,
     /// Their names, also of those that were refused.
     clusters: BTreeSet<&'a str>,
     problems: Vec<BootstrapProblem>,

@@ -16,7 +16,10 @@ mod resource;
 mod secret;
 mod server;
 
-pub use bootstrap::{Bootstrap, BootstrapPart, BootstrapProblem, read_bootstrap, read_bootstrap_checked};
+pub use bootstrap::{
+    Bootstrap, BootstrapPart, BootstrapProblem, SecretFileError, read_bootstrap, read_bootstrap_checked,
+    read_secret_file,
+};
 pub use client::{DeltaClient, PersistError};
 pub use codec::DecodeError;
 pub use dump::{Dump, config_dump};

@@ -8,6 +8,7 @@ use leno_ir::{Config, WorkloadLabels};
 use leno_names::Locality;
 
 use crate::dns::Block;
+use crate::tls::ReadSecret;
 
 /// How a proxy runs; what it serves comes later, as `ir::Config`.
 pub struct ProxyConfig {
@@ -34,6 +35,8 @@ pub struct ProxyConfig {
     pub config_dump: Option<ConfigDump>,
     /// Runtime values as the admin interface lists them. `None`: there are none.
     pub runtime: Option<serde_json::Value>,
+    /// Reads secrets that are in files of their own. `None`: there are none.
+    pub read_secret: Option<ReadSecret>,
     /// Called when the admin interface is asked to drain: the workload should leave the mesh, so that callers stop coming.
     /// Resolves when it has. Existing connections go on. `None`: the admin interface closes listeners instead.
     pub on_leave: Option<Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>>,
@@ -65,6 +68,7 @@ impl Default for ProxyConfig {
             overload: None,
             config_dump: None,
             runtime: None,
+            read_secret: None,
             on_leave: None,
         }
     }
