@@ -132,7 +132,7 @@ fn origin(text: &str) -> Option<StringMatch> {
         None => Some(StringMatch::exact(text)),
         Some(("", "")) => Some(StringMatch::prefix("")),
         Some((scheme, rest)) => {
-            let quoted = |text: &str| text.replace('.', "\\.").replace('/', "/");
+            let quoted = |text: &str| text.replace('.', "\\.");
             let pattern = format!("{}.+{}", quoted(scheme), quoted(rest));
             leno_ir::Pattern::new(&pattern).ok().map(StringMatch::Regex)
         }
