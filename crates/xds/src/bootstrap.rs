@@ -52,6 +52,8 @@ pub struct Bootstrap {
     pub node_cluster: String,
     /// `cluster_manager.local_cluster_name` and `node.locality`; `None` unless both are given.
     pub local_zone: Option<(String, Locality)>,
+    /// Most connections of listeners, by name, as the runtime says; a listener that is not here may have any number.
+    pub connection_limits: BTreeMap<String, u64>,
     /// `None`: no admin interface.
     pub admin: Option<SocketAddr>,
     /// `None`: nothing is shed.
@@ -113,7 +115,7 @@ fn read_tree(
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
     let runtime = runtime::page(&tree);
-    let of_runtime = runtime::apply(&mut tree);
+    let (connection_limits, of_runtime) = runtime::apply(&mut tree);
     let tree = &tree;
     let mut reader = Reader::new();
     let message = reader.read(BOOTSTRAP, tree);
@@ -134,6 +136,7 @@ fn read_tree(
     };
     build.read(&message);
     build.bootstrap.runtime = runtime;
+    build.bootstrap.connection_limits = connection_limits;
     build.bootstrap.message = message.bytes().to_vec();
     let Build { mut problems, bootstrap, .. } = build;
     problems.sort_by_key(|problem| problem.line);
