@@ -44,20 +44,21 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse, FaultAbort,
-    FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Headers, HttpFault, HttpMatch, HttpMirror, HttpPool,
-    HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, LoadBalancer, Maglev, OutlierDetection, Percent, PortSelector,
-    PortTrafficPolicy, RegexRewrite, RingHash, RouteDestination, SimpleBalancer, StringMatch, Subset, TcpMatch,
-    TcpPool, TcpRoute, TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
-    WorkloadGroupMetadata, WorkloadGroupSpec,
+    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse,
+    EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations,
+    Headers, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute,
+    LoadBalancer, Maglev, MatchLabels, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
+    RingHash, RouteDestination, ServiceEntrySpec, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute,
+    TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata,
+    WorkloadGroupSpec, WorkloadSelector,
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
 pub use parse::{Located, ParseProblem, Parsed, Skipped, is_foreign, parse, read};
 pub use resource::{
     BackendTlsPolicy, DestinationRule, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute,
-    GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, Unread,
-    VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
+    GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, ServiceEntry,
+    Unread, VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
 };
 pub use tree::Place;
 pub use unsupported::not_supported_yet;
