@@ -11,14 +11,14 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.trafficPolicy.portLevelSettings[].*",
             "spec.subsets[].trafficPolicy.portLevelSettings[].*",
         ],
-        Kind::HttpRoute => &[
-            "spec.hostnames",
+        Kind::GrpcRoute | Kind::HttpRoute => &[
             "spec.useDefaultGateways",
             "spec.rules[].sessionPersistence",
-            "spec.rules[].filters[].cors",
             "spec.rules[].filters[].extensionRef",
             "spec.rules[].filters[].externalAuth",
         ],
+        Kind::Gateway => &["spec.defaultScope"],
+        Kind::TcpRoute | Kind::TlsRoute => &["spec.useDefaultGateways"],
         Kind::Service => &["spec.externalName", "spec.sessionAffinityConfig"],
         Kind::VirtualService => &[
             "spec.tls",
@@ -39,7 +39,14 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         Kind::ServiceEntry => &["spec.endpoints[].network"],
         Kind::WorkloadEntry => &["spec.network"],
         Kind::WorkloadGroup => &["spec.probe"],
-        Kind::ConfigMap | Kind::EndpointSlice | Kind::Namespace | Kind::Secret => &[],
+        Kind::BackendTlsPolicy
+        | Kind::ConfigMap
+        | Kind::EndpointSlice
+        | Kind::GatewayClass
+        | Kind::ListenerSet
+        | Kind::Namespace
+        | Kind::ReferenceGrant
+        | Kind::Secret => &[],
         // Read and held against their schema only.
         _ => &["spec"],
     }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod bootstrap;
+mod gateway;
 mod guest;
 mod http;
 pub mod http2;
@@ -19,6 +20,7 @@ mod tools;
 mod workload;
 
 pub use bootstrap::{Sandbox, StaticProxy};
+pub use gateway::GatewayProxy;
 pub use guest::{EnvoyGuest, EnvoyOptions, GrpcClient, script};
 pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};

@@ -174,8 +174,16 @@ impl Mesh {
     /// # Errors
     /// When the control plane refuses.
     pub fn token(&self, accounts: &[&str], uses: u32) -> anyhow::Result<String> {
+        self.token_in("default", accounts, uses)
+    }
+
+    /// The same for a namespace.
+    ///
+    /// # Errors
+    /// When the control plane refuses.
+    pub fn token_in(&self, namespace: &str, accounts: &[&str], uses: u32) -> anyhow::Result<String> {
         let uses = uses.to_string();
-        let mut arguments = vec!["token", "create", "--uses", &uses, "-o", "json"];
+        let mut arguments = vec!["token", "create", "-n", namespace, "--uses", &uses, "-o", "json"];
         for account in accounts {
             arguments.extend(["--service-account", account]);
         }

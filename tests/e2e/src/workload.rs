@@ -14,7 +14,7 @@ use crate::{Mesh, prometheus_sum};
 /// An application with its sidecar, started by `leno run`. Ended with the test.
 #[derive(Debug)]
 pub struct Workload {
-    child: Child,
+    pub(crate) child: Child,
     pub name: String,
     pub ready: Ready,
 }
