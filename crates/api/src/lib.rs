@@ -44,12 +44,12 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse,
+    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Delegate, DerivePort, Destination, DestinationRuleSpec, DirectResponse,
     EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations,
     Headers, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute,
     LoadBalancer, Maglev, MatchLabels, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
     RingHash, RouteDestination, ServiceEntrySpec, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute,
-    TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata,
+    TlsMatch, TlsMode, TlsRoute, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata,
     WorkloadGroupSpec, WorkloadSelector,
 };
 pub use kind::{Kind, Scope};

@@ -11,7 +11,7 @@ use leno_model::api::LoadBalancer;
 use leno_model::{Problem, Rules, Service, Snapshot};
 use leno_names::ServiceKey;
 
-use crate::{cluster, endpoints, hash, routes};
+use crate::{cluster, endpoints, hash, routes, tcp};
 
 /// What the clients of one scope get.
 #[derive(Debug, Default)]
@@ -113,6 +113,7 @@ impl Pieces {
             return;
         }
         self.problems.clear();
+        tcp::check(snapshot, service, &mut self.problems);
         let tables = routes::compile(snapshot, service, &mut self.problems);
         let grpc = tables.iter().map(|table| (table.name.clone(), routes::for_grpc(table))).collect::<Vec<_>>();
         replace(&mut self.grpc_routes, grpc);

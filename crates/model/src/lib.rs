@@ -18,6 +18,7 @@ mod rulebook;
 mod service;
 mod snapshot;
 mod view;
+mod virtual_routes;
 mod visibility;
 mod workload;
 
@@ -30,5 +31,6 @@ pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
 pub use service::{Location, Resolution, Rules, Service, ServicePort};
 pub use snapshot::{MeshSettings, Snapshot};
+pub use virtual_routes::{HttpRule, VirtualRoutes};
 pub use visibility::Visibility;
 pub use workload::{Address, Health, Workload};

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{DestinationRule, ResourceKey, Subset, TrafficPolicy, VirtualService};
+use leno_api::{DestinationRule, ResourceKey, Subset, TrafficPolicy};
 use leno_names::ServiceKey;
 
 use crate::client::Differences;
 use crate::hosts::covers;
-use crate::{Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, Visibility};
+use crate::{Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes, Visibility};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rulebook {
@@ -33,9 +33,7 @@ pub(crate) struct DestinationRuleEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VirtualServiceEntry {
     pub key: ResourceKey,
-    /// `spec.hosts[0]`
-    pub field: String,
-    pub object: Arc<VirtualService>,
+    pub routes: Arc<VirtualRoutes>,
     pub visibility: Visibility,
 }
 
@@ -103,12 +101,12 @@ impl Rulebook {
     }
 
     /// The VirtualService that holds for a host. Of several those come first that only the client's namespace sees.
-    pub(crate) fn virtual_service(&self, host: &str, namespace: &str) -> Option<&Arc<VirtualService>> {
+    pub(crate) fn virtual_service(&self, host: &str, namespace: &str) -> Option<&Arc<VirtualRoutes>> {
         for same in self.virtual_services.of(host) {
             let seen = || same.iter().filter(|entry| entry.visibility.includes(namespace));
             let own = seen().find(|entry| entry.visibility != Visibility::Everywhere);
             if let Some(entry) = own.or_else(|| seen().next()) {
-                return Some(&entry.object);
+                return Some(&entry.routes);
             }
         }
         None

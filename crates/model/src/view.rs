@@ -58,7 +58,10 @@ impl Snapshot {
     fn with_rules_for(&self, service: &Arc<Service>, scope: &Scope) -> Arc<Service> {
         let policies = self.rulebook.policies(service, scope, &self.settings.root_namespace);
         let rules = match self.rulebook.virtual_service(&service.fqdn, &scope.namespace) {
-            Some(object) => Rules::VirtualService(object.clone()),
+            Some(routes) => {
+                let own = routes.for_clients(scope);
+                Rules::VirtualService(if own == **routes { routes.clone() } else { Arc::new(own) })
+            }
             None => self.rulebook.routes.get(&service.key).cloned().unwrap_or_default(),
         };
         if policies.as_ref() == service.policies.as_deref() && rules == service.rules {

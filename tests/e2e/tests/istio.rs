@@ -192,3 +192,103 @@ spec:
     refused("mode: SIMPLE")?;
     refused(&format!("{mutual}, subjectAltNames: [other.example]"))
 }
+
+#[test]
+fn routes_are_delegated_and_chosen_by_who_calls() -> anyhow::Result<()> {
+    let port = stranger("entry")?;
+    let mesh = Mesh::start(&format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {port} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: root }}
+spec:
+  hosts: [api.example]
+  http:
+    - match: [{{ sourceLabels: {{ app: tester }}, uri: {{ prefix: /trial }} }}]
+      directResponse: {{ status: 299 }}
+    - match: [{{ uri: {{ prefix: /team }} }}]
+      delegate: {{ name: team }}
+    - route: [{{ destination: {{ host: api.example }} }}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: team }}
+spec:
+  http:
+    - match: [{{ uri: {{ prefix: /team/a }} }}]
+      rewrite: {{ uri: /alpha }}
+      route: [{{ destination: {{ host: api.example }} }}]
+    - directResponse: {{ status: 410 }}
+"
+    ))?;
+    let token = mesh.token(&["client", "tester"], 2)?;
+    let (client, tester) = (mesh.client("client", &token)?, mesh.client("tester", &token)?);
+    client.wait_for("api.example");
+    tester.wait_for("api.example");
+    assert_eq!(tester.get("api.example", "/trial")?.status, 299);
+    assert_eq!(client.get("api.example", "/trial")?.text(), "entry GET /trial HTTP/1.1 api.example");
+    for one in [&client, &tester] {
+        assert_eq!(one.get("api.example", "/team/a/b")?.text(), "entry GET /alpha/b HTTP/1.1 api.example");
+        assert_eq!(one.get("api.example", "/team/c")?.status, 410);
+    }
+    Ok(())
+}
+
+#[test]
+fn tls_is_passed_through_by_server_name() -> anyhow::Result<()> {
+    if !need_program("openssl") {
+        return Ok(());
+    }
+    let mesh = Mesh::start("")?;
+    let server = tls_server(mesh.path(), "secure.example")?;
+    let objects = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: front }}
+spec:
+  hosts: [front.example]
+  ports: [{{ number: 443, name: tls, protocol: TLS }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1, ports: {{ tls: 1 }} }}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: back }}
+spec:
+  hosts: [back.example]
+  ports: [{{ number: 443, name: tls, protocol: TLS, targetPort: {} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: front }}
+spec:
+  hosts: [front.example]
+  tls:
+    - match: [{{ port: 443, sniHosts: [secure.example] }}]
+      route: [{{ destination: {{ host: back.example }} }}]
+",
+        server.port
+    );
+    mesh.write_resources("mesh.yaml", &objects)?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    let address = eventually("the sidecar listens for the host", LIMIT, || client.ready.upstreams.get("front.example"));
+    let shakes_hands = |name: &str| -> anyhow::Result<bool> {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-connect", address, "-servername", name, "-CAfile", "cert.pem"]);
+        command.args(["-cert", "client.pem", "-key", "client.key", "-verify_return_error", "-brief"]);
+        Ok(command.current_dir(mesh.path()).stdin(Stdio::null()).output()?.status.success())
+    };
+    assert!(shakes_hands("secure.example")?);
+    assert!(!shakes_hands("unknown.example")?);
+    Ok(())
+}
