@@ -4,8 +4,7 @@ use leno_names::{dns_label, dns_name};
 
 use crate::{
     ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, Filter, Headers, HttpFault, HttpRoute, HttpRouteSpec,
-    Kind, Resource, ServiceSpec, StringMatch, TlsRoute, TrafficPolicy,
-    VirtualServiceSpec, WorkloadEntrySpec,
+    Kind, Resource, ServiceSpec, StringMatch, TlsRoute, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
 };
 
 mod http;

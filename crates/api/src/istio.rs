@@ -11,8 +11,8 @@ pub use destination_rule::{
 };
 pub use service_entry::{EntryLocation, EntryPort, EntryResolution, ServiceEntrySpec, WorkloadSelector};
 pub use virtual_service::{
-    BodyText, CorsPolicy, Delegate, DerivePort, Destination, DirectResponse, FaultAbort, FaultDelay, HeaderOperations, Headers, HttpFault,
-    HttpMatch, HttpMirror, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, Percent, RegexRewrite, RouteDestination,
-    StringMatch, TcpMatch, TcpRoute, TlsMatch, TlsRoute, VirtualServiceSpec,
+    BodyText, CorsPolicy, Delegate, DerivePort, Destination, DirectResponse, FaultAbort, FaultDelay, HeaderOperations,
+    Headers, HttpFault, HttpMatch, HttpMirror, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, Percent,
+    RegexRewrite, RouteDestination, StringMatch, TcpMatch, TcpRoute, TlsMatch, TlsRoute, VirtualServiceSpec,
 };
 pub use workload::{WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec};

@@ -44,13 +44,13 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Delegate, DerivePort, Destination, DestinationRuleSpec, DirectResponse,
-    EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations,
-    Headers, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute,
-    LoadBalancer, Maglev, MatchLabels, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
-    RingHash, RouteDestination, ServiceEntrySpec, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute,
-    TlsMatch, TlsMode, TlsRoute, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata,
-    WorkloadGroupSpec, WorkloadSelector,
+    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Delegate, DerivePort, Destination, DestinationRuleSpec,
+    DirectResponse, EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie,
+    HeaderOperations, Headers, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite,
+    HttpRoute, LoadBalancer, Maglev, MatchLabels, OutlierDetection, Percent, PortSelector, PortTrafficPolicy,
+    RegexRewrite, RingHash, RouteDestination, ServiceEntrySpec, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool,
+    TcpRoute, TlsMatch, TlsMode, TlsRoute, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+    WorkloadGroupMetadata, WorkloadGroupSpec, WorkloadSelector,
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
