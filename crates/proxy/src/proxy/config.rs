@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -26,6 +27,8 @@ pub struct ProxyConfig {
     /// The cluster whose endpoints are this proxy and its like, and where this one is; for clusters that keep traffic in its
     /// zone. `None`: zones do not matter.
     pub local_zone: Option<(String, Locality)>,
+    /// Most connections of listeners, by name. A listener that is not here may have any number.
+    pub connection_limits: BTreeMap<String, u64>,
     /// Label sets a worker keeps per kind of traffic; what exceeds them is counted under `other`.
     pub max_series: usize,
     /// What is shed under pressure. `None`: nothing.
@@ -64,6 +67,7 @@ impl Default for ProxyConfig {
             workload: WorkloadLabels::default(),
             mesh_domain: "cluster.local".to_owned(),
             local_zone: None,
+            connection_limits: BTreeMap::new(),
             max_series: 10_000,
             overload: None,
             config_dump: None,

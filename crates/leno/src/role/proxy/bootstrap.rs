@@ -32,6 +32,7 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         admin: args.admin.or(bootstrap.admin),
         workload: labels(&bootstrap),
         local_zone: bootstrap.local_zone.clone(),
+        connection_limits: bootstrap.connection_limits.clone(),
         overload: bootstrap.overload.clone(),
         runtime: bootstrap.runtime.clone(),
         read_secret: Some(read_secret),
