@@ -5,7 +5,9 @@ mod virtual_service;
 mod workload;
 
 pub use destination_rule::{
-    ConnectionPool, ConsistentHash, DestinationRuleSpec, H2UpgradePolicy, HashCookie, HttpPool, LoadBalancer, Maglev,
+    ConnectionPool, ConsistentHash, CookieAttribute, DestinationRuleSpec, H2UpgradePolicy, HashCookie, Http2KeepAlive,
+    HttpPool, LoadBalancer, LocalityFailover, LocalityLb, LocalityShares, ProxyProtocol, ProxyProtocolVersion,
+    RetryBudget, TcpKeepalive, Tunnel, Warmup, Maglev,
     MatchLabels, OutlierDetection, PortSelector, PortTrafficPolicy, RingHash, SimpleBalancer, Subset, TcpPool, TlsMode,
     TlsSettings, TrafficPolicy,
 };

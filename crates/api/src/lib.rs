@@ -44,8 +44,9 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Delegate, DerivePort, Destination, DestinationRuleSpec, DirectResponse,
-    EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations,
+    BodyText, ConnectionPool, ConsistentHash, CookieAttribute, CorsPolicy, Delegate, DerivePort, Destination, DestinationRuleSpec, DirectResponse,
+    EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Http2KeepAlive, LocalityFailover, LocalityLb, LocalityShares, ProxyProtocol,
+    ProxyProtocolVersion, RetryBudget, TcpKeepalive, Tunnel, Warmup,
     Headers, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute,
     LoadBalancer, Maglev, MatchLabels, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
     RingHash, RouteDestination, ServiceEntrySpec, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute,
