@@ -4,12 +4,12 @@ use leno_names::{dns_label, dns_name};
 
 use crate::{
     ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, Filter, Headers, HttpFault, HttpRoute, HttpRouteSpec,
-    Kind, Resource, ServiceSpec, StringMatch, TlsRoute, TrafficPolicy,
-    VirtualServiceSpec, WorkloadEntrySpec,
+    Kind, Resource, ServiceSpec, StringMatch, TlsRoute, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
 };
 
 mod http;
 mod service_entry;
+mod sidecar;
 
 pub(crate) type Checked = Vec<(String, String)>;
 
@@ -22,6 +22,7 @@ pub(crate) fn check(resource: &Resource) -> Checked {
         Resource::DestinationRule(object) => destination_rule(&object.spec, &mut found),
         Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
         Resource::Service(object) => service(&object.spec, &mut found),
+        Resource::Sidecar(object) => sidecar::check(&object.spec, &mut found),
         Resource::ServiceEntry(object) => service_entry::check(&object.spec, &mut found),
         Resource::VirtualService(object) => virtual_service(&object.spec, &mut found),
         Resource::WorkloadEntry(object) => workload(&object.spec, "spec", &mut found),

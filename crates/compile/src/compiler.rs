@@ -130,7 +130,7 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
         config.route_tables.insert(routes::PROXY_TABLE.to_owned(), Arc::new(table));
     }
     if node.flavor != Flavor::Grpc {
-        let (bound, clusters) = inbound::compile(node);
+        let (bound, clusters) = inbound::compile(node, &snapshot.ingress);
         listeners.extend(bound);
         config.clusters.extend(clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster))));
     }

@@ -151,7 +151,8 @@ mod tests {
             ..LocalityLb::default()
         };
         let own = locality("eu/a/1");
-        let ranks = ["eu/a/1", "eu/a/2", "eu/b", "us/x", "asia"].map(|text| by_distance(&own, &locality(text), &setting));
+        let ranks =
+            ["eu/a/1", "eu/a/2", "eu/b", "us/x", "asia"].map(|text| by_distance(&own, &locality(text), &setting));
         assert_eq!(ranks, [0, 1, 2, 3, 4]);
     }
 }

@@ -196,7 +196,7 @@ fn hash_table(hash: &ConsistentHash, at: &str, object: &ResourceKey, problems: &
 /// Chosen; Istio has none for the part that is not said.
 const HTTP2_KEEPALIVE: Duration = Duration::from_secs(20);
 
-fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
+pub(crate) fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
     if let Some(tcp) = &pool.tcp {
         set(&mut cluster.circuit_breakers.default.max_connections, tcp.max_connections);
         if let Some(timeout) = tcp.connect_timeout {

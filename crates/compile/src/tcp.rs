@@ -70,8 +70,7 @@ pub(crate) fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePor
     let place = Place { service, port };
     let found = routes.tcp.iter().find(|(_, route)| {
         let mut conditions = route.r#match.iter();
-        route.r#match.is_empty()
-            || conditions.any(|one| place.fits(one.port, &one.destination_subnets, &one.gateways))
+        route.r#match.is_empty() || conditions.any(|one| place.fits(one.port, &one.destination_subnets, &one.gateways))
     });
     let clusters = found.map(|(_, route)| targets(snapshot, port, &routes.key.namespace, &route.route));
     clusters.filter(|clusters| !clusters.is_empty()).unwrap_or_else(fallback)

@@ -126,7 +126,8 @@ impl Compiling<'_> {
     fn mirrors(&mut self, route: &HttpRoute, at: &str) -> Vec<Mirror> {
         let mut mirrors = Vec::new();
         if let Some(destination) = &route.mirror {
-            let old = route.mirror_percent.or(route.mirror_percent_old).map(|percent| Percent { value: f64::from(percent) });
+            let old =
+                route.mirror_percent.or(route.mirror_percent_old).map(|percent| Percent { value: f64::from(percent) });
             let share = route.mirror_percentage.as_ref().or(old.as_ref());
             mirrors.push(Mirror::new(self.cluster(destination, &format!("{at}.mirror")), fraction(share)));
         }

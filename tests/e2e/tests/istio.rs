@@ -317,12 +317,47 @@ spec: {{ host: api.example, trafficPolicy: {{ outlierDetection: {{}} }} }}
     let token = mesh.token(&["client"], 2)?;
     for (name, locality, nearest) in [("client-eu", "eu/b", "europe"), ("client-us", "us/a", "america")] {
         let arguments = ["--locality", locality];
-        let options = WorkloadOptions { app: &["wait"], arguments: &arguments, ..WorkloadOptions::new("client", name, &token) };
+        let options =
+            WorkloadOptions { app: &["wait"], arguments: &arguments, ..WorkloadOptions::new("client", name, &token) };
         let client = mesh.run(&options)?;
         client.wait_for("api.example");
         for _ in 0..20 {
             assert!(client.get("api.example", "/")?.text().starts_with(nearest), "{name}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_sidecar_decides_what_is_there_at_all() -> anyhow::Result<()> {
+    let port = stranger("api")?;
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api, namespace: other }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {port} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+"
+    );
+    let mesh = Mesh::start(&entry)?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    client.wait_for("api.example");
+    let sidecar = |hosts: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{ name: default }}
+spec: {{ egress: [{{ hosts: [{hosts}] }}] }}
+"
+        )
+    };
+    mesh.write_resources("sidecar.yaml", &sidecar("./*"))?;
+    eventually("the host is gone", LIMIT, || (client.get("api.example", "/").ok()?.status == 502).then_some(()));
+    assert!(!client.admin("/config_dump").contains("api.example"));
+    mesh.write_resources("sidecar.yaml", &sidecar("./*, other/api.example"))?;
+    client.wait_for("api.example");
     Ok(())
 }
