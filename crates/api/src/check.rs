@@ -9,6 +9,7 @@ use crate::{
 
 mod http;
 mod service_entry;
+mod sidecar;
 
 pub(crate) type Checked = Vec<(String, String)>;
 
@@ -21,6 +22,7 @@ pub(crate) fn check(resource: &Resource) -> Checked {
         Resource::DestinationRule(object) => destination_rule(&object.spec, &mut found),
         Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
         Resource::Service(object) => service(&object.spec, &mut found),
+        Resource::Sidecar(object) => sidecar::check(&object.spec, &mut found),
         Resource::ServiceEntry(object) => service_entry::check(&object.spec, &mut found),
         Resource::VirtualService(object) => virtual_service(&object.spec, &mut found),
         Resource::WorkloadEntry(object) => workload(&object.spec, "spec", &mut found),

@@ -5,7 +5,7 @@ use leno_ir::{Config, Flavor, Node};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{inbound, listener, route_filters, routes};
+use crate::{endpoints, inbound, listener, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,8 +76,15 @@ impl Compiler {
             Some(last) => Config { endpoints: BTreeMap::new(), ..last.config.clone() },
             None => rules_of(own, node, last.map(|last| &last.config)),
         };
-        for pieces in own.services.values() {
+        for (key, pieces) in &own.services {
             config.endpoints.extend(pieces.endpoints.iter().map(|(name, set)| (name.clone(), set.clone())));
+            let service = own.seen.as_ref().and_then(|seen| seen.services.get(key));
+            let arranged = service.map(|service| endpoints::arranged_for(service, node)).unwrap_or_default();
+            let mut arranged = arranged.into_iter().map(|(name, set)| (name, Arc::new(set))).collect();
+            if let Some(last) = last {
+                keep(&mut arranged, &last.config.endpoints);
+            }
+            config.endpoints.extend(arranged);
         }
         let remembered = Remembered { scope, rules: own.rules, node: node.clone(), config: config.clone() };
         self.nodes.insert(node.id.clone(), remembered);
@@ -123,7 +130,7 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
         config.route_tables.insert(routes::PROXY_TABLE.to_owned(), Arc::new(table));
     }
     if node.flavor != Flavor::Grpc {
-        let (bound, clusters) = inbound::compile(node);
+        let (bound, clusters) = inbound::compile(node, &snapshot.ingress);
         listeners.extend(bound);
         config.clusters.extend(clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster))));
     }

@@ -82,7 +82,8 @@ impl ForScope {
         // Routes of one service name others: with another set of names or ports, each may read differently.
         let same_names = before.as_ref().is_some_and(|before| names(before) == names(seen));
         self.services.retain(|key, _| seen.services.contains_key(key));
-        let mut any_rules_changed = !same_names;
+        let same_ingress = before.as_ref().is_some_and(|before| before.ingress == seen.ingress);
+        let mut any_rules_changed = !same_names || !same_ingress;
         let mut place = None;
         for (key, service) in &seen.services {
             let last = before.as_ref().and_then(|before| before.services.get(key));

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use leno_ir::{CidrRange, HashPolicy, HashSource, Node, TcpProxy, WeightedCluster};
-use leno_model::api::RouteDestination;
+use leno_ir::{CidrRange, HashPolicy, HashSource, Node, TcpProxy, Tunneling, WeightedCluster};
+use leno_model::api::{RouteDestination, TcpPool, Tunnel};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
+use crate::cluster::layers_of;
 use crate::virtual_service::includes_mesh;
 use crate::{hash, listener};
 
@@ -30,7 +31,36 @@ pub(crate) fn outbound(
 ) -> TcpProxy {
     let hashes_source = |policy: &HashPolicy| policy.source == HashSource::SourceIp;
     let hash_source_ip = hash::policies(snapshot, service, &clusters).iter().any(hashes_source);
-    TcpProxy { hash_source_ip, ..proxy(node, stat_prefix, clusters) }
+    let mut proxy = TcpProxy { hash_source_ip, ..proxy(node, stat_prefix, clusters) };
+    let first = proxy.clusters.first().and_then(|first| hash::target(snapshot, service, &first.name));
+    if let Some((target, port, subset)) = first {
+        for layer in layers_of(target, port, subset.as_deref()) {
+            layer.tcp().into_iter().for_each(|pool| limits(pool, &mut proxy));
+            if let Some(tunnel) = layer.tunnel() {
+                proxy.tunneling = Some(Box::new(tunneling(tunnel)));
+            }
+        }
+    }
+    proxy
+}
+
+/// Istio: an idle time of zero means "never".
+fn limits(pool: &TcpPool, proxy: &mut TcpProxy) {
+    if let Some(idle) = pool.idle_timeout {
+        proxy.idle_timeout = Some(idle.0).filter(|idle| !idle.is_zero());
+    }
+    if let Some(longest) = pool.max_connection_duration {
+        proxy.max_connection_duration = Some(longest.0);
+    }
+}
+
+/// The connection travels within a request to the proxy that the destination is.
+fn tunneling(tunnel: &Tunnel) -> Tunneling {
+    Tunneling {
+        hostname: format!("{}:{}", tunnel.target_host, tunnel.target_port),
+        post_path: tunnel.protocol.as_deref().filter(|word| word.eq_ignore_ascii_case("POST")).map(|_| "/".to_owned()),
+        ..Tunneling::default()
+    }
 }
 
 /// Where connections to a port go: by the first `tcp` route of its VirtualService that is meant for the port.

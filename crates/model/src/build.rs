@@ -13,7 +13,8 @@ use leno_names::ServiceKey;
 use crate::client::Differences;
 use crate::hosts::Hosts;
 use crate::rulebook::Rulebook;
-use crate::{MeshSettings, Problem, Service, Snapshot, Visibility, Workload};
+use crate::sidecar::Sidecars;
+use crate::{Ingress, MeshSettings, Problem, Service, Snapshot, Visibility, Workload};
 
 pub(crate) fn build(
     resources: &[Arc<Resource>],
@@ -37,12 +38,19 @@ pub(crate) fn build(
     }
     let hosts = hosts(&services, &entries, settings);
     let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
+    rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences, &mut problems);
     let mut binding = bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook };
     binding.destination_rules(&resources, &settings.root_namespace, &mut problems);
     binding.virtual_services(&resources, &mut problems);
     rulebook.routes = bind::http_routes(&resources, &services, &rulebook, &mut problems);
     let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
-    let mut snapshot = Snapshot { settings: settings.clone(), services, hosts, rulebook: Arc::new(rulebook) };
+    let mut snapshot = Snapshot {
+        settings: settings.clone(),
+        services,
+        ingress: Ingress::default(),
+        hosts,
+        rulebook: Arc::new(rulebook),
+    };
     snapshot.bind_to_own_namespaces();
     problems.sort();
     problems.dedup();

@@ -11,6 +11,7 @@ use leno_names::ServiceKey;
 
 use crate::client::Differences;
 use crate::hosts::covers;
+use crate::sidecar::{Egress, Sidecars};
 use crate::{Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes, Visibility};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +21,7 @@ pub(crate) struct Rulebook {
     pub virtual_services: ByHost<VirtualServiceEntry>,
     /// What holds where no VirtualService does.
     pub routes: BTreeMap<ServiceKey, Rules>,
+    pub sidecars: Sidecars,
     pub differences: Differences,
 }
 
@@ -101,9 +103,15 @@ impl Rulebook {
     }
 
     /// The VirtualService that holds for a host. Of several those come first that only the client's namespace sees.
-    pub(crate) fn virtual_service(&self, host: &str, namespace: &str) -> Option<&Arc<VirtualRoutes>> {
+    pub(crate) fn virtual_service(
+        &self,
+        host: &str,
+        namespace: &str,
+        egress: Option<&Egress>,
+    ) -> Option<&Arc<VirtualRoutes>> {
         for same in self.virtual_services.of(host) {
-            let seen = || same.iter().filter(|entry| entry.visibility.includes(namespace));
+            let imported = |entry: &&VirtualServiceEntry| egress.is_none_or(|egress| egress.sees(&entry.routes, host));
+            let seen = || same.iter().filter(|entry| entry.visibility.includes(namespace)).filter(imported);
             let own = seen().find(|entry| entry.visibility != Visibility::Everywhere);
             if let Some(entry) = own.or_else(|| seen().next()) {
                 return Some(&entry.routes);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::build;
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
-use crate::{Problem, Service};
+use crate::{Ingress, Problem, Service};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -32,6 +32,9 @@ pub struct Snapshot {
     pub settings: MeshSettings,
     /// With the rules that hold for clients of its own namespace.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
+    /// How workloads of those who see it so are reached.
+    #[serde(skip)]
+    pub ingress: Ingress,
     #[serde(skip)]
     pub(crate) hosts: Hosts,
     #[serde(skip)]
@@ -41,7 +44,7 @@ pub struct Snapshot {
 impl Snapshot {
     pub fn empty(settings: MeshSettings) -> Self {
         let hosts = Hosts::new(&settings.domain);
-        Self { settings, services: BTreeMap::new(), hosts, rulebook: Arc::default() }
+        Self { settings, services: BTreeMap::new(), ingress: Ingress::default(), hosts, rulebook: Arc::default() }
     }
 
     /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.

@@ -54,13 +54,7 @@ impl VirtualRoutes {
                 http.push(HttpRule { object: key.clone(), index, route: route.clone() });
                 continue;
             }
-            match delegated(key, index, route, delegates) {
-                Ok((rules, found)) => {
-                    http.extend(rules);
-                    problems.extend(found);
-                }
-                Err(problem) => problems.push(problem),
-            }
+            http.extend(delegated(key, index, route, delegates, problems));
         }
         let tcp = object.spec.tcp.iter().cloned().enumerate().collect();
         let tls = object.spec.tls.iter().cloned().enumerate().collect();
@@ -108,13 +102,14 @@ fn keep<T>(conditions: &mut Vec<T>, fits: impl Fn(&T) -> bool) -> bool {
     !(had_some && conditions.is_empty())
 }
 
-/// The delegate's routes in the place of `route`, and what is wrong with them.
+/// The delegate's routes in the place of `route`.
 fn delegated(
     key: &ResourceKey,
     index: usize,
     route: &HttpRoute,
     delegates: &Delegates,
-) -> Result<(Vec<HttpRule>, Vec<Problem>), Problem> {
+    problems: &mut Vec<Problem>,
+) -> Vec<HttpRule> {
     let at = format!("spec.http[{index}].delegate");
     let wanted = route.delegate.clone().unwrap_or_default();
     let namespace = wanted.namespace.filter(|namespace| !namespace.is_empty());
@@ -122,10 +117,11 @@ fn delegated(
     let seen = delegates.get(&place).filter(|(_, visibility)| visibility.includes(&key.namespace));
     let Some((delegate, _)) = seen else {
         let message = format!("no VirtualService {}/{} without hosts is visible here", place.0, place.1);
-        return Err(Problem::error(key, at, "unknown_delegate", message));
+        problems.push(Problem::error(key, at, "unknown_delegate", message));
+        return Vec::new();
     };
     let object = ResourceKey { namespace: place.0, name: place.1, ..key.clone() };
-    let (mut rules, mut problems) = (Vec::new(), Vec::new());
+    let mut rules = Vec::new();
     for (index, inner) in delegate.spec.http.iter().enumerate() {
         let at = format!("spec.http[{index}]");
         if inner.delegate.is_some() {
@@ -141,7 +137,7 @@ fn delegated(
             }
         }
     }
-    Ok((rules, problems))
+    rules
 }
 
 /// The delegate's route within the root's: what it does not say the root does. `None` where their conditions exclude each other.

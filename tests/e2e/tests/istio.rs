@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use leno_e2e::{LIMIT, Mesh, Session, eventually, need_program};
+use leno_e2e::{LIMIT, Mesh, Session, WorkloadOptions, eventually, need_program};
 
 /// A server that knows nothing of the mesh. Every answer says what was asked for, of which host.
 fn stranger(name: &'static str) -> anyhow::Result<u16> {
@@ -290,5 +290,74 @@ spec:
     };
     assert!(shakes_hands("secure.example")?);
     assert!(!shakes_hands("unknown.example")?);
+    Ok(())
+}
+
+#[test]
+fn the_nearest_endpoints_take_the_requests() -> anyhow::Result<()> {
+    let (europe, america) = (stranger("europe")?, stranger("america")?);
+    let mesh = Mesh::start(&format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP }}]
+  resolution: STATIC
+  endpoints:
+    - {{ address: 127.0.0.1, ports: {{ http: {europe} }}, locality: eu/a }}
+    - {{ address: 127.0.0.1, ports: {{ http: {america} }}, locality: us/a }}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{ name: api }}
+spec: {{ host: api.example, trafficPolicy: {{ outlierDetection: {{}} }} }}
+"
+    ))?;
+    let token = mesh.token(&["client"], 2)?;
+    for (name, locality, nearest) in [("client-eu", "eu/b", "europe"), ("client-us", "us/a", "america")] {
+        let arguments = ["--locality", locality];
+        let options =
+            WorkloadOptions { app: &["wait"], arguments: &arguments, ..WorkloadOptions::new("client", name, &token) };
+        let client = mesh.run(&options)?;
+        client.wait_for("api.example");
+        for _ in 0..20 {
+            assert!(client.get("api.example", "/")?.text().starts_with(nearest), "{name}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_sidecar_decides_what_is_there_at_all() -> anyhow::Result<()> {
+    let port = stranger("api")?;
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api, namespace: other }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {port} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+"
+    );
+    let mesh = Mesh::start(&entry)?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    client.wait_for("api.example");
+    let sidecar = |hosts: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{ name: default }}
+spec: {{ egress: [{{ hosts: [{hosts}] }}] }}
+"
+        )
+    };
+    mesh.write_resources("sidecar.yaml", &sidecar("./*"))?;
+    eventually("the host is gone", LIMIT, || (client.get("api.example", "/").ok()?.status == 502).then_some(()));
+    assert!(!client.admin("/config_dump").contains("api.example"));
+    mesh.write_resources("sidecar.yaml", &sidecar("./*, other/api.example"))?;
+    client.wait_for("api.example");
     Ok(())
 }

@@ -141,7 +141,7 @@ pub(super) fn http_routes(
                         Rules::HttpRoutes(routes) if !routes.contains(&shared) => routes.push(shared.clone()),
                         _ => {}
                     }
-                    if let Some(winner) = rulebook.virtual_service(&service.fqdn, &service.key.namespace) {
+                    if let Some(winner) = rulebook.virtual_service(&service.fqdn, &service.key.namespace, None) {
                         problems.push(conflict(&key, "spec.parentRefs", &service.key.to_string(), &winner.key));
                     }
                 }
