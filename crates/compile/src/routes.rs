@@ -84,7 +84,7 @@ fn tunnels_only(snapshot: &Snapshot, service: &Service, port: &ServicePort, name
     let hosts = listener::hosts(snapshot, service, namespace).into_iter();
     let mut forward = Forward::to("");
     let named = tcp::by_server_name(snapshot, service, port);
-    let own = named.into_iter().find(|(names, _)| names.iter().any(|name| *name == service.fqdn));
+    let own = named.into_iter().find(|(names, _)| names.contains(&service.fqdn));
     forward.clusters = own.map_or_else(|| tcp::clusters(snapshot, service, port), |(_, clusters)| clusters);
     forward.upgrades = vec![RouteUpgrade::connect()];
     let matches = RouteMatch { path: PathMatch::Connect, ..RouteMatch::any() };
