@@ -149,11 +149,15 @@ fn part<'a>(parts: &'a Parts, name: &str) -> &'a str {
 /// `/api/v1` knows every kind; `/apis/...` wants the kind's own group and a version of it.
 fn kind(parts: &Parts) -> Result<Kind, ApiError> {
     let plural = part(parts, "plural");
-    let kind = Kind::ALL.into_iter().find(|kind| kind.plural() == plural).ok_or_else(|| {
+    let group = parts.get("group");
+    // Two groups may have a word in common: TCPRoutes are Gateway API's and SMI's.
+    let mut named = Kind::ALL.into_iter().filter(|kind| kind.plural() == plural).collect::<Vec<_>>();
+    named.sort_by_key(|kind| group.is_some_and(|group| *group != kind.group()));
+    let kind = named.first().copied().ok_or_else(|| {
         let known: Vec<_> = Kind::ALL.into_iter().map(Kind::plural).collect();
         ApiError::not_found(format!("no kind \"{plural}\"; there are {}", known.join(", ")))
     })?;
-    let Some(group) = parts.get("group") else { return Ok(kind) };
+    let Some(group) = group else { return Ok(kind) };
     let version = part(parts, "version");
     if *group == kind.group() && kind.versions().contains(&version) {
         Ok(kind)

@@ -28,9 +28,9 @@ impl Mesh {
     /// When it does not come up.
     pub fn gateway(&self, namespace: &str, gateway: &str, token: &str) -> anyhow::Result<GatewayProxy> {
         let address = address()?;
-        let name = format!("gateway-{namespace}-{gateway}");
-        // Long names would be too long for a socket.
-        let inbox = Inbox::bind(self.path(), &format!("{address}"))?;
+        // Not by the gateway's name, which may be as long as a name can be.
+        let name = format!("gateway-{address}").replace('.', "-");
+        let inbox = Inbox::bind(self.path(), &name)?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log(&name))?;
         let mut command = Command::new(leno());
         command.args(["proxy", "--control", self.address("xds"), "--gateway", gateway, "-n", namespace]);

@@ -47,7 +47,8 @@ pub fn request(
 /// A keep-alive connection.
 #[derive(Debug)]
 pub struct Session {
-    stream: TcpStream,
+    /// `None`: there are the bytes in the buffer and no more.
+    stream: Option<TcpStream>,
     address: String,
     buffer: Vec<u8>,
 }
@@ -64,7 +65,12 @@ impl Session {
         let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, address: address.to_owned(), buffer: Vec::new() })
+        Ok(Self { stream: Some(stream), address: address.to_owned(), buffer: Vec::new() })
+    }
+
+    /// What a peer has said, to be read as answers.
+    pub fn of_bytes(buffer: Vec<u8>) -> Self {
+        Self { stream: None, address: "the peer".to_owned(), buffer }
     }
 
     /// # Errors
@@ -98,7 +104,8 @@ impl Session {
     /// # Errors
     /// When the peer has gone.
     pub fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.stream.write_all(bytes).with_context(|| format!("sending to {}", self.address))
+        let stream = self.stream.as_mut().context("there is no connection")?;
+        stream.write_all(bytes).with_context(|| format!("sending to {}", self.address))
     }
 
     /// The next response.
@@ -196,7 +203,10 @@ impl Session {
 
     fn fill(&mut self) -> anyhow::Result<()> {
         let mut chunk = [0; 16 * 1024];
-        let read = self.stream.read(&mut chunk).with_context(|| format!("reading from {}", self.address))?;
+        let read = match &mut self.stream {
+            Some(stream) => stream.read(&mut chunk).with_context(|| format!("reading from {}", self.address))?,
+            None => 0,
+        };
         if read == 0 {
             bail!("{} closed the connection after {:?}", self.address, String::from_utf8_lossy(&self.buffer));
         }

@@ -130,7 +130,8 @@ fn cors(written: &HttpCors) -> CorsPolicy {
 fn origin(text: &str) -> Option<StringMatch> {
     match text.split_once('*') {
         None => Some(StringMatch::exact(text)),
-        Some(("", "")) => Some(StringMatch::prefix("")),
+        // The filter takes what matches "*" for every origin; an empty prefix is none.
+        Some(("", "")) => Some(StringMatch::exact("*")),
         Some((scheme, rest)) => {
             let quoted = |text: &str| text.replace('.', "\\.");
             let pattern = format!("{}.+{}", quoted(scheme), quoted(rest));

@@ -10,6 +10,8 @@ use leno_proxy::Block;
 
 use super::proxy_args::ProxyArgs;
 
+/// RFC 1123: longest label of a DNS name.
+const MAX_LABEL: usize = 63;
 /// First inbound port; one more for each further port of the application. Istio's number for inbound capture.
 const FIRST_INBOUND_PORT: u16 = 15006;
 pub(crate) const HTTP_PROXY_PORT: u16 = 15001;
@@ -38,7 +40,10 @@ fn host_name() -> String {
 pub(crate) fn name(args: &ProxyArgs) -> String {
     args.workload.clone().unwrap_or_else(|| {
         let version = args.workload_version.as_deref().unwrap_or("v0");
-        format!("{}-{version}-{:06x}", args.service, seed(args) & 0xff_ffff)
+        // A label at most, also of a Gateway whose name is as long as names can be.
+        let room = MAX_LABEL.saturating_sub(version.len() + "--ffffff".len());
+        let service = &args.service[..args.service.floor_char_boundary(room)];
+        format!("{service}-{version}-{:06x}", seed(args) & 0xff_ffff)
     })
 }
 

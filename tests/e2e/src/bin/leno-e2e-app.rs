@@ -121,7 +121,8 @@ fn release(key: &str) {
 }
 
 /// Answers with what it was asked, as JSON. `/status/N` answers with N; `/hold/KEY` is answered when somebody asks for
-/// `/release/KEY`, and `held` says how many wait; `/upgrade` switches to raw bytes and echoes them.
+/// `/release/KEY`, and `held` says how many wait; `/upgrade` switches to raw bytes and echoes them; `?delay=1s` waits. Answers have the headers
+/// that `x-echo-set-header` asks for.
 fn echo(mut stream: TcpStream, name: &str) {
     let Ok(reader) = stream.try_clone() else { return };
     let mut reader = BufReader::new(reader);
@@ -144,9 +145,16 @@ fn echo(mut stream: TcpStream, name: &str) {
             ("/release/", key) => release(key),
             _ => {}
         }
+        if let Some((_, delay)) = request.path.split_once("delay=") {
+            pause(delay);
+        }
         let status: u16 = request.path.strip_prefix("/status/").and_then(|code| code.parse().ok()).unwrap_or(200);
-        let headers: serde_json::Map<String, serde_json::Value> =
-            request.headers.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        // As one value each, joined.
+        let mut headers = std::collections::BTreeMap::<&str, String>::new();
+        for (key, value) in &request.headers {
+            headers.entry(key).and_modify(|all| *all += &format!(",{value}")).or_insert_with(|| value.clone());
+        }
+        let extra = extra_headers(headers.get("x-echo-set-header").map_or("", String::as_str));
         let body = json!({
             "app": name,
             "method": request.method,
@@ -158,7 +166,7 @@ fn echo(mut stream: TcpStream, name: &str) {
         })
         .to_string();
         let head = format!(
-            "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\nx-app: {name}\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\nx-app: {name}\r\n{extra}content-length: {}\r\n\r\n",
             body.len()
         );
         let body = if request.method == "HEAD" || status == 204 { "" } else { body.as_str() };
@@ -171,6 +179,20 @@ fn echo(mut stream: TcpStream, name: &str) {
             return;
         }
     }
+}
+
+/// `500ms` or `1s`.
+#[allow(clippy::disallowed_methods, reason = "a slow backend is what was asked for")]
+fn pause(text: &str) {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number = number.parse().unwrap_or(0);
+    std::thread::sleep(std::time::Duration::from_millis(if unit == "s" { number * 1000 } else { number }));
+}
+
+/// `NAME:VALUE,NAME:VALUE` as lines of an answer's head.
+fn extra_headers(wanted: &str) -> String {
+    let pairs = wanted.split(',').filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(name, value)| format!("{}: {}\r\n", name.trim(), value.trim())).collect()
 }
 
 struct Request {

@@ -366,7 +366,7 @@ impl Draft<'_> {
                 Some(refusal) => {
                     vec![refusal.clone(), Condition::fails("Programmed", "NotAllowed", refusal.message.clone())]
                 }
-                None => of_all(&own),
+                None => of_set(&own),
             };
             let listeners = own.iter().map(|listener| listener.status()).collect();
             let status = GatewayStatus { attached_listener_sets: None, conditions, listeners };
@@ -433,6 +433,16 @@ impl Draft<'_> {
             listeners,
         }
     }
+}
+
+/// As [`of_all`]; a set is not accepted either when none of its listeners can be served.
+fn of_set(listeners: &[&DraftListener<'_>]) -> Vec<Condition> {
+    let mut conditions = of_all(listeners);
+    if !listeners.iter().any(|listener| listener.is_programmed()) {
+        let message = "no listener can be served; see their conditions";
+        conditions[0] = Condition::fails("Accepted", "ListenersNotValid", message);
+    }
+    conditions
 }
 
 /// Of a Gateway or ListenerSet, from its listeners.

@@ -1,0 +1,198 @@
+//! A request through a gateway, and what must come of it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use leno_e2e::{Response, Session, request};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::site::Site;
+
+type Headers = BTreeMap<String, String>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ask {
+    gateway: String,
+    /// Whose port is asked; the first one's unless said.
+    listener: Option<String>,
+    /// With TLS, and this server name.
+    sni: Option<String>,
+    host: Option<String>,
+    path: String,
+    method: Option<String>,
+    #[serde(default)]
+    headers: Headers,
+    #[serde(default)]
+    body: String,
+    /// Headers that the backend is to answer with.
+    #[serde(default)]
+    echo: Headers,
+    /// Any of them.
+    status: Vec<u16>,
+    backend: Option<String>,
+    /// What the backend sees where that is not what was asked.
+    seen: Option<Seen>,
+    #[serde(default)]
+    answer: Answer,
+    redirect: Option<Redirect>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    host: Option<String>,
+    path: Option<String>,
+    method: Option<String>,
+    #[serde(default)]
+    headers: Headers,
+    #[serde(default)]
+    absent: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Answer {
+    #[serde(default)]
+    headers: Headers,
+    #[serde(default)]
+    one_of: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    absent: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redirect {
+    scheme: Option<String>,
+    host: Option<String>,
+    port: Option<String>,
+    path: Option<String>,
+}
+
+impl Ask {
+    pub(crate) fn is_answered(&self, site: &mut Site) -> anyhow::Result<()> {
+        let address = site.gateway(&self.gateway)?;
+        let port = site.port(&self.gateway, self.listener.as_deref())?;
+        let address = format!("{address}:{port}");
+        let response = self.send(&address).with_context(|| self.words())?;
+        self.check(&response, &address).with_context(|| format!("{} answered {}", self.words(), response.status))
+    }
+
+    fn words(&self) -> String {
+        let host = self.host.as_deref().unwrap_or_default();
+        format!("{} {host}{}", self.method.as_deref().unwrap_or("GET"), self.path)
+    }
+
+    fn send(&self, address: &str) -> anyhow::Result<Response> {
+        let echo: Vec<_> = self.echo.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        let echo = echo.join(",");
+        let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        headers.extend(self.host.as_deref().map(|host| ("host", host)));
+        if !echo.is_empty() {
+            headers.push(("x-echo-set-header", &echo));
+        }
+        let method = self.method.as_deref().unwrap_or("GET");
+        match &self.sni {
+            Some(name) => over_tls(address, name, method, &self.path, &headers),
+            None => request(address, method, &self.path, &headers, self.body.as_bytes()),
+        }
+    }
+
+    fn check(&self, response: &Response, address: &str) -> anyhow::Result<()> {
+        ensure!(self.status.contains(&response.status), "not {:?}", self.status);
+        if let Some(wanted) = &self.redirect {
+            wanted.check(response, self, address)?;
+        }
+        let all = |name: &str| {
+            let values: Vec<_> =
+                response.headers.iter().filter(|(key, _)| key == name).map(|(_, v)| v.as_str()).collect();
+            (!values.is_empty()).then(|| values.join(","))
+        };
+        let tight = |text: &str| text.replace(' ', "");
+        for (name, value) in &self.answer.headers {
+            let said = all(name).with_context(|| format!("no {name} in the answer"))?;
+            ensure!(tight(&said) == tight(value), "{name} of the answer is {said}, not {value}");
+        }
+        for (name, values) in &self.answer.one_of {
+            let said = all(name).with_context(|| format!("no {name} in the answer"))?;
+            ensure!(values.iter().any(|value| tight(value) == tight(&said)), "{name} is {said}, none of {values:?}");
+        }
+        for name in &self.answer.absent {
+            ensure!(all(name).is_none(), "{name} is in the answer: {:?}", all(name));
+        }
+        if response.status == 200 && self.backend.is_some() {
+            self.check_seen(&response.json()?)?;
+        }
+        Ok(())
+    }
+
+    fn check_seen(&self, saw: &Value) -> anyhow::Result<()> {
+        let backend = saw["app"].as_str().unwrap_or_default();
+        let wanted = self.backend.as_deref().unwrap_or_default();
+        ensure!(backend == wanted, "{backend} was reached, not {wanted}");
+        let none = Seen::default();
+        let seen = self.seen.as_ref().unwrap_or(&none);
+        let is_as_asked = self.seen.is_none();
+        let path = seen.path.as_deref().unwrap_or(&self.path);
+        ensure!(saw["path"] == path, "the backend saw path {}, not {path}", saw["path"]);
+        let method = seen.method.as_deref().or(self.method.as_deref().filter(|_| is_as_asked)).unwrap_or("GET");
+        ensure!(saw["method"] == method, "the backend saw method {}", saw["method"]);
+        if let Some(host) = seen.host.as_ref().or(self.host.as_ref().filter(|_| is_as_asked)) {
+            ensure!(saw["headers"]["host"] == host.as_str(), "the backend saw host {}", saw["headers"]["host"]);
+        }
+        for (name, value) in if is_as_asked { &self.headers } else { &seen.headers } {
+            let said = &saw["headers"][name.as_str()];
+            ensure!(*said == value.as_str(), "the backend saw {name}: {said}, not {value}");
+        }
+        for name in &seen.absent {
+            ensure!(saw["headers"][name.as_str()].is_null(), "the backend saw {name}");
+        }
+        Ok(())
+    }
+}
+
+impl Redirect {
+    fn check(&self, response: &Response, ask: &Ask, address: &str) -> anyhow::Result<()> {
+        let location = response.header("location").context("no location")?;
+        let (scheme, rest) = location.split_once("://").context("a location without scheme")?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+        let default = if scheme == "https" { "443" } else { "80" };
+        // What is not said is as it was asked.
+        let asked = if ask.sni.is_some() { "https" } else { "http" };
+        ensure!(scheme == self.scheme.as_deref().unwrap_or(asked), "scheme of {location}");
+        let own = address.split(':').next().unwrap_or_default();
+        let asked = ask.host.as_deref().unwrap_or(own);
+        ensure!(host == self.host.as_deref().unwrap_or(asked), "host of {location}");
+        let is_port = self.port.as_deref().map_or(port.is_empty() || port == default, |wanted| wanted == port);
+        ensure!(is_port, "port of {location}, not {:?}", self.port);
+        ensure!(path == self.path.as_deref().unwrap_or(&ask.path), "path of {location}");
+        Ok(())
+    }
+}
+
+/// By `openssl s_client`, which believes every certificate.
+fn over_tls(address: &str, name: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Response> {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-ign_eof", "-connect", address, "-servername", name]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        head += &format!("host: {name}\r\n");
+    }
+    head += "\r\n";
+    // A refused handshake ends it before it reads.
+    let _ = child.stdin.take().context("a pipe")?.write_all(head.as_bytes());
+    let output = child.wait_with_output()?;
+    if output.stdout.is_empty() {
+        bail!("the handshake was refused");
+    }
+    Session::of_bytes(output.stdout).receive(method == "HEAD")
+}
