@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Control;
 use crate::control::State;
+use crate::session::NodeSession;
 
 /// The last status of each object that was asked for, so that a condition keeps the time of its last transition.
 pub(crate) type Statuses = BTreeMap<ResourceKey, Value>;
@@ -42,7 +43,9 @@ fn gateway(state: &State, key: &ResourceKey, status: &mut Value) {
     if !addresses.is_empty() {
         status["addresses"] = Value::Array(addresses);
     }
-    let pending = match sessions.iter().find(|session| session.sync.in_sync()) {
+    // Where there is nothing to send, as with one TCP route whose backends are all wrong, there is nothing to take.
+    let is_served = |session: &&&NodeSession| session.sync.in_sync() || session.config.borrow().listeners.is_empty();
+    let pending = match sessions.iter().find(is_served) {
         Some(_) => return,
         None if sessions.is_empty() => {
             let command = format!("leno proxy --gateway {} -n {}", key.name, key.namespace);

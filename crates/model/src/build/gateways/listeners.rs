@@ -440,7 +440,8 @@ fn of_set(listeners: &[&DraftListener<'_>]) -> Vec<Condition> {
     let mut conditions = of_all(listeners);
     if !listeners.iter().any(|listener| listener.is_programmed()) {
         let message = "no listener can be served; see their conditions";
-        conditions[0] = Condition::fails("Accepted", "ListenersNotValid", message);
+        conditions =
+            ["Accepted", "Programmed"].map(|kind| Condition::fails(kind, "ListenersNotValid", message)).to_vec();
     }
     conditions
 }
