@@ -4,11 +4,11 @@ use std::time::SystemTime;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use leno_analyze::{Finding, Level, Objects, Suppression};
-use leno_api::{Document, Kind};
+use leno_api::Document;
 
 use crate::connection::ConnectionArgs;
 use crate::files::{self, Input};
-use crate::kinds;
+use crate::live;
 use crate::loaded::Loaded;
 use crate::misuse::Misuse;
 use crate::problem::FileProblem;
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: AnalyzeArgs) -> anyhow::Result<i32> {
     let mut inputs = if paths.is_empty() { Vec::new() } else { files::read(&paths)? };
     let own = inputs.len();
     if args.with_mesh || (paths.is_empty() && args.cluster.is_empty()) {
-        inputs.extend(live(&args.connection).await?);
+        inputs.extend(live::inputs(&args.connection).await?);
     }
     let (objects, problems) = analyze(&args, &mut inputs, own)?;
     let problems: Vec<_> =
@@ -100,24 +100,6 @@ pub(crate) async fn run(args: AnalyzeArgs) -> anyhow::Result<i32> {
     report.print(args.output);
     let fails = problems.iter().any(|one| Threshold::of(&one.severity) <= args.failure_threshold);
     Ok(i32::from(fails))
-}
-
-/// Every object of the running mesh, each as a text of its own.
-async fn live(connection: &ConnectionArgs) -> anyhow::Result<Vec<Input>> {
-    let client = connection.client()?;
-    let mut inputs = Vec::new();
-    for kind in Kind::ALL {
-        let Ok(list) = client.get(&kinds::path(kind, None, None)?).await else { continue };
-        for item in list["items"].as_array().into_iter().flatten() {
-            let mut item = item.clone();
-            item["apiVersion"] = kind.api_versions().swap_remove(0).into();
-            item["kind"] = kind.as_str().into();
-            let metadata = |key: &str| item["metadata"][key].as_str().unwrap_or_default().to_owned();
-            let source = format!("{}/{}/{}", kind.plural(), metadata("namespace"), metadata("name"));
-            inputs.push(Input { source, text: serde_saphyr::to_string(&item)? });
-        }
-    }
-    Ok(inputs)
 }
 
 /// How many objects there are, and what is found. Inputs from `own` on are of the running mesh.
