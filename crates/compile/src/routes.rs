@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
-use crate::{forward, gateway_route, hash, listener, tcp, virtual_service};
+use crate::{forward, hash, listener, route_rules, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -17,11 +17,12 @@ pub(crate) fn compile(snapshot: &Snapshot, service: &Service, problems: &mut Vec
 fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &mut Vec<Problem>) -> RouteTable {
     let name = service.cluster_name(port.number, None);
     let routes = match &service.rules {
-        Rules::HttpRoutes(routes) => gateway_route::compile(snapshot, service, port, routes, problems),
-        Rules::VirtualService(object) if !object.spec.http.is_empty() => {
-            Some(virtual_service::compile(snapshot, port, object, problems))
+        Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, problems),
+        // Istio: where none of its routes is for this client and port, it is as if there were none.
+        Rules::VirtualService(routes) => {
+            Some(virtual_service::compile(snapshot, port, routes, problems)).filter(|routes| !routes.is_empty())
         }
-        Rules::Default | Rules::VirtualService(_) => None,
+        Rules::Default => None,
     };
     let mut routes = routes.unwrap_or_else(|| vec![default_route(service, port)]);
     hash::apply(snapshot, service, &mut routes);
@@ -82,7 +83,9 @@ pub(crate) fn proxy_table<'a>(
 fn tunnels_only(snapshot: &Snapshot, service: &Service, port: &ServicePort, namespace: &str) -> VirtualHost {
     let hosts = listener::hosts(snapshot, service, namespace).into_iter();
     let mut forward = Forward::to("");
-    forward.clusters = tcp::clusters(snapshot, service, port);
+    let named = tcp::by_server_name(snapshot, service, port);
+    let own = named.into_iter().find(|(names, _)| names.contains(&service.fqdn));
+    forward.clusters = own.map_or_else(|| tcp::clusters(snapshot, service, port), |(_, clusters)| clusters);
     forward.upgrades = vec![RouteUpgrade::connect()];
     let matches = RouteMatch { path: PathMatch::Connect, ..RouteMatch::any() };
     let tunnel = Route::new("default", matches, RouteAction::Forward(Box::new(forward)));

@@ -21,17 +21,18 @@ fn node(flavor: Flavor) -> Node {
     Node {
         id: "web-1.default".to_owned(),
         flavor,
-        locality: Default::default(),
+        locality: "eu/a/1".parse().unwrap(),
         namespace: "default".to_owned(),
         service_account: "web".to_owned(),
         workload: "web-1".to_owned(),
         service: Some("web".to_owned()),
-        labels: BTreeMap::new(),
+        labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
         address: Some("127.0.0.9".parse().unwrap()),
         ports: vec![port],
         outbound_prefix: Some([127, 9]),
         http_proxy: Some("127.9.0.1:15001".parse().unwrap()),
         access_log: Some("-".to_owned()),
+        gateway: None,
         access_log_format: None,
     }
 }
