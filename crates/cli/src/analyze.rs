@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -110,11 +111,17 @@ fn analyze(args: &AnalyzeArgs, inputs: &mut Vec<Input>, own: usize) -> anyhow::R
     let (files, mesh) = inputs.split_at(own);
     let loaded = Loaded::of(files);
     let mut documents: Vec<(usize, Document)> = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut take = |objects: &mut Objects, document: Document, cluster: &str| {
+        // What is there twice is told as such, and is no rival of itself.
+        let name = format!("{} {} {:?} {}", document.group(), document.kind(), document.namespace(), document.name());
+        if !document.name().is_empty() && !seen.insert((cluster.to_owned(), name)) {
+            return;
+        }
         documents.push((objects.add(&document, namespace, cluster), document));
     };
     let named = |document: &Document| (document.group().to_owned(), document.kind().to_owned(), document.describe());
-    let written: std::collections::BTreeSet<_> = loaded.documents.iter().map(named).collect();
+    let written: BTreeSet<_> = loaded.documents.iter().map(named).collect();
     loaded.documents.into_iter().for_each(|document| take(&mut objects, document, ""));
     for document in Loaded::of(mesh).documents.into_iter().filter(|document| !written.contains(&named(document))) {
         take(&mut objects, document, "");

@@ -57,6 +57,7 @@ impl Mesh {
             ports: Vec::new(),
             outbound_prefix: Some([127, 64]),
             http_proxy: Some(proxy),
+            gateway: None,
             access_log: None,
             access_log_format: None,
         })

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use leno_api::{Kind, Resource, ResourceKey};
 use leno_ir::{Cluster, Config, Discovery, EndpointSet, Forward, HostRewrite, RouteAction};
-use leno_model::{Protocol, Rules, Service, ServicePort, Snapshot};
+use leno_model::{Protocol, Service, ServicePort, Snapshot};
 use leno_routing::{CompiledRoutes, Matched};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Request;
 use crate::loaded::Loaded;
@@ -167,7 +168,7 @@ impl Explaining<'_> {
     fn route(&mut self, service: &Service, matched: &Matched<'_>, request: &Request) {
         let route = matched.route;
         let (key, field) =
-            rule_of(service, &route.name).map_or((None, String::new()), |(key, field)| (Some(key), field));
+            rule_of(service, &route.name, self.loaded).map_or((None, String::new()), |(key, field)| (Some(key), field));
         let key = key.as_ref();
         let text = match key {
             Some(_) => format!("rule \"{}\" takes it", route.name),
@@ -326,36 +327,22 @@ impl Explaining<'_> {
 }
 
 /// The object and field that a compiled route comes from: rules without a name are called `<object>.<index>`.
-fn rule_of(service: &Service, name: &str) -> Option<(ResourceKey, String)> {
-    let is_it = |own: Option<&String>, object: &str, index: usize| match own {
-        Some(own) => own == name,
-        None => name == format!("{object}.{index}"),
-    };
-    match &service.rules {
-        Rules::Default => None,
-        Rules::HttpRoutes(routes) => routes.iter().find_map(|route| {
-            let object = &route.metadata.name;
-            let index = (0..)
-                .zip(&route.spec.rules)
-                .find(|(index, rule)| is_it(rule.name.as_ref(), object, *index))
-                .map(|(index, _)| index)?;
-            Some((
-                ResourceKey::new(Kind::HttpRoute, route.metadata.namespace(), object),
-                format!("spec.rules[{index}]"),
-            ))
-        }),
-        Rules::VirtualService(route) => {
-            let object = &route.metadata.name;
-            let index = (0..)
-                .zip(&route.spec.http)
-                .find(|(index, rule)| is_it(rule.name.as_ref(), object, *index))
-                .map(|(index, _)| index)?;
-            Some((
-                ResourceKey::new(Kind::VirtualService, route.metadata.namespace(), object),
-                format!("spec.http[{index}]"),
-            ))
-        }
-    }
+fn rule_of(service: &Service, name: &str, loaded: &Loaded) -> Option<(ResourceKey, String)> {
+    service.rules_keys().into_iter().find_map(|key| {
+        let list = match key.kind {
+            Kind::VirtualService => "http",
+            Kind::GrpcRoute | Kind::HttpRoute => "rules",
+            _ => return None,
+        };
+        let object = loaded.resource(&key)?.to_json();
+        let mut rules = object["spec"][list].as_array()?.iter().enumerate();
+        let is_it = |(index, rule): &(usize, &Value)| match rule["name"].as_str() {
+            Some(own) => own == name,
+            None => name == format!("{}.{index}", key.name),
+        };
+        let (index, _) = rules.find(is_it)?;
+        Some((key.clone(), format!("spec.{list}[{index}]")))
+    })
 }
 
 fn protocol(protocol: Protocol) -> &'static str {
