@@ -12,6 +12,7 @@ mod fuzz;
 mod instructions;
 mod lint;
 mod packages;
+mod schemas;
 mod soak;
 mod test;
 mod tidy;
@@ -38,6 +39,8 @@ enum Command {
     Instructions(instructions::InstructionsArgs),
     /// Format, lints, licences, structure, documentation.
     Lint,
+    /// Cut out of other projects' CRDs what their objects look like.
+    Schemas,
     /// Load with changing configuration for a long time; every answer is checked.
     Soak(soak::SoakArgs),
     /// Set up what the tests need and run all of them.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Instructions(args) => instructions::run(&args),
         Command::Lint => lint::run(),
+        Command::Schemas => schemas::run(),
         Command::Soak(args) => soak::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),

@@ -23,6 +23,8 @@ pub(crate) fn check(resource: &Resource) -> Checked {
         Resource::VirtualService(object) => virtual_service(&object.spec, &mut found),
         Resource::WorkloadEntry(object) => workload(&object.spec, "spec", &mut found),
         Resource::WorkloadGroup(object) => workload(&object.spec.template, "spec.template", &mut found),
+        // Their schemas say it all.
+        _ => {}
     }
     found
 }
@@ -40,16 +42,39 @@ fn require(found: &mut Checked, path: impl Into<String>, text: &str) {
 fn metadata(resource: &Resource, found: &mut Checked) {
     let metadata = resource.metadata();
     require(found, "metadata.name", &metadata.name);
-    let name = match resource.kind() {
-        Kind::Service => dns_label(&metadata.name),
-        _ => dns_name(&metadata.name),
-    };
-    if let (false, Err(error)) = (metadata.name.is_empty(), name) {
-        report(found, "metadata.name", error.to_string());
+    match resource.kind() {
+        _ if metadata.name.is_empty() => {}
+        Kind::Namespace | Kind::Service => {
+            if let Err(error) = dns_label(&metadata.name) {
+                report(found, "metadata.name", error.to_string());
+            }
+        }
+        _ if is_object_name(&metadata.name) => {}
+        _ => {
+            let message = format!(
+                "\"{}\" is no name of an object (at most 253 of a-z, 0-9, \"-\" and \".\", with a letter or digit at \
+                 each end of what dots divide)",
+                metadata.name
+            );
+            report(found, "metadata.name", message);
+        }
     }
-    if let Err(error) = dns_label(metadata.namespace()) {
+    if resource.kind().is_namespaced()
+        && let Err(error) = dns_label(metadata.namespace())
+    {
         report(found, "metadata.namespace", error.to_string());
     }
+}
+
+/// Kubernetes' names: as DNS names, but for the length of a label.
+fn is_object_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label = |label: &str| {
+        label.bytes().all(|byte| inner(byte) || byte == b'-')
+            && label.bytes().next().is_some_and(inner)
+            && label.bytes().last().is_some_and(inner)
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 fn port(found: &mut Checked, path: String, number: Option<u16>) {

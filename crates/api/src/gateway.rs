@@ -1,156 +1,31 @@
-//! Gateway API HTTPRoute, the experimental channel's fields included.
+//! Gateway API v1.6, the experimental channel's fields included.
+mod gateways;
+mod grpc_route;
+mod http_route;
+mod l4_route;
+mod listener_set;
+mod policy;
+mod reference;
 
-use serde::{Deserialize, Serialize};
-
-use crate::GatewayDuration;
-use crate::schema::{Opaque, schema};
-
-schema! {
-    pub struct HttpRouteSpec {
-        pub hostnames: Vec<String>,
-        pub parent_refs: Vec<ParentRef>,
-        pub rules: Vec<HttpRouteRule>,
-        pub use_default_gateways: Opaque,
-    }
-    /// What the route is attached to; a `Service` for traffic inside the mesh (GAMMA).
-    pub struct ParentRef {
-        /// Default `gateway.networking.k8s.io`.
-        pub group: Option<String>,
-        /// Default `Gateway`.
-        pub kind: Option<String>,
-        pub name: String,
-        pub namespace: Option<String>,
-        pub port: Option<u16>,
-        pub section_name: Option<String>,
-    }
-    pub struct HttpRouteRule {
-        pub backend_refs: Vec<BackendRef>,
-        pub filters: Vec<Filter>,
-        pub matches: Vec<HttpRouteMatch>,
-        pub name: Option<String>,
-        pub retry: Option<HttpRetry>,
-        pub session_persistence: Opaque,
-        pub timeouts: HttpTimeouts,
-    }
-    pub struct BackendRef {
-        pub filters: Vec<Filter>,
-        /// Default: core.
-        pub group: Option<String>,
-        /// Default `Service`.
-        pub kind: Option<String>,
-        pub name: String,
-        pub namespace: Option<String>,
-        pub port: Option<u16>,
-        /// Default 1.
-        pub weight: Option<u32>,
-    }
-    pub struct HttpRouteMatch {
-        pub headers: Vec<HttpHeader>,
-        pub method: Option<String>,
-        pub path: Option<PathMatch>,
-        pub query_params: Vec<HttpQueryParam>,
-    }
-    pub struct PathMatch {
-        pub r#type: Option<PathKind>,
-        pub value: Option<String>,
-    }
-    pub struct ValueMatch {
-        pub name: String,
-        pub r#type: Option<ValueMatchKind>,
-        pub value: String,
-    }
-    pub struct Filter {
-        pub cors: Opaque,
-        pub extension_ref: Opaque,
-        pub external_auth: Opaque,
-        pub request_header_modifier: Option<HeaderModifier>,
-        pub request_mirror: Option<RequestMirror>,
-        pub request_redirect: Option<RequestRedirect>,
-        pub response_header_modifier: Option<HeaderModifier>,
-        pub r#type: Option<FilterKind>,
-        pub url_rewrite: Option<UrlRewrite>,
-    }
-    pub struct HeaderModifier {
-        pub add: Vec<HeaderPair>,
-        pub remove: Vec<String>,
-        pub set: Vec<HeaderPair>,
-    }
-    pub struct HeaderPair {
-        pub name: String,
-        pub value: String,
-    }
-    pub struct RequestMirror {
-        pub backend_ref: BackendRef,
-        pub fraction: Option<MirrorFraction>,
-        pub percent: Option<u32>,
-    }
-    pub struct MirrorFraction {
-        /// Default 100.
-        pub denominator: Option<u32>,
-        pub numerator: u32,
-    }
-    pub struct RequestRedirect {
-        pub hostname: Option<String>,
-        pub path: Option<PathModifier>,
-        pub port: Option<u16>,
-        pub scheme: Option<String>,
-        /// Default 302.
-        pub status_code: Option<u16>,
-    }
-    pub struct UrlRewrite {
-        pub hostname: Option<String>,
-        pub path: Option<PathModifier>,
-    }
-    pub struct PathModifier {
-        pub replace_full_path: Option<String>,
-        pub replace_prefix_match: Option<String>,
-        pub r#type: Option<PathModifierKind>,
-    }
-    pub struct HttpRetry {
-        pub attempts: Option<u32>,
-        pub backoff: Option<GatewayDuration>,
-        pub codes: Vec<u16>,
-    }
-    pub struct HttpTimeouts {
-        pub backend_request: Option<GatewayDuration>,
-        pub request: Option<GatewayDuration>,
-    }
-}
-
-/// A header that must hold.
-pub type HttpHeader = ValueMatch;
-/// A query parameter that must hold.
-pub type HttpQueryParam = ValueMatch;
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub enum PathKind {
-    Exact,
-    PathPrefix,
-    RegularExpression,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub enum ValueMatchKind {
-    Exact,
-    RegularExpression,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub enum PathModifierKind {
-    ReplaceFullPath,
-    ReplacePrefixMatch,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub enum FilterKind {
-    #[serde(rename = "CORS")]
-    Cors,
-    ExtensionRef,
-    ExternalAuth,
-    RequestHeaderModifier,
-    RequestMirror,
-    RequestRedirect,
-    ResponseHeaderModifier,
-    #[serde(rename = "URLRewrite")]
-    UrlRewrite,
-}
+pub use gateways::{
+    AllowedListeners, AllowedRoutes, FromNamespaces, FrontendTls, FrontendTlsPort, FrontendValidation,
+    FrontendValidationMode, GatewayAddress, GatewayBackendTls, GatewayClassSpec, GatewayListener, GatewaySpec,
+    GatewayTls, Infrastructure, ListenerNamespaces, ListenerTls, ListenerTlsMode, RouteGroupKind, RouteNamespaces,
+    TlsFrontend,
+};
+pub use grpc_route::{GrpcMethodMatch, GrpcRouteMatch, GrpcRouteRule, GrpcRouteSpec};
+pub use http_route::{
+    BackendRef, Filter, FilterKind, HeaderModifier, HeaderPair, HttpCors, HttpHeader, HttpQueryParam, HttpRetry,
+    HttpRouteMatch, HttpRouteRule, HttpRouteSpec, HttpTimeouts, MirrorFraction, ParentRef, PathKind, PathMatch,
+    PathModifier, PathModifierKind, RequestMirror, RequestRedirect, SessionCookie, SessionHeader, SessionPersistence,
+    UrlRewrite, ValueMatch, ValueMatchKind,
+};
+pub use l4_route::{L4RouteSpec, L4Rule, TlsRouteSpec};
+pub use listener_set::ListenerSetSpec;
+pub use policy::{
+    BackendTlsPolicySpec, BackendTlsValidation, PolicyTargetRef, RequestRate, RetryConstraint, RetryConstraintBudget,
+    SubjectAltName, XBackendTrafficPolicySpec, XMeshSpec,
+};
+pub use reference::{
+    GrantFrom, GrantTo, LabelRequirement, LabelSelector, ObjectRef, ReferenceGrantSpec, SecretRef, TypedRef,
+};

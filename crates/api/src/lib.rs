@@ -10,9 +10,11 @@
 
 mod check;
 mod core;
+mod crd;
 mod gateway;
 mod istio;
 mod kind;
+mod kinds;
 mod metadata;
 mod parse;
 mod resource;
@@ -22,11 +24,22 @@ mod unsupported;
 mod values;
 
 pub use check::grpc_status;
-pub use core::{IntOrString, ServicePort, ServiceSpec};
+pub use core::{
+    ConfigMap, EndpointConditions, EndpointPort, EndpointSlice, IntOrString, Secret, ServicePort, ServiceSpec,
+    SliceEndpoint,
+};
+pub use crd::schema;
 pub use gateway::{
-    BackendRef, Filter, FilterKind, HeaderModifier, HeaderPair, HttpHeader, HttpQueryParam, HttpRetry, HttpRouteMatch,
-    HttpRouteRule, HttpRouteSpec, HttpTimeouts, MirrorFraction, ParentRef, PathKind, PathMatch, PathModifier,
-    PathModifierKind, RequestMirror, RequestRedirect, UrlRewrite, ValueMatch, ValueMatchKind,
+    AllowedListeners, AllowedRoutes, BackendRef, BackendTlsPolicySpec, BackendTlsValidation, Filter, FilterKind,
+    FromNamespaces, FrontendTls, FrontendTlsPort, FrontendValidation, FrontendValidationMode, GatewayAddress,
+    GatewayBackendTls, GatewayClassSpec, GatewayListener, GatewaySpec, GatewayTls, GrantFrom, GrantTo, GrpcMethodMatch,
+    GrpcRouteMatch, GrpcRouteRule, GrpcRouteSpec, HeaderModifier, HeaderPair, HttpCors, HttpHeader, HttpQueryParam,
+    HttpRetry, HttpRouteMatch, HttpRouteRule, HttpRouteSpec, HttpTimeouts, Infrastructure, L4RouteSpec, L4Rule,
+    LabelRequirement, LabelSelector, ListenerNamespaces, ListenerSetSpec, ListenerTls, ListenerTlsMode, MirrorFraction,
+    ObjectRef, ParentRef, PathKind, PathMatch, PathModifier, PathModifierKind, PolicyTargetRef, ReferenceGrantSpec,
+    RequestMirror, RequestRate, RequestRedirect, RetryConstraint, RetryConstraintBudget, RouteGroupKind,
+    RouteNamespaces, SecretRef, SessionCookie, SessionHeader, SessionPersistence, SubjectAltName, TlsFrontend,
+    TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
     BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse, FaultAbort,
@@ -36,12 +49,13 @@ pub use istio::{
     TcpPool, TcpRoute, TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
     WorkloadGroupMetadata, WorkloadGroupSpec,
 };
-pub use kind::Kind;
+pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
 pub use parse::{Located, ParseProblem, Parsed, Skipped, parse};
 pub use resource::{
-    DestinationRule, GatewayHttpRoute, Object, Resource, ResourceKey, Service, VirtualService, WorkloadEntry,
-    WorkloadGroup,
+    BackendTlsPolicy, DestinationRule, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute,
+    GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, Unread,
+    VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
 };
 pub use unsupported::not_supported_yet;
 pub use values::{GatewayDuration, GoDuration};

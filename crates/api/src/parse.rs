@@ -1,12 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-
 use crate::Kind;
 use crate::check::{self, Checked};
-use crate::resource::{Object, Resource};
-use crate::tree::{Place, Tree, Value, read};
+use crate::crd;
+use crate::resource::Resource;
+use crate::tree::{Place, Tree, Value};
 
 /// Something that was read, and from where.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +70,7 @@ pub struct Skipped {
 }
 
 /// Groups whose objects are nothing to the mesh, whatever their kind.
-const FOREIGN_GROUPS: [&str; 20] = [
+const FOREIGN_GROUPS: [&str; 17] = [
     "admissionregistration.k8s.io",
     "apiextensions.k8s.io",
     "apps",
@@ -80,46 +79,32 @@ const FOREIGN_GROUPS: [&str; 20] = [
     "batch",
     "certmanager.k8s.io",
     "extensions",
-    "extensions.istio.io",
     "install.istio.io",
     "networking.k8s.io",
     "policy",
     "rbac.authorization.k8s.io",
     "scheduling.k8s.io",
-    "security.istio.io",
     "spire.spiffe.io",
     "storage.k8s.io",
-    "telemetry.istio.io",
     "networking.x-k8s.io",
     "coordination.k8s.io",
 ];
 
-/// Kinds of the mesh's own groups that come with later versions.
-const KNOWN_UNUSED: [&str; 24] = [
-    "BackendTLSPolicy",
-    "ConfigMap",
+/// Kinds of the core group that are nothing to the mesh.
+const KNOWN_UNUSED: [&str; 13] = [
+    "ComponentStatus",
     "Endpoints",
-    "EnvoyFilter",
     "Event",
-    "GRPCRoute",
-    "Gateway",
-    "GatewayClass",
     "LimitRange",
-    "Namespace",
     "Node",
     "PersistentVolume",
     "PersistentVolumeClaim",
     "Pod",
-    "ProxyConfig",
-    "ReferenceGrant",
+    "PodTemplate",
+    "ReplicaSet",
     "ReplicationController",
     "ResourceQuota",
-    "Secret",
     "ServiceAccount",
-    "ServiceEntry",
-    "Sidecar",
-    "TCPRoute",
-    "TLSRoute",
 ];
 
 /// Reads all documents of `text`, YAML or JSON. `source` is what problems call the file.
@@ -230,14 +215,7 @@ pub(crate) fn read_one(source: &str, tree: &Tree) -> Result<Resource, Vec<ParseP
         ParseProblem { source: source.to_owned(), line, column, object, field: field.to_owned(), message }
     };
     let kind = kind_of(tree).map_err(|(field, message)| vec![problem(field, message)])?;
-    let (resource, findings) = match kind {
-        Kind::DestinationRule => typed(tree, Resource::DestinationRule),
-        Kind::HttpRoute => typed(tree, Resource::HttpRoute),
-        Kind::Service => typed(tree, Resource::Service),
-        Kind::VirtualService => typed(tree, Resource::VirtualService),
-        Kind::WorkloadEntry => typed(tree, Resource::WorkloadEntry),
-        Kind::WorkloadGroup => typed(tree, Resource::WorkloadGroup),
-    };
+    let (resource, findings) = typed(kind, tree);
     if findings.is_empty() {
         return Ok(resource);
     }
@@ -246,16 +224,12 @@ pub(crate) fn read_one(source: &str, tree: &Tree) -> Result<Resource, Vec<ParseP
     Err(problems)
 }
 
-fn typed<S>(tree: &Tree, wrap: fn(Box<Object<S>>) -> Resource) -> (Resource, Vec<(String, String)>)
-where
-    S: DeserializeOwned + Default,
-    Object<S>: DeserializeOwned,
-{
-    let (object, findings) = read::<Object<S>>(tree, "");
+fn typed(kind: Kind, tree: &Tree) -> (Resource, Vec<(String, String)>) {
+    let (resource, findings) = Resource::read(kind, tree);
     let mut all: Vec<_> = findings.into_iter().map(|finding| (finding.path, finding.message)).collect();
-    let resource = wrap(Box::new(object));
     // A field that could not be read looks missing: one complaint for it is enough.
-    let checked: Checked = check::check(&resource);
+    let mut checked: Checked = check::check(&resource);
+    checked.extend(crd::check(kind, tree).into_iter().map(|finding| (finding.path, finding.message)));
     for (path, message) in checked {
         let leaf = path.rsplit('.').next().unwrap_or_default();
         let meant = format!("did you mean `{leaf}`");
@@ -285,12 +259,19 @@ fn kind_of(tree: &Tree) -> Result<Kind, (&'static str, String)> {
         return Err(("", format!("expected an object with apiVersion and kind, found {}", tree.value.describe())));
     }
     let Some(word) = tree.text("kind") else { return Err(("kind", "required field is missing".to_owned())) };
-    let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-    let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == word) else {
+    let same_word: Vec<_> = Kind::ALL.into_iter().filter(|kind| kind.as_str() == word).collect();
+    if same_word.is_empty() {
+        let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
         return Err(("kind", crate::tree::unknown("kind", word, &names)));
-    };
+    }
     let Some(version) = tree.text("apiVersion") else {
         return Err(("apiVersion", "required field is missing".to_owned()));
+    };
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let Some(kind) = same_word.iter().copied().find(|kind| kind.group() == group) else {
+        let versions: Vec<_> = same_word.iter().flat_map(|kind| kind.api_versions()).collect();
+        let versions: Vec<_> = versions.iter().map(String::as_str).collect();
+        return Err(("apiVersion", crate::tree::unknown("version", version, &versions)));
     };
     let versions = kind.api_versions();
     if versions.iter().any(|known| known == version) {

@@ -2,20 +2,23 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::Opaque;
-use crate::tree::Tree;
+use crate::kinds::with_kinds;
+use crate::schema::{Opaque, is_default};
+use crate::tree::{Finding, Tree, read};
 use crate::{
-    DestinationRuleSpec, HttpRouteSpec, Kind, ObjectMeta, ParseProblem, ServiceSpec, VirtualServiceSpec,
-    WorkloadEntrySpec, WorkloadGroupSpec, parse,
+    BackendTlsPolicySpec, DestinationRuleSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec, HttpRouteSpec, Kind,
+    L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec, ServiceSpec, TlsRouteSpec,
+    VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec, parse,
 };
 
 /// One object: head, wish and (ignored) state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Object<S: Default> {
+pub struct Object<S: Default + PartialEq> {
     pub api_version: String,
     pub kind: String,
     pub metadata: ObjectMeta,
+    #[serde(skip_serializing_if = "is_default")]
     pub spec: S,
     /// Accepted and ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,18 +31,81 @@ pub type WorkloadGroup = Object<WorkloadGroupSpec>;
 pub type GatewayHttpRoute = Object<HttpRouteSpec>;
 pub type VirtualService = Object<VirtualServiceSpec>;
 pub type DestinationRule = Object<DestinationRuleSpec>;
+pub type BackendTlsPolicy = Object<BackendTlsPolicySpec>;
+pub type Gateway = Object<GatewaySpec>;
+pub type GatewayClass = Object<GatewayClassSpec>;
+pub type GatewayTcpRoute = Object<L4RouteSpec>;
+pub type GatewayTlsRoute = Object<TlsRouteSpec>;
+pub type GatewayUdpRoute = Object<L4RouteSpec>;
+pub type GrpcRoute = Object<GrpcRouteSpec>;
+pub type ListenerSet = Object<ListenerSetSpec>;
+pub type ReferenceGrant = Object<ReferenceGrantSpec>;
+pub type XBackendTrafficPolicy = Object<XBackendTrafficPolicySpec>;
+pub type XMesh = Object<XMeshSpec>;
+/// An object whose wish is held against its schema and otherwise kept as written.
+pub type Unread = Object<Option<serde_json::Value>>;
 
-/// An object of any kind. Cheap to pass around only behind an `Arc`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Resource {
-    DestinationRule(Box<DestinationRule>),
-    HttpRoute(Box<GatewayHttpRoute>),
-    Service(Box<Service>),
-    VirtualService(Box<VirtualService>),
-    WorkloadEntry(Box<WorkloadEntry>),
-    WorkloadGroup(Box<WorkloadGroup>),
+macro_rules! resource {
+    ($($variant:ident $word:literal $group:literal $plural:literal [$($short:literal),*] $scope:ident [$($version:literal),*] $object:ty;)*) => {
+        /// An object of any kind. Cheap to pass around only behind an `Arc`.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub enum Resource {
+            $($variant(Box<$object>),)*
+        }
+
+        impl Resource {
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$variant(_) => Kind::$variant,)*
+                }
+            }
+
+            pub const fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Self::$variant(object) => &object.metadata,)*
+                }
+            }
+
+            pub const fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self {
+                    $(Self::$variant(object) => &mut object.metadata,)*
+                }
+            }
+
+            /// What somebody wrote with the wish.
+            pub const fn status(&self) -> Option<&serde_json::Value> {
+                match self {
+                    $(Self::$variant(object) => object.status.as_ref(),)*
+                }
+            }
+
+            pub fn set_status(&mut self, status: Option<serde_json::Value>) {
+                match self {
+                    $(Self::$variant(object) => object.status = status,)*
+                }
+            }
+
+            /// Which of the kind's versions it was written in.
+            pub const fn api_version(&self) -> &str {
+                match self {
+                    $(Self::$variant(object) => object.api_version.as_str(),)*
+                }
+            }
+
+            /// Of a document whose kind is known, and what is wrong with it.
+            pub(crate) fn read(kind: Kind, tree: &Tree) -> (Self, Vec<Finding>) {
+                match kind {
+                    $(Kind::$variant => {
+                        let (object, findings) = read::<$object>(tree, "");
+                        (Self::$variant(Box::new(object)), findings)
+                    })*
+                }
+            }
+        }
+    };
 }
+with_kinds!(resource);
 
 /// What an object is called, unique in the mesh.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -57,58 +123,17 @@ impl ResourceKey {
 
 impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            return write!(f, "{} {}", self.kind, self.name);
+        }
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 
 impl Resource {
     pub fn key(&self) -> ResourceKey {
-        ResourceKey::new(self.kind(), self.metadata().namespace(), &self.metadata().name)
-    }
-
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::DestinationRule(_) => Kind::DestinationRule,
-            Self::HttpRoute(_) => Kind::HttpRoute,
-            Self::Service(_) => Kind::Service,
-            Self::VirtualService(_) => Kind::VirtualService,
-            Self::WorkloadEntry(_) => Kind::WorkloadEntry,
-            Self::WorkloadGroup(_) => Kind::WorkloadGroup,
-        }
-    }
-
-    pub const fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Self::DestinationRule(object) => &object.metadata,
-            Self::HttpRoute(object) => &object.metadata,
-            Self::Service(object) => &object.metadata,
-            Self::VirtualService(object) => &object.metadata,
-            Self::WorkloadEntry(object) => &object.metadata,
-            Self::WorkloadGroup(object) => &object.metadata,
-        }
-    }
-
-    pub const fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        match self {
-            Self::DestinationRule(object) => &mut object.metadata,
-            Self::HttpRoute(object) => &mut object.metadata,
-            Self::Service(object) => &mut object.metadata,
-            Self::VirtualService(object) => &mut object.metadata,
-            Self::WorkloadEntry(object) => &mut object.metadata,
-            Self::WorkloadGroup(object) => &mut object.metadata,
-        }
-    }
-
-    /// Forgets the state that somebody wrote with the wish.
-    pub fn clear_status(&mut self) {
-        match self {
-            Self::DestinationRule(object) => object.status = None,
-            Self::HttpRoute(object) => object.status = None,
-            Self::Service(object) => object.status = None,
-            Self::VirtualService(object) => object.status = None,
-            Self::WorkloadEntry(object) => object.status = None,
-            Self::WorkloadGroup(object) => object.status = None,
-        }
+        let namespace = if self.kind().is_namespaced() { self.metadata().namespace() } else { "" };
+        ResourceKey::new(self.kind(), namespace, &self.metadata().name)
     }
 
     /// Reads one object with the same checks as [`parse`](crate::parse()).
@@ -145,9 +170,16 @@ macro_rules! into_resource {
     )*};
 }
 into_resource! {
+    BackendTlsPolicy(BackendTlsPolicySpec),
     DestinationRule(DestinationRuleSpec),
+    Gateway(GatewaySpec),
+    GatewayClass(GatewayClassSpec),
+    GrpcRoute(GrpcRouteSpec),
     HttpRoute(HttpRouteSpec),
+    ListenerSet(ListenerSetSpec),
+    ReferenceGrant(ReferenceGrantSpec),
     Service(ServiceSpec),
+    TlsRoute(TlsRouteSpec),
     VirtualService(VirtualServiceSpec),
     WorkloadEntry(WorkloadEntrySpec),
     WorkloadGroup(WorkloadGroupSpec),

@@ -5,7 +5,7 @@ mod read;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-pub(crate) use read::{read, unknown};
+pub(crate) use read::{Finding, read, unknown};
 
 /// Line and column from 1; 0 where the value did not come from text.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -94,6 +94,23 @@ impl Tree {
             ),
         };
         Self { place: Place::default(), value }
+    }
+
+    /// Without places. What is null is left out of objects, as Kubernetes prunes it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Bool(flag) => Json::Bool(*flag),
+            Value::Float(number) => serde_json::Number::from_f64(*number).map_or(Json::Null, Json::Number),
+            Value::Int(number) => Json::from(*number),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => {
+                let set = entries.iter().filter(|(.., child)| child.value != Value::Null);
+                Json::Object(set.map(|(name, _, child)| (name.clone(), child.to_json())).collect())
+            }
+            Value::Null => Json::Null,
+            Value::Text(text) => Json::String(text.clone()),
+        }
     }
 
     /// Moves every line down: the document began at line `by` + 1 of its file.

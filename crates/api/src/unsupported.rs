@@ -41,6 +41,9 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::WorkloadEntry => &["spec.network"],
         Kind::WorkloadGroup => &["spec.probe"],
+        Kind::ConfigMap | Kind::EndpointSlice | Kind::Namespace | Kind::Secret => &[],
+        // Read and held against their schema only.
+        _ => &["spec"],
     }
 }
 

@@ -14,9 +14,9 @@ use leno_names::Fraction;
 use crate::consistent::{HashTables, Table};
 use crate::level::{Availability, Health, choose_priority};
 use crate::load::Load;
-use crate::loads::Together;
 use crate::outlier::{Signal, Watch};
 use crate::plan::{Candidate, Group, Level, Plan, PlanSettings};
+use crate::shared::Together;
 use crate::slow_start;
 use crate::subset::{Found, NO_LABELS, Subsets};
 use crate::view::View;
@@ -163,6 +163,8 @@ pub struct Balancer<K> {
     /// The last time that was told.
     latest: Option<Instant>,
     seed: u64,
+    /// Places of members; `None`: to be made by the first that asks.
+    addresses: Option<HashMap<SocketAddr, usize>>,
 }
 
 /// A request that is on its way to a member, counted as active until dropped.
@@ -214,6 +216,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             ejected: 0,
             latest: None,
             seed,
+            addresses: None,
         }
     }
 
@@ -272,6 +275,7 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
                 all_labels.push(labels);
             }
         }
+        self.addresses = None;
         // Health does not move anybody.
         let has_moved = !self.members.iter().map(|(member, _)| placed(member)).eq(before);
         if has_moved {
@@ -348,6 +352,25 @@ impl<K: Copy + Eq + Hash> Balancer<K> {
             None => pool.choose(plan, now, random, avoid),
         };
         members.get(at?).map(Choice::new)
+    }
+
+    /// The member at an address, whatever its weight, priority and subset, if its health is one of `allowed`; one that is
+    /// ejected is unhealthy.
+    pub fn pick_at(&mut self, address: SocketAddr, allowed: &[EndpointHealth]) -> Option<Choice<K>> {
+        let Self { members, addresses, .. } = self;
+        let addresses = addresses.get_or_insert_with(|| {
+            let places = members.iter().enumerate().map(|(at, (member, _))| (member.address, at));
+            // Of several at one address the first counts.
+            places.rev().collect()
+        });
+        let found = members.get(*addresses.get(&address)?)?;
+        let health = if found.1.is_ejected() { EndpointHealth::Unhealthy } else { found.0.health };
+        allowed.contains(&health).then(|| Choice::new(found))
+    }
+
+    /// Whether there is a member at an address, well or not.
+    pub fn has_address(&self, address: SocketAddr) -> bool {
+        self.members.iter().any(|(member, _)| member.address == address)
     }
 
     /// Notes what came of a try. `true` when its member is ejected now.

@@ -27,7 +27,7 @@ pub(crate) fn path(kind: Kind, namespace: Option<&str>, name: Option<&str>) -> a
     let api_version = kind.api_versions().swap_remove(0);
     let root = if kind.group().is_empty() { "api" } else { "apis" };
     let mut path = format!("/{root}/{api_version}");
-    if let Some(namespace) = namespace {
+    if let Some(namespace) = namespace.filter(|_| kind.is_namespaced()) {
         path.push_str(&format!("/namespaces/{}", segment("namespace", namespace)?));
     }
     path.push_str(&format!("/{}", kind.plural()));

@@ -60,6 +60,10 @@ const fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::VirtualService => &["HOSTS"],
         Kind::WorkloadEntry => &["ADDRESS", "SERVICE", "HEALTH"],
         Kind::WorkloadGroup => &["SERVICE-ACCOUNT"],
+        Kind::Gateway => &["CLASS", "LISTENERS"],
+        Kind::GrpcRoute | Kind::TlsRoute => &["PARENTS", "HOSTNAMES"],
+        Kind::TcpRoute | Kind::UdpRoute => &["PARENTS"],
+        _ => &[],
     }
 }
 
@@ -67,7 +71,7 @@ fn details(kind: Kind, item: &Value) -> Vec<String> {
     let spec = &item["spec"];
     match kind {
         Kind::DestinationRule => vec![text(&spec["host"]), each(&spec["subsets"], |subset| text(&subset["name"]))],
-        Kind::HttpRoute => {
+        Kind::GrpcRoute | Kind::HttpRoute | Kind::TlsRoute => {
             vec![each(&spec["parentRefs"], |parent| text(&parent["name"])), each(&spec["hostnames"], text)]
         }
         Kind::Service => vec![each(&spec["ports"], port), pairs(&spec["selector"])],
@@ -79,6 +83,12 @@ fn details(kind: Kind, item: &Value) -> Vec<String> {
             vec![text(&spec["address"]), text(&annotations[annotation::SERVICE]), health]
         }
         Kind::WorkloadGroup => vec![text(&spec["template"]["serviceAccount"])],
+        Kind::Gateway => {
+            let listener = |listener: &Value| format!("{}:{}", text(&listener["protocol"]), text(&listener["port"]));
+            vec![text(&spec["gatewayClassName"]), each(&spec["listeners"], listener)]
+        }
+        Kind::TcpRoute | Kind::UdpRoute => vec![each(&spec["parentRefs"], |parent| text(&parent["name"]))],
+        _ => Vec::new(),
     }
 }
 

@@ -145,7 +145,7 @@ fn a_kind_that_is_nearly_right_is_recognised() {
         let error = kinds::parse_kind(word).unwrap_err();
         assert!(error.starts_with(&format!("did you mean {meant}?")), "{error}");
     }
-    assert!(kinds::parse_kind("pods").unwrap_err().starts_with("there are destinationrule"));
+    assert!(kinds::parse_kind("pods").unwrap_err().starts_with("there are authorizationpolicy"));
 }
 
 #[test]

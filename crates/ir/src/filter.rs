@@ -15,6 +15,7 @@ mod local_rate_limit;
 mod metadata;
 mod rate_limit;
 mod rbac;
+mod stateful_session;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,7 @@ pub use self::metadata::{
 };
 pub use self::rate_limit::{RateLimit, RateLimitedRequests, RouteRateLimit, VirtualHostRules};
 pub use self::rbac::HttpRbac;
+pub use self::stateful_session::{RouteSession, SessionCookie, SessionState, StatefulSession};
 
 /// One step between the codec and the router.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,6 +69,7 @@ pub enum HttpFilterConfig {
     RateLimit(Box<RateLimit>),
     Rbac(Box<HttpRbac>),
     SetMetadata(SetMetadata),
+    StatefulSession(Box<StatefulSession>),
 }
 
 /// By the name of the filter.
@@ -96,6 +99,7 @@ pub enum RouteFilterConfig {
     RateLimit(RouteRateLimit),
     /// `None`: no rules.
     Rbac(Option<Box<HttpRbac>>),
+    StatefulSession(RouteSession),
 }
 
 impl HttpFilterConfig {

@@ -61,8 +61,8 @@ pub use filter::{
     FaultDelay, FaultDelayKind, FaultRateLimit, FaultRateLimitKind, FilterOverride, FilterOverrides, FixedMetadata,
     HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue, HeaderToMetadata, HeaderToMetadataRule, HttpFilter,
     HttpFilterConfig, HttpHealthCheck, HttpRbac, LimitedDescriptor, LocalRateLimit, MetadataSourceField, RateLimit,
-    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, SetMetadata,
-    ShareUnit, VirtualHostRules,
+    RateLimitedRequests, ResponseCompression, RouteCompressor, RouteFilterConfig, RouteRateLimit, RouteSession,
+    SessionCookie, SessionState, SetMetadata, ShareUnit, StatefulSession, VirtualHostRules,
 };
 pub use http1::{HeaderNames, Http1Options};
 pub use http2::{Http2Keepalive, Http2Options};

@@ -39,6 +39,7 @@ mod rate_limit;
 mod rbac;
 mod run;
 mod set_metadata;
+mod stateful_session;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -65,6 +66,8 @@ use self::rbac::Rbac;
 pub(crate) use self::rbac::joined;
 pub(crate) use self::run::{FilterRun, RequestParts};
 use self::set_metadata::SetMetadata;
+pub(crate) use self::stateful_session::HostOverride;
+use self::stateful_session::{ActiveSession, SessionFilter};
 use crate::exchange::Exchange;
 use crate::flags::ResponseFlags;
 use crate::http::Frame;
@@ -143,6 +146,7 @@ enum Filter {
     RateLimit(Rc<RateLimit>),
     Rbac(Rc<Rbac>),
     SetMetadata(Rc<SetMetadata>),
+    StatefulSession(Rc<SessionFilter>),
 }
 
 impl Filter {
@@ -163,6 +167,9 @@ impl Filter {
             HttpFilterConfig::RateLimit(filter) => Self::RateLimit(Rc::new(RateLimit::new(filter, place))),
             HttpFilterConfig::Rbac(filter) => Self::Rbac(Rc::new(Rbac::new(filter, place))),
             HttpFilterConfig::SetMetadata(filter) => Self::SetMetadata(Rc::new(SetMetadata::new(filter, place))),
+            HttpFilterConfig::StatefulSession(filter) => {
+                Self::StatefulSession(Rc::new(SessionFilter::new(filter, place)))
+            }
         }
     }
 
@@ -181,6 +188,7 @@ impl Filter {
             Self::RateLimit(filter) => ActiveFilter::RateLimit(ActiveRateLimit::new(filter.clone())),
             Self::Rbac(rbac) => ActiveFilter::Rbac(rbac.clone()),
             Self::SetMetadata(filter) => ActiveFilter::SetMetadata(filter.clone()),
+            Self::StatefulSession(filter) => ActiveFilter::StatefulSession(ActiveSession::new(filter.clone())),
         }
     }
 }
@@ -199,6 +207,7 @@ pub(crate) enum ActiveFilter {
     RateLimit(ActiveRateLimit),
     Rbac(Rc<Rbac>),
     SetMetadata(Rc<SetMetadata>),
+    StatefulSession(ActiveSession),
 }
 
 impl ActiveFilter {
@@ -216,6 +225,7 @@ impl ActiveFilter {
             Self::RateLimit(filter) => filter.on_request(cx),
             Self::Rbac(rbac) => rbac.on_request(cx),
             Self::SetMetadata(filter) => filter.on_request(cx),
+            Self::StatefulSession(session) => session.on_request(cx),
         }
     }
 
@@ -249,6 +259,7 @@ impl ActiveFilter {
             Self::HeaderToMetadata(filter) => filter.on_response(cx),
             Self::LocalRateLimit(filter) => filter.on_response(cx),
             Self::RateLimit(filter) => filter.on_response(cx),
+            Self::StatefulSession(session) => session.on_response(cx),
             _ => {}
         }
     }

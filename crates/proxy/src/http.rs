@@ -7,6 +7,7 @@
 //! Source      RFC 9110, RFC 9112, RFC 9113; Envoy's connection manager and router for everything a user configures
 
 pub(crate) mod codec;
+mod cookie;
 mod date;
 mod described;
 mod downstream;
@@ -42,6 +43,7 @@ use leno_ir::{
 };
 use tokio::io::AsyncReadExt;
 
+pub(crate) use self::cookie::{SetCookie, cookie_value};
 pub(crate) use self::described::Described;
 pub(crate) use self::failure::grpc_status_of;
 use self::forward::Context;

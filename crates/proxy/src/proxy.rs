@@ -311,17 +311,8 @@ impl ProxyHandle {
             drop(self.inner.readiness.guard("draining"));
         }
         drop(state);
-        let mut answers = Vec::with_capacity(self.inner.workers.len());
-        for worker in &self.inner.workers {
-            let (done, answer) = oneshot::channel();
-            if worker.commands.send(Command::Drain { deadline, done }).await.is_ok() {
-                answers.push(answer);
-            }
-        }
-        let mut all_finished = true;
-        for answer in answers {
-            all_finished &= answer.await.unwrap_or(false);
-        }
+        let answers = self.ask_workers(|done| Command::Drain { deadline, done }).await;
+        let all_finished = answers.into_iter().all(|answer| answer.unwrap_or(false));
         for worker in &self.inner.workers {
             let thread = worker.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(thread) = thread {
@@ -330,6 +321,22 @@ impl ProxyHandle {
             }
         }
         all_finished
+    }
+
+    /// Asks all workers at once. One that has ended is left out; one that ends over it answers `None`.
+    async fn ask_workers<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<Option<T>> {
+        let mut waiting = Vec::with_capacity(self.inner.workers.len());
+        for worker in &self.inner.workers {
+            let (done, answer) = oneshot::channel();
+            if worker.commands.send(command(done)).await.is_ok() {
+                waiting.push(answer);
+            }
+        }
+        let mut answers = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            answers.push(answer.await.ok());
+        }
+        answers
     }
 
     /// Ends the admin interface and the DNS server, and writes what is left of the access logs.

@@ -315,11 +315,13 @@ async fn carry(
     let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
     match &end {
         CopyEnd::Downstream(error) if is_reset(error) => upstream.resets(),
-        CopyEnd::Upstream(error) if is_reset(error) => downstream.resets(),
+        CopyEnd::Upstream(error) => {
+            exchange.flags.insert(upstream.flag(error));
+            if is_reset(error) {
+                downstream.resets();
+            }
+        }
         _ => {}
-    }
-    if let CopyEnd::Upstream(error) = &end {
-        exchange.flags.insert(upstream.flag(error));
     }
     manager.note_end(end, exchange)
 }

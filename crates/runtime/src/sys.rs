@@ -41,6 +41,14 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Whole seconds of the clock that never goes back (`CLOCK_MONOTONIC`): the same for all processes of a machine until it starts
+/// again.
+pub fn monotonic_seconds() -> u64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    // Linux always has this clock.
+    time.map_or(0, |time| u64::try_from(time.tv_sec()).unwrap_or(0))
+}
+
 /// Sets an option of a socket by its number.
 ///
 /// # Errors

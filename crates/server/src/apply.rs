@@ -95,7 +95,8 @@ fn change(key: &ResourceKey, resource: &Resource, known: Option<&Entry>, stored:
     }
     let now = timestamp(SystemTime::now());
     object["metadata"].as_object_mut().map(|metadata| metadata.shift_remove("managedFields"));
-    fields::update(stored, &mut object, &Write { manager: MANAGER, now: &now, subresource: "" }, Schema::of(key.kind));
+    let schema = Schema::of(key.kind, &object["apiVersion"]);
+    fields::update(stored, &mut object, &Write { manager: MANAGER, now: &now, subresource: "" }, schema);
     Ok(Change::Put(object))
 }
 

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use leno_api::Kind;
 use serde_json::{Value, json};
 
-use crate::place::{REVIEWS, is_namespaced};
+use crate::place::REVIEWS;
 use crate::{ApiError, accept};
 
 /// The Kubernetes whose API this is as far as it goes: clients ask before they use what is newer.
@@ -41,9 +41,9 @@ fn offers() -> Vec<Offer> {
             version,
             kind: kind.as_str(),
             plural: kind.plural(),
-            singular: kind.as_str().to_ascii_lowercase(),
+            singular: kind.singular(),
             short_names: kind.short_names(),
-            is_namespaced: is_namespaced(kind),
+            is_namespaced: kind.is_namespaced(),
             is_kept: true,
         })
     });

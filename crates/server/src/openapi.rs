@@ -5,7 +5,7 @@
 use leno_api::Kind;
 use serde_json::{Map, Value, json};
 
-use crate::place::{api_version, is_namespaced};
+use crate::place::api_version;
 use crate::{ApiError, schemas};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -71,7 +71,7 @@ fn schema_name(kind: Kind, version: &str) -> String {
 fn describe(kind: Kind, version: &str, paths: &mut Map<String, Value>, components: &mut Map<String, Value>) {
     let what = json!([{ "group": kind.group(), "version": version, "kind": kind.as_str() }]);
     let name = schema_name(kind, version);
-    components.insert(name.clone(), schema(kind, &what));
+    components.insert(name.clone(), schema(kind, version, &what));
     let list = format!("{name}List");
     components.insert(list.clone(), json!({
         "type": "object",
@@ -87,7 +87,7 @@ fn describe(kind: Kind, version: &str, paths: &mut Map<String, Value>, component
     let root = format!("/{}", root(kind, version));
     let namespaced = format!("{root}/namespaces/{{namespace}}/{}", kind.plural());
     let all = format!("{root}/{}", kind.plural());
-    let collection = if is_namespaced(kind) { namespaced } else { all.clone() };
+    let collection = if kind.is_namespaced() { namespaced } else { all.clone() };
     let operation = |action: &str, answer: &str, parameters: &[(&str, &str)]| {
         json!({
             "x-kubernetes-action": action,
@@ -100,7 +100,7 @@ fn describe(kind: Kind, version: &str, paths: &mut Map<String, Value>, component
     let write = [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean")];
     let delete = [("dryRun", "string"), ("propagationPolicy", "string"), ("gracePeriodSeconds", "integer")];
     let mut of_path = vec![];
-    if is_namespaced(kind) {
+    if kind.is_namespaced() {
         paths.insert(all, json!({ "get": operation("list", &list, &read) }));
         of_path.push(parameter("path", "namespace", "string"));
     }
@@ -140,8 +140,8 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn schema(kind: Kind, what: &Value) -> Value {
-    let mut schema = schemas::of(kind).clone();
+fn schema(kind: Kind, version: &str, what: &Value) -> Value {
+    let mut schema = schemas::of(kind, version).clone();
     schema["x-kubernetes-group-version-kind"] = what.clone();
     if !schema["properties"].is_object() {
         schema["properties"] = json!({});

@@ -70,7 +70,7 @@ impl Target {
             let known = |kind: &Kind| kind.plural() == plural && kind.group() == group;
             let kind = Kind::ALL.into_iter().find(known).ok_or_else(no_such_path)?;
             let version = kind.versions().iter().find(|known| **known == version).ok_or_else(no_such_path)?;
-            if namespace.is_some() && !is_namespaced(kind) {
+            if namespace.is_some() && !kind.is_namespaced() {
                 return Err(no_such_path());
             }
             if !subresource.is_empty() && !SUBRESOURCES.contains(&subresource) {
@@ -116,15 +116,11 @@ impl Place {
 }
 
 pub(crate) fn key(kind: Kind, namespace: &str, name: &str) -> ResourceKey {
-    ResourceKey::new(kind, if is_namespaced(kind) { namespace } else { "" }, name)
+    ResourceKey::new(kind, if kind.is_namespaced() { namespace } else { "" }, name)
 }
 
 pub(crate) fn api_version(kind: Kind, version: &str) -> String {
     if kind.group().is_empty() { version.to_owned() } else { format!("{}/{version}", kind.group()) }
-}
-
-pub(crate) const fn is_namespaced(_kind: Kind) -> bool {
-    true
 }
 
 /// `virtualservices.networking.istio.io`, as errors call it.

@@ -3,12 +3,15 @@ use std::sync::LazyLock;
 use leno_api::Kind;
 use serde_json::{Value, json};
 
-/// The OpenAPI schema of a kind's objects.
-pub(crate) fn of(kind: Kind) -> &'static Value {
-    match kind {
-        Kind::Service => &SERVICE,
-        _ => &ANYTHING,
-    }
+/// The OpenAPI schema of a kind's objects in one of its versions.
+pub(crate) fn of(kind: Kind, version: &str) -> &'static Value {
+    let own = || if kind == Kind::Service { &*SERVICE } else { &*ANYTHING };
+    leno_api::schema(kind, version).unwrap_or_else(own)
+}
+
+/// Whether objects look the same in both versions, but for `apiVersion`.
+pub(crate) fn are_same(kind: Kind, one: &str, other: &str) -> bool {
+    std::ptr::eq(of(kind, one), of(kind, other))
 }
 
 static ANYTHING: LazyLock<Value> =

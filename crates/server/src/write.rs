@@ -21,7 +21,7 @@ use crate::parameters::Parameters;
 use crate::place::{self, Place};
 use crate::serve::App;
 use crate::view::{Entry, Outcome};
-use crate::{ApiError, ObjectProblem, body, patch};
+use crate::{ApiError, ObjectProblem, body, patch, schemas};
 
 /// Everything of a request that writes.
 pub(crate) struct Request {
@@ -73,7 +73,7 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, ApiEr
             }
             let mut object = object.clone();
             object.as_object_mut().map(|fields| fields.remove("status"));
-            own_fields(&mut object, None);
+            own_fields(&mut object, None, kind);
             note(None, &mut object, &manager, "", kind);
             Ok(Change::Put(object))
         })
@@ -148,12 +148,13 @@ fn apply(app: &App, request: &Request, key: &ResourceKey, mode: Mode) -> Result<
         let mut config = config.clone();
         expect_version(key, known, &config)?;
         limit(&mut config, request.is_status());
-        own_fields(&mut config, None);
+        own_fields(&mut config, None, key.kind);
         let now = timestamp(SystemTime::now());
         let write = Write { manager, now: &now, subresource: &request.place.subresource };
-        let mut object = fields::apply(current.as_ref(), &config, force, &write, Schema::of(key.kind))
+        let schema = Schema::of(key.kind, &config["apiVersion"]);
+        let mut object = fields::apply(current.as_ref(), &config, force, &write, schema)
             .map_err(|conflicts| owned_by_others(key, &conflicts))?;
-        own_fields(&mut object, current.as_ref());
+        own_fields(&mut object, current.as_ref(), key.kind);
         Ok(put_or_remove(object))
     })
 }
@@ -212,14 +213,15 @@ fn finish(
             parts.insert("status".to_owned(), status.clone());
         }
     }
-    own_fields(&mut object, Some(current));
+    own_fields(&mut object, Some(current), key.kind);
     note(Some(current), &mut object, &request.manager(), &request.place.subresource, key.kind);
     Ok(put_or_remove(object))
 }
 
 fn note(before: Option<&Value>, object: &mut Value, manager: &str, subresource: &str, kind: Kind) {
     let now = timestamp(SystemTime::now());
-    fields::update(before, object, &Write { manager, now: &now, subresource }, Schema::of(kind));
+    let schema = Schema::of(kind, &object["apiVersion"]);
+    fields::update(before, object, &Write { manager, now: &now, subresource }, schema);
 }
 
 /// The last finalizer of an object that is to be deleted has gone: so does the object.
@@ -305,7 +307,7 @@ fn name_of(object: &Value) -> Result<String, ApiError> {
 }
 
 /// The fields that only the server writes are as they were.
-fn own_fields(object: &mut Value, current: Option<&Value>) {
+fn own_fields(object: &mut Value, current: Option<&Value>, kind: Kind) {
     let Some(metadata) = object["metadata"].as_object_mut() else { return };
     for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.shift_remove(field);
@@ -316,9 +318,13 @@ fn own_fields(object: &mut Value, current: Option<&Value>) {
     for field in ["uid", "creationTimestamp", "generation", "resourceVersion"] {
         metadata.shift_remove(field);
     }
-    if let (Some(before), Some(parts)) = (current.and_then(|current| current.get("apiVersion")), object.as_object_mut()) {
-        // All versions of a kind are alike: the one it was first written in stays.
-        parts.insert("apiVersion".to_owned(), before.clone());
+    let version = |object: &Value| object["apiVersion"].as_str().and_then(|text| text.rsplit('/').next()).map(str::to_owned);
+    if let Some(current) = current
+        && let (Some(before), Some(after)) = (version(current), version(object))
+        && schemas::are_same(kind, &before, &after)
+    {
+        // The version it was first written in stays.
+        object["apiVersion"] = current["apiVersion"].clone();
     }
 }
 

@@ -449,7 +449,9 @@ fn load(database: &Database, path: &Path) -> Result<Loaded, StoreError> {
 }
 
 fn path_of(key: &ResourceKey) -> String {
-    format!("{}/{}/{}", key.kind, key.namespace, key.name)
+    // Not as it is shown: two groups may use one word.
+    let kind = serde_json::to_value(key.kind).unwrap_or_default();
+    format!("{}/{}/{}", kind.as_str().unwrap_or_default(), key.namespace, key.name)
 }
 
 /// Only the owner may read what people have written: it may hold addresses and policies.

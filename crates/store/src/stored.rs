@@ -49,7 +49,9 @@ fn understood(mut object: Value) -> Result<Resource, Vec<leno_api::ParseProblem>
 /// Gives an object what the store says of it, as far as it stays when nothing else changes.
 pub(crate) fn keep(object: &mut Value, key: &ResourceKey, before: Option<&Value>, now: SystemTime) {
     let metadata = metadata_of(object);
-    if !key.namespace.is_empty() {
+    if key.namespace.is_empty() {
+        metadata.shift_remove("namespace");
+    } else {
         metadata.insert("namespace".to_owned(), json!(key.namespace));
     }
     let before = before.map(|before| &before["metadata"]);

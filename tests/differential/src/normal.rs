@@ -13,7 +13,11 @@ const HARNESS: [&str; 2] = ["x-case-id", "x-do"];
 
 /// Addresses and directories that differ between the sides, with what stands for them.
 #[derive(Debug, Default)]
-pub(crate) struct Names(Vec<(String, String)>);
+pub(crate) struct Names {
+    whole: Vec<(String, String)>,
+    /// What follows is a time in base64.
+    before_time: Vec<(String, String)>,
+}
 
 /// To whole steps, from one step on.
 fn round_up(value: &mut Value, step: u64) {
@@ -44,11 +48,23 @@ impl Names {
     }
 
     pub(crate) fn add(&mut self, text: impl Into<String>, name: impl Into<String>) {
-        self.0.push((text.into(), name.into()));
+        self.whole.push((text.into(), name.into()));
+    }
+
+    /// `text` and the time in base64 that follows it.
+    pub(crate) fn add_time(&mut self, text: impl Into<String>, name: impl Into<String>) {
+        self.before_time.push((text.into(), name.into()));
     }
 
     fn replace(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        let text = self.before_time.iter().fold(text.to_owned(), |text, (from, to)| match text.split_once(from) {
+            None => text,
+            Some((before, after)) => {
+                let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+                format!("{before}{to} some time){}", after.trim_start_matches(is_base64))
+            }
+        });
+        self.whole.iter().fold(text, |text, (from, to)| text.replace(from, to))
     }
 
     fn normal(&self, value: &mut Value) {

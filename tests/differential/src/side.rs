@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use leno_e2e::{Sandbox, StaticProxy};
 use serde_json::{Value, json};
 
@@ -64,6 +66,14 @@ pub(crate) fn fill(text: &str, port: impl Fn(&str) -> Option<u16>, directory: &P
                 let port = port(origin).with_context(|| format!("no origin is called {origin}"))?;
                 filled.push_str(&port.to_string());
             }
+            Some(("session", origin)) => {
+                let port = port(origin).with_context(|| format!("no origin is called {origin}"))?;
+                filled.push_str(&STANDARD.encode(session(&format!("127.0.0.1:{port}"))));
+            }
+            Some(("address64", origin)) => {
+                let port = port(origin).with_context(|| format!("no origin is called {origin}"))?;
+                filled.push_str(&STANDARD.encode(format!("127.0.0.1:{port}")));
+            }
             Some(("file", file)) => filled.push_str(&directory.join(file).to_string_lossy()),
             // Filled in by the steps themselves.
             None if name == "id" => filled.push_str("${id}"),
@@ -74,6 +84,15 @@ pub(crate) fn fill(text: &str, port: impl Fn(&str) -> Option<u16>, directory: &P
     }
     filled.push_str(rest);
     Ok(filled)
+}
+
+/// The start of the field that says how long a session lasts.
+const UNTIL: &[u8] = &[0x10];
+
+/// What a session cookie of Envoy's says that has no end (its message `envoy.Cookie`).
+fn session(address: &str) -> Vec<u8> {
+    let length = u8::try_from(address.len()).unwrap_or(u8::MAX);
+    [&[0x0a, length], address.as_bytes()].concat()
 }
 
 impl Side {
@@ -109,6 +128,10 @@ impl Side {
         }
         for (name, port) in &origins.ports {
             let address = specs.origins.get(name).and_then(|spec| spec.address.as_deref()).unwrap_or("127.0.0.1");
+            let session = session(&format!("{address}:{port}"));
+            names.add(STANDARD.encode(&session), format!("(session at {name})"));
+            names.add_time(STANDARD.encode([&session[..], UNTIL].concat()), format!("(session at {name}, until"));
+            names.add(STANDARD.encode(format!("{address}:{port}")), format!("(address of {name})"));
             names.add(format!("{address}:{port}"), format!("(origin {name})"));
         }
         names.add(&proxy.admin, "(admin)");

@@ -156,6 +156,18 @@ pub(crate) fn start_single(kind: Kind, set_up: &SetUp<'_>, bootstrap: &Bootstrap
     }
 }
 
+/// A proxy with a bootstrap of its own, in a network namespace; `command` is the one that reads the file at a path.
+fn start_with_file<const WORDS: usize>(
+    set_up: &SetUp<'_>,
+    name: &str,
+    namespace: Option<&str>,
+    bootstrap: &Bootstrap,
+    command: impl Fn(&str) -> [String; WORDS],
+) -> anyhow::Result<Process> {
+    let path = set_up.write(&format!("{name}.yaml"), &bootstrap.yaml())?;
+    Process::spawn(&command(&path), PROXY_CPU, namespace, &set_up.directory.join(format!("{name}.log")))
+}
+
 fn start_sidecars(kind: Kind, set_up: &SetUp<'_>) -> anyhow::Result<Peer> {
     let is_tcp = set_up.scenario.shape == Shape::TcpSidecars;
     match kind {

@@ -4,6 +4,7 @@ use leno_names::Fraction;
 use serde::Serialize;
 
 use super::SubsetSettings;
+use crate::EndpointHealth;
 
 /// What holds for every balancing policy (Envoy `CommonLbConfig` and what is beside it in a cluster).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,9 +29,19 @@ pub struct Balancing {
     /// `None`: endpoints are not told apart. Localities have no weights where they are, unless that is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subsets: Option<Box<SubsetSettings>>,
+    /// How an endpoint may be that a session names (`StatefulSession`). `None`: degraded, healthy or not checked, Envoy's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub override_health: Option<Vec<EndpointHealth>>,
 }
 
 impl Balancing {
+    /// How an endpoint may be that a session names.
+    pub fn override_health(&self) -> &[EndpointHealth] {
+        const DEFAULT: &[EndpointHealth] =
+            &[EndpointHealth::Degraded, EndpointHealth::Healthy, EndpointHealth::Unknown];
+        self.override_health.as_deref().unwrap_or(DEFAULT)
+    }
+
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -47,6 +58,7 @@ impl Default for Balancing {
             hashing: Hashing::default(),
             slow_start: None,
             subsets: None,
+            override_health: None,
         }
     }
 }

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use leno_names::Fraction;
 
-use super::RouteRef;
+use super::{HostOverride, RouteRef};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::http::{Framing, RequestHead, ResponseHead};
@@ -28,6 +28,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) transforms_body: bool,
     /// Set: the body of the response is not sent faster.
     pub(crate) response_kib_per_second: Option<u64>,
+    /// Set: the first try goes there.
+    pub(crate) host_override: Option<HostOverride>,
 }
 
 /// What a filter sees of a response, and may change.

@@ -64,6 +64,7 @@ pub(crate) enum RouteFilter {
     RateLimit(Arc<RouteLimit>),
     /// `None`: no rules.
     Rbac(Option<Box<leno_ir::HttpRbac>>),
+    StatefulSession(leno_ir::RouteSession),
 }
 
 /// The random numbers of one exchange, so that it gets the same route whenever it asks.
@@ -101,6 +102,7 @@ impl RouteFilter {
             }
             RouteFilterConfig::RateLimit(route) => Self::RateLimit(Arc::new(RouteLimit::new(route))),
             RouteFilterConfig::Rbac(rbac) => Self::Rbac(rbac.clone()),
+            RouteFilterConfig::StatefulSession(session) => Self::StatefulSession(session.clone()),
         }
     }
 }

@@ -3,7 +3,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::pace::Pace;
-use super::{ActiveFilter, Dice, Filters, RequestContext, ResponseContext, Resume, RouteRef, RouteRules, Step};
+use super::{
+    ActiveFilter, Dice, Filters, HostOverride, RequestContext, ResponseContext, Resume, RouteRef, RouteRules, Step,
+};
 use crate::connection::Connection;
 use crate::exchange::Exchange;
 use crate::http::{Described, Frame, Framing, RequestHead, ResponseHead};
@@ -24,6 +26,7 @@ pub(crate) struct FilterRun {
     transforms_response: bool,
     /// Of the response's body.
     pub(crate) pace: Option<Pace>,
+    pub(crate) host_override: Option<HostOverride>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,7 @@ impl FilterRun {
             transforms_request: false,
             transforms_response: false,
             pace: None,
+            host_override: None,
         }
     }
 
@@ -82,6 +86,7 @@ impl FilterRun {
             clears_route: false,
             transforms_body: active.transforms_request,
             response_kib_per_second: None,
+            host_override: self.host_override,
         };
         let step = match resume {
             None => active.filter.on_request(&mut cx),
@@ -99,6 +104,7 @@ impl FilterRun {
         if let Some(rate) = cx.response_kib_per_second {
             self.pace = Some(Pace::new(rate));
         }
+        self.host_override = cx.host_override;
         if cx.clears_route {
             let described = Described { request, metadata: &exchange.metadata, connection };
             let picked = self.rules.as_ref().and_then(|rules| rules.pick(&described, self.dice));

@@ -27,7 +27,10 @@ pub(super) enum Failure {
     NoCluster {
         status: u16,
     },
-    NoHealthyUpstream,
+    /// 503, unless a session says otherwise.
+    NoHealthyUpstream {
+        status: u16,
+    },
     NoRoute,
     Overflow,
     /// Memory is short.
@@ -70,14 +73,9 @@ impl Failure {
             | Self::Timeout => 504,
             Self::WrongHeader { .. } => 400,
             Self::NoRoute => 404,
-            Self::NoCluster { status } | Self::Refused { status, .. } => *status,
+            Self::NoCluster { status } | Self::NoHealthyUpstream { status } | Self::Refused { status, .. } => *status,
             Self::Peer(PeerError::Protocol(_)) => 502,
-            Self::Connect(_)
-            | Self::Dropped(_)
-            | Self::NoHealthyUpstream
-            | Self::Overflow
-            | Self::Overload
-            | Self::Peer(_) => 503,
+            Self::Connect(_) | Self::Dropped(_) | Self::Overflow | Self::Overload | Self::Peer(_) => 503,
         }
     }
 
@@ -92,7 +90,7 @@ impl Failure {
             Self::Dropped(Dropped::Share) => ResponseFlags::DROP_OVERLOAD,
             Self::Idle { .. } => ResponseFlags::STREAM_IDLE_TIMEOUT,
             Self::NoCluster { .. } => ResponseFlags::NO_CLUSTER,
-            Self::NoHealthyUpstream => ResponseFlags::NO_HEALTHY_UPSTREAM,
+            Self::NoHealthyUpstream { .. } => ResponseFlags::NO_HEALTHY_UPSTREAM,
             Self::NoRoute => ResponseFlags::NO_ROUTE,
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => ResponseFlags::UPSTREAM_TIMEOUT,
             Self::Peer(PeerError::Closed) => ResponseFlags::UPSTREAM_CONNECTION_TERMINATION,
@@ -129,7 +127,7 @@ impl Failure {
             Self::Dropped(Dropped::Share) => "drop_overload",
             Self::Idle { .. } => "stream_idle_timeout",
             Self::NoCluster { .. } => "cluster_not_found",
-            Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::NoHealthyUpstream { .. } => "no_healthy_upstream",
             Self::NoRoute => "route_not_found",
             Self::Overload => "overload",
             Self::PerTryIdle => "upstream_per_try_idle_timeout",
@@ -175,7 +173,7 @@ impl Failure {
             Self::Dropped(Dropped::Share) => "drop overload",
             Self::Idle { .. } => "stream timeout",
             Self::RequestTimeout => "request timeout",
-            Self::NoHealthyUpstream => "no healthy upstream",
+            Self::NoHealthyUpstream { .. } => "no healthy upstream",
             Self::Overload => "envoy overloaded",
             Self::PerTryIdle | Self::PerTryTimeout | Self::Timeout => "upstream request timeout",
             Self::StreamDuration { .. } => "downstream duration timeout",

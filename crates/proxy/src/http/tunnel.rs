@@ -14,7 +14,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::Method;
-use leno_ir::UpstreamProtocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head::{Frame, Framing, RequestHead, ResponseHead};
@@ -80,14 +79,7 @@ impl Tunnel {
         let cluster = pick.cluster();
         let framing = if request.method == Method::CONNECT { Framing::None } else { Framing::Chunked };
         let caller = Caller { client: Some(client), ..Caller::default() };
-        let lease = match cluster.config.http.protocol {
-            UpstreamProtocol::Http2 => HttpLease::Http2(cluster.http2(worker, pick, &caller).await?),
-            UpstreamProtocol::Negotiated => cluster.negotiated(worker, pick, &caller).await?,
-            UpstreamProtocol::Http1 | UpstreamProtocol::SameAsDownstream => {
-                HttpLease::Http1(cluster.http1(worker, pick, &caller).await?)
-            }
-        };
-        let (mut peer, local, protocol) = match lease {
+        let (mut peer, local, protocol) = match cluster.http(worker, pick, &caller, false).await? {
             HttpLease::Http1(lease) => {
                 let local = lease.local();
                 (Peer::http1(lease, request, framing), local, Protocol::Http11)

@@ -6,7 +6,6 @@ use std::time::Duration;
 use leno_identity::Identity;
 use leno_runtime::Readiness;
 use leno_telemetry::Registry;
-use tokio::sync::oneshot;
 
 use super::{ConfigDump, ProxyHandle};
 use crate::admin::{
@@ -108,31 +107,12 @@ impl ProxyHandle {
     }
 
     async fn close_listeners(&self, which: Which) {
-        let mut answers = Vec::with_capacity(self.inner.workers.len());
-        for worker in &self.inner.workers {
-            let (done, answer) = oneshot::channel();
-            if worker.commands.send(Command::StopListeners { which, done }).await.is_ok() {
-                answers.push(answer);
-            }
-        }
-        for answer in answers {
-            let _ = answer.await;
-        }
+        self.ask_workers(|done| Command::StopListeners { which, done }).await;
     }
 
     async fn clusters(&self) -> Vec<ClusterStatus> {
-        let mut answers = Vec::with_capacity(self.inner.workers.len());
-        for worker in &self.inner.workers {
-            let (done, answer) = oneshot::channel();
-            if worker.commands.send(Command::Status { done }).await.is_ok() {
-                answers.push(answer);
-            }
-        }
-        let mut merged = Vec::new();
-        for answer in answers {
-            merged.extend(answer.await.unwrap_or_default());
-        }
-        merge(merged)
+        let answers = self.ask_workers(|done| Command::Status { done }).await;
+        merge(answers.into_iter().flatten().flatten().collect())
     }
 }
 

@@ -279,6 +279,19 @@ impl UpstreamCluster {
         Some(Pick::new(self, state, Some(choice)))
     }
 
+    /// The endpoint that a session names.
+    pub(crate) fn pick_of_session(self: &Rc<Self>, address: SocketAddr) -> Option<Pick> {
+        let allowed = self.config.balancing.override_health();
+        let choice = self.balancer.borrow_mut().pick_at(address, allowed)?;
+        let state = self.members.borrow().get(choice.key())?;
+        Some(Pick::new(self, state, Some(choice)))
+    }
+
+    /// Whether the endpoint that a session names is there, well or not.
+    pub(crate) fn has_endpoint(&self, address: SocketAddr) -> bool {
+        self.balancer.borrow().has_address(address)
+    }
+
     /// The endpoint at an address, where requests say themselves where they go.
     pub(crate) fn pick_destination(self: &Rc<Self>, address: SocketAddr, now: Instant) -> Option<Pick> {
         let state = self.destinations.as_ref()?.at(address, now);

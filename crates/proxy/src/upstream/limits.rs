@@ -1,8 +1,7 @@
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use leno_balance::SharedCounts;
 use leno_ir::{RoutingPriority, Thresholds};
 
 /// How much of one cluster's limits is in use.
@@ -11,7 +10,7 @@ pub(crate) struct Limits {
     default: Arc<Usage>,
     high: Arc<Usage>,
     /// Connections by endpoint, where those are limited.
-    endpoints: Mutex<HashMap<SocketAddr, Weak<AtomicU32>>>,
+    pub(super) endpoints: SharedCounts,
 }
 
 impl Limits {
@@ -20,18 +19,6 @@ impl Limits {
             RoutingPriority::Default => &self.default,
             RoutingPriority::High => &self.high,
         }
-    }
-
-    /// What counts the connections of all workers to an endpoint. Asked once per endpoint and worker.
-    pub(super) fn endpoint(&self, address: SocketAddr) -> Arc<AtomicU32> {
-        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = endpoints.get(&address).and_then(Weak::upgrade) {
-            return known;
-        }
-        endpoints.retain(|_, count| count.strong_count() > 0);
-        let count = Arc::new(AtomicU32::new(0));
-        endpoints.insert(address, Arc::downgrade(&count));
-        count
     }
 }
 

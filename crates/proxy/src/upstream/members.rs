@@ -153,7 +153,7 @@ impl Members {
         let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         self.next_serial = self.next_serial.wrapping_add(1);
         let id = EndpointId::new(u32::try_from(free).unwrap_or(u32::MAX), self.next_serial);
-        let connections = self.limits.as_ref().map(|limits| limits.endpoint(source.endpoint().address));
+        let connections = self.limits.as_ref().map(|limits| limits.endpoints.of(source.endpoint().address));
         let state = Some(Rc::new(EndpointState::new(id, source, connections)));
         match self.slots.get_mut(free) {
             Some(slot) => *slot = state,

@@ -21,12 +21,37 @@ pub(crate) enum HttpLease {
 }
 
 impl UpstreamCluster {
+    /// A connection in the protocol of the cluster; `is_http2`: the one of the request's client, where that decides.
+    ///
+    /// # Errors
+    /// As in the two protocols.
+    pub(crate) async fn http(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        pick: &Pick,
+        caller: &Caller,
+        is_http2: bool,
+    ) -> Result<HttpLease, ConnectError> {
+        let speaks_http2 = match self.config.http.protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::Http2 => true,
+            UpstreamProtocol::SameAsDownstream => is_http2,
+            // Boxed: it has room for both once more, and hardly anybody needs it.
+            UpstreamProtocol::Negotiated => return Box::pin(self.negotiated(worker, pick, caller)).await,
+        };
+        if speaks_http2 {
+            self.http2(worker, pick, caller).await.map(HttpLease::Http2)
+        } else {
+            self.http1(worker, pick, caller).await.map(HttpLease::Http1)
+        }
+    }
+
     /// A connection in the protocol the picked endpoint chooses. While that is not known one connection is made for all who
     /// wait, as in HTTP/2; afterwards the endpoint is taken at its word until it chooses something else.
     ///
     /// # Errors
     /// As in the two protocols.
-    pub(crate) async fn negotiated(
+    async fn negotiated(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         pick: &Pick,

@@ -24,9 +24,10 @@ pub(crate) enum Items<'a> {
 }
 
 impl Schema<'static> {
-    /// Of an object of a kind.
-    pub(crate) fn of(kind: Kind) -> Self {
-        let schema = crate::schemas::of(kind);
+    /// Of an object of a kind, as it is in the version of `api_version`.
+    pub(crate) fn of(kind: Kind, api_version: &Value) -> Self {
+        let version = api_version.as_str().and_then(|version| version.rsplit('/').next()).unwrap_or_default();
+        let schema = crate::schemas::of(kind, version);
         Self { schema: Some(schema), metadata: true }
     }
 }

@@ -97,7 +97,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "envoy.config.cluster.v3.Cluster.CommonLbConfig",
         "consistent_hashing_lb_config healthy_panic_threshold ignore_new_hosts_until_first_hc locality_weighted_lb_config \
-         update_merge_window zone_aware_lb_config",
+         override_host_status update_merge_window zone_aware_lb_config",
         "",
     ),
     (
@@ -182,6 +182,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.config.core.v3.HealthCheck.Payload", "binary text", ""),
     ("envoy.config.core.v3.HealthCheck.TcpHealthCheck", "receive send", ""),
     ("envoy.config.core.v3.HealthCheck.TlsOptions", "alpn_protocols", ""),
+    ("envoy.config.core.v3.HealthStatusSet", "statuses", ""),
     (
         "envoy.config.core.v3.Http1ProtocolOptions",
         "accept_http_10 allow_absolute_url allow_custom_methods default_host_for_http_10 enable_trailers header_key_format \
@@ -599,6 +600,12 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("envoy.extensions.filters.http.set_metadata.v3.Config", "metadata metadata_namespace value", ""),
     ("envoy.extensions.filters.http.set_metadata.v3.Metadata", "allow_overwrite metadata_namespace value", ""),
     (
+        "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+        "session_state stat_prefix status_on_strict_destination_not_found strict",
+        "",
+    ),
+    ("envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute", "disabled stateful_session", ""),
+    (
         "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit",
         "runtime_enabled stat_prefix token_bucket",
         "",
@@ -724,6 +731,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("envoy.extensions.http.original_ip_detection.xff.v3.XffTrustedCidrs", "cidrs", ""),
+    ("envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState", "cookie", ""),
+    ("envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState", "name", ""),
     ("envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig", "allowed_route_names", ""),
     ("envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig", "", ""),
     ("envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig", "", ""),
@@ -861,6 +870,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "http2_protocol_options http_protocol_options",
         "",
     ),
+    ("envoy.type.http.v3.Cookie", "attributes name path ttl", ""),
+    ("envoy.type.http.v3.CookieAttribute", "name value", ""),
     ("envoy.type.matcher.v3.DoubleMatcher", "exact range", ""),
     ("envoy.type.matcher.v3.ListMatcher", "one_of", ""),
     ("envoy.type.matcher.v3.MetadataMatcher", "filter invert path value", ""),

@@ -27,9 +27,7 @@ type Problem = (usize, String, String);
 pub(super) fn apply(tree: &mut Tree) -> Vec<Problem> {
     let mut settings = BTreeMap::new();
     for (layer, item) in tree.at(LAYERS).map(Tree::items).unwrap_or_default().iter().enumerate() {
-        for entry in item.at("static_layer").and_then(Tree::entries).unwrap_or_default() {
-            flatten(String::new(), entry, layer, &mut settings);
-        }
+        settings.extend(settings_of(item, layer));
     }
     if settings.is_empty() {
         return Vec::new();
@@ -45,11 +43,7 @@ pub(super) fn page(tree: &Tree) -> Option<Json> {
     let names: Vec<_> = layers.iter().map(|layer| layer.at("name").and_then(Tree::text).unwrap_or_default()).collect();
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (at, layer) in layers.iter().enumerate() {
-        let mut settings = BTreeMap::new();
-        for entry in layer.at("static_layer").and_then(Tree::entries).unwrap_or_default() {
-            flatten(String::new(), entry, at, &mut settings);
-        }
-        for (key, setting) in settings {
+        for (key, setting) in settings_of(layer, at) {
             let of_key = values.entry(key).or_insert_with(|| vec![String::new(); layers.len()]);
             if let Some(value) = of_key.get_mut(at) {
                 *value = match setting.tree.to_json() {
@@ -73,6 +67,15 @@ fn field(layer: usize) -> String {
 
 fn reason(key: &str) -> String {
     format!("nothing in this file reads the runtime key {key}")
+}
+
+/// Of one layer.
+fn settings_of(item: &Tree, layer: usize) -> BTreeMap<String, Setting> {
+    let mut settings = BTreeMap::new();
+    for entry in item.at("static_layer").and_then(Tree::entries).unwrap_or_default() {
+        flatten(String::new(), entry, layer, &mut settings);
+    }
+    settings
 }
 
 /// Objects are parts of keys, joined by dots, unless they are fractions.

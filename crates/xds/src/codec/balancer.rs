@@ -42,7 +42,7 @@ use prost::Message;
 
 use super::common::{any, duration, is_type, read_duration, u32_value, unpack};
 use super::error::{At, DecodeError, Result, refuse};
-use super::{discovery, hash, subset};
+use super::{discovery, endpoints, hash, subset};
 
 const CLUSTER_PROVIDED_TYPE: &str = "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided";
 const LEAST_REQUEST_TYPE: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
@@ -66,6 +66,7 @@ pub(super) fn encode(proto: &mut Proto, cluster: &Cluster, flavor: Flavor) {
     let mut common = CommonLbConfig {
         healthy_panic_threshold: balancing.panic_threshold.or(default).map(percent),
         ignore_new_hosts_until_first_hc: balancing.ignore_new_until_checked,
+        override_host_status: balancing.override_health.as_deref().map(endpoints::encode_statuses),
         ..CommonLbConfig::default()
     };
     match &cluster.balancer {
@@ -259,7 +260,7 @@ fn decode_common(proto: &Proto) -> Result<Balancing> {
     let none = CommonLbConfig::default();
     let common = proto.common_lb_config.as_ref().unwrap_or(&none);
     let decode = || {
-        refuse!(common, close_connections_on_host_set_change, override_host_status);
+        refuse!(common, close_connections_on_host_set_change);
         let hashing = common.consistent_hashing_lb_config.as_ref();
         Ok(Balancing {
             panic_threshold: common
@@ -287,6 +288,7 @@ fn decode_common(proto: &Proto) -> Result<Balancing> {
             },
             slow_start: None,
             subsets: None,
+            override_health: common.override_host_status.as_ref().map(endpoints::decode_statuses).transpose()?,
         })
     };
     decode().at("common_lb_config")

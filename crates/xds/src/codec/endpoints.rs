@@ -5,7 +5,9 @@ use leno_ir::{
     Endpoint, EndpointCheck, EndpointHealth, EndpointPolicy, EndpointSet, LocalityEndpoints, WorkloadLabels,
 };
 use leno_names::{Fraction, Locality};
-use leno_proto::envoy::config::core::v3::{Address, HealthStatus, Locality as ProtoLocality, Metadata};
+use leno_proto::envoy::config::core::v3::{
+    Address, HealthStatus, HealthStatusSet, Locality as ProtoLocality, Metadata,
+};
 use leno_proto::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as ProtoEndpoint, LbEndpoint, LocalityLbEndpoints,
     cluster_load_assignment::{Policy, policy::DropOverload},
@@ -76,14 +78,7 @@ fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
     };
     LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(host)),
-        health_status: match endpoint.health {
-            EndpointHealth::Degraded => HealthStatus::Degraded,
-            EndpointHealth::Draining => HealthStatus::Draining,
-            EndpointHealth::Healthy => HealthStatus::Healthy,
-            EndpointHealth::Unhealthy => HealthStatus::Unhealthy,
-            EndpointHealth::Unknown => HealthStatus::Unknown,
-        }
-        .into(),
+        health_status: proto_health(endpoint.health).into(),
         load_balancing_weight: u32_value(endpoint.weight.max(1)),
         metadata: encode_beside(
             &endpoint.metadata,
@@ -93,6 +88,48 @@ fn encode_endpoint(endpoint: &Endpoint) -> LbEndpoint {
             ),
         ),
     }
+}
+
+fn proto_health(health: EndpointHealth) -> HealthStatus {
+    match health {
+        EndpointHealth::Degraded => HealthStatus::Degraded,
+        EndpointHealth::Draining => HealthStatus::Draining,
+        EndpointHealth::Healthy => HealthStatus::Healthy,
+        EndpointHealth::Unhealthy => HealthStatus::Unhealthy,
+        EndpointHealth::Unknown => HealthStatus::Unknown,
+    }
+}
+
+fn read_health(status: HealthStatus) -> EndpointHealth {
+    match status {
+        HealthStatus::Degraded => EndpointHealth::Degraded,
+        HealthStatus::Draining => EndpointHealth::Draining,
+        HealthStatus::Healthy => EndpointHealth::Healthy,
+        HealthStatus::Timeout | HealthStatus::Unhealthy => EndpointHealth::Unhealthy,
+        HealthStatus::Unknown => EndpointHealth::Unknown,
+    }
+}
+
+/// A time-out is not told apart from other reasons to be unhealthy, so both are written.
+pub(super) fn encode_statuses(statuses: &[EndpointHealth]) -> HealthStatusSet {
+    let is_unhealthy = statuses.contains(&EndpointHealth::Unhealthy);
+    let statuses = statuses.iter().map(|health| proto_health(*health));
+    HealthStatusSet { statuses: statuses.chain(is_unhealthy.then_some(HealthStatus::Timeout)).map(i32::from).collect() }
+}
+
+pub(super) fn decode_statuses(set: &HealthStatusSet) -> Result<Vec<EndpointHealth>> {
+    let mut decoded = Vec::with_capacity(set.statuses.len());
+    for status in set.statuses() {
+        let health = read_health(status);
+        if status == HealthStatus::Timeout && !set.statuses().any(|status| status == HealthStatus::Unhealthy) {
+            let reason = "TIMEOUT is not told apart from UNHEALTHY, so it cannot be set without it";
+            return Err(DecodeError::new("override_host_status.statuses", reason));
+        }
+        if !decoded.contains(&health) {
+            decoded.push(health);
+        }
+    }
+    Ok(decoded)
 }
 
 fn metadata(labels: &WorkloadLabels) -> Option<Metadata> {
@@ -183,13 +220,7 @@ fn decode_endpoint(endpoint: &LbEndpoint, read: ReadAddress) -> Result<Endpoint>
         resolve,
         hostname: host.hostname.clone(),
         weight: endpoint.load_balancing_weight.as_ref().map_or(1, |weight| weight.value).max(1),
-        health: match endpoint.health_status() {
-            HealthStatus::Draining => EndpointHealth::Draining,
-            HealthStatus::Healthy => EndpointHealth::Healthy,
-            HealthStatus::Timeout | HealthStatus::Unhealthy => EndpointHealth::Unhealthy,
-            HealthStatus::Degraded => EndpointHealth::Degraded,
-            HealthStatus::Unknown => EndpointHealth::Unknown,
-        },
+        health: read_health(endpoint.health_status()),
         check: host.health_check_config.as_ref().map(decode_check).transpose().at("endpoint")?.unwrap_or_default(),
         workload: read_labels(endpoint.metadata.as_ref()),
         labels: subset::decode_labels(endpoint.metadata.as_ref()),

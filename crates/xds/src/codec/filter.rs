@@ -13,6 +13,7 @@ mod local_rate_limit;
 mod metadata;
 mod rate_limit;
 mod rbac;
+mod stateful_session;
 
 use std::collections::HashMap;
 
@@ -60,6 +61,7 @@ fn encode_config(config: &HttpFilterConfig) -> Any {
         HttpFilterConfig::RateLimit(filter) => rate_limit::encode(filter),
         HttpFilterConfig::Rbac(filter) => rbac::encode(filter),
         HttpFilterConfig::SetMetadata(filter) => metadata::encode_fixed(filter),
+        HttpFilterConfig::StatefulSession(filter) => stateful_session::encode(filter),
     }
 }
 
@@ -73,6 +75,7 @@ fn encode_route_config(config: &RouteFilterConfig) -> Any {
         RouteFilterConfig::LocalRateLimit(route) => local_rate_limit::encode(route),
         RouteFilterConfig::RateLimit(route) => rate_limit::encode_route(route),
         RouteFilterConfig::Rbac(filter) => rbac::encode_route(filter.as_deref()),
+        RouteFilterConfig::StatefulSession(route) => stateful_session::encode_route(route),
     }
 }
 
@@ -94,6 +97,9 @@ fn decode_config(config: &Any) -> Option<Result<HttpFilterConfig>> {
         metadata::FIXED => metadata::decode_fixed(config).map(HttpFilterConfig::SetMetadata),
         metadata::HEADERS => metadata::decode_headers(config).map(HttpFilterConfig::HeaderToMetadata),
         rbac::TYPE => rbac::decode(config).map(|filter| HttpFilterConfig::Rbac(Box::new(filter))),
+        stateful_session::TYPE => {
+            stateful_session::decode(config).map(|filter| HttpFilterConfig::StatefulSession(Box::new(filter)))
+        }
         _ => return None,
     })
 }
@@ -111,6 +117,7 @@ fn decode_route_config(config: &Any) -> Option<Result<RouteFilterConfig>> {
         rate_limit::ROUTE_TYPE => rate_limit::decode_route(config).map(RouteFilterConfig::RateLimit),
         metadata::HEADERS => metadata::decode_headers_of_route(config).map(RouteFilterConfig::HeaderToMetadata),
         rbac::ROUTE_TYPE => rbac::decode_route(config).map(|filter| RouteFilterConfig::Rbac(filter.map(Box::new))),
+        stateful_session::ROUTE_TYPE => stateful_session::decode_route(config).map(RouteFilterConfig::StatefulSession),
         _ => return None,
     })
 }

@@ -24,6 +24,7 @@ pub(super) fn filters() -> impl Strategy<Value = Vec<HttpFilter>> {
         header_to_metadata().prop_map(HttpFilterConfig::HeaderToMetadata).boxed(),
         set_metadata().prop_map(HttpFilterConfig::SetMetadata).boxed(),
         rate_limit().prop_map(|filter| HttpFilterConfig::RateLimit(Box::new(filter))).boxed(),
+        stateful_session().prop_map(|filter| HttpFilterConfig::StatefulSession(Box::new(filter))).boxed(),
     ];
     let filter = (name(), any::<bool>(), config);
     vec(filter.prop_map(|(name, disabled, config)| HttpFilter { name, disabled, config }), 0..3)
@@ -54,6 +55,12 @@ pub(super) fn overrides() -> impl Strategy<Value = FilterOverrides> {
             .prop_map(RouteFilterConfig::HeaderToMetadata)
             .boxed(),
         route_rate_limit().prop_map(RouteFilterConfig::RateLimit).boxed(),
+        prop_oneof![
+            Just(RouteSession::Disabled),
+            stateful_session().prop_map(|session| RouteSession::Session(Box::new(session))),
+        ]
+        .prop_map(RouteFilterConfig::StatefulSession)
+        .boxed(),
     ];
     let one = prop_oneof![
         Just(FilterOverride::Disabled),
@@ -334,6 +341,17 @@ fn set_metadata() -> impl Strategy<Value = SetMetadata> {
     let entry = (name(), any::<bool>(), subset_labels())
         .prop_map(|(namespace, allow_overwrite, fields)| FixedMetadata { namespace, allow_overwrite, fields });
     vec(entry, 0..3).prop_map(|entries| SetMetadata { entries })
+}
+
+fn stateful_session() -> impl Strategy<Value = StatefulSession> {
+    let cookie = (name(), 0..9_u64, "(/[a-z]{0,2})?", vec((name(), "[a-z]{0,2}"), 0..2));
+    let cookie = cookie.prop_map(|(name, ttl, path, attributes)| {
+        SessionState::Cookie(SessionCookie { name, ttl: std::time::Duration::from_secs(ttl), path, attributes })
+    });
+    let state = prop_oneof![cookie, "[a-z]{1,3}".prop_map(SessionState::Header)];
+    (of(state), any::<bool>(), of(200..600_u16), "[a-z]{0,2}").prop_map(
+        |(state, strict, missing_status, stat_prefix)| StatefulSession { state, strict, missing_status, stat_prefix },
+    )
 }
 
 fn virtual_host_rules() -> impl Strategy<Value = VirtualHostRules> {

@@ -1424,8 +1424,16 @@ fn balancing() -> impl Strategy<Value = Balancing> {
         aggression: f64::from(aggression) / 2.0,
         min_weight,
     }));
-    (of(percent()), localities, any::<[bool; 3]>(), (hashing, slow_start), of(subsets())).prop_map(
-        |(panic_threshold, localities, flags, (hashing, slow_start), subsets)| {
+    let health = [
+        EndpointHealth::Degraded,
+        EndpointHealth::Draining,
+        EndpointHealth::Healthy,
+        EndpointHealth::Unhealthy,
+        EndpointHealth::Unknown,
+    ];
+    let override_health = of(proptest::sample::subsequence(health.to_vec(), 0..health.len()));
+    (of(percent()), localities, any::<[bool; 3]>(), (hashing, slow_start, override_health), of(subsets())).prop_map(
+        |(panic_threshold, localities, flags, (hashing, slow_start, override_health), subsets)| {
             // Only weights that there are can be kept.
             let has_weights = localities == LocalityBalancing::Weighted;
             let weighed = |subsets: SubsetSettings| {
@@ -1440,6 +1448,7 @@ fn balancing() -> impl Strategy<Value = Balancing> {
                 ignore_health_on_removal: flags[1],
                 closes_connections_of_failed: flags[2],
                 subsets: subsets.map(weighed),
+                override_health,
             }
         },
     )

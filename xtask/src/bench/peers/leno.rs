@@ -9,7 +9,9 @@ use std::process::Command;
 use anyhow::Context;
 use serde::Deserialize;
 
-use super::{Bootstrap, CLIENT_ADDRESS, LOAD_CPU, PROXY_CPU, Peer, Process, Programs, SERVER_ADDRESS, SetUp};
+use super::{
+    Bootstrap, CLIENT_ADDRESS, LOAD_CPU, PROXY_CPU, Peer, Process, Programs, SERVER_ADDRESS, SetUp, start_with_file,
+};
 use crate::bench::START_LIMIT;
 use crate::command::output;
 
@@ -219,9 +221,9 @@ pub(super) fn start_file(
     namespace: Option<&str>,
     bootstrap: &Bootstrap,
 ) -> anyhow::Result<Process> {
-    let path = set_up.write(&format!("{name}.yaml"), &bootstrap.yaml())?;
-    let command = [&set_up.programs.leno, "proxy", "--bootstrap", &path, "--threads", "1"].map(str::to_owned);
-    Process::spawn(&command, PROXY_CPU, namespace, &set_up.directory.join(format!("{name}.log")))
+    start_with_file(set_up, name, namespace, bootstrap, |path| {
+        [&set_up.programs.leno, "proxy", "--bootstrap", path, "--threads", "1"].map(str::to_owned)
+    })
 }
 
 pub(super) fn sidecars(set_up: &SetUp<'_>, name: &str, between: Between) -> anyhow::Result<Peer> {

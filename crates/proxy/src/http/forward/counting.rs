@@ -93,7 +93,7 @@ impl Forwarder<'_, '_> {
             failure,
             Failure::Connect(_)
                 | Failure::Dropped(_)
-                | Failure::NoHealthyUpstream
+                | Failure::NoHealthyUpstream { .. }
                 | Failure::Overflow
                 | Failure::PerTryIdle
                 | Failure::PerTryTimeout
@@ -108,7 +108,7 @@ impl Forwarder<'_, '_> {
     /// What a cluster counts of a try without an answer.
     pub(super) fn count_miss(stats: &ClusterStats, failure: &Failure) {
         stats.count(match failure {
-            Failure::NoHealthyUpstream => ClusterCounter::CxNoneHealthy,
+            Failure::NoHealthyUpstream { .. } => ClusterCounter::CxNoneHealthy,
             Failure::PerTryIdle => ClusterCounter::RqPerTryIdleTimeout,
             Failure::PerTryTimeout => ClusterCounter::RqPerTryTimeout,
             Failure::Peer(PeerError::Protocol(_)) => ClusterCounter::CxProtocolError,

@@ -4,10 +4,8 @@
 //! Cost        no allocation unless a header has more than four lines, or a cookie is to be set
 //! Source      Envoy hash_policy.cc, `Router::Filter::addDownstreamSetCookie` and `makeSetCookieValue` (v1.31)
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use leno_ir::{HashCookie, HashPolicy, HashSource};
 use leno_routing::RequestView as _;
@@ -16,6 +14,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::connection::Connection;
 use crate::exchange::HeaderLookup;
+use crate::http::cookie::{SetCookie, cookie_value};
 use crate::http::head::RequestHead;
 
 /// What came of a route's hash policies.
@@ -62,7 +61,8 @@ impl RequestHash {
         // The same for all requests of a connection, so that those that race for the first cookie agree.
         let seed = format!("{}{}", connection.remote, connection.local);
         let value = format!("{:016x}", hash_of(seed.as_bytes()));
-        self.set_cookies.push(set_cookie(cookie, ttl, &value));
+        let HashCookie { name, path, attributes, .. } = cookie;
+        self.set_cookies.push(SetCookie { name, ttl, path, attributes }.with_value(&value));
         Some(hash_of(value.as_bytes()))
     }
 }
@@ -112,40 +112,10 @@ fn query<'p>(path: &'p str, name: &str) -> Option<&'p [u8]> {
     parameters.find(|(key, _)| *key == name).map(|(_, value)| value.as_bytes())
 }
 
-/// The first that is not empty, without quotes (RFC 6265 §4.1.1).
-fn cookie_value<'r>(request: &'r RequestHead, name: &str) -> Option<&'r [u8]> {
-    let pairs = request.headers.get_all("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    let named = pairs.filter_map(|pair| {
-        let pair = pair.trim_ascii();
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        let (key, value) = (pair.get(..at)?, pair.get(at + 1..)?);
-        (key == name.as_bytes()).then_some(value)
-    });
-    let bare = |value: &'r [u8]| match value {
-        [b'"', inner @ .., b'"'] => inner,
-        value => value,
-    };
-    named.map(bare).find(|value| !value.is_empty())
-}
-
-fn set_cookie(cookie: &HashCookie, ttl: Duration, value: &str) -> String {
-    let mut text = format!("{}=\"{value}\"", cookie.name);
-    // Writing to a string does not fail.
-    if ttl.as_secs() > 0 {
-        let _ = write!(text, "; Max-Age={}", ttl.as_secs());
-    }
-    if !cookie.path.is_empty() {
-        let _ = write!(text, "; Path={}", cookie.path);
-    }
-    for (name, value) in &cookie.attributes {
-        let _ = if value.is_empty() { write!(text, "; {name}") } else { write!(text, "; {name}={value}") };
-    }
-    text.push_str("; HttpOnly");
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn connection(remote: &str) -> Connection {

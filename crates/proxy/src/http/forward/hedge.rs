@@ -154,7 +154,11 @@ impl Forwarder<'_, '_> {
     pub(super) async fn hedged_answer(&mut self, failure: Failure) -> Result<Answer, Failure> {
         let is_of_try = matches!(
             failure,
-            Failure::Connect(_) | Failure::Hedged | Failure::NoHealthyUpstream | Failure::Peer(_) | Failure::PerTryIdle
+            Failure::Connect(_)
+                | Failure::Hedged
+                | Failure::NoHealthyUpstream { .. }
+                | Failure::Peer(_)
+                | Failure::PerTryIdle
         );
         let Some(hedge) =
             self.hedge.as_mut().filter(|hedge| is_of_try && (hedge.is_waiting() || hedge.chosen.is_some()))

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use leno_ir::{Forward, RoutingPriority, UpstreamProtocol};
+use leno_ir::{Forward, RoutingPriority};
 
 use super::Forwarder;
 use super::server_name::server_name;
@@ -78,16 +78,7 @@ async fn send(
 ) -> Option<()> {
     let _admitted = cluster.admit(RoutingPriority::Default).ok()?;
     let pick = cluster.pick(&worker, worker.now(), &[])?;
-    let lease = match cluster.config.http.protocol {
-        UpstreamProtocol::Http1 => cluster.http1(&worker, &pick, &caller).await.map(HttpLease::Http1),
-        UpstreamProtocol::Http2 => cluster.http2(&worker, &pick, &caller).await.map(HttpLease::Http2),
-        UpstreamProtocol::Negotiated => cluster.negotiated(&worker, &pick, &caller).await,
-        UpstreamProtocol::SameAsDownstream if is_http2 => {
-            cluster.http2(&worker, &pick, &caller).await.map(HttpLease::Http2)
-        }
-        UpstreamProtocol::SameAsDownstream => cluster.http1(&worker, &pick, &caller).await.map(HttpLease::Http1),
-    };
-    let mut peer = match lease.ok()? {
+    let mut peer = match cluster.http(&worker, &pick, &caller, is_http2).await.ok()? {
         HttpLease::Http1(lease) => Peer::http1(lease, &head, framing),
         HttpLease::Http2(lease) => Peer::http2(lease, &head, framing).ok()?,
     };

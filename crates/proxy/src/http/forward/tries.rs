@@ -10,7 +10,7 @@ use http::Method;
 use leno_balance::Wish;
 use leno_ir::{
     Discovery, Forward, HostRewrite, Labels, MetadataValue, OriginalDestination, RetryPolicy, RoutingPriority,
-    UpstreamProtocol, WeightedCluster,
+    WeightedCluster,
 };
 use smallvec::SmallVec;
 
@@ -319,7 +319,10 @@ impl Forwarder<'_, '_> {
     /// One endpoint, one connection, up to the head of its response.
     async fn attempt(&mut self, tries: &mut Tries<'_>) -> Result<Answer, Miss> {
         self.exchange.attempts += 1;
-        let mut pick = self.pick(tries).ok_or(Failure::NoHealthyUpstream)?;
+        let mut pick = match self.pick_of_session(tries)? {
+            Some(pick) => pick,
+            None => self.pick(tries).ok_or(Failure::NoHealthyUpstream { status: 503 })?,
+        };
         tries.past_priorities.push(pick.priority());
         self.exchange.upstream = Some(pick.endpoint().address);
         self.exchange.host = Some(pick.source());
@@ -374,6 +377,20 @@ impl Forwarder<'_, '_> {
                 peer.cancel(failure.reset_code());
                 Err(Miss::Failed { failure, pick: Some(pick), was_stale })
             }
+        }
+    }
+
+    /// Where the request's session is. Only the first try goes there (Envoy).
+    fn pick_of_session(&self, tries: &Tries<'_>) -> Result<Option<Pick>, Failure> {
+        let wanted = self.run.as_ref().and_then(|run| run.host_override).filter(|_| tries.retries == 0);
+        let Some(wanted) = wanted else { return Ok(None) };
+        let pick = wanted.address.and_then(|address| tries.cluster.pick_of_session(address));
+        match wanted.missing_status {
+            Some(status) if pick.is_none() => {
+                let is_there = wanted.address.is_some_and(|address| tries.cluster.has_endpoint(address));
+                Err(Failure::NoHealthyUpstream { status: if is_there { 503 } else { status } })
+            }
+            _ => Ok(pick),
         }
     }
 
@@ -453,25 +470,11 @@ impl Forwarder<'_, '_> {
             return Ok(peer);
         }
         let caller = Caller { client: Some(client), priority, server_name: self.server_name.clone() };
-        let speaks_http2 = match cluster.config.http.protocol {
-            UpstreamProtocol::Http1 => false,
-            UpstreamProtocol::Http2 => true,
-            UpstreamProtocol::Negotiated => {
-                // Boxed: it has room for both, and hardly anybody needs it.
-                let mut lease = Box::pin(cluster.negotiated(&worker, pick, &caller));
-                return match self.guard(lease.as_mut()).await?.map_err(Failure::Connect)? {
-                    HttpLease::Http1(lease) => Ok(self.send_http1(lease)),
-                    HttpLease::Http2(lease) => self.send_http2(lease).await,
-                };
-            }
-            UpstreamProtocol::SameAsDownstream => self.downstream.is_http2(),
-        };
-        if speaks_http2 {
-            let lease = self.guard(pin!(cluster.http2(&worker, pick, &caller))).await?.map_err(Failure::Connect)?;
-            return self.send_http2(lease).await;
+        let is_http2 = self.downstream.is_http2();
+        match self.guard(pin!(cluster.http(&worker, pick, &caller, is_http2))).await?.map_err(Failure::Connect)? {
+            HttpLease::Http1(lease) => Ok(self.send_http1(lease)),
+            HttpLease::Http2(lease) => self.send_http2(lease).await,
         }
-        let lease = self.guard(pin!(cluster.http1(&worker, pick, &caller))).await?.map_err(Failure::Connect)?;
-        Ok(self.send_http1(lease))
     }
 
     fn send_http1(&mut self, lease: Http1Lease) -> Peer {

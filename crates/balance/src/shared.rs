@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::Outliers;
 
-/// Requests under way by endpoint, those of all workers together. Counted only where a policy bounds them.
+/// A number for each endpoint that all workers count in together. Kept for as long as somebody holds it.
 #[derive(Debug, Default)]
-pub struct Loads {
+pub struct SharedCounts {
     endpoints: Mutex<HashMap<SocketAddr, Weak<AtomicU32>>>,
 }
 
-impl Loads {
+impl SharedCounts {
     /// Asked once per endpoint and worker.
-    pub(crate) fn of(&self, address: SocketAddr) -> Arc<AtomicU32> {
+    pub fn of(&self, address: SocketAddr) -> Arc<AtomicU32> {
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = endpoints.get(&address).and_then(Weak::upgrade) {
             return known;
@@ -29,5 +29,6 @@ impl Loads {
 #[derive(Clone, Debug, Default)]
 pub struct Together {
     pub outliers: Arc<Outliers>,
-    pub loads: Arc<Loads>,
+    /// Requests under way. Counted only where a policy bounds them.
+    pub loads: Arc<SharedCounts>,
 }

@@ -1,0 +1,70 @@
+//! What other projects' CRDs say about their objects, as data: types, limits, rules, keys of lists.
+//!
+//! Shape       1 file per project -> n kinds -> n versions -> 1 OpenAPI v3 schema of the whole object
+//! Cost        a file is read when one of its kinds is first asked for, and kept
+//! Source      `cargo xtask schemas` cuts the files out of the CRDs: Gateway API v1.6 (experimental channel), Istio, SMI
+
+mod defaults;
+mod rules;
+mod structure;
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::Kind;
+use crate::tree::{Finding, Tree};
+
+/// A file of schemas, read at most once.
+type File = LazyLock<Value>;
+
+static GATEWAY_API: File = LazyLock::new(|| file(include_str!("../schemas/gateway-api.json")));
+static ISTIO: File = LazyLock::new(|| file(include_str!("../schemas/istio.json")));
+static SMI: File = LazyLock::new(|| file(include_str!("../schemas/smi.json")));
+
+fn file(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// The schema of `kind` in one of its versions; `None` for kinds that are no custom resources.
+pub fn schema(kind: Kind, version: &str) -> Option<&'static Value> {
+    let group = kind.group();
+    let file: &'static Value = match group {
+        "gateway.networking.k8s.io" | "gateway.networking.x-k8s.io" => &GATEWAY_API,
+        _ if group.ends_with(".istio.io") => &ISTIO,
+        _ if group.ends_with(".smi-spec.io") => &SMI,
+        _ => return None,
+    };
+    let versions = file.get(format!("{kind}.{group}"))?;
+    let schema = versions.get(version)?;
+    schema.as_str().map_or(Some(schema), |same| versions.get(same))
+}
+
+/// All that the schema finds wrong with a document of `kind`; nothing when there is no schema.
+pub(crate) fn check(kind: Kind, tree: &Tree) -> Vec<Finding> {
+    let version = tree.text("apiVersion").unwrap_or_default();
+    let version = version.rsplit('/').next().unwrap_or_default();
+    let Some(schema) = schema(kind, version) else { return Vec::new() };
+    let tree = &defaults::filled(schema, tree);
+    let mut found = Vec::new();
+    structure::check(schema, tree, &mut found);
+    if found.is_empty() {
+        rules::check(kind, version, schema, tree, &mut found);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_custom_resource_has_a_schema() {
+        for kind in Kind::ALL.into_iter() {
+            let custom = kind.group().contains("networking.") || kind.group().contains("istio.io");
+            if custom {
+                assert!(schema(kind, kind.versions()[0]).is_some(), "{kind} {}", kind.group());
+            }
+        }
+    }
+}
