@@ -51,7 +51,7 @@ pub use istio::{
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
-pub use parse::{Located, ParseProblem, Parsed, Skipped, parse};
+pub use parse::{Located, ParseProblem, Parsed, Skipped, parse, parse_documents};
 pub use resource::{
     BackendTlsPolicy, DestinationRule, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute,
     GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, Unread,

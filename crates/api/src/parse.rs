@@ -109,13 +109,25 @@ const KNOWN_UNUSED: [&str; 13] = [
 
 /// Reads all documents of `text`, YAML or JSON. `source` is what problems call the file.
 pub fn parse(source: &str, text: &str) -> Parsed {
+    parse_each(source, text, &mut |_| {})
+}
+
+/// The same, and for each of the resources the document as it was written: what a resource becomes as JSON leaves out fields
+/// that hold their default.
+pub fn parse_documents(source: &str, text: &str) -> (Parsed, Vec<serde_json::Value>) {
+    let mut documents = Vec::new();
+    let parsed = parse_each(source, text, &mut |tree| documents.push(tree.to_json()));
+    (parsed, documents)
+}
+
+fn parse_each(source: &str, text: &str, taken: &mut dyn FnMut(&Tree)) -> Parsed {
     let mut parsed = Parsed::default();
     let shared: Arc<str> = source.into();
     for (first_line, document) in documents(text) {
         match serde_saphyr::from_str::<Tree>(&document) {
             Ok(mut tree) => {
                 tree.shift(first_line);
-                read_document(&shared, &tree, &mut parsed);
+                read_document(&shared, &tree, &mut parsed, taken);
             }
             Err(error) => parsed.problems.push(syntax_problem(source, first_line, &error)),
         }
@@ -173,13 +185,13 @@ fn syntax_problem(source: &str, first_line: usize, error: &serde_saphyr::Error) 
     }
 }
 
-fn read_document(source: &Arc<str>, tree: &Tree, parsed: &mut Parsed) {
+fn read_document(source: &Arc<str>, tree: &Tree, parsed: &mut Parsed, taken: &mut dyn FnMut(&Tree)) {
     if tree.value == Value::Null {
         return;
     }
     if tree.text("kind") == Some("List") {
         if let Some(Tree { value: Value::List(items), .. }) = tree.get("items") {
-            items.iter().for_each(|item| read_document(source, item, parsed));
+            items.iter().for_each(|item| read_document(source, item, parsed, taken));
         }
         return;
     }
@@ -188,7 +200,10 @@ fn read_document(source: &Arc<str>, tree: &Tree, parsed: &mut Parsed) {
         return;
     }
     match read_one(source, tree) {
-        Ok(value) => parsed.resources.push(Located { source: source.clone(), line: tree.place.line, value }),
+        Ok(value) => {
+            parsed.resources.push(Located { source: source.clone(), line: tree.place.line, value });
+            taken(tree);
+        }
         Err(problems) => parsed.problems.extend(problems),
     }
 }

@@ -76,7 +76,10 @@ mod tests {
             ("*/*", Ok(Form::Object)),
             ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Ok(Form::Table)),
             ("application/json;as=Table;v=v9;g=meta.k8s.io, application/json", Ok(Form::Object)),
-            ("application/vnd.kubernetes.protobuf, application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Ok(Form::Metadata)),
+            (
+                "application/vnd.kubernetes.protobuf, application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+                Ok(Form::Metadata),
+            ),
             ("application/vnd.kubernetes.protobuf", Err(406)),
         ] {
             assert_eq!(form(&headers(accept)).map_err(|error| error.code), wanted, "{accept}");

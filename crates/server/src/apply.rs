@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::Uri;
-use leno_api::{Located, ParseProblem, Resource, ResourceKey};
+use leno_api::{Located, ParseProblem, Resource};
 use leno_store::{Change, Mode, Written, timestamp};
 use serde_json::{Value, json};
 
@@ -34,25 +34,32 @@ pub(crate) async fn apply(
 
 /// One bad object stops no other.
 fn apply_text(app: &App, source: &str, text: &str, mode: Mode) -> Vec<ApplyResult> {
-    let parsed = leno_api::parse(source, text);
+    let (parsed, documents) = leno_api::parse_documents(source, text);
     let mut results: Vec<_> = parsed.problems.iter().map(unreadable).collect();
     // All at once: they may speak of each other.
     let objects: Vec<_> = parsed.resources.iter().map(|located| located.value.clone()).collect();
     let found = app.api.check(&objects);
-    results.extend(parsed.resources.iter().map(|located| apply_one(app, located, &found, mode)));
+    let both = parsed.resources.iter().zip(&documents);
+    results.extend(both.map(|(located, document)| apply_one(app, located, document, &found, mode)));
     if mode == Mode::Write {
         app.api.settle();
     }
     results
 }
 
-fn apply_one(app: &App, located: &Located<Resource>, found: &[ObjectProblem], mode: Mode) -> ApplyResult {
+fn apply_one(
+    app: &App,
+    located: &Located<Resource>,
+    document: &Value,
+    found: &[ObjectProblem],
+    mode: Mode,
+) -> ApplyResult {
     let resource = &located.value;
     let key = resource.key();
     let here = |problem: ApiProblem| ApiProblem { source: located.source.to_string(), line: located.line, ..problem };
     let mut problems: Vec<_> =
         found.iter().filter(|problem| problem.key == key).map(|problem| here(ApiProblem::from(problem))).collect();
-    let outcome = match app.view.write(&key, mode, &mut |known, stored| change(&key, resource, known, stored)) {
+    let outcome = match app.view.write(&key, mode, &mut |known, stored| change(resource, document, known, stored)) {
         Ok(outcome) => match outcome.written {
             Written::Configured | Written::Deleted => Outcome::Configured,
             Written::Created => Outcome::Created,
@@ -69,8 +76,14 @@ fn apply_one(app: &App, located: &Located<Resource>, found: &[ObjectProblem], mo
 
 /// The object becomes what the text says. A version in it must be the one that is stored; one that is not stored is made,
 /// whatever version it had, so that what was saved can be put back.
-fn change(key: &ResourceKey, resource: &Resource, known: Option<&Entry>, stored: Option<&Value>) -> Result<Change, ApiError> {
-    let mut object = resource.to_json();
+fn change(
+    resource: &Resource,
+    document: &Value,
+    known: Option<&Entry>,
+    stored: Option<&Value>,
+) -> Result<Change, ApiError> {
+    let key = &resource.key();
+    let mut object = document.clone();
     object.as_object_mut().map(|parts| parts.shift_remove("status"));
     let version = resource.metadata().resource_version.as_deref();
     if let (Some(stored), Some(known)) = (stored, known) {
@@ -81,7 +94,7 @@ fn change(key: &ResourceKey, resource: &Resource, known: Option<&Entry>, stored:
             ))
             .with_details(place::details(key)));
         }
-        if wish(known.resource().to_json()) == wish(object.clone()) {
+        if wish(known.resource().to_json()) == wish(resource.to_json()) {
             return Ok(Change::Keep);
         }
         for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
@@ -106,7 +119,9 @@ fn wish(mut object: Value) -> Value {
         parts.shift_remove("status");
     }
     if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.retain(|name, _| matches!(name.as_str(), "name" | "labels" | "annotations" | "finalizers" | "ownerReferences"));
+        metadata.retain(|name, _| {
+            matches!(name.as_str(), "name" | "labels" | "annotations" | "finalizers" | "ownerReferences")
+        });
     }
     object
 }

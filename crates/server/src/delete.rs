@@ -135,6 +135,9 @@ fn check_namespace(app: &App, key: &ResourceKey) -> Result<(), ApiError> {
 
 fn precondition(key: &ResourceKey, field: &str) -> ApiError {
     let resource = place::resource_name(key.kind);
-    let message = format!("Operation cannot be fulfilled on {resource} \"{}\": Precondition failed: {field} is another", key.name);
+    let message = format!(
+        "Operation cannot be fulfilled on {resource} \"{}\": Precondition failed: {field} is another",
+        key.name
+    );
     ApiError::conflict(message).with_details(place::details(key))
 }

@@ -14,11 +14,11 @@ use crate::place::REVIEWS;
 use crate::{ApiError, accept};
 
 /// The Kubernetes whose API this is as far as it goes: clients ask before they use what is newer.
-const KUBERNETES: (&str, &str) = ("1", "35");
+const KUBERNETES: (&str, &str) = ("1", "36");
 
 /// What may be done with objects.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-/// All kinds at once: `kubectl get leno`.
+/// All kinds that live in namespaces at once: `kubectl get leno`.
 const CATEGORIES: [&str; 1] = ["leno"];
 
 /// One version of a kind.
@@ -131,7 +131,8 @@ pub(crate) fn group_list(headers: &HeaderMap) -> Response {
 /// `/apis/GROUP`
 pub(crate) fn group(name: &str) -> Result<Value, ApiError> {
     let groups = groups();
-    let versions = groups.get(name).filter(|_| !name.is_empty()).ok_or_else(|| ApiError::not_found(format!("no group {name}")))?;
+    let versions =
+        groups.get(name).filter(|_| !name.is_empty()).ok_or_else(|| ApiError::not_found(format!("no group {name}")))?;
     let mut group = describe_group(name, versions);
     group["kind"] = json!("APIGroup");
     group["apiVersion"] = json!("v1");
@@ -161,7 +162,7 @@ pub(crate) fn resources(group: &str, version: &str) -> Result<Value, ApiError> {
         if !offer.short_names.is_empty() {
             resource["shortNames"] = json!(offer.short_names);
         }
-        if offer.is_kept {
+        if offer.is_kept && offer.is_namespaced {
             resource["categories"] = json!(CATEGORIES);
         }
         resources.push(resource);
@@ -191,8 +192,7 @@ fn all_at_once(media_type: &'static str, wanted: impl Fn(&str) -> bool) -> Respo
             json!({ "metadata": { "name": name, "creationTimestamp": null }, "versions": versions })
         })
         .collect();
-    let list =
-        json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items });
+    let list = json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items });
     ([(header::CONTENT_TYPE, media_type)], list.to_string()).into_response()
 }
 
@@ -208,8 +208,10 @@ fn describe_offer(group: &str, version: &str, offer: &Offer) -> Value {
     if !offer.short_names.is_empty() {
         resource["shortNames"] = json!(offer.short_names);
     }
-    if offer.is_kept {
+    if offer.is_kept && offer.is_namespaced {
         resource["categories"] = json!(CATEGORIES);
+    }
+    if offer.is_kept {
         let verbs = ["get", "patch", "update"];
         resource["subresources"] = json!([{ "subresource": "status", "responseKind": response_kind, "verbs": verbs }]);
     }

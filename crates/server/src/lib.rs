@@ -39,7 +39,8 @@ mod write;
 pub use admin_token::{AdminTokenError, load_or_create_admin_token};
 pub use error::ApiError;
 pub use mesh::{
-    ApiObject, ApiProblem, ApplyResult, ChangeObject, Content, MeshApi, ObjectProblem, Outcome, TokenCreated, TokenRequest,
+    ApiObject, ApiProblem, ApplyResult, ChangeObject, Content, MeshApi, ObjectProblem, Outcome, TokenCreated,
+    TokenRequest,
 };
 pub use metrics::serve_metrics;
 pub use serve::serve;

@@ -64,7 +64,9 @@ pub struct ApiObject {
 #[derive(Clone, Debug)]
 pub enum Content {
     /// From a file, or of a workload that has registered.
-    Read { resource: Arc<Resource> },
+    Read {
+        resource: Arc<Resource>,
+    },
     Stored(Arc<Stored>),
 }
 

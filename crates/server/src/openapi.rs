@@ -96,7 +96,17 @@ fn describe(kind: Kind, version: &str, paths: &mut Map<String, Value>, component
             "responses": { "200": { "description": "OK", "content": { "application/json": { "schema": reference(answer) } } } },
         })
     };
-    let read = [("resourceVersion", "string"), ("labelSelector", "string"), ("fieldSelector", "string"), ("limit", "integer"), ("continue", "string"), ("watch", "boolean"), ("allowWatchBookmarks", "boolean"), ("sendInitialEvents", "boolean"), ("timeoutSeconds", "integer")];
+    let read = [
+        ("resourceVersion", "string"),
+        ("labelSelector", "string"),
+        ("fieldSelector", "string"),
+        ("limit", "integer"),
+        ("continue", "string"),
+        ("watch", "boolean"),
+        ("allowWatchBookmarks", "boolean"),
+        ("sendInitialEvents", "boolean"),
+        ("timeoutSeconds", "integer"),
+    ];
     let write = [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean")];
     let delete = [("dryRun", "string"), ("propagationPolicy", "string"), ("gracePeriodSeconds", "integer")];
     let mut of_path = vec![];
@@ -104,13 +114,17 @@ fn describe(kind: Kind, version: &str, paths: &mut Map<String, Value>, component
         paths.insert(all, json!({ "get": operation("list", &list, &read) }));
         of_path.push(parameter("path", "namespace", "string"));
     }
-    paths.insert(collection.clone(), json!({
-        "parameters": of_path,
-        "get": operation("list", &list, &read),
-        "post": with_body(operation("post", &name, &write[..3]), &name, &["application/json", "application/yaml"]),
-        "delete": operation("deletecollection", &name, &delete),
-    }));
-    let mut patches = vec!["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
+    paths.insert(
+        collection.clone(),
+        json!({
+            "parameters": of_path,
+            "get": operation("list", &list, &read),
+            "post": with_body(operation("post", &name, &write[..3]), &name, &["application/json", "application/yaml"]),
+            "delete": operation("deletecollection", &name, &delete),
+        }),
+    );
+    let mut patches =
+        vec!["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
     if kind.group().is_empty() {
         patches.push("application/strategic-merge-patch+json");
     }
@@ -127,7 +141,8 @@ fn describe(kind: Kind, version: &str, paths: &mut Map<String, Value>, component
 }
 
 fn with_body(mut operation: Value, schema: &str, media_types: &[&str]) -> Value {
-    let content = media_types.iter().map(|media_type| ((*media_type).to_owned(), json!({ "schema": reference(schema) })));
+    let content =
+        media_types.iter().map(|media_type| ((*media_type).to_owned(), json!({ "schema": reference(schema) })));
     operation["requestBody"] = json!({ "content": content.collect::<Map<_, _>>() });
     operation
 }
@@ -147,15 +162,11 @@ fn schema(kind: Kind, version: &str, what: &Value) -> Value {
         schema["properties"] = json!({});
     }
     let properties = &mut schema["properties"];
-    let words = [
-        ("apiVersion", "Group and version of the object's schema."),
-        ("kind", "What the object is."),
-    ];
+    let words = [("apiVersion", "Group and version of the object's schema."), ("kind", "What the object is.")];
     for (name, description) in words {
         properties[name] = json!({ "type": "string", "description": description });
     }
-    properties["metadata"] =
-        json!({ "description": "Name, labels and the like.", "allOf": [reference(&format!("{META}.ObjectMeta"))], "default": {} });
+    properties["metadata"] = json!({ "description": "Name, labels and the like.", "allOf": [reference(&format!("{META}.ObjectMeta"))], "default": {} });
     schema
 }
 
@@ -194,7 +205,10 @@ mod tests {
                 let path = root(kind, version);
                 assert!(index["paths"].get(&path).is_some(), "{path}");
                 let document = document(&path).unwrap();
-                assert!(document["components"]["schemas"].get(schema_name(kind, version)).is_some(), "{kind} {version}");
+                assert!(
+                    document["components"]["schemas"].get(schema_name(kind, version)).is_some(),
+                    "{kind} {version}"
+                );
                 let patches = document["paths"].as_object().unwrap().values().filter_map(|path| path.get("patch"));
                 let of_kind = |patch: &&Value| patch["x-kubernetes-group-version-kind"]["kind"] == kind.as_str();
                 assert!(patches.clone().any(|patch| of_kind(&patch)), "{kind} {version}");

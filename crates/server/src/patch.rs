@@ -13,8 +13,9 @@ pub(crate) fn json_patch(object: &Value, patch: &Value) -> Result<Value, ApiErro
     let patch: json_patch::Patch = serde_json::from_value(patch.clone())
         .map_err(|error| ApiError::bad_request(format!("the body is no JSON patch: {error}")))?;
     let mut changed = object.clone();
-    json_patch::patch(&mut changed, &patch)
-        .map_err(|error| ApiError::invalid(format!("the server rejected our request due to an error in our request: {error}")))?;
+    json_patch::patch(&mut changed, &patch).map_err(|error| {
+        ApiError::invalid(format!("the server rejected our request due to an error in our request: {error}"))
+    })?;
     Ok(changed)
 }
 
@@ -157,11 +158,15 @@ mod tests {
 
     #[test]
     fn directives_replace_retain_and_delete() {
-        let object = json!({ "metadata": { "finalizers": ["a", "b"] }, "spec": { "ports": [{ "port": 1 }], "x": 1, "y": 2 } });
+        let object =
+            json!({ "metadata": { "finalizers": ["a", "b"] }, "spec": { "ports": [{ "port": 1 }], "x": 1, "y": 2 } });
         for (patch, wanted) in [
             (json!({ "spec": { "$patch": "replace", "z": 3 } }), json!({ "z": 3 })),
             (json!({ "spec": { "$retainKeys": ["x"], "x": 5 } }), json!({ "x": 5 })),
-            (json!({ "spec": { "ports": [{ "$patch": "replace" }, { "port": 9 }], "x": null, "y": null } }), json!({ "ports": [{ "port": 9 }] })),
+            (
+                json!({ "spec": { "ports": [{ "$patch": "replace" }, { "port": 9 }], "x": null, "y": null } }),
+                json!({ "ports": [{ "port": 9 }] }),
+            ),
             (json!({ "spec": { "list": [1, 2], "x": null, "y": null, "ports": null } }), json!({ "list": [1, 2] })),
         ] {
             assert_eq!(strategic_merge_patch(&object, &patch)["spec"], wanted, "{patch}");

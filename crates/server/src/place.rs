@@ -62,7 +62,8 @@ impl Target {
 
     fn below(group: &str, version: &str, rest: &[&str]) -> Result<Self, ApiError> {
         if let ([plural], true) = (rest, version == "v1")
-            && let Some((_, kind, _)) = REVIEWS.iter().find(|(known, _, known_plural)| (*known, *known_plural) == (group, *plural))
+            && let Some((_, kind, _)) =
+                REVIEWS.iter().find(|(known, _, known_plural)| (*known, *known_plural) == (group, *plural))
         {
             return Ok(Self::Review((*kind).to_owned()));
         }
@@ -160,7 +161,10 @@ mod tests {
         let version = Target::Version { group: String::new(), version: "v1".to_owned() };
         assert_eq!(Target::parse("/api/v1").unwrap(), version);
         let place = objects("/apis/networking.istio.io/v1beta1/namespaces/n/virtualservices/a/status");
-        assert_eq!((place.kind, place.version, place.subresource.as_str()), (Kind::VirtualService, "v1beta1", "status"));
+        assert_eq!(
+            (place.kind, place.version, place.subresource.as_str()),
+            (Kind::VirtualService, "v1beta1", "status")
+        );
         assert_eq!(place.key(), Some(ResourceKey::new(Kind::VirtualService, "n", "a")));
         assert_eq!(objects("/api/v1/services").key(), None);
         assert_eq!(objects("/api/v1/namespaces/n/services").namespace.as_deref(), Some("n"));

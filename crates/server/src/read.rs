@@ -45,14 +45,21 @@ impl Continue {
     }
 }
 
-pub(crate) async fn get(app: App, place: Place, parameters: Parameters, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(crate) async fn get(
+    app: App,
+    place: Place,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let form = accept::form(&headers)?;
     if parameters.flag("watch")? {
         return watch::stream(app, place, &parameters, form);
     }
     let shown = app
         .call(move |app| match place.key() {
-            Some(key) if place.subresource == "proxies" => app.api.object(&key).map(|_| app.api.proxies(&key)).ok_or_else(|| place::not_found(&key)),
+            Some(key) if place.subresource == "proxies" => {
+                app.api.object(&key).map(|_| app.api.proxies(&key)).ok_or_else(|| place::not_found(&key))
+            }
             Some(key) => one(app, &place, &key, &parameters, form),
             None => list(app, &place, &parameters, form),
         })
@@ -121,7 +128,9 @@ fn check_version(app: &App, parameters: &Parameters, current: u64) -> Result<(),
     if wanted > app.api.drawn() {
         let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
         let causes = json!([{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }]);
-        return Err(ApiError::new(504, "Timeout", message).with_details(json!({ "causes": causes, "retryAfterSeconds": 1 })));
+        return Err(
+            ApiError::new(504, "Timeout", message).with_details(json!({ "causes": causes, "retryAfterSeconds": 1 }))
+        );
     }
     if parameters.text("resourceVersionMatch") == "Exact" && wanted != current {
         return Err(ApiError::expired(format!("the list of version {wanted} is no longer there; it is {current} now")));

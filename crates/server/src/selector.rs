@@ -136,9 +136,11 @@ mod tests {
     use super::*;
 
     fn object() -> Resource {
-        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: n, labels: {app: shop, tier: web}}\n\
+        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: ns, labels: {app: shop, tier: web}}\n\
                     spec: {ports: [{port: 80}]}\n";
-        leno_api::parse("test", text).resources.remove(0).value
+        let mut parsed = leno_api::parse("test", text);
+        assert_eq!(parsed.problems, []);
+        parsed.resources.remove(0).value
     }
 
     #[test]
@@ -156,7 +158,7 @@ mod tests {
             ("zone", "", false),
             ("!zone,!region", "", true),
             ("!app", "", false),
-            ("", "metadata.name=a,metadata.namespace=n", true),
+            ("", "metadata.name=a,metadata.namespace=ns", true),
             ("", "metadata.name!=a", false),
             ("", "metadata.namespace=m", false),
         ] {
@@ -167,7 +169,9 @@ mod tests {
 
     #[test]
     fn what_is_no_selector_is_refused() {
-        for (labels, fields) in [("a b", ""), ("=x", ""), ("a in x", ""), ("a of (x)", ""), ("", "spec.host=a"), ("", "=")] {
+        for (labels, fields) in
+            [("a b", ""), ("=x", ""), ("a in x", ""), ("a of (x)", ""), ("", "spec.host=a"), ("", "=")]
+        {
             assert!(Selector::parse(labels, fields).is_err(), "{labels} {fields}");
         }
     }

@@ -75,7 +75,9 @@ fn router(app: App) -> Router {
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/version", get(|| async { Json(discovery::version()) }))
         .fallback(|| async {
-            ApiError::not_found("no such path; the API is at /api, /apis, /apply, /openapi, /status, /tokens and /version")
+            ApiError::not_found(
+                "no such path; the API is at /api, /apis, /apply, /openapi, /status, /tokens and /version",
+            )
         })
         .method_not_allowed_fallback(|| async { write::not_allowed() })
         .layer(middleware::from_fn(refuse_large))

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leno_api::{Kind, ResourceKey};
-use leno_store::{Mode, Update, Written};
+use leno_store::{Change, Mode, Update, Written};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -30,6 +30,9 @@ pub(crate) struct View {
     /// Grows when a log has.
     grown: watch::Sender<u64>,
 }
+
+/// Shown what readers know and what is stored, says what shall be.
+pub(crate) type ChangeEntry<'a> = dyn FnMut(Option<&Entry>, Option<&Value>) -> Result<Change, ApiError> + 'a;
 
 /// What became of a write.
 pub(crate) struct Outcome {
@@ -75,7 +78,7 @@ impl View {
         &self,
         key: &ResourceKey,
         mode: Mode,
-        change: &mut dyn FnMut(Option<&Entry>, Option<&Value>) -> Result<leno_store::Change, ApiError>,
+        change: &mut ChangeEntry<'_>,
     ) -> Result<Outcome, ApiError> {
         let view = self.of(key.kind);
         let mut view = lock(&view);

@@ -231,8 +231,12 @@ impl Filter {
             metadata["annotations"] = json!({ INITIAL_EVENTS_END: "true" });
         }
         let object = match self.form {
-            Form::Metadata => json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata }),
-            Form::Object => json!({ "kind": self.place.kind.as_str(), "apiVersion": self.place.api_version(), "metadata": metadata }),
+            Form::Metadata => {
+                json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
+            }
+            Form::Object => {
+                json!({ "kind": self.place.kind.as_str(), "apiVersion": self.place.api_version(), "metadata": metadata })
+            }
             Form::Table => json!({ "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "rows": [] }),
         };
         line("BOOKMARK", &object)

@@ -62,7 +62,8 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, ApiEr
     write(app, request, |app, request, mode| {
         let mut object = body::value(&request.headers, &request.body)?;
         let (kind, wanted) = (request.place.kind, request.place.namespace.as_deref());
-        let namespace = wanted.or_else(|| object["metadata"]["namespace"].as_str()).unwrap_or(leno_api::DEFAULT_NAMESPACE);
+        let namespace =
+            wanted.or_else(|| object["metadata"]["namespace"].as_str()).unwrap_or(leno_api::DEFAULT_NAMESPACE);
         let key = place::key(kind, namespace, &name_of(&object)?);
         identify(&mut object, &request.place, &key)?;
         let manager = request.manager();
@@ -124,7 +125,10 @@ fn no_such_patch(kind: Kind, media_type: &str) -> ApiError {
     if kind.group().is_empty() {
         known.push("application/strategic-merge-patch+json");
     }
-    let message = format!("the body of the request was in an unknown format ({media_type}) - accepted media types include: {}", known.join(", "));
+    let message = format!(
+        "the body of the request was in an unknown format ({media_type}) - accepted media types include: {}",
+        known.join(", ")
+    );
     ApiError::unsupported_media_type(message)
 }
 
@@ -200,7 +204,10 @@ fn finish(
     expect_version(key, known, &object)?;
     let uid = &object["metadata"]["uid"];
     if uid.is_string() && *uid != current["metadata"]["uid"] {
-        let message = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current["metadata"]["uid"]);
+        let message = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            current["metadata"]["uid"]
+        );
         return Err(cannot_be_done(key, &message));
     }
     if request.is_status() {
@@ -243,7 +250,8 @@ fn expect_version(key: &ResourceKey, known: Option<&Entry>, object: &Value) -> R
 }
 
 fn cannot_be_done(key: &ResourceKey, reason: &str) -> ApiError {
-    let message = format!("Operation cannot be fulfilled on {} \"{}\": {reason}", place::resource_name(key.kind), key.name);
+    let message =
+        format!("Operation cannot be fulfilled on {} \"{}\": {reason}", place::resource_name(key.kind), key.name);
     ApiError::conflict(message).with_details(place::details(key))
 }
 
@@ -270,7 +278,9 @@ fn identify(object: &mut Value, place: &Place, key: &ResourceKey) -> Result<(), 
     match object["kind"].as_str() {
         None => object["kind"] = json!(kind.as_str()),
         Some(found) if found == kind.as_str() => {}
-        Some(found) => return Err(ApiError::bad_request(format!("the path is for {kind}, and the object is of kind {found}"))),
+        Some(found) => {
+            return Err(ApiError::bad_request(format!("the path is for {kind}, and the object is of kind {found}")));
+        }
     }
     match object["apiVersion"].as_str() {
         None => object["apiVersion"] = json!(place.api_version()),
@@ -283,7 +293,9 @@ fn identify(object: &mut Value, place: &Place, key: &ResourceKey) -> Result<(), 
     for (field, wanted) in [("name", &key.name), ("namespace", &key.namespace)] {
         let found = &object["metadata"][field];
         if found.as_str().is_some_and(|found| !found.is_empty() && found != wanted) {
-            let message = format!("the {field} of the provided object does not match the {field} sent on the request ({found}, \"{wanted}\")");
+            let message = format!(
+                "the {field} of the provided object does not match the {field} sent on the request ({found}, \"{wanted}\")"
+            );
             return Err(ApiError::bad_request(message));
         }
         if !wanted.is_empty() {
@@ -318,7 +330,8 @@ fn own_fields(object: &mut Value, current: Option<&Value>, kind: Kind) {
     for field in ["uid", "creationTimestamp", "generation", "resourceVersion"] {
         metadata.shift_remove(field);
     }
-    let version = |object: &Value| object["apiVersion"].as_str().and_then(|text| text.rsplit('/').next()).map(str::to_owned);
+    let version =
+        |object: &Value| object["apiVersion"].as_str().and_then(|text| text.rsplit('/').next()).map(str::to_owned);
     if let Some(current) = current
         && let (Some(before), Some(after)) = (version(current), version(object))
         && schemas::are_same(kind, &before, &after)
@@ -377,7 +390,11 @@ pub(crate) fn settle(
 
 /// RFC 9111 §5.5, as Kubernetes uses it: code 299, no agent.
 fn warning(problem: &ObjectProblem) -> HeaderValue {
-    let text = if problem.field.is_empty() { problem.message.clone() } else { format!("{}: {}", problem.field, problem.message) };
+    let text = if problem.field.is_empty() {
+        problem.message.clone()
+    } else {
+        format!("{}: {}", problem.field, problem.message)
+    };
     let plain = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { ' ' };
     let quoted = text.chars().map(plain).collect::<String>().replace('\\', "\\\\").replace('"', "\\\"");
     HeaderValue::try_from(format!("299 - \"{quoted}\"")).unwrap_or_else(|_| HeaderValue::from_static("299 - \"\""))
@@ -392,9 +409,7 @@ pub fn invalid_object(key: &ResourceKey, problems: &[ParseProblem]) -> ApiError 
     let list = problems.iter().map(shown).collect::<Vec<_>>().join(", ");
     let list = if problems.len() == 1 { list } else { format!("[{list}]") };
     let group = if key.kind.group().is_empty() { String::new() } else { format!(".{}", key.kind.group()) };
-    let cause = |problem: &ParseProblem| {
-        json!({ "reason": "FieldValueInvalid", "message": problem.message, "field": problem.field })
-    };
+    let cause = |problem: &ParseProblem| json!({ "reason": "FieldValueInvalid", "message": problem.message, "field": problem.field });
     let mut details = json!({ "name": key.name, "group": key.kind.group(), "kind": key.kind.as_str() });
     details["causes"] = problems.iter().map(cause).collect();
     ApiError::invalid(format!("{}{group} \"{}\" is invalid: {list}", key.kind, key.name)).with_details(details)

@@ -235,7 +235,12 @@ impl EmbeddedStore {
         }
     }
 
-    fn insert(&self, database: &mut Option<Database>, key: &ResourceKey, stored: &Arc<Stored>) -> Result<(), StoreError> {
+    fn insert(
+        &self,
+        database: &mut Option<Database>,
+        key: &ResourceKey,
+        stored: &Arc<Stored>,
+    ) -> Result<(), StoreError> {
         self.write(database, |transaction| {
             transaction.open_table(RESOURCES)?.insert(path_of(key).as_str(), &*stored.text)?;
             transaction.open_table(META)?.insert(REVISION, stored.revision)?;
@@ -444,7 +449,8 @@ fn load(database: &Database, path: &Path) -> Result<Loaded, StoreError> {
         }
     }
     let meta = read.open_table(META).map_err(|error| fail(error.into()))?;
-    let number = |name| meta.get(name).map_err(|error| fail(error.into())).map(|value| value.map_or(0, |value| value.value()));
+    let number =
+        |name| meta.get(name).map_err(|error| fail(error.into())).map(|value| value.map_or(0, |value| value.value()));
     Ok(Loaded { resources, revision: number(REVISION)?, ceiling: number(CEILING)? })
 }
 

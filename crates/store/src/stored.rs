@@ -81,7 +81,8 @@ pub(crate) fn renew(object: &mut Value, before: Option<&Value>, revision: u64) {
 /// What people ask for: all but names and state.
 fn wish(object: &Value) -> Vec<(&String, &Value)> {
     let parts = object.as_object().into_iter().flatten();
-    let mut parts: Vec<_> = parts.filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status" | "apiVersion")).collect();
+    let mut parts: Vec<_> =
+        parts.filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status" | "apiVersion")).collect();
     parts.sort_by_key(|(name, _)| *name);
     parts
 }

@@ -228,7 +228,8 @@ async fn start_api(
 ) -> anyhow::Result<SocketAddr> {
     let token =
         leno_server::load_or_create_admin_token(&data.join("admin-token")).context("preparing the admin token")?;
-    let tls = ServerTls { alpn: vec![b"http/1.1".to_vec()], client: ClientAuth::None, peers: PeerNames::AnyInTrustDomain };
+    let tls =
+        ServerTls { alpn: vec![b"http/1.1".to_vec()], client: ClientAuth::None, peers: PeerNames::AnyInTrustDomain };
     let tls = identity.server_config(&tls).context("making the TLS settings of the API")?;
     let listener = bind(args.api).await?;
     let address = listener.local_addr()?;

@@ -64,7 +64,9 @@ fn prune_below(value: &mut Value, gone: &FieldSet, kept: &FieldSet, schema: Sche
             let keys = key_names(schema);
             let mut steps = steps.iter();
             list.retain_mut(|item| {
-                let Some((step, gone)) = steps.next().and_then(|step| Some((step, gone.child(step)?))) else { return true };
+                let Some((step, gone)) = steps.next().and_then(|step| Some((step, gone.child(step)?))) else {
+                    return true;
+                };
                 let kept = kept.child(step).unwrap_or(&nothing);
                 stays(item, gone, kept, schema.item(), &keys)
             });

@@ -61,7 +61,8 @@ impl<'a> Schema<'a> {
 
     /// Whether `name` is a key that people choose.
     pub(crate) fn is_free_key(self, name: &str) -> bool {
-        let declared = |schema: &Value| schema.get("properties").is_some_and(|properties| properties.get(name).is_some());
+        let declared =
+            |schema: &Value| schema.get("properties").is_some_and(|properties| properties.get(name).is_some());
         self.schema.is_some_and(|schema| schema.get("additionalProperties").is_some() && !declared(schema))
     }
 

@@ -60,7 +60,8 @@ fn what_another_owns_stays_and_is_no_others_to_change() {
 #[test]
 fn items_of_a_list_are_merged_by_their_keys() {
     let one = applied(None, "a", json!({ "ports": [{ "port": 80, "name": "http" }] })).unwrap();
-    let two = json!({ "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 80, "protocol": "TCP", "target": 8080 }] });
+    let two =
+        json!({ "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 80, "protocol": "TCP", "target": 8080 }] });
     let two = applied(Some(&one), "b", two).unwrap();
     let udp = json!({ "port": 53, "protocol": "UDP" });
     let tcp = json!({ "port": 80, "name": "http", "protocol": "TCP", "target": 8080 });
@@ -108,8 +109,7 @@ fn what_was_there_before_anybody_applied_is_asked_for_too() {
 }
 
 fn spec() -> impl Strategy<Value = Value> {
-    let port = (1..4_u16, prop::option::of(prop::sample::select(vec!["TCP", "UDP"])), prop::option::of(0..3_u8));
-    let ports = prop::collection::btree_map((1..4_u16, any::<bool>()), port, 0..3);
+    let ports = prop::collection::btree_map((1..4_u16, any::<bool>()), prop::option::of(0..3_u8), 0..3);
     let set = prop::collection::btree_set("[abc]", 0..3);
     (prop::option::of(0..3_u8), prop::option::of(0..3_u8), ports, set).prop_map(|(x, y, ports, set)| {
         let mut spec = json!({});
@@ -119,8 +119,8 @@ fn spec() -> impl Strategy<Value = Value> {
         if let Some(y) = y {
             spec["deep"] = json!({ "y": y });
         }
-        let port = |((port, udp), (_, _, target)): (&(u16, bool), &(u16, Option<&str>, Option<u8>))| {
-            let mut item = json!({ "port": port, "protocol": if *udp { "UDP" } else { "TCP" } });
+        let port = |(key, target): (&(u16, bool), &Option<u8>)| {
+            let mut item = json!({ "port": key.0, "protocol": if key.1 { "UDP" } else { "TCP" } });
             if let Some(target) = target {
                 item["target"] = json!(target);
             }
@@ -161,6 +161,7 @@ proptest! {
             for entry in live["metadata"]["managedFields"].as_array().unwrap() {
                 let mut stale = set::FieldSet::from_json(&entry["fieldsV1"]);
                 stale.subtract(&there);
+                // A map that is empty for one may be full for another.
                 let stale: Vec<_> = stale.paths().into_iter().filter(|path| path != ".spec").collect();
                 prop_assert!(stale.is_empty(), "{:?} in {}", stale, live);
             }
@@ -169,7 +170,8 @@ proptest! {
 
     #[test]
     fn sets_are_read_as_they_were_written(spec in spec()) {
-        let set = fields_of(&spec, Schema::new(&schema()).field("spec"));
+        let mut set = fields_of(&spec, Schema::new(&schema()).field("spec"));
+        set.member = false;
         prop_assert_eq!(set::FieldSet::from_json(&set.to_json()), set);
     }
 }

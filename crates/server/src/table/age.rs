@@ -8,7 +8,8 @@ const UNKNOWN: &str = "<unknown>";
 
 /// Since the object was made, in at most two units, as kubectl has it.
 pub(super) fn of(object: &Value, now: SystemTime) -> String {
-    let made = object["metadata"]["creationTimestamp"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    let made =
+        object["metadata"]["creationTimestamp"].as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
     made.map_or_else(|| UNKNOWN.to_owned(), |made| show(now.duration_since(made.into()).unwrap_or_default()))
 }
 
@@ -39,9 +40,15 @@ mod tests {
 
     #[test]
     fn an_age_has_at_most_two_units() {
-        for (seconds, wanted) in
-            [(0, "0s"), (119, "119s"), (125, "2m5s"), (7200, "120m"), (18_300, "5h5m"), (180_000, "2d2h"), (864_000, "10d")]
-        {
+        for (seconds, wanted) in [
+            (0, "0s"),
+            (119, "119s"),
+            (125, "2m5s"),
+            (7200, "120m"),
+            (18_300, "5h5m"),
+            (180_000, "2d2h"),
+            (864_000, "10d"),
+        ] {
             assert_eq!(show(Duration::from_secs(seconds)), wanted);
         }
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(60);

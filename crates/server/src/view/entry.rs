@@ -27,6 +27,12 @@ impl Entry {
         Self { object, revision, written, status }
     }
 
+    /// Found as it was stored, at a time when `version` was not drawn yet.
+    pub(crate) fn written_before(self, version: u64) -> Self {
+        let written = self.object.content.revision().map_or(self.written, |stored| stored.min(version));
+        Self { written, ..self }
+    }
+
     /// As it would be.
     pub(crate) fn preview(stored: Arc<Stored>, before: Option<&Self>) -> Self {
         let key = stored.resource.key();
@@ -131,8 +137,7 @@ fn with_times(status: &Value, before: Option<&Value>, now: &str) -> Value {
     for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         let same = |known: &&Value| known["type"] == condition["type"] && known["status"] == condition["status"];
         let known = before.and_then(|before| before.iter().find(same));
-        condition["lastTransitionTime"] =
-            known.map_or_else(|| json!(now), |known| known["lastTransitionTime"].clone());
+        condition["lastTransitionTime"] = known.map_or_else(|| json!(now), |known| known["lastTransitionTime"].clone());
     }
     status
 }

@@ -89,7 +89,8 @@ impl KindView {
             return false;
         }
         // Versions of written objects are older than those that are drawn now: they come first.
-        let (written, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(|object| self.own_revision(object).is_some());
+        let (written, others): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|object| self.own_revision(object).is_some());
         let mut written: Vec<_> = written.into_iter().map(|object| (self.own_revision(&object), object)).collect();
         written.sort_by_key(|(revision, _)| *revision);
         let mut next = api.draw((written.len() + others.len() + gone.len()) as u64);
@@ -129,16 +130,14 @@ impl KindView {
         }
     }
 
+    /// Whatever readers knew before a restart, they learn a newer version now: times of conditions are new.
     fn fill(&mut self, found: BTreeMap<ResourceKey, ApiObject>, api: &dyn MeshApi) {
         let now = SystemTime::now();
-        let unwritten = found.values().filter(|object| object.content.revision().is_none()).count();
-        let mut next = api.draw(unwritten as u64 + 1);
+        let first = api.draw(found.len() as u64 + 1);
+        let mut next = first;
         for (key, object) in found {
-            let revision = object.content.revision().unwrap_or_else(|| {
-                next += 1;
-                next - 1
-            });
-            self.entries.insert(key, Arc::new(Entry::new(object, revision, None, now)));
+            self.entries.insert(key, Arc::new(Entry::new(object, next, None, now).written_before(first)));
+            next += 1;
         }
         (self.revision, self.forgotten) = (next, next);
     }

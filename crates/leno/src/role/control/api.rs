@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use leno_ca::{Ca, CaError, TokenSpec};
 use leno_control::Control;
-use leno_model::api::{Kind, Resource, ResourceKey};
+use leno_identity::CONTROL_NAMESPACE;
+use leno_model::api::{DEFAULT_NAMESPACE, Kind, Resource, ResourceKey};
 use leno_model::{Problem, Severity};
 use leno_server::{
     ApiError, ApiObject, ApiProblem, ChangeObject, Content, MeshApi, ObjectProblem, TokenCreated, TokenRequest,
@@ -31,17 +32,24 @@ impl MeshApi for Mesh {
         let found: BTreeSet<_> = unwritten.iter().map(|resource| resource.key()).collect();
         let stored = self.store.stored_of(kind).into_iter().filter(|stored| !found.contains(&stored.resource.key()));
         let read = unwritten.into_iter().map(|resource| Content::Read { resource });
-        read.chain(stored.map(Content::Stored)).map(|content| self.shown(content)).collect()
+        let mut objects: Vec<_> = read.chain(stored.map(Content::Stored)).map(|content| self.shown(content)).collect();
+        if kind == Kind::Namespace {
+            let known: BTreeSet<_> = objects.iter().map(|object| object.key.name.clone()).collect();
+            let implied = self.implied_namespaces().into_iter().filter(|name| !known.contains(name));
+            objects.extend(implied.filter_map(|name| self.namespace(&name)));
+        }
+        objects
     }
 
     fn object(&self, key: &ResourceKey) -> Option<ApiObject> {
         let read = || self.control.unwritten_object(key).map(|resource| Content::Read { resource });
-        let content = read().or_else(|| self.store.stored(key).map(Content::Stored))?;
-        Some(self.shown(content))
+        let content = read().or_else(|| self.store.stored(key).map(Content::Stored));
+        let implied = || key.kind == Kind::Namespace && self.implied_namespaces().contains(&key.name);
+        content.map(|content| self.shown(content)).or_else(|| self.namespace(&key.name).filter(|_| implied()))
     }
 
     fn namespaces(&self) -> Vec<String> {
-        self.control.namespaces().into_iter().collect()
+        self.control.namespaces().into_iter().filter(|name| !name.is_empty()).collect()
     }
 
     fn version(&self) -> (u64, u64) {
@@ -90,7 +98,7 @@ impl MeshApi for Mesh {
     /// Who has written reads what was written. Calls come from threads that may wait.
     fn settle(&self) {
         let settled = tokio::time::timeout(SETTLE_LIMIT, self.control.settled());
-        if tokio::runtime::Handle::current().block_on(async { settled.await }).is_err() {
+        if tokio::runtime::Handle::current().block_on(settled).is_err() {
             tracing::warn!("what was written is not in force yet");
         }
     }
@@ -151,8 +159,26 @@ impl Mesh {
             Content::Read { resource } => resource.key(),
             Content::Stored(stored) => stored.resource.key(),
         };
-        let status = json!({ "conditions": self.control.conditions(&key) });
+        let status = match key.kind {
+            Kind::Namespace => json!({ "phase": "Active" }),
+            // Data of other objects: whatever is wrong with it is said there.
+            Kind::ConfigMap | Kind::EndpointSlice | Kind::Secret => Value::Null,
+            _ => json!({ "conditions": self.control.conditions(&key) }),
+        };
         ApiObject { key, content, status }
+    }
+
+    /// Nobody has to make them: those that are in use, and those that are always there.
+    fn implied_namespaces(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<_> = self.namespaces().into_iter().collect();
+        names.extend([DEFAULT_NAMESPACE, CONTROL_NAMESPACE].map(str::to_owned));
+        names
+    }
+
+    fn namespace(&self, name: &str) -> Option<ApiObject> {
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let resource = Arc::new(Resource::from_json(&object).ok()?);
+        Some(self.shown(Content::Read { resource }))
     }
 }
 

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 /// Only the owner may read it: it holds the admin token.
 pub(super) fn write(path: &Path, api: SocketAddr, roots_pem: &str, token: &str) -> io::Result<()> {
     let draft = path.with_extension("new");
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     let text = serde_saphyr::to_string(&content(api, roots_pem, token)).map_err(io::Error::other)?;
     file.write_all(text.as_bytes())?;
     std::fs::rename(&draft, path)
