@@ -21,7 +21,7 @@ use crate::packages;
 const OUTPUT: &str = "crates/proto/src/descriptors.bin";
 const RULES_OUTPUT: &str = "crates/proto/src/rules.txt";
 
-/// The bootstrap, and what Leno can read where Envoy's API has a `google.protobuf.Any`.
+/// The bootstrap, files that it names, and what Leno can read where Envoy's API has a `google.protobuf.Any`.
 const ROOTS: &[&str] = &[
     "envoy.config.bootstrap.v3.Bootstrap",
     "envoy.config.route.v3.FilterConfig",
@@ -102,6 +102,7 @@ const ROOTS: &[&str] = &[
     "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+    "envoy.service.discovery.v3.DiscoveryResponse",
 ];
 
 pub(crate) fn run() -> anyhow::Result<()> {

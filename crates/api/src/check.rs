@@ -8,6 +8,7 @@ use crate::{
 };
 
 mod http;
+mod service_entry;
 
 pub(crate) type Checked = Vec<(String, String)>;
 
@@ -20,6 +21,7 @@ pub(crate) fn check(resource: &Resource) -> Checked {
         Resource::DestinationRule(object) => destination_rule(&object.spec, &mut found),
         Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
         Resource::Service(object) => service(&object.spec, &mut found),
+        Resource::ServiceEntry(object) => service_entry::check(&object.spec, &mut found),
         Resource::VirtualService(object) => virtual_service(&object.spec, &mut found),
         Resource::WorkloadEntry(object) => workload(&object.spec, "spec", &mut found),
         Resource::WorkloadGroup(object) => workload(&object.spec.template, "spec.template", &mut found),

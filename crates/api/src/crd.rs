@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use crate::Kind;
+use crate::parse::code;
 use crate::tree::{Finding, Tree};
 
 /// A file of schemas, read at most once.
@@ -21,6 +22,8 @@ type File = LazyLock<Value>;
 static GATEWAY_API: File = LazyLock::new(|| file(include_str!("../schemas/gateway-api.json")));
 static ISTIO: File = LazyLock::new(|| file(include_str!("../schemas/istio.json")));
 static SMI: File = LazyLock::new(|| file(include_str!("../schemas/smi.json")));
+/// What each rule of the schemas says, in words.
+static WORDS: File = LazyLock::new(|| file(include_str!("../schemas/words.json")));
 
 fn file(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
@@ -41,22 +44,46 @@ pub fn schema(kind: Kind, version: &str) -> Option<&'static Value> {
 }
 
 /// All that the schema finds wrong with a document of `kind`; nothing when there is no schema.
-pub(crate) fn check(kind: Kind, tree: &Tree) -> Vec<Finding> {
+pub(crate) fn check(kind: Kind, tree: &Tree) -> Vec<(&'static str, Finding)> {
     let version = tree.text("apiVersion").unwrap_or_default();
     let version = version.rsplit('/').next().unwrap_or_default();
     let Some(schema) = schema(kind, version) else { return Vec::new() };
     let tree = &defaults::filled(schema, tree);
     let mut found = Vec::new();
     structure::check(schema, tree, &mut found);
-    if found.is_empty() {
-        rules::check(kind, version, schema, tree, &mut found);
+    if !found.is_empty() {
+        return found.into_iter().map(|finding| (code::SCHEMA, finding)).collect();
     }
-    found
+    rules::check(kind, version, schema, tree, &mut found);
+    found.into_iter().map(|finding| (code::RULE, finding)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    fn rules(json: &Value, found: &mut BTreeSet<String>) {
+        for rule in json.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
+            found.insert(rule["rule"].as_str().unwrap().to_owned());
+        }
+        match json {
+            Value::Object(entries) => entries.values().for_each(|child| rules(child, found)),
+            Value::Array(items) => items.iter().for_each(|child| rules(child, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_rule_of_the_schemas_has_words_and_no_other() {
+        let mut found = BTreeSet::new();
+        [&GATEWAY_API, &ISTIO, &SMI].into_iter().for_each(|file| rules(file, &mut found));
+        let words: BTreeSet<_> = WORDS.as_object().unwrap().keys().cloned().collect();
+        assert!(found.len() > 100, "{}", found.len());
+        assert_eq!(found.difference(&words).collect::<Vec<_>>(), Vec::<&String>::new());
+        assert_eq!(words.difference(&found).collect::<Vec<_>>(), Vec::<&String>::new());
+    }
 
     #[test]
     fn every_custom_resource_has_a_schema() {

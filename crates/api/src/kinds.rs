@@ -26,7 +26,7 @@ macro_rules! with_kinds {
             RequestAuthentication "RequestAuthentication" "security.istio.io" "requestauthentications" ["ra"] Namespaced ["v1", "v1beta1"] crate::Unread;
             Secret "Secret" "" "secrets" [] Namespaced ["v1"] crate::Secret;
             Service "Service" "" "services" ["svc"] Namespaced ["v1"] crate::Service;
-            ServiceEntry "ServiceEntry" "networking.istio.io" "serviceentries" ["se"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::Unread;
+            ServiceEntry "ServiceEntry" "networking.istio.io" "serviceentries" ["se"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::ServiceEntry;
             Sidecar "Sidecar" "networking.istio.io" "sidecars" [] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::Unread;
             SmiTcpRoute "TCPRoute" "specs.smi-spec.io" "tcproutes" ["tr"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::Unread;
             SmiUdpRoute "UDPRoute" "specs.smi-spec.io" "udproutes" ["ur"] Namespaced ["v1alpha4"] crate::Unread;

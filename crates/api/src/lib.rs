@@ -11,6 +11,7 @@
 mod check;
 mod core;
 mod crd;
+mod document;
 mod gateway;
 mod istio;
 mod kind;
@@ -29,6 +30,7 @@ pub use core::{
     SliceEndpoint,
 };
 pub use crd::schema;
+pub use document::{Document, documents};
 pub use gateway::{
     AllowedListeners, AllowedRoutes, BackendRef, BackendTlsPolicySpec, BackendTlsValidation, Filter, FilterKind,
     FromNamespaces, FrontendTls, FrontendTlsPort, FrontendValidation, FrontendValidationMode, GatewayAddress,
@@ -42,21 +44,23 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse, FaultAbort,
-    FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Headers, HttpFault, HttpMatch, HttpMirror, HttpPool,
-    HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, LoadBalancer, Maglev, OutlierDetection, Percent, PortSelector,
-    PortTrafficPolicy, RegexRewrite, RingHash, RouteDestination, SimpleBalancer, StringMatch, Subset, TcpMatch,
-    TcpPool, TcpRoute, TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
-    WorkloadGroupMetadata, WorkloadGroupSpec,
+    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse,
+    EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations,
+    Headers, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute,
+    LoadBalancer, Maglev, MatchLabels, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
+    RingHash, RouteDestination, ServiceEntrySpec, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute,
+    TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata,
+    WorkloadGroupSpec, WorkloadSelector,
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
-pub use parse::{Located, ParseProblem, Parsed, Skipped, parse, parse_documents};
+pub use parse::{Located, ParseProblem, Parsed, Skipped, is_foreign, parse, read};
 pub use resource::{
     BackendTlsPolicy, DestinationRule, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute,
-    GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, Unread,
-    VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
+    GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, ServiceEntry,
+    Unread, VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
 };
+pub use tree::Place;
 pub use unsupported::not_supported_yet;
 pub use values::{GatewayDuration, GoDuration};
 

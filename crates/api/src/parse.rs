@@ -2,8 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Kind;
-use crate::check::{self, Checked};
+use crate::check;
 use crate::crd;
+use crate::document::{Document, documents};
 use crate::resource::Resource;
 use crate::tree::{Place, Tree, Value};
 
@@ -37,7 +38,25 @@ pub struct ParseProblem {
     pub object: String,
     /// `spec.http[0].route[0].destination.host`; empty for the whole document.
     pub field: String,
+    /// Stable, for programs: `syntax`, `unknown_kind`, `unknown_field`, `wrong_type`, `invalid`, `schema`, `rule`; `file`
+    /// when it cannot be read.
+    pub code: &'static str,
     pub message: String,
+}
+
+/// What a problem's code may be.
+pub(crate) mod code {
+    /// No YAML.
+    pub(crate) const SYNTAX: &str = "syntax";
+    pub(crate) const UNKNOWN_KIND: &str = "unknown_kind";
+    pub(crate) const UNKNOWN_FIELD: &str = "unknown_field";
+    pub(crate) const WRONG_TYPE: &str = "wrong_type";
+    /// Fits its type and still cannot be.
+    pub(crate) const INVALID: &str = "invalid";
+    /// Not as the kind's schema says.
+    pub(crate) const SCHEMA: &str = "schema";
+    /// Breaks a rule of the kind's schema.
+    pub(crate) const RULE: &str = "rule";
 }
 
 impl fmt::Display for ParseProblem {
@@ -109,35 +128,32 @@ const KNOWN_UNUSED: [&str; 13] = [
 
 /// Reads all documents of `text`, YAML or JSON. `source` is what problems call the file.
 pub fn parse(source: &str, text: &str) -> Parsed {
-    parse_each(source, text, &mut |_| {})
-}
-
-/// The same, and for each of the resources the document as it was written: what a resource becomes as JSON leaves out fields
-/// that hold their default.
-pub fn parse_documents(source: &str, text: &str) -> (Parsed, Vec<serde_json::Value>) {
-    let mut documents = Vec::new();
-    let parsed = parse_each(source, text, &mut |tree| documents.push(tree.to_json()));
-    (parsed, documents)
-}
-
-fn parse_each(source: &str, text: &str, taken: &mut dyn FnMut(&Tree)) -> Parsed {
     let mut parsed = Parsed::default();
-    let shared: Arc<str> = source.into();
-    for (first_line, document) in documents(text) {
-        match serde_saphyr::from_str::<Tree>(&document) {
-            Ok(mut tree) => {
-                tree.shift(first_line);
-                read_document(&shared, &tree, &mut parsed, taken);
-            }
-            Err(error) => parsed.problems.push(syntax_problem(source, first_line, &error)),
+    for document in documents(source, text) {
+        match document {
+            Ok(document) => read_document(&document, &mut parsed),
+            Err(problem) => parsed.problems.push(problem),
         }
     }
     parsed
 }
 
+/// The documents of a stream that can be read at all, and what is wrong with the others.
+pub(crate) fn trees(source: &str, text: &str) -> Vec<Result<Tree, ParseProblem>> {
+    let mut all = Vec::new();
+    for (first_line, document) in split(text) {
+        let tree = serde_saphyr::from_str::<Tree>(&document);
+        all.push(tree.map_err(|error| syntax_problem(source, first_line, &error)));
+        if let Some(Ok(tree)) = all.last_mut() {
+            tree.shift(first_line);
+        }
+    }
+    all
+}
+
 /// The documents of a stream and the number of lines before each. A `---` at the start of a line ends a document
 /// wherever it stands (YAML 1.2 §9.1.2), so a broken document does not hide the next.
-fn documents(text: &str) -> Vec<(usize, String)> {
+fn split(text: &str) -> Vec<(usize, String)> {
     let mut all = vec![(0, String::new())];
     for (number, line) in text.lines().enumerate() {
         let rest = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
@@ -181,78 +197,82 @@ fn syntax_problem(source: &str, first_line: usize, error: &serde_saphyr::Error) 
         column: place.column.max(1),
         object: String::new(),
         field: String::new(),
+        code: code::SYNTAX,
         message,
     }
 }
 
-fn read_document(source: &Arc<str>, tree: &Tree, parsed: &mut Parsed, taken: &mut dyn FnMut(&Tree)) {
-    if tree.value == Value::Null {
+fn read_document(document: &Document, parsed: &mut Parsed) {
+    let source = document.source();
+    if is_foreign(document) {
+        parsed.skipped.push(Skipped {
+            source: source.to_string(),
+            line: document.start().line,
+            kind: document.kind().to_owned(),
+            name: document.name().to_owned(),
+        });
         return;
     }
-    if tree.text("kind") == Some("List") {
-        if let Some(Tree { value: Value::List(items), .. }) = tree.get("items") {
-            items.iter().for_each(|item| read_document(source, item, parsed, taken));
-        }
-        return;
-    }
-    if let Some(skipped) = foreign(source, tree) {
-        parsed.skipped.push(skipped);
-        return;
-    }
-    match read_one(source, tree) {
-        Ok(value) => {
-            parsed.resources.push(Located { source: source.clone(), line: tree.place.line, value });
-            taken(tree);
-        }
+    match read(document) {
+        Ok(value) => parsed.resources.push(Located { source: source.clone(), line: document.start().line, value }),
         Err(problems) => parsed.problems.extend(problems),
     }
 }
 
-fn foreign(source: &str, tree: &Tree) -> Option<Skipped> {
-    let kind = tree.text("kind")?;
-    let group = tree.text("apiVersion").map_or("", |version| version.split_once('/').map_or("", |(group, _)| group));
+/// The resource that a document is.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(document: &Document) -> Result<Resource, Vec<ParseProblem>> {
+    read_one(document.source(), &document.tree)
+}
+
+/// Whether a document is an object of a kind that the mesh has no use for.
+pub fn is_foreign(document: &Document) -> bool {
+    let (kind, group) = (document.kind(), document.group());
     let skaffold = group == "skaffold" && kind == "Config";
-    let unused = KNOWN_UNUSED.contains(&kind);
-    (FOREIGN_GROUPS.contains(&group) || skaffold || unused).then(|| Skipped {
-        source: source.to_owned(),
-        line: tree.place.line,
-        kind: kind.to_owned(),
-        name: tree.get("metadata").and_then(|metadata| metadata.text("name")).unwrap_or_default().to_owned(),
-    })
+    !kind.is_empty() && (FOREIGN_GROUPS.contains(&group) || skaffold || KNOWN_UNUSED.contains(&kind))
 }
 
 /// One document that should be a resource.
 pub(crate) fn read_one(source: &str, tree: &Tree) -> Result<Resource, Vec<ParseProblem>> {
     let object = describe(tree);
-    let problem = |field: &str, message: String| {
-        let place = tree.place_of(field);
+    let problem = |code: &'static str, field: &str, message: String| {
+        // What is wrong with a name is the name; else it is the value.
+        let value = if code == code::UNKNOWN_FIELD { None } else { tree.value_place_of(field) };
+        let place = value.unwrap_or_else(|| tree.place_of(field));
         let (line, column, object) = (place.line, place.column, object.clone());
-        ParseProblem { source: source.to_owned(), line, column, object, field: field.to_owned(), message }
+        ParseProblem { source: source.to_owned(), line, column, object, field: field.to_owned(), code, message }
     };
-    let kind = kind_of(tree).map_err(|(field, message)| vec![problem(field, message)])?;
+    let kind = kind_of(tree).map_err(|(field, message)| vec![problem(code::UNKNOWN_KIND, field, message)])?;
     let (resource, findings) = typed(kind, tree);
     if findings.is_empty() {
         return Ok(resource);
     }
-    let mut problems: Vec<_> = findings.into_iter().map(|(field, message)| problem(&field, message)).collect();
+    let mut problems: Vec<_> = findings.into_iter().map(|found| problem(found.0, &found.1, found.2)).collect();
     problems.sort_by(|a, b| (a.line, a.column, &a.field).cmp(&(b.line, b.column, &b.field)));
     Err(problems)
 }
 
-fn typed(kind: Kind, tree: &Tree) -> (Resource, Vec<(String, String)>) {
+fn typed(kind: Kind, tree: &Tree) -> (Resource, Vec<(&'static str, String, String)>) {
     let (resource, findings) = Resource::read(kind, tree);
-    let mut all: Vec<_> = findings.into_iter().map(|finding| (finding.path, finding.message)).collect();
+    let code_of = |message: &str| {
+        if message.starts_with("unknown field") { code::UNKNOWN_FIELD } else { code::WRONG_TYPE }
+    };
+    let mut all: Vec<_> =
+        findings.into_iter().map(|finding| (code_of(&finding.message), finding.path, finding.message)).collect();
     // A field that could not be read looks missing: one complaint for it is enough.
-    let mut checked: Checked = check::check(&resource);
-    checked.extend(crd::check(kind, tree).into_iter().map(|finding| (finding.path, finding.message)));
-    for (path, message) in checked {
+    let mut checked: Vec<_> =
+        check::check(&resource).into_iter().map(|(path, message)| (code::INVALID, path, message)).collect();
+    checked.extend(crd::check(kind, tree).into_iter().map(|(code, found)| (code, found.path, found.message)));
+    for (code, path, message) in checked {
         let leaf = path.rsplit('.').next().unwrap_or_default();
         let meant = format!("did you mean `{leaf}`");
-        let explained = |(found, message): &(String, String)| {
+        let explained = |(_, found, message): &(&str, String, String)| {
             path.starts_with(found.as_str()) || found.starts_with(&path) || message.contains(&meant)
         };
         if !all.iter().any(explained) {
-            all.push((path, message));
+            all.push((code, path, message));
         }
     }
     (resource, all)

@@ -7,8 +7,9 @@ use crate::schema::{Opaque, is_default};
 use crate::tree::{Finding, Tree, read};
 use crate::{
     BackendTlsPolicySpec, DestinationRuleSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec, HttpRouteSpec, Kind,
-    L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec, ServiceSpec, TlsRouteSpec,
-    VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec, parse,
+    L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec, ServiceEntrySpec, ServiceSpec,
+    TlsRouteSpec, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec,
+    parse,
 };
 
 /// One object: head, wish and (ignored) state.
@@ -26,6 +27,7 @@ pub struct Object<S: Default + PartialEq> {
 }
 
 pub type Service = Object<ServiceSpec>;
+pub type ServiceEntry = Object<ServiceEntrySpec>;
 pub type WorkloadEntry = Object<WorkloadEntrySpec>;
 pub type WorkloadGroup = Object<WorkloadGroupSpec>;
 pub type GatewayHttpRoute = Object<HttpRouteSpec>;
@@ -179,6 +181,7 @@ into_resource! {
     ListenerSet(ListenerSetSpec),
     ReferenceGrant(ReferenceGrantSpec),
     Service(ServiceSpec),
+    ServiceEntry(ServiceEntrySpec),
     TlsRoute(TlsRouteSpec),
     VirtualService(VirtualServiceSpec),
     WorkloadEntry(WorkloadEntrySpec),

@@ -9,9 +9,9 @@ pub(crate) use read::{Finding, read, unknown};
 
 /// Line and column from 1; 0 where the value did not come from text.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Place {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,21 +62,43 @@ impl Tree {
 
     /// The place of `spec.http[0].route`, or of the nearest parent that is there.
     pub(crate) fn place_of(&self, path: &str) -> Place {
-        let mut at = self;
-        let mut place = self.place;
-        for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
-            let next = match (&at.value, step.strip_suffix(']').and_then(|index| index.parse::<usize>().ok())) {
-                (Value::List(items), Some(index)) => items.get(index).map(|item| (item.place, item)),
-                (Value::Map(entries), _) => {
-                    entries.iter().find(|(name, ..)| name == step).map(|(_, place, child)| (*place, child))
-                }
-                _ => None,
-            };
-            let Some((found, child)) = next else { break };
-            place = found;
-            at = child;
+        let (mut at, mut place, mut rest) = (self, self.place, path);
+        while let Some((found, child, left)) = at.step(rest) {
+            (at, place, rest) = (child, found, left);
         }
         place
+    }
+
+    /// The place of the value of `spec.http[0].timeout`, when it is there and no list or object.
+    pub(crate) fn value_place_of(&self, path: &str) -> Option<Place> {
+        let (mut at, mut rest) = (self, path);
+        while !rest.is_empty() {
+            (_, at, rest) = at.step(rest)?;
+        }
+        let is_word = !matches!(at.value, Value::List(_) | Value::Map(_) | Value::Null);
+        (is_word && at.place.line > 0).then_some(at.place)
+    }
+
+    /// The child that a path begins with, the place of its name, and the rest of the path. Names may have dots: those of
+    /// annotations do.
+    fn step<'a, 'b>(&'a self, path: &'b str) -> Option<(Place, &'a Self, &'b str)> {
+        let path = path.strip_prefix('.').unwrap_or(path);
+        match &self.value {
+            Value::List(items) => {
+                let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+                let item = items.get(index.parse::<usize>().ok()?)?;
+                Some((item.place, item, rest))
+            }
+            Value::Map(entries) => {
+                let named = entries.iter().filter_map(|(name, place, child)| {
+                    let rest = path.strip_prefix(name.as_str())?;
+                    (!name.is_empty() && (rest.is_empty() || rest.starts_with(['.', '['])))
+                        .then_some((*place, child, rest))
+                });
+                named.min_by_key(|(_, _, rest)| rest.len())
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn from_json(json: &serde_json::Value) -> Self {

@@ -6,8 +6,6 @@ use crate::{Kind, Resource};
 const fn fields(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::DestinationRule => &[
-            "spec.exportTo",
-            "spec.workloadSelector",
             "spec.subsets[].trafficPolicy.*",
             "spec.trafficPolicy.*",
             "spec.trafficPolicy.portLevelSettings[].*",
@@ -23,7 +21,6 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::Service => &["spec.externalName", "spec.sessionAffinityConfig"],
         Kind::VirtualService => &[
-            "spec.exportTo",
             "spec.tls",
             "spec.http[].delegate",
             "spec.http[].fault.abort.http2Error",
@@ -39,6 +36,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.tcp[].match[].sourceSubnet",
             "spec.tcp[].match[].destinationSubnets",
         ],
+        Kind::ServiceEntry => &["spec.endpoints[].network"],
         Kind::WorkloadEntry => &["spec.network"],
         Kind::WorkloadGroup => &["spec.probe"],
         Kind::ConfigMap | Kind::EndpointSlice | Kind::Namespace | Kind::Secret => &[],
@@ -48,7 +46,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
 }
 
 /// Below a traffic policy.
-const POLICY: [&str; 18] = [
+const POLICY: [&str; 16] = [
     "connectionPool.http.http2KeepAlive",
     "connectionPool.tcp.idleTimeout",
     "connectionPool.tcp.maxConnectionDuration",
@@ -64,9 +62,7 @@ const POLICY: [&str; 18] = [
     "retryBudget",
     "tunnel",
     "tls.credentialName",
-    "tls.subjectAltNames",
-    "tls.sni",
-    "tls.insecureSkipVerify",
+    "tls.caCrl",
 ];
 
 /// Paths of the fields in `resource` that are set and do nothing yet, such as `spec.http[0].delegate`.

@@ -171,7 +171,7 @@ fn validate_names_file_line_and_field() {
     assert_eq!(count, 1);
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert!(lines[0].starts_with("bad.yaml:6:") && lines[0].contains("prots"), "{lines:?}");
-    assert!(lines.iter().any(|line| line.starts_with("bad.yaml:13:1: error: Service default/ratings")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("bad.yaml:15:18: error: Service default/ratings")), "{lines:?}");
 }
 
 #[test]

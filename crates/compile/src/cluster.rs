@@ -1,12 +1,15 @@
-use leno_ir::{
-    BalancerPolicy, Cluster, Discovery, Flavor, LeastRequest, PeerValidation, RingFunction, StringMatch,
-    UpstreamProtocol, UpstreamTls,
-};
-use leno_model::api::{TlsMode, TrafficPolicy};
-use leno_model::{Problem, Protocol, Service, ServicePort, Snapshot};
-use leno_names::SpiffeId;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::policy::{self, Layer};
+use leno_ir::{
+    BalancerPolicy, Cluster, Discovery, Dns, DnsLookupFamily, EndpointSet, Flavor, LeastRequest, RingFunction,
+    UpstreamProtocol,
+};
+use leno_model::{Location, Policies, PolicyPart, Problem, Protocol, Resolution, Service, ServicePort, Snapshot};
+
+use crate::policy::{self, Layer, Transport};
+use crate::{endpoints, tls};
 
 /// One cluster per port and subset.
 pub(crate) fn compile(
@@ -17,11 +20,9 @@ pub(crate) fn compile(
 ) -> Vec<Cluster> {
     let mut clusters = Vec::new();
     for port in &service.ports {
-        let layers = layers_of(service, port.number, None);
-        clusters.push(one(snapshot, service, port, None, flavor, &layers, problems));
-        for subset in service.subsets() {
-            let layers = layers_of(service, port.number, Some(&subset.name));
-            clusters.push(one(snapshot, service, port, Some(&subset.name), flavor, &layers, problems));
+        for subset in std::iter::once(None).chain(service.subsets().iter().map(|subset| Some(&*subset.name))) {
+            let layers = layers_of(service, port.number, subset);
+            clusters.push(one(snapshot, service, port, subset, flavor, &layers, problems));
         }
     }
     clusters
@@ -29,22 +30,19 @@ pub(crate) fn compile(
 
 /// The parts of a service's policies that hold for a port and subset, weakest first.
 pub(crate) fn layers_of<'a>(service: &'a Service, port: u16, subset: Option<&str>) -> Vec<Layer<'a>> {
-    let whole = service.destination_rule.as_ref().and_then(|rule| rule.spec.traffic_policy.as_ref());
-    let mut all = layers(whole, "spec.trafficPolicy", port);
-    let found = service.subsets().iter().enumerate().find(|(_, known)| Some(known.name.as_str()) == subset);
-    if let Some((index, subset)) = found {
-        let at = format!("spec.subsets[{index}].trafficPolicy");
-        all.extend(layers(subset.traffic_policy.as_ref(), &at, port));
-    }
-    all
+    let Some(policies) = service.policies.as_deref() else { return Vec::new() };
+    let Policies { whole, subsets, .. } = policies;
+    let subset = subsets.iter().find(|known| Some(known.name.as_str()) == subset);
+    let parts = whole.iter().chain(subset.and_then(|subset| subset.part.as_ref()));
+    parts.map(|part| layer(part, port)).collect()
 }
 
-/// The parts of a policy that hold for a port, weakest first. Istio: settings of a port replace all others of the same policy.
-fn layers<'a>(policy: Option<&'a TrafficPolicy>, at: &str, port: u16) -> Vec<Layer<'a>> {
-    let Some(policy) = policy else { return Vec::new() };
-    match policy.port_level_settings.iter().enumerate().find(|(_, level)| level.port.number == port) {
-        Some((index, level)) => vec![Layer::of_port(level, format!("{at}.portLevelSettings[{index}]"))],
-        None => vec![Layer::of(policy, at.to_owned())],
+/// The part of a policy that holds for a port. Istio: settings of a port replace all others of the same policy.
+fn layer(part: &PolicyPart, port: u16) -> Layer<'_> {
+    let levels = &part.policy.port_level_settings;
+    match levels.iter().enumerate().find(|(_, level)| level.port.number == port) {
+        Some((index, level)) => Layer::of_port(level, &part.object, format!("{}.portLevelSettings[{index}]", part.at)),
+        None => Layer::of(&part.policy, &part.object, part.at.clone()),
     }
 }
 
@@ -58,24 +56,56 @@ fn one(
     problems: &mut Vec<Problem>,
 ) -> Cluster {
     let name = service.cluster_name(port.number, subset);
-    let mut cluster = Cluster::new(name.clone(), Discovery::Eds { service_name: name });
+    let mut cluster = Cluster::new(name.clone(), discovery(service, port, subset, name, flavor));
     cluster.service = Some(service.key.clone());
     cluster.http.protocol = protocol(port.protocol);
     cluster.outlier_detection = policy::default_outlier_detection(flavor);
-    let mut mode = TlsMode::IstioMutual;
-    if let Some(object) = service.destination_rule_key() {
-        for layer in layers {
-            layer.apply(&object, &mut cluster, &mut mode, problems);
-        }
+    let mut transport = match service.location {
+        Location::External => Transport::Plain,
+        Location::Internal => Transport::Mesh,
+    };
+    for layer in layers {
+        layer.apply(&mut cluster, &mut transport, problems);
     }
     cluster.balancer = balancer(cluster.balancer, flavor);
     if flavor == Flavor::Grpc {
         cluster.http.protocol = UpstreamProtocol::Http2;
     }
-    if mode != TlsMode::Disable {
-        cluster.tls = Some(tls(snapshot, service, port, subset, flavor, &cluster));
-    }
+    tls::secure(&mut cluster, &tls::Secured { snapshot, service, port, subset, flavor, transport });
     cluster
+}
+
+/// Chosen, as Istio does: names are asked for again after this, or after the time that the answer may be kept.
+const DNS_REFRESH: Duration = Duration::from_secs(60);
+
+fn discovery(service: &Service, port: &ServicePort, subset: Option<&str>, name: String, flavor: Flavor) -> Discovery {
+    if service.has_endpoint_sets() {
+        return Discovery::Eds { service_name: name };
+    }
+    let mut set = endpoints::of(service, port, subset);
+    // gRPC knows one kind: one name, of which it connects to one address.
+    let is_logical = service.resolution == Resolution::DnsRoundRobin || flavor == Flavor::Grpc;
+    if is_logical {
+        let first = set.localities.iter().position(|locality| !locality.endpoints.is_empty());
+        set.localities = first.map(|at| set.localities.swap_remove(at)).into_iter().collect();
+        set.localities.iter_mut().for_each(|locality| locality.endpoints.truncate(1));
+    }
+    if is_logical && set.localities.is_empty() {
+        // A logical name there must be: nothing is there to be asked.
+        return Discovery::Static(Arc::new(EndpointSet { name, ..EndpointSet::default() }));
+    }
+    Discovery::Dns(Box::new(Dns {
+        is_logical,
+        refresh_rate: DNS_REFRESH,
+        respect_ttl: true,
+        lookup_family: DnsLookupFamily::V4Preferred,
+        ..Dns::new(Arc::new(set))
+    }))
+}
+
+/// The address of an endpoint that is known by name.
+pub(crate) const fn unresolved(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
 /// A port that is called `http` speaks HTTP/1.1, whatever the client does, as in Istio; `useClientProtocol` changes that.
@@ -98,31 +128,5 @@ fn balancer(wanted: BalancerPolicy, flavor: Flavor) -> BalancerPolicy {
         },
         (BalancerPolicy::PeakEwma { .. } | BalancerPolicy::Random, Flavor::Grpc) => BalancerPolicy::RoundRobin,
         (wanted, _) => wanted,
-    }
-}
-
-fn tls(
-    snapshot: &Snapshot,
-    service: &Service,
-    port: &ServicePort,
-    subset: Option<&str>,
-    flavor: Flavor,
-    cluster: &Cluster,
-) -> UpstreamTls {
-    let trust_domain = &snapshot.settings.trust_domain;
-    let accounts = service.service_accounts.iter();
-    let ids = accounts.map(|account| SpiffeId::new(trust_domain.clone(), &service.key.namespace, account).to_string());
-    let alpn: &[&str] = match (flavor, port.protocol, cluster.http.protocol) {
-        (Flavor::Leno, ..) => &[],
-        (_, Protocol::Tcp, _) => &["istio"],
-        (_, _, UpstreamProtocol::Http1) => &["http/1.1"],
-        (_, _, UpstreamProtocol::Http2) => &["h2"],
-        (_, _, UpstreamProtocol::Negotiated | UpstreamProtocol::SameAsDownstream) => &[],
-    };
-    UpstreamTls {
-        // Istio's name for a cluster in SNI.
-        sni: Some(format!("outbound_.{}_.{}_.{}", port.number, subset.unwrap_or_default(), service.fqdn)),
-        alpn: alpn.iter().map(|&protocol| protocol.to_owned()).collect(),
-        ..UpstreamTls::of_mesh(PeerValidation::of_mesh(ids.map(StringMatch::exact)))
     }
 }

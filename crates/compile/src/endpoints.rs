@@ -1,27 +1,32 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use leno_ir::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
-use leno_model::{Health, Service, ServicePort, Workload};
+use leno_model::{Address, Health, Service, ServicePort, Workload};
 use leno_names::Locality;
 
-/// One set per port and subset, empty ones included: an unknown set would hold its cluster back.
+use crate::cluster::unresolved;
+
+/// One set per port and subset, empty ones included: an unknown set would hold its cluster back. None for services whose
+/// clusters look their endpoints up.
 pub(crate) fn compile(service: &Service) -> Vec<EndpointSet> {
-    let mut sets = Vec::new();
-    let none = BTreeMap::new();
-    for port in &service.ports {
-        let subsets = service.subsets().iter().map(|subset| (Some(subset.name.as_str()), &subset.labels));
-        for (subset, labels) in std::iter::once((None, &none)).chain(subsets) {
-            let chosen = service.workloads.iter().filter(|workload| workload.matches(labels));
-            let name = service.cluster_name(port.number, subset);
-            sets.push(EndpointSet {
-                name,
-                localities: localities(service, port, chosen.map(AsRef::as_ref)),
-                ..EndpointSet::default()
-            });
-        }
+    if !service.has_endpoint_sets() {
+        return Vec::new();
     }
-    sets
+    let subsets = || std::iter::once(None).chain(service.subsets().iter().map(|subset| Some(&*subset.name)));
+    service.ports.iter().flat_map(|port| subsets().map(move |subset| of(service, port, subset))).collect()
+}
+
+pub(crate) fn of(service: &Service, port: &ServicePort, subset: Option<&str>) -> EndpointSet {
+    let chosen = service.subsets().iter().find(|known| Some(&*known.name) == subset);
+    let fits = |workload: &&Arc<Workload>| chosen.is_none_or(|subset| workload.matches(&subset.labels));
+    let workloads = service.workloads.iter().filter(fits).map(AsRef::as_ref);
+    EndpointSet {
+        name: service.cluster_name(port.number, subset),
+        localities: localities(service, port, workloads),
+        ..EndpointSet::default()
+    }
 }
 
 fn localities<'a>(
@@ -44,7 +49,13 @@ fn localities<'a>(
 }
 
 fn endpoint(service: &Service, workload: &Workload, port: u16) -> Endpoint {
+    let (address, name) = match &workload.address {
+        Address::Ip(ip) => (SocketAddr::new(*ip, port), None),
+        Address::Name(name) => (unresolved(port), Some(name.clone())),
+    };
     Endpoint {
+        hostname: name.clone().unwrap_or_default(),
+        resolve: name,
         weight: workload.weight,
         health: match workload.health {
             Health::Draining => EndpointHealth::Draining,
@@ -58,6 +69,6 @@ fn endpoint(service: &Service, workload: &Workload, port: u16) -> Endpoint {
             version: workload.labels.get("version").cloned().unwrap_or_default(),
             cluster: String::new(),
         },
-        ..Endpoint::new(SocketAddr::new(workload.address, port))
+        ..Endpoint::new(address)
     }
 }

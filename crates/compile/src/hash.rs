@@ -63,13 +63,17 @@ fn source(hash: &ConsistentHash) -> Option<HashSource> {
 
 /// All that the hash policies of routes to `service` are made of.
 pub(crate) fn settings(service: &Service) -> Vec<&LoadBalancer> {
-    let Some(rule) = &service.destination_rule else { return Vec::new() };
-    let subsets = rule.spec.subsets.iter().map(|subset| &subset.traffic_policy);
-    let all = std::iter::once(&rule.spec.traffic_policy).chain(subsets).flatten();
-    all.flat_map(|policy| {
-        let levels = policy.port_level_settings.iter().map(|level| &level.load_balancer);
-        std::iter::once(&policy.load_balancer).chain(levels).flatten()
-    })
-    .filter(|balancer| balancer.consistent_hash.is_some() || balancer.simple.is_some())
-    .collect()
+    let Some(policies) = &service.policies else { return Vec::new() };
+    let subsets = policies.subsets.iter().filter_map(|subset| subset.part.as_ref());
+    policies
+        .whole
+        .iter()
+        .chain(subsets)
+        .map(|part| &part.policy)
+        .flat_map(|policy| {
+            let levels = policy.port_level_settings.iter().map(|level| &level.load_balancer);
+            std::iter::once(&policy.load_balancer).chain(levels).flatten()
+        })
+        .filter(|balancer| balancer.consistent_hash.is_some() || balancer.simple.is_some())
+        .collect()
 }

@@ -34,7 +34,7 @@ fn listener(node: &Node, port: &WorkloadPort, address: SocketAddr) -> Listener {
     };
     let all: Vec<_> = HTTP_ALPN.into_iter().chain([TCP_ALPN]).collect();
     let (filter_chains, default) = match Protocol::from_word(&port.protocol) {
-        Protocol::Tcp => (Vec::new(), chain(&[TCP_ALPN], &[], tcp_filter(node, port))),
+        Protocol::Tcp | Protocol::Tls => (Vec::new(), chain(&[TCP_ALPN], &[], tcp_filter(node, port))),
         // ALPN tells what the caller's proxy found out; callers without it are passed through byte by byte.
         Protocol::Auto => {
             (vec![chain(&all, &HTTP_ALPN, http_filter(node, port))], chain(&all, &[], tcp_filter(node, port)))

@@ -18,10 +18,12 @@ mod hash;
 mod headers;
 mod inbound;
 mod listener;
+mod pieces;
 mod policy;
 mod route_filters;
 mod routes;
 mod tcp;
+mod tls;
 mod virtual_service;
 
 pub use compiler::{Compiled, Compiler, compile};

@@ -40,7 +40,7 @@ fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort
     let http = || NetworkFilter::Http(Box::new(http(node, &name, &name)));
     let tcp = || NetworkFilter::Tcp(tcp::outbound(snapshot, service, port, node, name.clone()));
     let (filter_chains, default) = match port.protocol {
-        Protocol::Tcp => (Vec::new(), chain(&[], tcp())),
+        Protocol::Tcp | Protocol::Tls => (Vec::new(), chain(&[], tcp())),
         Protocol::Auto => (vec![chain(&PLAIN_HTTP, http())], chain(&[], tcp())),
         Protocol::Grpc | Protocol::Http | Protocol::Http2 => (Vec::new(), chain(&[], http())),
     };
@@ -83,6 +83,15 @@ fn api(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort) 
 /// The ways to write a service's name in `namespace`.
 pub(crate) fn hosts(snapshot: &Snapshot, service: &Service, namespace: &str) -> Vec<String> {
     let (name, own) = (&service.key.name, &service.key.namespace);
+    if service.fqdn != service.key.fqdn(&snapshot.settings.domain) {
+        // Virtual addresses are what clients call, too; of ranges nobody can say which they mean.
+        let addresses = service.addresses.iter().map(|text| text.strip_suffix("/32").unwrap_or(text));
+        let addresses = addresses.filter_map(|text| text.parse().ok()).map(|address| match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        });
+        return std::iter::once(service.fqdn.clone()).chain(addresses).collect();
+    }
     let mut all = Vec::new();
     if own == namespace {
         all.push(name.clone());

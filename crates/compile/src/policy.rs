@@ -10,9 +10,19 @@ use leno_model::api::{
 };
 use leno_names::Fraction;
 
+/// How connections are secured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transport<'a> {
+    /// By the mesh's mutual TLS.
+    Mesh,
+    Own(&'a TlsSettings),
+    Plain,
+}
+
 /// One policy, with the field it stands in.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer<'a> {
+    object: &'a ResourceKey,
     at: String,
     pool: Option<&'a ConnectionPool>,
     balancer: Option<&'a LoadBalancer>,
@@ -21,8 +31,9 @@ pub(crate) struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    pub(crate) fn of(policy: &'a TrafficPolicy, at: String) -> Self {
+    pub(crate) fn of(policy: &'a TrafficPolicy, object: &'a ResourceKey, at: String) -> Self {
         Self {
+            object,
             at,
             pool: policy.connection_pool.as_ref(),
             balancer: policy.load_balancer.as_ref(),
@@ -31,8 +42,9 @@ impl<'a> Layer<'a> {
         }
     }
 
-    pub(crate) fn of_port(policy: &'a PortTrafficPolicy, at: String) -> Self {
+    pub(crate) fn of_port(policy: &'a PortTrafficPolicy, object: &'a ResourceKey, at: String) -> Self {
         Self {
+            object,
             at,
             pool: policy.connection_pool.as_ref(),
             balancer: policy.load_balancer.as_ref(),
@@ -53,18 +65,12 @@ impl<'a> Layer<'a> {
         self.balancer.is_some_and(|balancer| balancer.simple.is_some()) && self.consistent_hash().is_none()
     }
 
-    pub(crate) fn apply(
-        &self,
-        object: &ResourceKey,
-        cluster: &mut Cluster,
-        mode: &mut TlsMode,
-        problems: &mut Vec<Problem>,
-    ) {
+    pub(crate) fn apply(&self, cluster: &mut Cluster, transport: &mut Transport<'a>, problems: &mut Vec<Problem>) {
         if let Some(pool) = self.pool {
             connection_pool(pool, cluster);
         }
         if let Some(hash) = self.consistent_hash() {
-            cluster.balancer = hash_table(hash, &self.at, object, problems);
+            cluster.balancer = hash_table(hash, &self.at, self.object, problems);
         }
         match self.balancer.and_then(|balancer| balancer.simple) {
             None | Some(SimpleBalancer::Unspecified) => {}
@@ -76,7 +82,7 @@ impl<'a> Layer<'a> {
             Some(SimpleBalancer::Passthrough) => {
                 let field = format!("{}.loadBalancer.simple", self.at);
                 let message = "not supported yet: PASSTHROUGH; the default balancer is used";
-                problems.push(Problem::warning(object, field, "not_supported_yet", message));
+                problems.push(Problem::warning(self.object, field, "not_supported_yet", message));
             }
         }
         if let Some(outlier) = self.outlier {
@@ -84,13 +90,12 @@ impl<'a> Layer<'a> {
             cluster.balancing.panic_threshold =
                 outlier.min_health_percent.filter(|least| *least > 0).map(|least| percent(Some(least)));
         }
-        match self.tls.and_then(|tls| tls.mode) {
-            None => {}
-            Some(wanted @ (TlsMode::Disable | TlsMode::IstioMutual)) => *mode = wanted,
-            Some(_) => {
-                let message = "not supported yet: certificates of one's own; the mesh's mutual TLS is used";
-                problems.push(Problem::warning(object, format!("{}.tls.mode", self.at), "not_supported_yet", message));
-            }
+        if let Some(tls) = self.tls {
+            *transport = match tls.mode {
+                None | Some(TlsMode::Disable) => Transport::Plain,
+                Some(TlsMode::IstioMutual) => Transport::Mesh,
+                Some(TlsMode::Mutual | TlsMode::Simple) => Transport::Own(tls),
+            };
         }
     }
 }

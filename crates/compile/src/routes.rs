@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
-use crate::{forward, gateway_route, hash, listener, virtual_service};
+use crate::{forward, gateway_route, hash, listener, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -48,7 +50,10 @@ pub(crate) fn proxy_table<'a>(
     let mut table = RouteTable::new(PROXY_TABLE, Vec::new());
     for service in snapshot.services.values() {
         for port in &service.ports {
-            let Some(routes) = table_of(service, &service.cluster_name(port.number, None)) else { continue };
+            let Some(routes) = table_of(service, &service.cluster_name(port.number, None)) else {
+                table.virtual_hosts.push(tunnels_only(snapshot, service, port, namespace));
+                continue;
+            };
             let bare = port.number == 80 || service.ports.len() == 1;
             let domains = listener::hosts(snapshot, service, namespace).into_iter().flat_map(|host| {
                 let with_port = format!("{host}:{}", port.number);
@@ -63,8 +68,30 @@ pub(crate) fn proxy_table<'a>(
             }));
         }
     }
+    // Of two services with one virtual address the first has it.
+    let mut taken = BTreeSet::new();
+    for host in &mut table.virtual_hosts {
+        host.domains.retain(|domain| taken.insert(domain.clone()));
+    }
+    table.virtual_hosts.retain(|host| !host.domains.is_empty());
     table.virtual_hosts.push(strangers());
     table
+}
+
+/// A port that speaks no HTTP is reached through a tunnel.
+fn tunnels_only(snapshot: &Snapshot, service: &Service, port: &ServicePort, namespace: &str) -> VirtualHost {
+    let hosts = listener::hosts(snapshot, service, namespace).into_iter();
+    let mut forward = Forward::to("");
+    forward.clusters = tcp::clusters(snapshot, service, port);
+    forward.upgrades = vec![RouteUpgrade::connect()];
+    let matches = RouteMatch { path: PathMatch::Connect, ..RouteMatch::any() };
+    let tunnel = Route::new("default", matches, RouteAction::Forward(Box::new(forward)));
+    VirtualHost {
+        name: format!("{}:{}", service.fqdn, port.number),
+        domains: hosts.map(|host| format!("{host}:{}", port.number)).collect(),
+        routes: std::iter::once(tunnel).chain(strangers().routes.into_iter().skip(1)).collect(),
+        ..VirtualHost::default()
+    }
 }
 
 /// The same for `CONNECT`, of a route that looks at no path: the tunnel ends here, and its bytes go to an endpoint.

@@ -31,7 +31,7 @@ pub(crate) fn outbound(
 }
 
 /// Where connections to a port go: by the first `tcp` route of its VirtualService that is meant for the port.
-fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<WeightedCluster> {
+pub(crate) fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<WeightedCluster> {
     let fallback = || vec![WeightedCluster::new(service.cluster_name(port.number, None), 1)];
     let Rules::VirtualService(object) = &service.rules else { return fallback() };
     let meant = |route: &&leno_model::api::TcpRoute| {

@@ -96,7 +96,7 @@ impl Control {
         let now = tokio::time::Instant::now();
         let registrations = Registrations::load(&store, now + config.restart_grace);
         let indices = Indices::load(&store);
-        let empty = Snapshot { settings: config.settings.clone(), services: BTreeMap::new() };
+        let empty = Snapshot::empty(config.settings.clone());
         let state = State {
             registrations,
             sessions: BTreeMap::new(),

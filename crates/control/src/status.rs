@@ -1,6 +1,6 @@
 //! What became of what was sent: per node and type, per object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -300,9 +300,11 @@ fn parts(snapshot: &Snapshot) -> Parts {
     let mut parts = Parts::new();
     for (key, service) in &snapshot.services {
         let own = ResourceKey::new(Kind::Service, &key.namespace, &key.name);
+        let origins = service.origins.iter().cloned();
         let rules = service.rules_keys();
         let workloads = service.workloads.iter().map(|workload| workload.key.clone());
-        for object in std::iter::once(own).chain(rules).chain(workloads) {
+        let objects: BTreeSet<_> = std::iter::once(own).chain(origins).chain(rules).chain(workloads).collect();
+        for object in objects {
             parts.entry(object).or_default().push(service.fqdn.clone());
         }
     }

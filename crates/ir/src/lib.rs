@@ -89,8 +89,8 @@ pub use scoped_routes::{Scope, ScopeElement, ScopeKeyPart, ScopeRoutes, ScopeSou
 pub use tcp_proxy::{TcpProxy, Tunneling};
 pub use tls::{
     CertificateSource, CipherSuite, Curve, DownstreamSessions, DownstreamTls, IDENTITY_SECRET, PeerChecks,
-    PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, SubjectAltName, SubjectAltNameKind,
-    TlsParameters, TlsVersion, UpstreamTls,
+    PeerValidation, PemCertificate, PemRoots, ROOTS_SECRET, RootsSource, Secret, SecretFile, SubjectAltName,
+    SubjectAltNameKind, TlsParameters, TlsVersion, UpstreamTls,
 };
 pub use token_bucket::TokenBucket;
 pub use upgrade::{ConnectUpstream, RouteUpgrade, Upgrade, UpgradeFilters};

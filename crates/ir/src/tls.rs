@@ -84,10 +84,29 @@ impl UpstreamTls {
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum CertificateSource {
+    /// In a file of its own.
+    File(SecretFile),
     /// At least one. A listener shows the first whose DNS names fit the server name of the client, or the first of all.
     Pem(Vec<PemCertificate>),
     /// Name of the secret with certificate and key.
     Secret(String),
+}
+
+/// A secret that a file has, as SDS would serve it; the file is read again when it is replaced.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
+pub struct SecretFile {
+    pub path: PathBuf,
+    /// Of the secret.
+    pub name: String,
+    /// What to watch instead of the directory that the file is in.
+    pub watched_directory: Option<PathBuf>,
+}
+
+/// What a secret holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Secret {
+    Certificate(PemCertificate),
+    Validation(PeerValidation),
 }
 
 /// A chain, leaf first, and the key of the leaf.
@@ -110,6 +129,19 @@ pub struct PeerValidation {
 }
 
 impl PeerValidation {
+    /// The same with a secret laid over it: list by list, and what is set there wins (Envoy).
+    #[must_use]
+    pub fn with_secret(mut self, secret: &Self) -> Self {
+        self.roots = secret.roots.clone();
+        self.subject_alt_names.extend(secret.subject_alt_names.iter().cloned());
+        let PeerChecks { certificate_hashes, key_hashes, allow_expired, accept_untrusted } = &mut self.checks;
+        certificate_hashes.extend(&secret.checks.certificate_hashes);
+        key_hashes.extend(&secret.checks.key_hashes);
+        *allow_expired |= secret.checks.allow_expired;
+        *accept_untrusted |= secret.checks.accept_untrusted;
+        self
+    }
+
     /// Peers vouched for by the mesh's own bundle, with one of these SPIFFE IDs, or any.
     pub fn of_mesh(ids: impl IntoIterator<Item = StringMatch>) -> Self {
         let of_uri = |name| SubjectAltName { kind: SubjectAltNameKind::Uri, name };
@@ -124,6 +156,8 @@ impl PeerValidation {
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum RootsSource {
+    /// In a secret with a file of its own.
+    File(SecretFile),
     /// No chain is checked: only names, hashes, or nothing.
     None,
     Pem(PemRoots),

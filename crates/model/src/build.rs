@@ -1,6 +1,7 @@
 //! Resources to snapshot.
 
 mod bind;
+mod entries;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,10 @@ use std::sync::Arc;
 use leno_api::{Resource, annotation, not_supported_yet};
 use leno_names::ServiceKey;
 
-use crate::{MeshSettings, Problem, Snapshot, Workload};
+use crate::client::Differences;
+use crate::hosts::Hosts;
+use crate::rulebook::Rulebook;
+use crate::{MeshSettings, Problem, Service, Snapshot, Visibility, Workload};
 
 pub(crate) fn build(
     resources: &[Arc<Resource>],
@@ -26,14 +30,46 @@ pub(crate) fn build(
         }));
     }
     let workloads = workloads(&resources, &mut problems);
-    let mut services = services::services(&resources, &workloads, settings, indices, &mut problems);
-    bind::destination_rules(&resources, &mut services, settings, &mut problems);
-    bind::http_routes(&resources, &mut services, &mut problems);
-    bind::virtual_services(&resources, &mut services, settings, &mut problems);
+    let mut services = services::services(&resources, &workloads, settings, &mut problems);
+    let entries = entries::add(&resources, &workloads, &mut services, settings, &mut problems);
+    for (key, service) in &mut services {
+        service.index = indices.get(key).copied();
+    }
+    let hosts = hosts(&services, &entries, settings);
+    let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
+    let mut binding = bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook };
+    binding.destination_rules(&resources, &settings.root_namespace, &mut problems);
+    binding.virtual_services(&resources, &mut problems);
+    rulebook.routes = bind::http_routes(&resources, &services, &rulebook, &mut problems);
+    let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
+    let mut snapshot = Snapshot { settings: settings.clone(), services, hosts, rulebook: Arc::new(rulebook) };
+    snapshot.bind_to_own_namespaces();
     problems.sort();
     problems.dedup();
-    let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
-    (Snapshot { settings: settings.clone(), services }, problems)
+    (snapshot, problems)
+}
+
+/// Services of the mesh before hosts of ServiceEntries, those in order of age.
+fn hosts(services: &BTreeMap<ServiceKey, Service>, entries: &[ServiceKey], settings: &MeshSettings) -> Hosts {
+    let mut hosts = Hosts::new(&settings.domain);
+    let of_mesh = services.iter().filter(|(_, service)| service.is_of_mesh());
+    let entries = entries.iter().filter_map(|key| services.get_key_value(key));
+    for (key, service) in of_mesh.chain(entries) {
+        hosts.add(&service.fqdn, key);
+    }
+    hosts
+}
+
+/// What services differ by to those who look at them.
+fn differences(services: &BTreeMap<ServiceKey, Service>, hosts: &Hosts) -> Differences {
+    let mut differences = Differences::default();
+    for service in services.values().filter(|service| service.visibility != Visibility::Everywhere) {
+        differences.see(&service.visibility, &service.key.namespace);
+    }
+    for (_, keys) in hosts.iter().filter(|(_, keys)| keys.len() > 1) {
+        differences.namespaces.extend(keys.iter().map(|key| key.namespace.clone()));
+    }
+    differences
 }
 
 /// Every service of the mesh, those included that only workloads name: each wants a number.
@@ -47,7 +83,7 @@ pub fn service_keys(resources: &[Arc<Resource>]) -> BTreeSet<ServiceKey> {
             .map(|name| ServiceKey::new(object.metadata.namespace(), name)),
         _ => None,
     };
-    resources.iter().filter_map(key).collect()
+    resources.iter().filter_map(key).chain(entries::keys(resources)).collect()
 }
 
 /// Oldest first, then by name (Gateway API: "conflicts"): who comes first wins. One of each key.
@@ -76,31 +112,4 @@ fn workloads(resources: &[Arc<Resource>], problems: &mut Vec<Problem>) -> Vec<Ar
     }
     all.sort_by(|a, b| a.key.cmp(&b.key));
     all
-}
-
-pub(crate) fn resolve(host: &str, namespace: &str, domain: &str) -> Option<ServiceKey> {
-    let host = &*host.to_ascii_lowercase();
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let local = host.strip_suffix(domain).and_then(|rest| rest.strip_suffix(".svc."));
-    let short = local.or_else(|| host.strip_suffix(".svc")).unwrap_or(host);
-    match short.split_once('.') {
-        None if local.is_none() => Some(ServiceKey::new(namespace, short)),
-        Some((name, namespace)) if !namespace.contains('.') => Some(ServiceKey::new(namespace, name)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_resolved_where_they_are_said() {
-        let key = |host| resolve(host, "shop", "cluster.local").map(|key| key.to_string());
-        assert_eq!(key("reviews").as_deref(), Some("shop/reviews"));
-        for host in ["reviews.a", "reviews.a.svc", "reviews.a.svc.cluster.local", "reviews.a.svc.cluster.local."] {
-            assert_eq!(key(host).as_deref(), Some("a/reviews"), "{host}");
-        }
-        assert_eq!(key("www.example.com"), None);
-    }
 }

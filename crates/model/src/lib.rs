@@ -9,17 +9,26 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod client;
+mod hosts;
+mod policies;
 mod problem;
 mod protocol;
+mod rulebook;
 mod service;
 mod snapshot;
+mod view;
+mod visibility;
 mod workload;
 
 pub use build::service_keys;
+pub use client::{Client, Scope};
 /// The objects as written, for those who interpret their rules.
 pub use leno_api as api;
+pub use policies::{Policies, PolicyPart, PolicySubset};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
-pub use service::{Rules, Service, ServicePort};
+pub use service::{Location, Resolution, Rules, Service, ServicePort};
 pub use snapshot::{MeshSettings, Snapshot};
-pub use workload::{Health, Workload};
+pub use visibility::Visibility;
+pub use workload::{Address, Health, Workload};

@@ -11,6 +11,8 @@ pub enum Protocol {
     Http,
     Http2,
     Tcp,
+    /// The application's own TLS, passed through; its server name is readable.
+    Tls,
 }
 
 impl Protocol {
@@ -25,13 +27,14 @@ impl Protocol {
             "http" | "http1" | "kubernetes.io/ws" => Self::Http,
             "http2" | "kubernetes.io/h2c" | "h2c" => Self::Http2,
             "grpc" | "grpc-web" => Self::Grpc,
-            "tcp" | "tls" | "https" | "mysql" | "mongo" | "redis" | "postgres" | "kubernetes.io/wss" => Self::Tcp,
+            "tcp" | "mysql" | "mongo" | "redis" | "postgres" => Self::Tcp,
+            "tls" | "https" | "kubernetes.io/wss" => Self::Tls,
             _ => Self::Auto,
         }
     }
 
     /// Whether requests can be routed one by one.
     pub const fn may_be_http(self) -> bool {
-        !matches!(self, Self::Tcp)
+        !matches!(self, Self::Tcp | Self::Tls)
     }
 }

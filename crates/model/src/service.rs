@@ -1,17 +1,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leno_api::{DestinationRule, GatewayHttpRoute, IntOrString, ResourceKey, Subset, VirtualService};
+use leno_api::{GatewayHttpRoute, IntOrString, ResourceKey, VirtualService};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{Protocol, Workload};
+use crate::{Policies, PolicySubset, Protocol, Visibility, Workload};
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Service {
+    /// The name is the whole host where that is not made of the key: for hosts of ServiceEntries.
     pub key: ServiceKey,
+    /// The host that clients call; may begin with `*.`.
     pub fqdn: String,
+    /// The objects that say what it is; none where workloads alone do.
+    pub origins: Vec<ResourceKey>,
+    pub visibility: Visibility,
+    pub location: Location,
+    pub resolution: Resolution,
+    /// Virtual addresses and ranges that stand for it, as written.
+    pub addresses: Vec<String>,
+    /// Names that its certificates may have besides those of `service_accounts`.
+    pub subject_alt_names: Vec<String>,
     /// Its number in the mesh: last two bytes of its loopback address. `None`: not allotted yet, not reachable by address.
     pub index: Option<u16>,
     /// In order of number.
@@ -21,10 +32,36 @@ pub struct Service {
     /// By name; all have an allowed service account.
     pub workloads: Vec<Arc<Workload>>,
     pub rules: Rules,
-    #[serde(skip)]
-    pub destination_rule: Option<Arc<DestinationRule>>,
+    pub policies: Option<Arc<Policies>>,
     /// Nobody wrote it: workloads named it.
     pub implicit: bool,
+}
+
+/// Who runs a service.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Location {
+    /// Strangers: they know nothing of the mesh's mutual TLS.
+    External,
+    #[default]
+    Internal,
+}
+
+/// How a service's endpoints are found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// All addresses of the endpoints' names, or of the host itself.
+    Dns,
+    /// Of the name the first address at the time a connection is made.
+    DnsRoundRobin,
+    /// The addresses of whatever host a request names.
+    DynamicDns,
+    /// Wherever the request was going, which is what the host's name stands for: the mesh itself put other addresses there.
+    None,
+    /// The addresses are known.
+    #[default]
+    Static,
 }
 
 /// How requests to a service are routed.
@@ -81,8 +118,18 @@ impl Service {
         self.ports.iter().find(|port| port.number == number)
     }
 
-    pub fn subsets(&self) -> &[Subset] {
-        self.destination_rule.as_ref().map_or(&[], |rule| &rule.spec.subsets)
+    pub fn subsets(&self) -> &[PolicySubset] {
+        self.policies.as_ref().map_or(&[], |policies| &policies.subsets)
+    }
+
+    /// Its endpoints are a resource of their own; otherwise they are a part of its clusters.
+    pub fn has_endpoint_sets(&self) -> bool {
+        self.resolution == Resolution::Static
+    }
+
+    /// A Service, written or implied, not the host of a ServiceEntry.
+    pub fn is_of_mesh(&self) -> bool {
+        self.origins.first().is_none_or(|object| object.kind == leno_api::Kind::Service)
     }
 
     /// `outbound|9080|v1|reviews.default.svc.cluster.local`.
@@ -92,7 +139,7 @@ impl Service {
 
     /// The objects that say how it is called.
     pub fn rules_keys(&self) -> Vec<ResourceKey> {
-        let mut keys: Vec<_> = self.destination_rule_key().into_iter().collect();
+        let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
         match &self.rules {
             Rules::Default => {}
             Rules::HttpRoutes(routes) => {
@@ -101,12 +148,6 @@ impl Service {
             Rules::VirtualService(object) => keys.push(key_of(leno_api::Kind::VirtualService, &object.metadata)),
         }
         keys
-    }
-
-    /// The object to blame for its routing.
-    pub fn destination_rule_key(&self) -> Option<ResourceKey> {
-        let metadata = &self.destination_rule.as_ref()?.metadata;
-        Some(ResourceKey::new(leno_api::Kind::DestinationRule, metadata.namespace(), &metadata.name))
     }
 }
 

@@ -5,7 +5,10 @@ use leno_api::Resource;
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
-use crate::{Problem, Service, build};
+use crate::build;
+use crate::hosts::{self, Hosts};
+use crate::rulebook::Rulebook;
+use crate::{Problem, Service};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -23,14 +26,24 @@ impl MeshSettings {
     }
 }
 
-/// The mesh at one moment.
+/// The mesh at one moment, as a whole or as [some clients see it](Snapshot::seen_by).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Snapshot {
     pub settings: MeshSettings,
+    /// With the rules that hold for clients of its own namespace.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
+    #[serde(skip)]
+    pub(crate) hosts: Hosts,
+    #[serde(skip)]
+    pub(crate) rulebook: Arc<Rulebook>,
 }
 
 impl Snapshot {
+    pub fn empty(settings: MeshSettings) -> Self {
+        let hosts = Hosts::new(&settings.domain);
+        Self { settings, services: BTreeMap::new(), hosts, rulebook: Arc::default() }
+    }
+
     /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.
     pub fn build(
         resources: &[Arc<Resource>],
@@ -43,11 +56,11 @@ impl Snapshot {
     /// The service that `host` means when it is said in `namespace`: `reviews`, `reviews.ns`, `reviews.ns.svc` or the
     /// whole name. `None` for names outside the mesh; the service need not exist.
     pub fn resolve(&self, host: &str, namespace: &str) -> Option<ServiceKey> {
-        build::resolve(host, namespace, &self.settings.domain)
+        hosts::resolve(host, namespace, &self.settings.domain)
     }
 
-    /// The service that `host` means, if it exists.
+    /// The service that `host` means, if it exists: one of the mesh, or the host of a ServiceEntry.
     pub fn service(&self, host: &str, namespace: &str) -> Option<&Arc<Service>> {
-        self.services.get(&self.resolve(host, namespace)?)
+        self.services.get(self.hosts.find(host, namespace)?)
     }
 }

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use leno_api::{ResourceKey, WorkloadEntry, annotation};
-use leno_names::Locality;
+use leno_api::{ResourceKey, WorkloadEntry, WorkloadEntrySpec, annotation};
+use leno_names::{Locality, dns_name};
 use serde::Serialize;
 
 use crate::{Problem, Protocol};
@@ -11,7 +11,7 @@ use crate::{Problem, Protocol};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Workload {
     pub key: ResourceKey,
-    pub address: IpAddr,
+    pub address: Address,
     /// From a service port's name or a target port's number to where the workload takes it.
     pub ports: BTreeMap<String, u16>,
     /// By application port, where the workload told.
@@ -29,6 +29,15 @@ pub struct Workload {
     pub service: Option<String>,
 }
 
+/// Where a workload is reached.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Address {
+    Ip(IpAddr),
+    /// Its addresses are to be looked up. Lower case.
+    Name(String),
+}
+
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
@@ -41,22 +50,17 @@ pub enum Health {
 impl Workload {
     /// `None` with a problem when there is no usable address.
     pub(crate) fn read(key: ResourceKey, entry: &WorkloadEntry, problems: &mut Vec<Problem>) -> Option<Self> {
-        let spec = &entry.spec;
-        let text = spec.address.as_deref().unwrap_or_default();
-        let Ok(address) = text.parse() else {
-            let message = format!("not supported yet: only IP addresses can be reached, not \"{text}\"");
-            problems.push(Problem::error(&key, "spec.address", "not_supported_yet", message));
-            return None;
+        let address = match address(entry.spec.address.as_deref().unwrap_or_default()) {
+            Ok(address) => address,
+            Err(message) => {
+                problems.push(Problem::error(&key, "spec.address", "not_supported_yet", message));
+                return None;
+            }
         };
-        let labels = if spec.labels.is_empty() { &entry.metadata.labels } else { &spec.labels };
+        let labels = if entry.spec.labels.is_empty() { &entry.metadata.labels } else { &entry.spec.labels };
         Some(Self {
-            address,
-            ports: spec.ports.clone(),
-            protocols: protocols(entry.metadata.annotation(annotation::PROTOCOLS).unwrap_or_default()),
             labels: labels.clone(),
-            service_account: spec.service_account.clone().unwrap_or_else(|| "default".to_owned()),
-            locality: spec.locality.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default(),
-            weight: spec.weight.unwrap_or(1).max(1),
+            protocols: protocols(entry.metadata.annotation(annotation::PROTOCOLS).unwrap_or_default()),
             health: match entry.metadata.annotation(annotation::HEALTH) {
                 Some("draining") => Health::Draining,
                 Some("unhealthy") => Health::Unhealthy,
@@ -64,12 +68,42 @@ impl Workload {
             },
             registered: entry.metadata.annotation(annotation::REGISTERED) == Some("true"),
             service: entry.metadata.annotation(annotation::SERVICE).map(str::to_owned),
-            key,
+            ..Self::written(key, address, &entry.spec)
         })
+    }
+
+    /// One that is written as a part of `key`.
+    pub(crate) fn written(key: ResourceKey, address: Address, spec: &WorkloadEntrySpec) -> Self {
+        Self {
+            key,
+            address,
+            ports: spec.ports.clone(),
+            protocols: BTreeMap::new(),
+            labels: spec.labels.clone(),
+            service_account: spec.service_account.clone().unwrap_or_else(|| "default".to_owned()),
+            locality: spec.locality.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default(),
+            weight: spec.weight.unwrap_or(1).max(1),
+            health: Health::Healthy,
+            registered: false,
+            service: None,
+        }
     }
 
     pub fn matches(&self, selector: &BTreeMap<String, String>) -> bool {
         selector.iter().all(|(name, value)| self.labels.get(name) == Some(value))
+    }
+}
+
+/// # Errors
+/// Why it cannot be reached.
+pub(crate) fn address(text: &str) -> Result<Address, String> {
+    if let Ok(ip) = text.parse() {
+        return Ok(Address::Ip(ip));
+    }
+    let name = text.to_ascii_lowercase();
+    match dns_name(name.strip_suffix('.').unwrap_or(&name)) {
+        Ok(()) => Ok(Address::Name(name)),
+        Err(_) => Err(format!("not supported yet: only IP addresses and DNS names can be reached, not \"{text}\"")),
     }
 }
 

@@ -4,7 +4,7 @@ use leno_ir::{Cluster, FilterChain, Listener, NetworkFilter, RouteTable, Upstrea
 
 use crate::http::{HeaderFormats, Replies};
 use crate::tcp::TunnelRequest;
-use crate::tls::TlsContexts;
+use crate::tls::{ReadSecret, TlsContexts};
 
 /// A field that cannot be served as it says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,13 +15,13 @@ pub struct FieldProblem {
 }
 
 /// What is wrong with the certificates and the header values of a listener.
-pub fn check_listener(listener: &Listener) -> Vec<FieldProblem> {
-    listener_problems(listener, &TlsContexts::default())
+pub fn check_listener(listener: &Listener, read_secret: Option<ReadSecret>) -> Vec<FieldProblem> {
+    listener_problems(listener, &TlsContexts::new(read_secret))
 }
 
 /// What is wrong with the certificates of a cluster.
-pub fn check_cluster(cluster: &Cluster) -> Vec<FieldProblem> {
-    cluster_problems(cluster, &TlsContexts::default())
+pub fn check_cluster(cluster: &Cluster, read_secret: Option<ReadSecret>) -> Vec<FieldProblem> {
+    cluster_problems(cluster, &TlsContexts::new(read_secret))
 }
 
 /// As [`check_listener`]; the contexts that are made stay in `contexts`.

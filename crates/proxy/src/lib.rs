@@ -46,3 +46,4 @@ pub use proxy::{
     ConfigDump, DnsConfig, Proxy, ProxyConfig, ProxyHandle, Rejection, ResourceType, StartError, available_cpus,
     default_threads,
 };
+pub use tls::ReadSecret;

@@ -9,6 +9,7 @@
 mod accept;
 mod addresses;
 mod chain;
+mod limit;
 mod serve;
 
 use std::rc::Rc;
@@ -17,8 +18,10 @@ use std::sync::Arc;
 use leno_ir::{FilterChain, FilterChainMatch, Listener, TransportProtocol};
 
 pub(crate) use accept::{AcceptOutage, Binding};
+pub(crate) use limit::ConnectionLimits;
 
 use self::chain::Chain;
+use self::limit::ListenerLimit;
 use crate::access_log::AccessLogger;
 use crate::connection_filter::RateLimitFilter;
 use crate::detect::Question;
@@ -36,6 +39,8 @@ pub(crate) struct ActiveListener {
     chains: Vec<Rc<Chain>>,
     default_chain: Option<Rc<Chain>>,
     rate_limits: Box<[RateLimitFilter]>,
+    /// `None`: it may have any number of connections.
+    limit: Option<Arc<ListenerLimit>>,
     /// There is one chain, and it matches everything.
     only_chain_takes_all: bool,
     /// A chain asks for what only a look at the ClientHello tells. Envoy, too, looks without being told to.
@@ -73,6 +78,7 @@ impl ActiveListener {
             only_chain_takes_all: matches!(config.filter_chains.as_slice(), [only] if only.matches == FilterChainMatch::default()),
             default_chain: default_chain.map(|config| chain("default_filter_chain".to_owned(), config)),
             rate_limits,
+            limit: worker.connection_limits().of(&config.name),
             needs_inspection: config.filter_chains.iter().any(|chain| needs_inspection(&chain.matches)),
             clients_speak_first: std::cell::Cell::new(false),
             access_log: AccessLogger::new(&config.options.access_log, worker.access_logs()),

@@ -30,6 +30,7 @@ pub(crate) use sockets::{BindKey, NewSockets};
 use self::sockets::SocketTable;
 use crate::access_log::AccessLogs;
 use crate::dns::NameTable;
+use crate::listener::ConnectionLimits;
 use crate::overload::Overload;
 use crate::shared::SharedStates;
 use crate::stats::{Stats, StatsSettings};
@@ -144,13 +145,15 @@ impl Proxy {
         let access_logs = AccessLogs::new(stats.access_log_dropped());
         let shared_states = SharedStates::default();
         let count = config.workers.map_or_else(default_threads, usize::from);
-        let tls_contexts = TlsContexts::default();
+        let tls_contexts = TlsContexts::new(config.read_secret);
         let overload = config.overload.take().map(|config| Overload::register(config, &registry));
+        let connection_limits = ConnectionLimits::new(std::mem::take(&mut config.connection_limits));
         let seed = |index| WorkerSeed {
             index,
             local_cluster: config.workload.service.clone(),
             node_id: config.workload.workload.clone(),
             local_zone: config.local_zone.clone(),
+            connection_limits: connection_limits.clone(),
             stats: stats.worker(),
             access_logs: access_logs.clone(),
             shared_states: shared_states.clone(),

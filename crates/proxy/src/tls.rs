@@ -7,6 +7,7 @@
 //! Source      no session resumption between proxies, because it would hide a rotation
 
 mod contexts;
+mod material;
 mod report;
 mod session;
 
@@ -28,6 +29,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsConnector, TlsStream, server};
 
+pub use self::contexts::ReadSecret;
 pub(crate) use self::contexts::TlsContexts;
 use self::report::FailureLog;
 pub(crate) use self::session::{TlsSession, note, noted};

@@ -31,7 +31,7 @@ pub(crate) use thread::spawn;
 
 use crate::access_log::{AccessLogs, WorkerLogs};
 use crate::filter::RouteRules;
-use crate::listener::{AcceptOutage, ActiveListener, Binding};
+use crate::listener::{AcceptOutage, ActiveListener, Binding, ConnectionLimits};
 use crate::overload::Overload;
 use crate::proxy::BindKey;
 use crate::shared::SharedStates;
@@ -54,6 +54,7 @@ pub(crate) struct WorkerSeed {
     pub(crate) node_id: String,
     /// See `ProxyConfig`.
     pub(crate) local_zone: Option<(String, Locality)>,
+    pub(crate) connection_limits: ConnectionLimits,
     /// `None`: no TLS.
     pub(crate) identity: Option<Identity>,
     /// Shared by the workers.
@@ -71,6 +72,7 @@ pub(crate) struct Worker {
     local_cluster: String,
     node_id: String,
     local_zone: Option<(String, Locality)>,
+    connection_limits: ConnectionLimits,
     shared_states: SharedStates,
     overload: Option<Arc<Overload>>,
     plan: RefCell<Arc<Plan>>,
@@ -101,6 +103,7 @@ impl Worker {
             local_cluster: seed.local_cluster,
             node_id: seed.node_id,
             local_zone: seed.local_zone,
+            connection_limits: seed.connection_limits,
             plan: RefCell::default(),
             clusters: RefCell::default(),
             bindings: RefCell::default(),
@@ -116,6 +119,10 @@ impl Worker {
             crowd: Cell::default(),
             handshake_timeout: seed.handshake_timeout,
         }
+    }
+
+    pub(crate) fn connection_limits(&self) -> &ConnectionLimits {
+        &self.connection_limits
     }
 
     /// `None`: the configuration has no such cluster (flag NC).

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::Uri;
-use leno_api::{Located, ParseProblem, Resource};
+use leno_api::{Document, ParseProblem, Resource};
 use leno_store::{Change, Mode, Written, timestamp};
 use serde_json::{Value, json};
 
@@ -34,32 +34,35 @@ pub(crate) async fn apply(
 
 /// One bad object stops no other.
 fn apply_text(app: &App, source: &str, text: &str, mode: Mode) -> Vec<ApplyResult> {
-    let (parsed, documents) = leno_api::parse_documents(source, text);
-    let mut results: Vec<_> = parsed.problems.iter().map(unreadable).collect();
+    let (mut results, mut taken) = (Vec::new(), Vec::new());
+    for document in leno_api::documents(source, text) {
+        match document {
+            Ok(document) if leno_api::is_foreign(&document) => {}
+            Ok(document) => match leno_api::read(&document) {
+                Ok(resource) => taken.push((document, resource)),
+                Err(problems) => results.extend(problems.iter().map(unreadable)),
+            },
+            Err(problem) => results.push(unreadable(&problem)),
+        }
+    }
     // All at once: they may speak of each other.
-    let objects: Vec<_> = parsed.resources.iter().map(|located| located.value.clone()).collect();
+    let objects: Vec<_> = taken.iter().map(|(_, resource)| resource.clone()).collect();
     let found = app.api.check(&objects);
-    let both = parsed.resources.iter().zip(&documents);
-    results.extend(both.map(|(located, document)| apply_one(app, located, document, &found, mode)));
+    results.extend(taken.iter().map(|(document, resource)| apply_one(app, document, resource, &found, mode)));
     if mode == Mode::Write {
         app.api.settle();
     }
     results
 }
 
-fn apply_one(
-    app: &App,
-    located: &Located<Resource>,
-    document: &Value,
-    found: &[ObjectProblem],
-    mode: Mode,
-) -> ApplyResult {
-    let resource = &located.value;
+fn apply_one(app: &App, document: &Document, resource: &Resource, found: &[ObjectProblem], mode: Mode) -> ApplyResult {
     let key = resource.key();
-    let here = |problem: ApiProblem| ApiProblem { source: located.source.to_string(), line: located.line, ..problem };
+    let (source, line) = (document.source(), document.start().line);
+    let here = |problem: ApiProblem| ApiProblem { source: source.to_string(), line, ..problem };
     let mut problems: Vec<_> =
         found.iter().filter(|problem| problem.key == key).map(|problem| here(ApiProblem::from(problem))).collect();
-    let outcome = match app.view.write(&key, mode, &mut |known, stored| change(resource, document, known, stored)) {
+    let written = document.to_json();
+    let outcome = match app.view.write(&key, mode, &mut |known, stored| change(resource, &written, known, stored)) {
         Ok(outcome) => match outcome.written {
             Written::Configured | Written::Deleted => Outcome::Configured,
             Written::Created => Outcome::Created,

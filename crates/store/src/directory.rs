@@ -168,7 +168,15 @@ impl DirectorySource {
 }
 
 fn problem(source: &str, message: String) -> ParseProblem {
-    ParseProblem { source: source.to_owned(), line: 0, column: 0, object: String::new(), field: String::new(), message }
+    ParseProblem {
+        source: source.to_owned(),
+        line: 0,
+        column: 0,
+        object: String::new(),
+        field: String::new(),
+        code: "file",
+        message,
+    }
 }
 
 /// Until nothing happens for a moment.

@@ -11,14 +11,16 @@
 mod fields;
 mod leaf;
 mod reader;
-mod rules;
+pub(crate) mod rules;
 mod runtime;
+mod secret_file;
 mod secrets;
 mod tree;
 mod wire;
 mod yaml;
 
-pub(crate) use self::reader::pool;
+pub(crate) use self::reader::{Path, pool};
+pub use self::secret_file::{SecretFileError, read_secret_file};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -35,7 +37,7 @@ use self::reader::Reader;
 use self::tree::Tree;
 use self::wire::Wire;
 use crate::codec::{self, DecodeError};
-use crate::secret::StaticSecret;
+use crate::tables::table_problems;
 
 const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 const CLUSTERS: &str = "static_resources.clusters";
@@ -51,6 +53,8 @@ pub struct Bootstrap {
     pub node_cluster: String,
     /// `cluster_manager.local_cluster_name` and `node.locality`; `None` unless both are given.
     pub local_zone: Option<(String, Locality)>,
+    /// Most connections of listeners, by name, as the runtime says; a listener that is not here may have any number.
+    pub connection_limits: BTreeMap<String, u64>,
     /// `None`: no admin interface.
     pub admin: Option<SocketAddr>,
     /// `None`: nothing is shed.
@@ -112,7 +116,7 @@ fn read_tree(
     check: &dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
 ) -> Result<Bootstrap, Vec<BootstrapProblem>> {
     let runtime = runtime::page(&tree);
-    let of_runtime = runtime::apply(&mut tree);
+    let (connection_limits, of_runtime) = runtime::apply(&mut tree);
     let tree = &tree;
     let mut reader = Reader::new();
     let message = reader.read(BOOTSTRAP, tree);
@@ -133,6 +137,7 @@ fn read_tree(
     };
     build.read(&message);
     build.bootstrap.runtime = runtime;
+    build.bootstrap.connection_limits = connection_limits;
     build.bootstrap.message = message.bytes().to_vec();
     let Build { mut problems, bootstrap, .. } = build;
     problems.sort_by_key(|problem| problem.line);
@@ -142,7 +147,7 @@ fn read_tree(
 struct Build<'a> {
     tree: &'a Tree,
     check: &'a dyn Fn(BootstrapPart<'_>) -> Vec<DecodeError>,
-    secrets: BTreeMap<String, StaticSecret>,
+    secrets: BTreeMap<String, leno_ir::Secret>,
     /// Their names, also of those that were refused.
     clusters: BTreeSet<&'a str>,
     problems: Vec<BootstrapProblem>,
@@ -294,24 +299,15 @@ impl Build<'_> {
     fn check_routes(&mut self, table: &RouteTable, path: &str) {
         let validate = self.tree.at(&format!("{path}.validate_clusters")).map(Tree::to_json);
         let may_be_missing = validate == Some(false.into());
-        let mut domains = BTreeSet::new();
+        for DecodeError { field, reason } in table_problems(table) {
+            self.report(&format!("{path}.{field}"), reason);
+        }
         for (host_index, host) in table.virtual_hosts.iter().enumerate() {
-            for domain in host.domains.iter().map(|domain| domain.to_ascii_lowercase()) {
-                let reason = format!("{domain} is twice in this table");
-                if !domains.insert(domain) {
-                    self.report(&format!("{path}.virtual_hosts[{host_index}].domains"), reason);
-                }
-            }
             for (index, route) in host.routes.iter().enumerate() {
                 let RouteAction::Forward(forward) = &route.action else { continue };
                 let path = format!("{path}.virtual_hosts[{host_index}].routes[{index}].route");
                 let mirrors = forward.mirrors.iter().map(|mirror| &mirror.cluster);
                 let clusters = forward.clusters.iter().map(|cluster| &cluster.name);
-                let weight: u64 = forward.clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
-                if weight == 0 || weight > u64::from(u32::MAX) {
-                    let reason = format!("the weights add up to {weight}, which is not from 1 to {}", u32::MAX);
-                    self.report(&format!("{path}.weighted_clusters"), reason);
-                }
                 // Those that a header names are known only by then.
                 let names = clusters.chain(mirrors).filter(|name| !name.is_empty());
                 names.filter(|_| !may_be_missing).for_each(|name| self.check_cluster(name, &path));

@@ -47,7 +47,6 @@ use prost::Message;
 pub use error::DecodeError;
 pub use node::{decode_node, encode_node};
 
-use crate::secret::StaticSecret;
 use crate::{Resource, ResourceKind};
 
 /// Changes when the encoding does, so that a node does not keep what an older version sent under an equal version.
@@ -115,7 +114,13 @@ pub(crate) fn decode_overload(body: &[u8]) -> Result<Overload, DecodeError> {
 }
 
 /// A secret that a bootstrap has itself, and its name.
-pub(crate) fn decode_secret(body: &[u8]) -> Result<(String, StaticSecret), DecodeError> {
+/// What is in an `Any`, if it is of that type.
+pub(crate) fn any_of(bytes: &[u8], type_name: &str) -> Option<Vec<u8>> {
+    let any: leno_proto::google::protobuf::Any = message(bytes).ok()?;
+    common::is_type(Some(&any), type_name).then_some(any.value)
+}
+
+pub(crate) fn decode_secret(body: &[u8]) -> Result<(String, leno_ir::Secret), DecodeError> {
     tls::decode_secret(&message(body)?)
 }
 

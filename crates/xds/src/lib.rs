@@ -15,8 +15,13 @@ mod rejection;
 mod resource;
 mod secret;
 mod server;
+mod tables;
+mod wire_rules;
 
-pub use bootstrap::{Bootstrap, BootstrapPart, BootstrapProblem, read_bootstrap, read_bootstrap_checked};
+pub use bootstrap::{
+    Bootstrap, BootstrapPart, BootstrapProblem, SecretFileError, read_bootstrap, read_bootstrap_checked,
+    read_secret_file,
+};
 pub use client::{DeltaClient, PersistError};
 pub use codec::DecodeError;
 pub use dump::{Dump, config_dump};
@@ -25,3 +30,4 @@ pub use rejection::Rejection;
 pub use resource::Resource;
 pub use secret::{encode_identity_secret, encode_roots_secret};
 pub use server::{DeltaServer, FullServer, Pacing, Report, Verdict};
+pub use wire_rules::check_rules;

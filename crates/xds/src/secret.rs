@@ -1,4 +1,4 @@
-use leno_ir::{IDENTITY_SECRET, PeerValidation, PemCertificate, ROOTS_SECRET};
+use leno_ir::{IDENTITY_SECRET, ROOTS_SECRET};
 use leno_proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use leno_proto::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, Secret, TlsCertificate, secret,
@@ -7,13 +7,6 @@ use prost::Message;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::{Resource, ResourceKind};
-
-/// A secret that a bootstrap has itself, for the contexts that name it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum StaticSecret {
-    Certificate(PemCertificate),
-    Validation(PeerValidation),
-}
 
 /// The node's own certificate chain and key, PEM, as SDS serves them.
 pub fn encode_identity_secret(chain_pem: &str, key_pem: &str) -> Resource {

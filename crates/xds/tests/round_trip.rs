@@ -9,7 +9,13 @@ use leno_xds::codec::{
     decode_cluster, decode_endpoints, decode_listener, decode_route_table, decode_scope, encode_cluster,
     encode_endpoints, encode_listener, encode_route_table, encode_scope,
 };
+use leno_xds::{DecodeError, Resource, check_rules};
 use proptest::prelude::*;
+
+/// What we write keeps Envoy's rules, or we would refuse it ourselves.
+fn check(resource: &Resource) -> Result<(), DecodeError> {
+    check_rules(resource.type_url.rsplit('/').next().unwrap_or_default(), &resource.body)
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
@@ -18,24 +24,28 @@ proptest! {
     fn clusters_survive_the_wire(cluster in generate::cluster()) {
         let resource = encode_cluster(&cluster, Flavor::Leno);
         prop_assert_eq!(&resource.name, &cluster.name);
+        prop_assert_eq!(check(&resource), Ok(()));
         prop_assert_eq!(decode_cluster(&resource.body), Ok(cluster));
     }
 
     #[test]
     fn endpoints_survive_the_wire(endpoints in generate::endpoint_set()) {
         let resource = encode_endpoints(&endpoints, Flavor::Leno);
+        prop_assert_eq!(check(&resource), Ok(()));
         prop_assert_eq!(decode_endpoints(&resource.body), Ok(endpoints));
     }
 
     #[test]
     fn listeners_survive_the_wire(listener in generate::listener()) {
         let resource = encode_listener(&listener, Flavor::Leno);
+        prop_assert_eq!(check(&resource), Ok(()));
         prop_assert_eq!(decode_listener(&resource.body), Ok(listener));
     }
 
     #[test]
     fn route_tables_survive_the_wire(table in generate::route_table()) {
         let resource = encode_route_table(&table, Flavor::Leno);
+        prop_assert_eq!(check(&resource), Ok(()));
         prop_assert_eq!(decode_route_table(&resource.body), Ok(table));
     }
 

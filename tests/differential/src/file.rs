@@ -13,6 +13,9 @@ pub(crate) struct CaseFile {
     pub(crate) about: String,
     #[serde(default)]
     pub(crate) origins: BTreeMap<String, OriginSpec>,
+    /// Files in the directory before the proxy starts, by name.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, String>,
     pub(crate) bootstrap: Value,
     /// Path of a difference to the reason why it is accepted, in any case of the file.
     #[serde(default)]

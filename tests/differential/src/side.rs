@@ -111,6 +111,9 @@ impl Side {
         let origins = Origins::start(&specs.origins, &certificates, &directory.join("access.log")).await?;
         let mut file = parse(&fill(text, |name| origins.ports.get(name).copied(), &directory)?)?;
         instrument(&mut file.bootstrap, &directory.join("access.log").to_string_lossy());
+        for (name, text) in &file.files {
+            sandbox.write(name, text)?;
+        }
         let bootstrap = sandbox.write("bootstrap.json", &serde_json::to_string_pretty(&file.bootstrap)?)?;
         let envoy = envoy.to_owned();
         let started = tokio::task::spawn_blocking(move || {
@@ -302,6 +305,7 @@ impl Side {
             let answer = &value["answer"];
             let is_there = match name {
                 "status" => answer["status"].as_u64() == wanted.parse().ok(),
+                "certificate" => value["tls"]["certificate"] == wanted,
                 "body" => answer["body"].as_str().is_some_and(|body| body.contains(wanted)),
                 name => answer["headers"][name] == wanted,
             };

@@ -11,7 +11,11 @@ schema! {
         pub host: String,
         pub subsets: Vec<Subset>,
         pub traffic_policy: Option<TrafficPolicy>,
-        pub workload_selector: Opaque,
+        /// Clients in the rule's own namespace for which it holds; everybody without it.
+        pub workload_selector: Option<MatchLabels>,
+    }
+    pub struct MatchLabels {
+        pub match_labels: BTreeMap<String, String>,
     }
     pub struct Subset {
         pub labels: BTreeMap<String, String>,

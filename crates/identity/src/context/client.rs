@@ -76,7 +76,15 @@ impl ClientContext {
     /// # Errors
     /// As [`ClientContext::new`]; what was loaded before stays.
     pub fn reload(&self) -> Result<(), Vec<ContextError>> {
-        self.current.store(Arc::new(load(&self.settings)?));
+        self.reload_from(&self.settings)
+    }
+
+    /// The same with certificates that are elsewhere now; all else is to be as it was.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn reload_from(&self, settings: &ClientSettings) -> Result<(), Vec<ContextError>> {
+        self.current.store(Arc::new(load(settings)?));
         Ok(())
     }
 

@@ -315,10 +315,11 @@ fn upstreams(config: &Config, namespace: &str) -> BTreeMap<String, String> {
         let Some(host) = listener.name.strip_prefix("outbound|").and_then(|rest| rest.rsplit('|').next()) else {
             continue;
         };
-        let mut labels = host.split('.');
-        let (Some(service), Some(service_namespace)) = (labels.next(), labels.next()) else { continue };
-        let name =
-            if service_namespace == namespace { service.to_owned() } else { format!("{service}.{service_namespace}") };
+        let name = match host.split_once(".svc.").and_then(|(own, _)| own.split_once('.')) {
+            Some((service, service_namespace)) if service_namespace == namespace => service.to_owned(),
+            Some((service, service_namespace)) => format!("{service}.{service_namespace}"),
+            None => host.to_owned(),
+        };
         let address = upstreams.entry(name).or_insert(listener.address);
         if listener.address.port() < address.port() {
             *address = listener.address;

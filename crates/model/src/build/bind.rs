@@ -3,31 +3,97 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{ParentRef, Resource, ResourceKey};
+use leno_api::{Kind, ParentRef, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
-use super::resolve;
-use crate::{MeshSettings, Problem, Rules, Service};
+use crate::hosts::{Hosts, covers};
+use crate::rulebook::{DestinationRuleEntry, Rulebook, VirtualServiceEntry, merge};
+use crate::{Problem, Rules, Service, Visibility};
 
 type Services = BTreeMap<ServiceKey, Service>;
 
-pub(super) fn destination_rules(
-    resources: &[Arc<Resource>],
-    services: &mut Services,
-    settings: &MeshSettings,
-    problems: &mut Vec<Problem>,
-) {
-    for resource in resources {
-        let Resource::DestinationRule(object) = &**resource else { continue };
-        let key = resource.key();
-        let found = resolve(&object.spec.host, &key.namespace, &settings.domain);
-        let Some(service) = found.and_then(|key| services.get_mut(&key)) else {
-            problems.push(unknown_host(&key, "spec.host", &object.spec.host));
-            continue;
-        };
-        match service.destination_rule_key() {
-            None => service.destination_rule = Some(Arc::new((**object).clone())),
-            Some(winner) => problems.push(conflict(&key, "spec.host", &object.spec.host, &winner)),
+/// Fills the rulebook.
+pub(super) struct Binding<'a> {
+    pub services: &'a Services,
+    pub hosts: &'a Hosts,
+    pub rulebook: &'a mut Rulebook,
+}
+
+impl Binding<'_> {
+    pub(super) fn destination_rules(&mut self, resources: &[Arc<Resource>], root: &str, problems: &mut Vec<Problem>) {
+        for resource in resources {
+            let Resource::DestinationRule(object) = &**resource else { continue };
+            let key = resource.key();
+            let host = self.host(&object.spec.host, &key.namespace);
+            let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), &key.namespace);
+            let meant = self.services_of(&host);
+            if meant.is_empty() {
+                problems.push(unknown_host(&key, "spec.host", &object.spec.host));
+            }
+            let is_elsewhere = meant.iter().any(|service| service.namespace != key.namespace) && key.namespace != root;
+            let selector = object.spec.workload_selector.as_ref();
+            if is_elsewhere || selector.is_some() || visibility != Visibility::Everywhere {
+                self.rulebook.differences.see(&visibility, &key.namespace);
+            }
+            if let Some(selector) = selector {
+                self.rulebook.differences.select(&selector.match_labels);
+            }
+            let rules = self.rulebook.destination_rules.entry(key.namespace.clone()).or_default();
+            rules.add(&host, DestinationRuleEntry { key, object: Arc::new((**object).clone()), visibility });
+        }
+        for rules in self.rulebook.destination_rules.values() {
+            for same in rules.lists() {
+                let plain: Vec<_> = same.iter().filter(|rule| rule.selector().is_none()).collect();
+                merge(&plain, problems);
+            }
+        }
+    }
+
+    pub(super) fn virtual_services(&mut self, resources: &[Arc<Resource>], problems: &mut Vec<Problem>) {
+        for resource in resources {
+            let Resource::VirtualService(object) = &**resource else { continue };
+            let key = resource.key();
+            if !object.spec.gateways.is_empty() && !object.spec.gateways.iter().any(|gateway| gateway == "mesh") {
+                let message = "not supported yet: gateways other than \"mesh\"; the object has no effect";
+                problems.push(Problem::warning(&key, "spec.gateways", "not_supported_yet", message));
+                continue;
+            }
+            let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), &key.namespace);
+            if visibility != Visibility::Everywhere {
+                self.rulebook.differences.see(&visibility, &key.namespace);
+            }
+            let shared = Arc::new((**object).clone());
+            for (index, host) in object.spec.hosts.iter().enumerate() {
+                let field = format!("spec.hosts[{index}]");
+                let meant = self.host(host, &key.namespace);
+                if self.services_of(&meant).is_empty() {
+                    problems.push(unknown_host(&key, &field, host));
+                }
+                let all = &mut self.rulebook.virtual_services;
+                let same = all.exactly(&meant);
+                let clash = |entry: &&VirtualServiceEntry| entry.key != key && entry.visibility == visibility;
+                if let Some(winner) = same.iter().find(clash) {
+                    problems.push(conflict(&key, &field, host, &winner.key));
+                }
+                let (key, object, visibility) = (key.clone(), shared.clone(), visibility.clone());
+                all.add(&meant, VirtualServiceEntry { key, field, object, visibility });
+            }
+        }
+    }
+
+    /// The host, or the pattern of hosts, that is meant by `host` in `namespace`.
+    fn host(&self, host: &str, namespace: &str) -> String {
+        if host.starts_with('*') { host.to_ascii_lowercase() } else { self.hosts.canonical(host, namespace) }
+    }
+
+    /// The services that a host or a pattern such as `*.shop.svc.cluster.local` means.
+    fn services_of(&self, host: &str) -> Vec<&ServiceKey> {
+        match host.starts_with('*') {
+            true => {
+                let all = self.services.values().filter(|service| covers(host, &service.fqdn));
+                all.map(|service| &service.key).collect()
+            }
+            false => self.hosts.of(host).iter().collect(),
         }
     }
 }
@@ -41,31 +107,45 @@ fn conflict(object: &ResourceKey, field: &str, host: &str, winner: &ResourceKey)
     Problem::error(object, field, "conflict", format!("{winner} already has \"{host}\"; this one has no effect"))
 }
 
-pub(super) fn http_routes(resources: &[Arc<Resource>], services: &mut Services, problems: &mut Vec<Problem>) {
+/// What Gateway API's routes say of services. Where a VirtualService speaks, they are not heard.
+pub(super) fn http_routes(
+    resources: &[Arc<Resource>],
+    services: &Services,
+    rulebook: &Rulebook,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<ServiceKey, Rules> {
+    let mut rules = BTreeMap::new();
     for resource in resources {
         let Resource::HttpRoute(object) = &**resource else { continue };
         let key = resource.key();
         let shared = Arc::new((**object).clone());
         for (index, parent) in object.spec.parent_refs.iter().enumerate() {
             match parent_service(parent, &key, services) {
-                Ok(service) => match &mut service.rules {
-                    Rules::HttpRoutes(routes) if routes.contains(&shared) => {}
-                    Rules::HttpRoutes(routes) => routes.push(shared.clone()),
-                    rules => *rules = Rules::HttpRoutes(vec![shared.clone()]),
-                },
+                Ok(service) => {
+                    match rules.entry(service.key.clone()).or_insert_with(|| Rules::HttpRoutes(Vec::new())) {
+                        Rules::HttpRoutes(routes) if !routes.contains(&shared) => routes.push(shared.clone()),
+                        _ => {}
+                    }
+                    if let Some(winner) = rulebook.virtual_service(&service.fqdn, &service.key.namespace) {
+                        let winner =
+                            ResourceKey::new(Kind::VirtualService, winner.metadata.namespace(), &winner.metadata.name);
+                        problems.push(conflict(&key, "spec.parentRefs", &service.key.to_string(), &winner));
+                    }
+                }
                 Err((code, message)) => {
                     problems.push(Problem::error(&key, format!("spec.parentRefs[{index}]"), code, message));
                 }
             }
         }
     }
+    rules
 }
 
 fn parent_service<'a>(
     parent: &ParentRef,
     route: &ResourceKey,
-    services: &'a mut Services,
-) -> Result<&'a mut Service, (&'static str, String)> {
+    services: &'a Services,
+) -> Result<&'a Service, (&'static str, String)> {
     let kind = parent.kind.as_deref().unwrap_or("Gateway");
     if kind != "Service" {
         return Err(("not_supported_yet", format!("not supported yet: a parent of kind {kind}; attach to a Service")));
@@ -76,74 +156,10 @@ fn parent_service<'a>(
         return Err(("not_supported_yet", message));
     }
     let key = ServiceKey::new(namespace, &parent.name);
-    let service = services.get_mut(&key).ok_or_else(|| ("unknown_host", format!("there is no service {key}")))?;
+    let service = services.get(&key).filter(|service| service.is_of_mesh());
+    let service = service.ok_or_else(|| ("unknown_host", format!("there is no service {key}")))?;
     match parent.port.filter(|port| service.port(*port).is_none()) {
         Some(port) => Err(("unknown_port", format!("service {key} has no port {port}"))),
         None => Ok(service),
-    }
-}
-
-pub(super) fn virtual_services(
-    resources: &[Arc<Resource>],
-    services: &mut Services,
-    settings: &MeshSettings,
-    problems: &mut Vec<Problem>,
-) {
-    // Per service the most specific claim so far: longer host patterns beat shorter, names beat patterns.
-    let mut claims: BTreeMap<ServiceKey, (usize, ResourceKey)> = BTreeMap::new();
-    for resource in resources {
-        let Resource::VirtualService(object) = &**resource else { continue };
-        let key = resource.key();
-        if !object.spec.gateways.is_empty() && !object.spec.gateways.iter().any(|gateway| gateway == "mesh") {
-            let message = "not supported yet: gateways other than \"mesh\"; the object has no effect";
-            problems.push(Problem::warning(&key, "spec.gateways", "not_supported_yet", message));
-            continue;
-        }
-        let shared = Arc::new((**object).clone());
-        for (index, host) in object.spec.hosts.iter().enumerate() {
-            let field = format!("spec.hosts[{index}]");
-            let meant = named_by(host, &key.namespace, services, settings);
-            if meant.is_empty() {
-                problems.push(unknown_host(&key, &field, host));
-            }
-            let weight = if host.starts_with('*') { host.len() } else { usize::MAX };
-            for name in meant {
-                match claims.get(&name) {
-                    Some((other, winner)) if *other >= weight => {
-                        if *other == weight && *winner != key {
-                            problems.push(conflict(&key, &field, host, winner));
-                        }
-                        continue;
-                    }
-                    _ => claims.insert(name.clone(), (weight, key.clone())),
-                };
-                let Some(service) = services.get_mut(&name) else { continue };
-                let before = std::mem::replace(&mut service.rules, Rules::VirtualService(shared.clone()));
-                if let Rules::HttpRoutes(routes) = before {
-                    problems.extend(routes.iter().map(|route| {
-                        let object = ResourceKey::new(
-                            leno_api::Kind::HttpRoute,
-                            route.metadata.namespace(),
-                            &route.metadata.name,
-                        );
-                        conflict(&object, "spec.parentRefs", &name.to_string(), &key)
-                    }));
-                }
-            }
-        }
-    }
-}
-
-/// The services that a host or a pattern such as `*.shop.svc.cluster.local` means.
-fn named_by(host: &str, namespace: &str, services: &Services, settings: &MeshSettings) -> Vec<ServiceKey> {
-    match host.strip_prefix('*') {
-        Some(suffix) => services
-            .values()
-            .filter(|service| service.fqdn.ends_with(suffix))
-            .map(|service| service.key.clone())
-            .collect(),
-        None => {
-            resolve(host, namespace, &settings.domain).filter(|key| services.contains_key(key)).into_iter().collect()
-        }
     }
 }

@@ -1,16 +1,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{IntOrString, Kind, Resource, ResourceKey, Service as WrittenService, annotation};
+use leno_api::{IntOrString, Kind, ObjectMeta, Resource, ResourceKey, Service as WrittenService, annotation};
 use leno_names::{ServiceKey, dns_label};
 
-use crate::{MeshSettings, Problem, Protocol, Rules, Service, ServicePort, Workload};
+use crate::{
+    Address, Location, MeshSettings, Problem, Protocol, Resolution, Rules, Service, ServicePort, Visibility, Workload,
+};
+
+/// Istio's annotation on a Service, in place of the field that other kinds have.
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
 pub(super) fn services(
     resources: &[Arc<Resource>],
     workloads: &[Arc<Workload>],
     settings: &MeshSettings,
-    indices: &BTreeMap<ServiceKey, u16>,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<ServiceKey, Service> {
     let index = Index::new(workloads);
@@ -32,21 +36,24 @@ pub(super) fn services(
             all.insert(service.key.clone(), service);
         }
     }
-    for (key, service) in &mut all {
-        service.index = indices.get(key).copied();
-    }
     all
 }
 
-fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
+pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
     Service {
+        origins: Vec::new(),
+        visibility: Visibility::Everywhere,
+        location: Location::Internal,
+        resolution: Resolution::Static,
+        addresses: Vec::new(),
+        subject_alt_names: Vec::new(),
         fqdn: key.fqdn(&settings.domain),
         index: None,
         ports: Vec::new(),
         service_accounts: BTreeSet::from([key.name.clone()]),
         workloads: Vec::new(),
         rules: Rules::Default,
-        destination_rule: None,
+        policies: None,
         implicit: false,
         key,
     }
@@ -54,10 +61,12 @@ fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
 
 fn written(object: &WrittenService, settings: &MeshSettings) -> Service {
     let mut service = empty(ServiceKey::new(object.metadata.namespace(), &object.metadata.name), settings);
-    if let Some(accounts) = object.metadata.annotation(annotation::SERVICE_ACCOUNTS) {
-        service.service_accounts =
-            accounts.split(',').map(str::trim).filter(|account| !account.is_empty()).map(str::to_owned).collect();
+    service.origins.push(ResourceKey::new(Kind::Service, &service.key.namespace, &service.key.name));
+    if let Some(accounts) = accounts(&object.metadata) {
+        service.service_accounts = accounts;
     }
+    let exported = object.metadata.annotation(EXPORT_TO).into_iter().flat_map(|text| text.split(',')).map(str::trim);
+    service.visibility = Visibility::read(exported.filter(|word| !word.is_empty()), &service.key.namespace);
     let tcp = object.spec.ports.iter().filter(|port| port.protocol.as_deref().is_none_or(|p| p == "TCP"));
     service.ports = tcp
         .map(|port| ServicePort {
@@ -70,6 +79,12 @@ fn written(object: &WrittenService, settings: &MeshSettings) -> Service {
     service.ports.sort_by_key(|port| port.number);
     service.ports.dedup_by_key(|port| port.number);
     service
+}
+
+/// Who may stand behind a service, as its author says.
+pub(super) fn accounts(metadata: &ObjectMeta) -> Option<BTreeSet<String>> {
+    let text = metadata.annotation(annotation::SERVICE_ACCOUNTS)?;
+    Some(text.split(',').map(str::trim).filter(|account| !account.is_empty()).map(str::to_owned).collect())
 }
 
 /// Services that workloads name, with a port for each of theirs.
@@ -124,17 +139,29 @@ fn select(service: &mut Service, selector: &BTreeMap<String, String>, index: &In
         if !service.implicit && !workload.matches(selector) {
             continue;
         }
-        if service.service_accounts.contains(&workload.service_account) {
-            service.workloads.push(Arc::clone(workload));
-        } else {
+        if let Address::Name(name) = &workload.address {
             let object = ResourceKey::new(Kind::WorkloadEntry, &workload.key.namespace, &workload.key.name);
             let message = format!(
-                "service account \"{}\" may not stand behind service {}; allow it with the Service's annotation {}",
-                workload.service_account,
-                service.key,
-                annotation::SERVICE_ACCOUNTS
+                "service {} takes IP addresses only; \"{name}\" needs a ServiceEntry with resolution DNS",
+                service.key
             );
-            problems.push(Problem::error(&object, "spec.serviceAccount", "service_account_not_allowed", message));
+            problems.push(Problem::error(&object, "spec.address", "name_not_looked_up", message));
+        } else if service.service_accounts.contains(&workload.service_account) {
+            service.workloads.push(Arc::clone(workload));
+        } else {
+            problems.push(not_allowed(workload, service));
         }
     }
+}
+
+/// The workload may not stand behind the service.
+pub(super) fn not_allowed(workload: &Workload, service: &Service) -> Problem {
+    let message = format!(
+        "service account \"{}\" may not stand behind service {}; allow it with the Service's annotation {}",
+        workload.service_account,
+        service.key,
+        annotation::SERVICE_ACCOUNTS
+    );
+    let object = ResourceKey::new(Kind::WorkloadEntry, &workload.key.namespace, &workload.key.name);
+    Problem::error(&object, "spec.serviceAccount", "service_account_not_allowed", message)
 }

@@ -132,7 +132,13 @@ fn spawn(binding: &Rc<Binding>, stream: TcpStream, remote: SocketAddr, worker: &
         }
     };
     let listener = binding.listener();
-    worker.connections().spawn_local("connection", serve(stream, remote, listener, worker.clone(), slot));
+    let own_slot = listener.limit.as_ref().map(|limit| limit.admit());
+    if let Some(None) = own_slot {
+        listener.stats.count(ListenerCounter::CxOverflow);
+        return;
+    }
+    let slots = (slot, own_slot.flatten());
+    worker.connections().spawn_local("connection", serve(stream, remote, listener, worker.clone(), slots));
 }
 
 /// Errors of a connection that died in the queue, which accept(2) passes on.

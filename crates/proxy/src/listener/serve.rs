@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::ActiveListener;
 use super::addresses::HeaderError;
 use super::chain::{Chain, Facts, Filter};
+use super::limit::ListenerSlot;
 use crate::access_log::AccessLogger;
 use crate::connection::{Alpn, Connection, Ends};
 use crate::detect::{Question, Sniffer, Verdict};
@@ -39,7 +40,7 @@ pub(super) async fn serve(
     remote: SocketAddr,
     listener: Rc<ActiveListener>,
     worker: Rc<Worker>,
-    _slot: Option<ConnectionSlot>,
+    _slots: (Option<ConnectionSlot>, Option<ListenerSlot>),
 ) {
     if !listener.rate_limits.iter().all(|limit| limit.take(worker.now())) {
         return;

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -8,6 +9,7 @@ use leno_ir::{Config, WorkloadLabels};
 use leno_names::Locality;
 
 use crate::dns::Block;
+use crate::tls::ReadSecret;
 
 /// How a proxy runs; what it serves comes later, as `ir::Config`.
 pub struct ProxyConfig {
@@ -25,6 +27,8 @@ pub struct ProxyConfig {
     /// The cluster whose endpoints are this proxy and its like, and where this one is; for clusters that keep traffic in its
     /// zone. `None`: zones do not matter.
     pub local_zone: Option<(String, Locality)>,
+    /// Most connections of listeners, by name. A listener that is not here may have any number.
+    pub connection_limits: BTreeMap<String, u64>,
     /// Label sets a worker keeps per kind of traffic; what exceeds them is counted under `other`.
     pub max_series: usize,
     /// What is shed under pressure. `None`: nothing.
@@ -34,6 +38,8 @@ pub struct ProxyConfig {
     pub config_dump: Option<ConfigDump>,
     /// Runtime values as the admin interface lists them. `None`: there are none.
     pub runtime: Option<serde_json::Value>,
+    /// Reads secrets that are in files of their own. `None`: there are none.
+    pub read_secret: Option<ReadSecret>,
     /// Called when the admin interface is asked to drain: the workload should leave the mesh, so that callers stop coming.
     /// Resolves when it has. Existing connections go on. `None`: the admin interface closes listeners instead.
     pub on_leave: Option<Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>>,
@@ -61,10 +67,12 @@ impl Default for ProxyConfig {
             workload: WorkloadLabels::default(),
             mesh_domain: "cluster.local".to_owned(),
             local_zone: None,
+            connection_limits: BTreeMap::new(),
             max_series: 10_000,
             overload: None,
             config_dump: None,
             runtime: None,
+            read_secret: None,
             on_leave: None,
         }
     }

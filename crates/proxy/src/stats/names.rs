@@ -229,6 +229,7 @@ slots! {
     /// What grows at a listener.
     ListenerCounter {
         CxDestroy = "downstream_cx_destroy",
+        CxOverflow = "downstream_cx_overflow",
         CxOverloadReject = "downstream_cx_overload_reject",
         CxTotal = "downstream_cx_total",
         CxTransportSocketConnectTimeout = "downstream_cx_transport_socket_connect_timeout",

@@ -12,17 +12,24 @@ use leno_identity::{
     NameRule, PeerRules, PemSource, ServerContext, ServerSettings, SubjectName, SubjectNameKind, fits_dns_name,
 };
 use leno_ir::{
-    CertificateSource, DataSource, DownstreamTls, PeerValidation, PemCertificate, RootsSource, StringMatch,
-    SubjectAltNameKind, TlsParameters, TlsVersion, UpstreamTls,
+    CertificateSource, DataSource, DownstreamTls, PeerValidation, PemCertificate, RootsSource, Secret, SecretFile,
+    StringMatch, SubjectAltNameKind, TlsParameters, TlsVersion, UpstreamTls,
 };
 use rustc_hash::FxHashMap;
+
+use super::material::Material;
 
 /// What is wrong with a context: the field below its `typed_config`, and why.
 pub(crate) type Problems = Vec<(String, String)>;
 
+/// Reads a secret from the file that has it; the error says why that is not possible.
+pub type ReadSecret = fn(&SecretFile) -> Result<Secret, String>;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsContexts {
     known: Arc<Mutex<Known>>,
+    /// `None`: nobody can read files with secrets.
+    read_secret: Option<ReadSecret>,
 }
 
 #[derive(Debug, Default)]
@@ -34,29 +41,25 @@ struct Known {
 }
 
 impl TlsContexts {
+    pub(crate) fn new(read_secret: Option<ReadSecret>) -> Self {
+        Self { known: Arc::default(), read_secret }
+    }
+
     /// `None`: the mesh's own.
     ///
     /// # Errors
     /// What cannot be read, does not fit together, or is not supported.
     pub(crate) fn server(&self, tls: &DownstreamTls) -> Result<Option<Arc<ServerContext>>, Problems> {
-        let CertificateSource::Pem(certificates) = &tls.certificate else {
+        if let CertificateSource::Secret(_) = &tls.certificate {
             return only_of_mesh(tls.validation.as_ref()).map(|()| None);
-        };
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(context) = known.servers.get(tls) {
             return Ok(Some(context.clone()));
         }
-        let settings = ServerSettings {
-            certificates: certificates.iter().map(key_pair).collect(),
-            alpn: names(&tls.alpn),
-            peers: tls.validation.as_ref().map(peer_rules).transpose()?,
-            require_client_certificate: tls.require_client_certificate,
-            parameters: parameters(&tls.parameters),
-            stateless_resumption: tls.sessions.stateless,
-            stateful_resumption: tls.sessions.stateful,
-        };
-        let context = Arc::new(ServerContext::new(settings).map_err(problems)?);
-        known.watch(certificates, tls.validation.as_ref());
+        let material = Material::of(Some(&tls.certificate), tls.validation.as_ref(), self.read_secret)?;
+        let context = Arc::new(ServerContext::new(server_settings(tls, &material)?).map_err(problems)?);
+        known.watch(&material.directories);
         known.servers.insert(tls.clone(), context.clone());
         Ok(Some(context))
     }
@@ -77,25 +80,13 @@ impl TlsContexts {
                 validation => only_of_mesh(validation.as_ref()).map(|()| None),
             };
         }
-        let certificates = match &tls.certificate {
-            Some(CertificateSource::Pem(certificates)) => certificates.as_slice(),
-            _ => &[],
-        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(context) = known.clients.get(tls) {
             return Ok(Some(context.clone()));
         }
-        let settings = ClientSettings {
-            certificate: certificates.first().map(key_pair),
-            alpn: names(&tls.alpn),
-            peers: tls.validation.as_ref().map(peer_rules).transpose()?,
-            checks_server_name: tls.auto_sni_san_validation,
-            sends_server_name: tls.sni.is_some(),
-            parameters: parameters(&tls.parameters),
-            max_sessions: usize::try_from(tls.max_session_keys).unwrap_or(usize::MAX),
-        };
-        let context = Arc::new(ClientContext::new(settings).map_err(problems)?);
-        known.watch(certificates, tls.validation.as_ref());
+        let material = Material::of(tls.certificate.as_ref(), tls.validation.as_ref(), self.read_secret)?;
+        let context = Arc::new(ClientContext::new(client_settings(tls, &material)?).map_err(problems)?);
+        known.watch(&material.directories);
         known.clients.insert(tls.clone(), context.clone());
         Ok(Some(context))
     }
@@ -109,11 +100,33 @@ impl TlsContexts {
 
     /// Reads every file again. What cannot be read stays as it was, and is logged.
     pub(crate) fn reload(&self) {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let servers = known.servers.values().map(|context| context.reload());
-        let clients = known.clients.values().map(|context| context.reload());
-        for error in servers.chain(clients).filter_map(Result::err).flatten() {
-            tracing::error!(%error, "a certificate cannot be read again; what was read before stays in use");
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = Vec::new();
+        for (tls, context) in &known.servers {
+            let again = Material::of(Some(&tls.certificate), tls.validation.as_ref(), self.read_secret);
+            let again = again.and_then(|material| {
+                context.reload_from(&server_settings(tls, &material)?).map_err(problems).map(|()| material.directories)
+            });
+            read.push(again);
+        }
+        for (tls, context) in &known.clients {
+            let again = Material::of(tls.certificate.as_ref(), tls.validation.as_ref(), self.read_secret);
+            let again = again.and_then(|material| {
+                context.reload_from(&client_settings(tls, &material)?).map_err(problems).map(|()| material.directories)
+            });
+            read.push(again);
+        }
+        for again in read {
+            match again {
+                Ok(directories) => known.watch(&directories),
+                Err(problems) => problems.iter().for_each(|(field, reason)| {
+                    tracing::error!(
+                        field,
+                        reason,
+                        "a certificate cannot be read again; what was read before stays in use"
+                    );
+                }),
+            }
         }
     }
 
@@ -131,16 +144,35 @@ impl TlsContexts {
 }
 
 impl Known {
-    fn watch(&mut self, certificates: &[PemCertificate], validation: Option<&PeerValidation>) {
-        let of_certificates = certificates.iter().filter_map(|certificate| certificate.watched_directory.as_ref());
-        let of_roots = validation.and_then(|validation| match &validation.roots {
-            RootsSource::Pem(roots) => roots.watched_directory.as_ref(),
-            RootsSource::None | RootsSource::Secret(_) => None,
-        });
-        for directory in of_certificates.chain(of_roots) {
+    fn watch(&mut self, directories: &[PathBuf]) {
+        for directory in directories {
             self.watched.entry(directory.clone()).or_insert_with(|| modified(directory));
         }
     }
+}
+
+fn server_settings(tls: &DownstreamTls, material: &Material<'_>) -> Result<ServerSettings, Problems> {
+    Ok(ServerSettings {
+        certificates: material.certificates.iter().map(key_pair).collect(),
+        alpn: names(&tls.alpn),
+        peers: material.validation.as_deref().map(peer_rules).transpose()?,
+        require_client_certificate: tls.require_client_certificate,
+        parameters: parameters(&tls.parameters),
+        stateless_resumption: tls.sessions.stateless,
+        stateful_resumption: tls.sessions.stateful,
+    })
+}
+
+fn client_settings(tls: &UpstreamTls, material: &Material<'_>) -> Result<ClientSettings, Problems> {
+    Ok(ClientSettings {
+        certificate: material.certificates.first().map(key_pair),
+        alpn: names(&tls.alpn),
+        peers: material.validation.as_deref().map(peer_rules).transpose()?,
+        checks_server_name: tls.auto_sni_san_validation,
+        sends_server_name: tls.sni.is_some(),
+        parameters: parameters(&tls.parameters),
+        max_sessions: usize::try_from(tls.max_session_keys).unwrap_or(usize::MAX),
+    })
 }
 
 fn modified(directory: &Path) -> Option<SystemTime> {
@@ -195,7 +227,7 @@ fn peer_rules(validation: &PeerValidation) -> Result<PeerRules, Problems> {
     let roots = match &validation.roots {
         RootsSource::None => None,
         RootsSource::Pem(roots) => Some(source(&roots.certificates)),
-        RootsSource::Secret(name) => {
+        RootsSource::File(SecretFile { name, .. }) | RootsSource::Secret(name) => {
             let reason = format!("the secret {name} does not come by SDS where the certificate does not");
             return Err(vec![("common_tls_context.validation_context_sds_secret_config".to_owned(), reason)]);
         }

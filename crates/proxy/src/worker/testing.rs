@@ -29,6 +29,7 @@ impl Worker {
             node_id: String::new(),
             local_cluster: "test".to_owned(),
             local_zone: None,
+            connection_limits: Default::default(),
             random: 1,
         };
         let worker = Rc::new(Self::new(seed));

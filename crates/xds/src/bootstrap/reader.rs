@@ -54,7 +54,7 @@ struct FieldPlan {
 
 /// The way from the top of the file to a value.
 #[derive(Clone, Copy)]
-enum Path<'a> {
+pub(crate) enum Path<'a> {
     Field(&'a Self, &'a str),
     Index(&'a Self, usize),
     Key(&'a Self, &'a str),

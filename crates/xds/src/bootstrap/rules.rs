@@ -10,10 +10,9 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use leno_proto::BOOTSTRAP_RULES;
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value as Json;
 
-use super::leaf::enum_number;
 use super::tree::{Tree, Value};
 
 const DURATION: &str = "google.protobuf.Duration";
@@ -25,16 +24,32 @@ const NANOSECONDS: f64 = 1e9;
 type Word = (&'static str, &'static str);
 
 /// Of one field.
-#[derive(Debug)]
-pub(super) struct FieldRules {
+#[derive(Debug, Default)]
+pub(crate) struct FieldRules {
     words: Vec<Word>,
+    /// Of single values, in lists too.
+    of_items: Vec<Word>,
+    /// The numbers among them, to be compared at once.
+    bounds: Vec<Bound>,
+    /// How many values there may be is limited.
+    is_counted: bool,
     is_duration: bool,
-    item: Option<EnumDescriptor>,
+    item: Option<Values>,
 }
+
+/// Of an enumeration: its name, and those of its values. Not the descriptor, which would keep all descriptors.
+#[derive(Debug)]
+struct Values {
+    name: String,
+    known: Vec<(String, i32)>,
+}
+
+/// `gte`, the limit as a number and as text.
+type Bound = (&'static str, f64, &'static str);
 
 /// What a message must have.
 #[derive(Debug)]
-pub(super) enum Need {
+pub(crate) enum Need {
     Field(String),
     /// The name, and the fields of which one must be there.
     OneOf(String, Vec<String>),
@@ -52,7 +67,7 @@ fn lines(message: &str) -> impl Iterator<Item = (&'static str, Vec<Word>)> {
 }
 
 /// What messages of that type must have and would not have by themselves.
-pub(super) fn needs(message: &MessageDescriptor) -> Vec<Need> {
+pub(crate) fn needs(message: &MessageDescriptor) -> Vec<Need> {
     lines(message.full_name())
         .filter_map(|(name, words)| {
             if let Some(oneof) = message.oneofs().find(|oneof| oneof.name() == name) {
@@ -87,16 +102,26 @@ fn needs_a_value(field: &FieldDescriptor, words: &[Word]) -> bool {
 
 impl FieldRules {
     /// `None`: any value of the type will do.
-    pub(super) fn of(field: &FieldDescriptor) -> Option<Self> {
+    pub(crate) fn of(field: &FieldDescriptor) -> Option<Self> {
         let message = field.parent_message().full_name().to_owned();
         let words = lines(&message).find(|(name, _)| *name == field.name()).map(|(_, words)| words);
         let is_duration = field.kind().as_message().is_some_and(|message| message.full_name() == DURATION);
         let item = match field.kind() {
-            Kind::Enum(item) => Some(item),
+            Kind::Enum(item) if words.is_some() => Some(Values {
+                name: item.name().to_owned(),
+                known: item.values().map(|value| (value.name().to_owned(), value.number())).collect(),
+            }),
             _ => None,
         };
         let words = words.unwrap_or_default();
-        (is_duration || !words.is_empty()).then_some(Self { words, is_duration, item })
+        let of_items = if field.is_list() { within(&words, "repeated.items.") } else { words.clone() };
+        let bound = |(rule, limit): &Word| {
+            let kind = rule.rsplit('.').next().filter(|kind| matches!(*kind, "gt" | "gte" | "lt" | "lte"))?;
+            Some((kind, limit.parse().ok()?, *limit))
+        };
+        let bounds = of_items.iter().filter_map(bound).collect();
+        let is_counted = words.iter().any(|(rule, _)| rule.ends_with("_items") || rule.ends_with("_pairs"));
+        (is_duration || !words.is_empty()).then_some(Self { words, of_items, bounds, is_counted, is_duration, item })
     }
 
     /// What is wrong with a value that is of the right type.
@@ -107,15 +132,73 @@ impl FieldRules {
         });
         of_duration.or_else(|| broken(&self.words, value, self.item.as_ref()))
     }
+
+    /// How often a list or a map may have something; none at all is a [`Need`].
+    pub(crate) fn broken_by_count(&self, count: usize) -> Option<String> {
+        if count == 0 || !self.is_counted {
+            return None;
+        }
+        of_length(&self.words, "repeated", "items", count).or_else(|| of_length(&self.words, "map", "pairs", count))
+    }
+
+    pub(crate) fn broken_by_key(&self, key: &str) -> Option<String> {
+        if self.words.is_empty() { None } else { of_text(&within(&self.words, "map.keys."), key) }
+    }
+
+    pub(crate) fn broken_by_duration(&self, seconds: i64, nanos: i64) -> Option<String> {
+        if seconds < 0 || nanos < 0 {
+            return Some("is negative".to_owned());
+        }
+        let nanoseconds = seconds as f64 * NANOSECONDS + nanos as f64;
+        if nanoseconds >= LONGEST_SECONDS * NANOSECONDS {
+            return Some("is too long".to_owned());
+        }
+        let broken = |(kind, limit, _): &Bound| {
+            Some(format!("must be {} {}s", past(kind, *limit, nanoseconds)?, limit / NANOSECONDS))
+        };
+        self.bounds.iter().find_map(broken)
+    }
+
+    pub(crate) fn broken_by_text(&self, text: &str) -> Option<String> {
+        // The most common rule, by far.
+        match self.of_items.as_slice() {
+            [("string.min_len", "1")] => text.is_empty().then(|| "is empty".to_owned()),
+            words => of_text(words, text),
+        }
+    }
+
+    pub(crate) fn broken_by_bytes(&self, bytes: &[u8]) -> Option<String> {
+        let is_needed = self.of_items.iter().any(|(rule, limit)| *rule == "bytes.min_len" && *limit != "0");
+        (is_needed && bytes.is_empty()).then(|| "is empty".to_owned())
+    }
+
+    pub(crate) fn broken_by_bool(&self, value: bool) -> Option<String> {
+        let wanted = self.of_items.iter().find(|(rule, _)| *rule == "bool.const")?.1;
+        (value.to_string() != wanted).then(|| format!("must be {wanted}"))
+    }
+
+    pub(crate) fn broken_by_number(&self, value: f64) -> Option<String> {
+        let broken = |(kind, limit, text): &Bound| Some(format!("must be {} {text}", past(kind, *limit, value)?));
+        self.bounds.iter().find_map(broken)
+    }
+
+    /// Values of an enumeration, too.
+    pub(crate) fn broken_by_integer(&self, value: i64) -> Option<String> {
+        match &self.item {
+            Some(item) => of_enum(&self.of_items, &Json::from(value), item),
+            None => self.broken_by_number(value as f64),
+        }
+    }
 }
 
-fn broken(words: &[Word], value: &Tree, item: Option<&EnumDescriptor>) -> Option<String> {
-    let within = |prefix: &str| -> Vec<Word> {
-        words.iter().filter_map(|(rule, limit)| Some((rule.strip_prefix(prefix)?, *limit))).collect()
-    };
+fn within(words: &[Word], prefix: &str) -> Vec<Word> {
+    words.iter().filter_map(|(rule, limit)| Some((rule.strip_prefix(prefix)?, *limit))).collect()
+}
+
+fn broken(words: &[Word], value: &Tree, item: Option<&Values>) -> Option<String> {
     match &value.value {
         Value::List(items) => {
-            let of_items = within("repeated.items.");
+            let of_items = within(words, "repeated.items.");
             of_length(words, "repeated", "items", items.len())
                 .or_else(|| {
                     let is_unique = words.iter().any(|(rule, _)| *rule == "repeated.unique");
@@ -125,7 +208,7 @@ fn broken(words: &[Word], value: &Tree, item: Option<&EnumDescriptor>) -> Option
                 .or_else(|| items.iter().find_map(|value| broken(&of_items, value, item)))
         }
         Value::Map(entries) => of_length(words, "map", "pairs", entries.len()).or_else(|| {
-            let of_keys = within("map.keys.");
+            let of_keys = within(words, "map.keys.");
             entries.iter().find_map(|entry| of_text(&of_keys, &entry.key))
         }),
         Value::Null => None,
@@ -146,7 +229,7 @@ fn of_length(words: &[Word], of: &str, what: &str, length: usize) -> Option<Stri
     }
 }
 
-fn of_scalar(words: &[Word], scalar: &Json, item: Option<&EnumDescriptor>) -> Option<String> {
+fn of_scalar(words: &[Word], scalar: &Json, item: Option<&Values>) -> Option<String> {
     if let Some(item) = item {
         return of_enum(words, scalar, item);
     }
@@ -170,11 +253,14 @@ fn of_scalar(words: &[Word], scalar: &Json, item: Option<&EnumDescriptor>) -> Op
     })
 }
 
-fn of_enum(words: &[Word], scalar: &Json, item: &EnumDescriptor) -> Option<String> {
-    let number = scalar.as_i64().or_else(|| enum_number(item, scalar.as_str()?).map(i64::from))?;
-    let is_known = i32::try_from(number).is_ok_and(|number| item.get_value(number).is_some());
+fn of_enum(words: &[Word], scalar: &Json, item: &Values) -> Option<String> {
+    let named = |text: &str| {
+        item.known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, number)| i64::from(*number))
+    };
+    let number = scalar.as_i64().or_else(|| named(scalar.as_str()?))?;
+    let is_known = item.known.iter().any(|(_, known)| i64::from(*known) == number);
     words.iter().find_map(|(rule, limit)| match *rule {
-        "enum.defined_only" if !is_known => Some(format!("{number} is no value of {}", item.name())),
+        "enum.defined_only" if !is_known => Some(format!("{number} is no value of {}", item.name)),
         "enum.not_in" if limit.parse() == Ok(number) => Some(format!("must not be {scalar}")),
         _ => None,
     })
@@ -224,8 +310,11 @@ fn is_header_name(text: &str, is_strict: bool) -> bool {
 
 /// `uint32.gte` and `1`: "at least", when the value is less.
 fn out_of_range(rule: &str, limit: &str, value: f64) -> Option<&'static str> {
-    let limit: f64 = limit.parse().ok()?;
-    match rule.rsplit('.').next()? {
+    past(rule.rsplit('.').next()?, limit.parse().ok()?, value)
+}
+
+fn past(kind: &str, limit: f64, value: f64) -> Option<&'static str> {
+    match kind {
         "gt" if value <= limit => Some("above"),
         "gte" if value < limit => Some("at least"),
         "lt" if value >= limit => Some("below"),

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Tree, Value, camel_case};
 
+const LISTENERS: &str = "static_resources.listeners";
 const LAYERS: &str = "layered_runtime.layers";
 
 /// A value of a layer, and whether anything reads it.
@@ -23,18 +24,34 @@ struct Setting {
 /// Line, field, reason.
 type Problem = (usize, String, String);
 
-/// Puts the values where they are read.
-pub(super) fn apply(tree: &mut Tree) -> Vec<Problem> {
+/// Puts the values where they are read. What listeners may have of connections is read by nothing in the file itself.
+pub(super) fn apply(tree: &mut Tree) -> (BTreeMap<String, u64>, Vec<Problem>) {
     let mut settings = BTreeMap::new();
     for (layer, item) in tree.at(LAYERS).map(Tree::items).unwrap_or_default().iter().enumerate() {
         settings.extend(settings_of(item, layer));
     }
     if settings.is_empty() {
-        return Vec::new();
+        return Default::default();
     }
     put(tree, &mut settings);
+    let limits = connection_limits(tree, &mut settings);
     let unread = settings.into_iter().filter(|(_, setting)| !setting.is_read);
-    unread.map(|(key, Setting { line, layer, .. })| (line, field(layer), reason(&key))).collect()
+    (limits, unread.map(|(key, Setting { line, layer, .. })| (line, field(layer), reason(&key))).collect())
+}
+
+/// `envoy.resource_limits.listener.<name>.connection_limit`, for the listeners that there are.
+fn connection_limits(tree: &Tree, settings: &mut BTreeMap<String, Setting>) -> BTreeMap<String, u64> {
+    let listeners = tree.at(LISTENERS).map(Tree::items).unwrap_or_default();
+    let limit = |name: &str| {
+        let setting = settings.get_mut(&format!("envoy.resource_limits.listener.{name}.connection_limit"))?;
+        setting.is_read = true;
+        // As in Envoy, what is no number says nothing.
+        match &setting.tree.value {
+            Value::Scalar(value) => Some((name.to_owned(), value.as_u64()?)),
+            _ => None,
+        }
+    };
+    listeners.iter().filter_map(|listener| listener.at("name")?.text()).filter_map(limit).collect()
 }
 
 /// What the layers say, as Envoy's admin interface lists it.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use leno_ir::{CertificateSource, Cluster, Listener, PeerChecks, PeerValidation, RootsSource};
+use leno_ir::{CertificateSource, Cluster, Listener, PeerValidation, RootsSource, Secret};
 
 use crate::codec::DecodeError;
-use crate::secret::StaticSecret;
 
-type Secrets = BTreeMap<String, StaticSecret>;
+type Secrets = BTreeMap<String, Secret>;
 
 /// What is named and not there.
 pub(super) fn resolve_listener(listener: &mut Listener, secrets: &Secrets) -> Vec<DecodeError> {
@@ -45,7 +44,7 @@ pub(super) fn resolve_cluster(cluster: &mut Cluster, secrets: &Secrets) -> Vec<D
 fn resolve_certificate(source: &mut CertificateSource, secrets: &Secrets, path: &str, missing: &mut Vec<DecodeError>) {
     let CertificateSource::Secret(name) = &*source else { return };
     match secrets.get(name) {
-        Some(StaticSecret::Certificate(certificate)) => *source = CertificateSource::Pem(vec![certificate.clone()]),
+        Some(Secret::Certificate(certificate)) => *source = CertificateSource::Pem(vec![certificate.clone()]),
         other => {
             missing.push(problem(&format!("{path}.tls_certificate_sds_secret_configs[0]"), name, other, "certificate"))
         }
@@ -61,7 +60,7 @@ fn resolve_roots(
     let Some(validation) = validation else { return };
     let RootsSource::Secret(name) = &validation.roots else { return };
     match secrets.get(name) {
-        Some(StaticSecret::Validation(secret)) => merge(validation, secret),
+        Some(Secret::Validation(secret)) => *validation = validation.clone().with_secret(secret),
         other => missing.push(problem(
             &format!("{path}.validation_context_sds_secret_config"),
             name,
@@ -71,18 +70,7 @@ fn resolve_roots(
     }
 }
 
-/// As Envoy: the secret is laid over the default, list by list, and what is set there wins.
-fn merge(validation: &mut PeerValidation, secret: &PeerValidation) {
-    validation.roots = secret.roots.clone();
-    validation.subject_alt_names.extend(secret.subject_alt_names.iter().cloned());
-    let PeerChecks { certificate_hashes, key_hashes, allow_expired, accept_untrusted } = &mut validation.checks;
-    certificate_hashes.extend(&secret.checks.certificate_hashes);
-    key_hashes.extend(&secret.checks.key_hashes);
-    *allow_expired |= secret.checks.allow_expired;
-    *accept_untrusted |= secret.checks.accept_untrusted;
-}
-
-fn problem(field: &str, name: &str, found: Option<&StaticSecret>, wanted: &str) -> DecodeError {
+fn problem(field: &str, name: &str, found: Option<&Secret>, wanted: &str) -> DecodeError {
     let reason = match found {
         None => format!("there is no secret {name}"),
         Some(_) => format!("the secret {name} is no {wanted}"),

@@ -6,6 +6,7 @@ use leno_proto::envoy::service::discovery::v3::{
 use leno_proto::google::rpc::Status;
 
 use super::Value;
+use crate::wire_rules::check_rules;
 use crate::{Rejection, ResourceKind};
 
 /// `google.rpc.Code.INVALID_ARGUMENT`: the code of a NACK.
@@ -219,10 +220,14 @@ pub(super) fn decode(kind: ResourceKind, resource: WireResource) -> Result<Held,
     if any.type_url != kind.type_url() {
         return Err(format!("the resource is a {}, not a {}", any.type_url, kind.type_url()));
     }
+    check_rules(any.type_url.rsplit('/').next().unwrap_or_default(), &any.value).map_err(|error| error.to_string())?;
     let value = match Value::decode(kind, &any.value) {
         Some(decoded) => decoded.map_err(|error| error.to_string())?,
         None => return Err(format!("{kind} is not spoken here")),
     };
+    if let Some(problem) = value.problems().into_iter().next() {
+        return Err(problem.to_string());
+    }
     if value.name() != resource.name {
         return Err(format!("the resource inside is named \"{}\"", value.name()));
     }

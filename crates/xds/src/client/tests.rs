@@ -234,12 +234,40 @@ fn what_the_proxy_rejects_stays_as_it_was() {
 }
 
 #[test]
+fn what_envoy_would_refuse_is_refused_by_name() {
+    let refused = |kind: ResourceKind, resource: crate::Resource| {
+        let resource = Resource {
+            name: resource.name,
+            version: "1".to_owned(),
+            resource: Some(Any { type_url: kind.type_url().to_owned(), value: resource.body }),
+            ..Resource::default()
+        };
+        super::kind::decode(kind, resource).expect_err("it is refused")
+    };
+    let cluster = Cluster {
+        connect_timeout: std::time::Duration::ZERO,
+        ..Cluster::new("a", Discovery::Eds { service_name: "a".into() })
+    };
+    let reason = refused(ResourceKind::Cluster, codec::encode_cluster(&cluster, Flavor::Leno));
+    assert_eq!(reason, "connect_timeout: must be above 0s");
+    let host = |name: &str| VirtualHost {
+        name: name.into(),
+        domains: vec!["A".into(), name.into()],
+        ..VirtualHost::default()
+    };
+    let twice = RouteTable::new("a", vec![host("b"), VirtualHost { domains: vec!["a".into()], ..host("c") }]);
+    let reason = refused(ResourceKind::RouteTable, codec::encode_route_table(&twice, Flavor::Leno));
+    assert_eq!(reason, "virtual_hosts[1].domains: a is twice in this table");
+}
+
+#[test]
 fn what_does_not_decode_stops_nothing_else() {
     let served = config(&["a"]);
     let mut pair = accepted(&served);
     let body =
         |value: &[u8]| Some(Any { type_url: ResourceKind::Cluster.type_url().to_owned(), value: value.to_vec() });
-    let good = codec::encode_cluster(&Cluster::new("new", Discovery::Static(Arc::default())), Flavor::Leno);
+    let endpoints = EndpointSet { name: "new".to_owned(), ..EndpointSet::default() };
+    let good = codec::encode_cluster(&Cluster::new("new", Discovery::Static(Arc::new(endpoints))), Flavor::Leno);
     let resources = vec![
         Resource { name: "a".to_owned(), version: "9".to_owned(), resource: body(&[0xff; 8]), ..Resource::default() },
         Resource { name: "new".to_owned(), version: "1".to_owned(), resource: body(&good.body), ..Resource::default() },

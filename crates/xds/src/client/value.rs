@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, EndpointSet, Listener, RouteTable, Scope};
 
+use crate::tables::{listener_problems, table_problems};
 use crate::{DecodeError, ResourceKind, codec};
 
 /// A decoded resource.
@@ -24,6 +25,15 @@ impl Value {
             ResourceKind::Scope => codec::decode_scope(body).map(|value| Self::Scope(Arc::new(value))),
             ResourceKind::Secret => return None,
         })
+    }
+
+    /// What is wrong with it though each of its fields is right.
+    pub(super) fn problems(&self) -> Vec<DecodeError> {
+        match self {
+            Self::Listener(value) => listener_problems(value),
+            Self::RouteTable(value) => table_problems(value),
+            Self::Cluster(_) | Self::Endpoints(_) | Self::Scope(_) => Vec::new(),
+        }
     }
 
     /// The name inside the resource, which must be the one it was sent under.

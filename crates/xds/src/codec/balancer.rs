@@ -153,7 +153,8 @@ fn encode_full_scan(config: &LeastRequest, balancing: &Balancing) -> LoadBalanci
         active_request_bias: Some(double(config.active_request_bias)),
         selection_method: SelectionMethod::FullScan.into(),
         slow_start_config: balancing.slow_start.as_ref().map(encode_slow_start),
-        locality_lb_config: Some(LocalityLbConfig { locality_config_specifier }),
+        locality_lb_config: locality_config_specifier
+            .map(|specifier| LocalityLbConfig { locality_config_specifier: Some(specifier) }),
         ..ProtoLeastRequest::default()
     };
     let leaf = list(any(LEAST_REQUEST_TYPE, &leaf));

@@ -2,18 +2,20 @@
 
 mod certificate;
 mod parameters;
+mod secret_config;
 mod validation;
 
 use leno_ir::{CertificateSource, DownstreamSessions, DownstreamTls, Flavor, PeerValidation, TlsVersion, UpstreamTls};
 use leno_proto::envoy::config::core::v3::{TransportSocket, transport_socket::ConfigType};
 use leno_proto::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateProviderPluginInstance, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, UpstreamTlsContext,
+    CertificateProviderPluginInstance, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
     downstream_tls_context::SessionTicketKeysType,
 };
 use leno_proto::google::protobuf::Any;
 
 pub(crate) use self::certificate::decode_secret;
-use super::common::{ads, any, bool_value, is_type, u32_value, unpack};
+use self::secret_config::{encode_file, encode_named};
+use super::common::{any, bool_value, is_type, u32_value, unpack};
 use super::error::{At, DecodeError, Result, refuse};
 
 const NAME: &str = "envoy.transport_sockets.tls";
@@ -78,7 +80,8 @@ fn common(
         Some(CertificateSource::Pem(certificates)) => {
             context.tls_certificates = certificates.iter().map(certificate::encode).collect();
         }
-        Some(CertificateSource::Secret(name)) => context.tls_certificate_sds_secret_configs = vec![secret(name)],
+        Some(CertificateSource::File(file)) => context.tls_certificate_sds_secret_configs = vec![encode_file(file)],
+        Some(CertificateSource::Secret(name)) => context.tls_certificate_sds_secret_configs = vec![encode_named(name)],
     }
     context.validation_context_type = validation.map(validation::encode);
     context
@@ -86,10 +89,6 @@ fn common(
 
 fn provider() -> CertificateProviderPluginInstance {
     CertificateProviderPluginInstance { instance_name: PROVIDER.to_owned(), ..Default::default() }
-}
-
-fn secret(name: &str) -> SdsSecretConfig {
-    SdsSecretConfig { name: name.to_owned(), sds_config: ads() }
 }
 
 /// `None`: the bytes as they are.

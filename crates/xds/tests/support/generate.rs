@@ -601,11 +601,20 @@ fn watched() -> impl Strategy<Value = Option<PathBuf>> {
     of("/[a-z]{1,6}".prop_map(PathBuf::from))
 }
 
+fn secret_file() -> impl Strategy<Value = SecretFile> {
+    ("/[a-z]{1,6}", name(), watched()).prop_map(|(path, name, watched_directory)| SecretFile {
+        path: path.into(),
+        name,
+        watched_directory,
+    })
+}
+
 fn certificate() -> impl Strategy<Value = CertificateSource> {
     let pem = (data_source(), data_source(), watched())
         .prop_map(|(chain, private_key, watched_directory)| PemCertificate { chain, private_key, watched_directory });
     prop_oneof![
         Just(CertificateSource::Secret(IDENTITY_SECRET.to_owned())),
+        secret_file().prop_map(CertificateSource::File),
         vec(pem, 1..2).prop_map(CertificateSource::Pem),
     ]
 }
@@ -614,6 +623,7 @@ fn validation() -> impl Strategy<Value = PeerValidation> {
     let roots = prop_oneof![
         Just(RootsSource::None),
         Just(RootsSource::Secret(ROOTS_SECRET.to_owned())),
+        secret_file().prop_map(RootsSource::File),
         (data_source(), watched()).prop_map(|(certificates, watched_directory)| {
             RootsSource::Pem(PemRoots { certificates, watched_directory })
         }),

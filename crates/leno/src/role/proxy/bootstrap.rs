@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use leno_ir::WorkloadLabels;
+use leno_ir::{Secret, SecretFile, WorkloadLabels};
 use leno_proxy::{FieldProblem, Proxy, ProxyConfig, ProxyHandle, check_cluster, check_listener};
 use leno_runtime::{Readiness, Tasks};
 use leno_telemetry::Registry;
-use leno_xds::{Bootstrap, BootstrapPart, DecodeError, Dump, read_bootstrap_checked};
+use leno_xds::{Bootstrap, BootstrapPart, DecodeError, Dump, read_bootstrap_checked, read_secret_file};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ProxyCommand, on_hangup, told_to_end};
@@ -32,8 +32,10 @@ pub(super) async fn serve(command: ProxyCommand, path: &Path) -> anyhow::Result<
         admin: args.admin.or(bootstrap.admin),
         workload: labels(&bootstrap),
         local_zone: bootstrap.local_zone.clone(),
+        connection_limits: bootstrap.connection_limits.clone(),
         overload: bootstrap.overload.clone(),
         runtime: bootstrap.runtime.clone(),
+        read_secret: Some(read_secret),
         config_dump: Some(Box::new(move |config, last_updated, includes_endpoints| {
             leno_xds::config_dump(Dump { config, bootstrap: Some(&message), includes_endpoints, last_updated })
         })),
@@ -91,10 +93,15 @@ fn load(path: &Path) -> anyhow::Result<Bootstrap> {
 /// What is wrong with the files that a part names.
 fn check(part: BootstrapPart<'_>) -> Vec<DecodeError> {
     let problems = match part {
-        BootstrapPart::Cluster(cluster) => check_cluster(cluster),
-        BootstrapPart::Listener(listener) => check_listener(listener),
+        BootstrapPart::Cluster(cluster) => check_cluster(cluster, Some(read_secret)),
+        BootstrapPart::Listener(listener) => check_listener(listener, Some(read_secret)),
     };
     problems.into_iter().map(|FieldProblem { field, reason }| DecodeError { field, reason }).collect()
+}
+
+fn read_secret(file: &SecretFile) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(&file.path).map_err(|error| format!("cannot be read: {error}"))?;
+    read_secret_file(&text, &file.name).map_err(|error| error.to_string())
 }
 
 fn labels(bootstrap: &Bootstrap) -> WorkloadLabels {

@@ -1,11 +1,13 @@
-use leno_ir::{CertificateSource, PemCertificate};
+use leno_ir::{CertificateSource, PemCertificate, Secret};
 use leno_proto::envoy::config::core::v3::WatchedDirectory;
-use leno_proto::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, Secret, TlsCertificate, secret};
+use leno_proto::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, Secret as ProtoSecret, TlsCertificate, secret,
+};
 
+use super::secret_config::{SecretPlace, read_secret};
 use super::validation;
 use crate::codec::data_source;
 use crate::codec::error::{At, DecodeError, Result, refuse};
-use crate::secret::StaticSecret;
 
 pub(super) fn encode(certificate: &PemCertificate) -> TlsCertificate {
     TlsCertificate {
@@ -26,7 +28,10 @@ pub(super) fn read(common: &CommonTlsContext) -> Result<Option<CertificateSource
             let read = |(index, certificate)| decode(certificate).at_index("tls_certificates", index);
             certificates.iter().enumerate().map(read).collect::<Result<_>>().map(CertificateSource::Pem).map(Some)
         }
-        ([], [secret]) => Ok(Some(CertificateSource::Secret(secret.name.clone()))),
+        ([], [secret]) => Ok(Some(match read_secret(secret)? {
+            SecretPlace::File(file) => CertificateSource::File(file),
+            SecretPlace::Named(name) => CertificateSource::Secret(name),
+        })),
         ([], _) => Err(DecodeError::new("tls_certificate_sds_secret_configs", "only one secret is supported")),
         _ => Err(DecodeError::new("tls_certificates", "cannot be together with tls_certificate_sds_secret_configs")),
     }
@@ -46,13 +51,13 @@ fn decode(certificate: &TlsCertificate) -> Result<PemCertificate> {
 }
 
 /// A secret that a bootstrap has itself.
-pub(crate) fn decode_secret(secret: &Secret) -> Result<(String, StaticSecret)> {
+pub(crate) fn decode_secret(secret: &ProtoSecret) -> Result<(String, Secret)> {
     let value = match &secret.r#type {
         Some(secret::Type::TlsCertificate(certificate)) => {
-            StaticSecret::Certificate(decode(certificate).at("tls_certificate")?)
+            Secret::Certificate(decode(certificate).at("tls_certificate")?)
         }
         Some(secret::Type::ValidationContext(context)) => {
-            StaticSecret::Validation(validation::read_context(context).at("validation_context")?)
+            Secret::Validation(validation::read_context(context).at("validation_context")?)
         }
         Some(secret::Type::SessionTicketKeys(_)) => return Err(DecodeError::unsupported("session_ticket_keys")),
         Some(secret::Type::GenericSecret(_)) => return Err(DecodeError::unsupported("generic_secret")),

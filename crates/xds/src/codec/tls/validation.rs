@@ -8,7 +8,8 @@ use leno_proto::envoy::extensions::transport_sockets::tls::v3::{
     certificate_validation_context::TrustChainVerification, common_tls_context, subject_alt_name_matcher::SanType,
 };
 
-use super::{provider, secret};
+use super::provider;
+use super::secret_config::{SecretPlace, encode_file, encode_named, read_secret};
 use crate::codec::error::{At, DecodeError, Result, refuse};
 use crate::codec::{data_source, matching};
 
@@ -16,7 +17,8 @@ type Type = common_tls_context::ValidationContextType;
 
 pub(super) fn encode(validation: &PeerValidation) -> Type {
     match &validation.roots {
-        RootsSource::Secret(name) => combined(encode_context(validation), Some(secret(name))),
+        RootsSource::File(file) => combined(encode_context(validation), Some(encode_file(file))),
+        RootsSource::Secret(name) => combined(encode_context(validation), Some(encode_named(name))),
         RootsSource::None | RootsSource::Pem(_) => Type::ValidationContext(encode_context(validation)),
     }
 }
@@ -24,7 +26,7 @@ pub(super) fn encode(validation: &PeerValidation) -> Type {
 fn encode_context(validation: &PeerValidation) -> CertificateValidationContext {
     let (roots, watched) = match &validation.roots {
         RootsSource::Pem(roots) => (Some(data_source::encode(&roots.certificates)), roots.watched_directory.as_ref()),
-        RootsSource::None | RootsSource::Secret(_) => (None, None),
+        RootsSource::File(_) | RootsSource::None | RootsSource::Secret(_) => (None, None),
     };
     let checks = &validation.checks;
     let base64 = |hash: &[u8; 32]| base64::engine::general_purpose::STANDARD.encode(hash);
@@ -91,26 +93,33 @@ pub(super) fn read(common: &CommonTlsContext) -> Result<Option<PeerValidation>> 
         None => Ok(None),
         Some(Type::ValidationContext(context)) => read_context(context).at("validation_context").map(Some),
         Some(Type::ValidationContextSdsSecretConfig(secret)) => Ok(Some(PeerValidation {
-            roots: RootsSource::Secret(secret.name.clone()),
+            roots: read_roots(secret).at("validation_context_sds_secret_config")?,
             subject_alt_names: Vec::new(),
             checks: PeerChecks::default(),
         })),
         Some(Type::CombinedValidationContext(combined)) => {
             let field = "combined_validation_context";
-            let roots = combined.validation_context_sds_secret_config.as_ref().map(|secret| secret.name.clone());
-            let roots = roots.ok_or_else(|| {
+            let secret = combined.validation_context_sds_secret_config.as_ref().ok_or_else(|| {
                 DecodeError::new(format!("{field}.validation_context_sds_secret_config"), "is missing")
             })?;
+            let roots = read_roots(secret).at("validation_context_sds_secret_config").at(field)?;
             let context = combined.default_validation_context.clone().unwrap_or_default();
             let validation = read_context(&context).at("default_validation_context").at(field)?;
             if validation.roots != RootsSource::None {
                 let reason = "cannot be together with the secret";
                 return Err(DecodeError::new(format!("{field}.default_validation_context.trusted_ca"), reason));
             }
-            Ok(Some(PeerValidation { roots: RootsSource::Secret(roots), ..validation }))
+            Ok(Some(PeerValidation { roots, ..validation }))
         }
         Some(_) => Err(DecodeError::new("validation_context_type", "certificate providers are not supported")),
     }
+}
+
+fn read_roots(secret: &SdsSecretConfig) -> Result<RootsSource> {
+    Ok(match read_secret(secret)? {
+        SecretPlace::File(file) => RootsSource::File(file),
+        SecretPlace::Named(name) => RootsSource::Secret(name),
+    })
 }
 
 #[allow(deprecated, reason = "other control planes still write the older field")]

@@ -1,0 +1,159 @@
+//! All rules that may hold for a service, and which of them do for whom.
+//!
+//! Shape       DestinationRules by namespace, then by host; VirtualServices by host; patterns (`*.shop`) apart
+//! Invariants  a longer pattern is before a shorter one, a name before all; otherwise the oldest object is first
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use leno_api::{DestinationRule, ResourceKey, Subset, TrafficPolicy, VirtualService};
+use leno_names::ServiceKey;
+
+use crate::client::Differences;
+use crate::hosts::covers;
+use crate::{Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, Visibility};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Rulebook {
+    /// By namespace.
+    pub destination_rules: BTreeMap<String, ByHost<DestinationRuleEntry>>,
+    pub virtual_services: ByHost<VirtualServiceEntry>,
+    /// What holds where no VirtualService does.
+    pub routes: BTreeMap<ServiceKey, Rules>,
+    pub differences: Differences,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DestinationRuleEntry {
+    pub key: ResourceKey,
+    pub object: Arc<DestinationRule>,
+    pub visibility: Visibility,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct VirtualServiceEntry {
+    pub key: ResourceKey,
+    /// `spec.hosts[0]`
+    pub field: String,
+    pub object: Arc<VirtualService>,
+    pub visibility: Visibility,
+}
+
+/// Rules by the host they are for, as it is called everywhere; those of one host oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ByHost<T> {
+    exact: BTreeMap<String, Vec<T>>,
+    patterns: BTreeMap<String, Vec<T>>,
+}
+
+impl<T> Default for ByHost<T> {
+    fn default() -> Self {
+        Self { exact: BTreeMap::new(), patterns: BTreeMap::new() }
+    }
+}
+
+impl<T> ByHost<T> {
+    pub(crate) fn add(&mut self, host: &str, rule: T) {
+        let map = if host.starts_with('*') { &mut self.patterns } else { &mut self.exact };
+        map.entry(host.to_owned()).or_default().push(rule);
+    }
+
+    /// The rules that mean `host`, the most specific first; each list is of one pattern.
+    pub(crate) fn of(&self, host: &str) -> Vec<&[T]> {
+        let mut patterns: Vec<_> = self.patterns.iter().filter(|(pattern, _)| covers(pattern, host)).collect();
+        patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
+        let patterns = patterns.into_iter().map(|(_, rules)| rules);
+        self.exact.get(host).into_iter().chain(patterns).map(Vec::as_slice).collect()
+    }
+
+    /// Those that are for just this host or pattern.
+    pub(crate) fn exactly(&self, host: &str) -> &[T] {
+        let map = if host.starts_with('*') { &self.patterns } else { &self.exact };
+        map.get(host).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rules of each host and pattern.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = &[T]> {
+        self.exact.values().chain(self.patterns.values()).map(Vec::as_slice)
+    }
+}
+
+impl Rulebook {
+    /// What DestinationRules say of `service` to clients of a scope. Istio: those of the client's own namespace, or else of
+    /// the service's, or else of the root namespace.
+    pub(crate) fn policies(&self, service: &Service, scope: &Scope, root: &str) -> Option<Policies> {
+        let namespaces = [&*scope.namespace, &*service.key.namespace, root];
+        let mut asked = BTreeSet::new();
+        for namespace in namespaces.into_iter().filter(|namespace| asked.insert(*namespace)) {
+            let Some(rules) = self.destination_rules.get(namespace) else { continue };
+            for same in rules.of(&service.fqdn) {
+                let seen = |rule: &&DestinationRuleEntry| {
+                    namespace == scope.namespace || rule.visibility.includes(&scope.namespace)
+                };
+                let found: Vec<_> = same.iter().filter(seen).filter(|rule| rule.selects(namespace, scope)).collect();
+                // Those for chosen workloads stand alone.
+                let chosen: Vec<_> = found.iter().copied().filter(|rule| rule.selector().is_some()).collect();
+                let found = if chosen.is_empty() { found } else { chosen };
+                if !found.is_empty() {
+                    return Some(merge(&found, &mut Vec::new()));
+                }
+            }
+        }
+        None
+    }
+
+    /// The VirtualService that holds for a host. Of several those come first that only the client's namespace sees.
+    pub(crate) fn virtual_service(&self, host: &str, namespace: &str) -> Option<&Arc<VirtualService>> {
+        for same in self.virtual_services.of(host) {
+            let seen = || same.iter().filter(|entry| entry.visibility.includes(namespace));
+            let own = seen().find(|entry| entry.visibility != Visibility::Everywhere);
+            if let Some(entry) = own.or_else(|| seen().next()) {
+                return Some(&entry.object);
+            }
+        }
+        None
+    }
+}
+
+impl DestinationRuleEntry {
+    pub(crate) fn selector(&self) -> Option<&BTreeMap<String, String>> {
+        self.object.spec.workload_selector.as_ref().map(|selector| &selector.match_labels)
+    }
+
+    /// Selectors choose clients of the rule's own namespace.
+    fn selects(&self, namespace: &str, scope: &Scope) -> bool {
+        self.selector().is_none_or(|labels| namespace == scope.namespace && scope.has(labels))
+    }
+}
+
+/// Istio: the first traffic policy, the subsets of all, of one name the first.
+pub(crate) fn merge(rules: &[&DestinationRuleEntry], problems: &mut Vec<Problem>) -> Policies {
+    let mut all = Policies::default();
+    for rule in rules {
+        let part = |policy: &Option<TrafficPolicy>, at: String| {
+            policy.clone().map(|policy| PolicyPart { object: rule.key.clone(), at, policy })
+        };
+        let spec = &rule.object.spec;
+        let own = part(&spec.traffic_policy, "spec.trafficPolicy".to_owned());
+        match (&all.whole, own) {
+            (Some(first), Some(_)) => {
+                let message = format!("{} has one already for this host; this one has no effect", first.object);
+                problems.push(Problem::error(&rule.key, "spec.trafficPolicy", "conflict", message));
+            }
+            (None, own) => all.whole = own,
+            (Some(_), None) => {}
+        }
+        for (index, Subset { name, labels, traffic_policy }) in spec.subsets.iter().enumerate() {
+            let at = format!("spec.subsets[{index}]");
+            if all.subsets.iter().any(|subset| subset.name == *name) {
+                let message = format!("another DestinationRule for this host has a subset \"{name}\" already");
+                problems.push(Problem::error(&rule.key, at, "conflict", message));
+                continue;
+            }
+            let part = part(traffic_policy, format!("{at}.trafficPolicy"));
+            all.subsets.push(PolicySubset { name: name.clone(), labels: labels.clone(), part });
+        }
+        all.objects.push(rule.key.clone());
+    }
+    all
+}

@@ -1,0 +1,69 @@
+//! The mesh as a client sees it: what is exported to it, and of several rules for one service those that hold for it.
+//!
+//! Invariants  a host has one service; a service that looks the same to all is the same `Arc`
+//! Cost        one look-up per service and rule that may mean it; nothing is copied for services without rules of their own
+//! Source      Istio: `exportTo`; DestinationRules are looked for in the client's, the service's and the root namespace
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use leno_names::ServiceKey;
+
+use crate::hosts::Hosts;
+use crate::{Client, Rules, Scope, Service, Snapshot};
+
+impl Snapshot {
+    pub fn scope_of(&self, client: Client<'_>) -> Scope {
+        self.rulebook.differences.scope(client)
+    }
+
+    /// Scopes that together see every object, whatever clients there are.
+    pub fn scopes(&self) -> Vec<Scope> {
+        let named = self.rulebook.differences.namespaces.iter().cloned();
+        std::iter::once(String::new())
+            .chain(named)
+            .map(|namespace| Scope { namespace, labels: BTreeMap::new() })
+            .collect()
+    }
+
+    /// Gives each service the rules that clients of its own namespace see.
+    pub(crate) fn bind_to_own_namespaces(&mut self) {
+        let bound = self.services.iter().map(|(key, service)| {
+            let scope = Scope { namespace: key.namespace.clone(), labels: BTreeMap::new() };
+            (key.clone(), self.with_rules_for(service, &scope))
+        });
+        self.services = bound.collect();
+    }
+
+    /// The same mesh with what clients of a scope see.
+    pub fn seen_by(&self, scope: &Scope) -> Self {
+        let mut services = BTreeMap::new();
+        let mut hosts = Hosts::new(&self.settings.domain);
+        for (host, keys) in self.hosts.iter() {
+            let Some((key, service)) = self.visible(keys, &scope.namespace) else { continue };
+            services.insert(key.clone(), self.with_rules_for(service, scope));
+            hosts.add(host, key);
+        }
+        Self { services, hosts, ..self.clone() }
+    }
+
+    /// Of the services of one host that which clients in `namespace` see: their own first.
+    fn visible<'a>(&'a self, keys: &'a [ServiceKey], namespace: &str) -> Option<(&'a ServiceKey, &'a Arc<Service>)> {
+        let seen = |key: &&ServiceKey| self.services.get(*key).is_some_and(|s| s.visibility.includes(namespace));
+        let own = keys.iter().filter(|key| key.namespace == namespace).find(seen);
+        let key = own.or_else(|| keys.iter().find(seen))?;
+        Some((key, self.services.get(key)?))
+    }
+
+    fn with_rules_for(&self, service: &Arc<Service>, scope: &Scope) -> Arc<Service> {
+        let policies = self.rulebook.policies(service, scope, &self.settings.root_namespace);
+        let rules = match self.rulebook.virtual_service(&service.fqdn, &scope.namespace) {
+            Some(object) => Rules::VirtualService(object.clone()),
+            None => self.rulebook.routes.get(&service.key).cloned().unwrap_or_default(),
+        };
+        if policies.as_ref() == service.policies.as_deref() && rules == service.rules {
+            return service.clone();
+        }
+        Arc::new(Service { policies: policies.map(Arc::new), rules, ..Service::clone(service) })
+    }
+}

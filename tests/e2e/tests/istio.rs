@@ -1,0 +1,194 @@
+//! Istio's objects and what traffic makes of them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use leno_e2e::{LIMIT, Mesh, Session, eventually, need_program};
+
+/// A server that knows nothing of the mesh. Every answer says what was asked for, of which host.
+fn stranger(name: &'static str) -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || answer(name, stream));
+        }
+    });
+    Ok(port)
+}
+
+fn answer(name: &str, mut stream: TcpStream) {
+    let Ok(reader) = stream.try_clone() else { return };
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    while let Some(first) = lines.next() {
+        let head: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        let host = head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("host: ").map(str::to_owned));
+        let body = format!("{name} {first} {}", host.unwrap_or_default());
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// `openssl s_server`, ended with the test.
+struct TlsServer {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        // It is ours; an error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server whose certificate, `cert.pem` in the directory, is for `name` alone. It wants one of its clients, `client.pem`.
+fn tls_server(directory: &Path, name: &str) -> anyhow::Result<TlsServer> {
+    let openssl = |arguments: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    for (file, host) in [("cert", name), ("client", "client.example")] {
+        let (key, cert) = (format!("{file}.key"), format!("{file}.pem"));
+        let (subject, alternative) = (format!("/CN={host}"), format!("subjectAltName=DNS:{host}"));
+        let new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+        let names = ["-keyout", &key, "-out", &cert, "-subj", &subject, "-addext", &alternative];
+        let made = openssl(&[&new[..], &names[..]].concat()).status()?;
+        anyhow::ensure!(made.success(), "openssl makes no certificate");
+    }
+    // It cannot be asked for a free port and then say which: the port was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let (accept, keys) = (format!("127.0.0.1:{port}"), ["-cert", "cert.pem", "-key", "cert.key"]);
+    let serve =
+        ["s_server", "-www", "-accept", &accept, "-CAfile", "client.pem", "-Verify", "1", "-verify_return_error"];
+    let child = openssl(&[&serve[..], &keys[..]].concat()).spawn()?;
+    let server = TlsServer { child, port };
+    eventually("openssl listens", LIMIT, || TcpStream::connect(("127.0.0.1", port)).ok());
+    Ok(server)
+}
+
+#[test]
+fn foreign_hosts_are_reached_by_name_and_by_address() -> anyhow::Result<()> {
+    let (fixed, looked_up) = (stranger("fixed")?, stranger("looked-up")?);
+    let entries = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: fixed }}
+spec:
+  hosts: [api.fixed.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {fixed} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: looked-up }}
+spec:
+  hosts: [looked-up.example]
+  addresses: [192.0.2.77]
+  ports:
+    - {{ number: 80, name: http, protocol: HTTP, targetPort: {looked_up} }}
+    - {{ number: 9000, name: tcp, protocol: TCP, targetPort: {looked_up} }}
+  resolution: DNS
+  endpoints: [{{ address: localhost }}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: moved }}
+spec:
+  hosts: [api.fixed.example]
+  http:
+    - match: [{{ uri: {{ prefix: /moved }} }}]
+      route: [{{ destination: {{ host: looked-up.example, port: {{ number: 80 }} }} }}]
+    - route: [{{ destination: {{ host: api.fixed.example }} }}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: private, namespace: other }}
+spec:
+  hosts: [private.example]
+  exportTo: [.]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {fixed} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+"
+    );
+    let mesh = Mesh::start(&entries)?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+
+    assert_eq!(client.wait_for("api.fixed.example").text(), "fixed GET / HTTP/1.1 api.fixed.example");
+    assert_eq!(client.wait_for("looked-up.example").text(), "looked-up GET / HTTP/1.1 looked-up.example");
+    assert_eq!(client.get("192.0.2.77", "/ip")?.text(), "looked-up GET /ip HTTP/1.1 192.0.2.77");
+    assert_eq!(client.get("api.fixed.example", "/moved")?.text(), "looked-up GET /moved HTTP/1.1 api.fixed.example");
+    assert_eq!(client.get("private.example", "/")?.status, 502);
+
+    let address = &client.ready.upstreams["looked-up.example"];
+    let mut direct = Session::connect(address)?;
+    let answer = direct.request("GET", "/direct", &[("host", "looked-up.example")], b"")?;
+    assert_eq!(answer.text(), "looked-up GET /direct HTTP/1.1 looked-up.example");
+    let mut tunnel = Session::connect(client.ready.address("http_proxy"))?;
+    tunnel.send(b"CONNECT looked-up.example:9000 HTTP/1.1\r\nhost: looked-up.example:9000\r\n\r\n")?;
+    assert_eq!(tunnel.receive(true)?.status, 200);
+    assert!(tunnel.request("GET", "/tunnel", &[("host", "a")], b"")?.text().starts_with("looked-up GET /tunnel"));
+
+    let labels = [("destination_service", "api.fixed.example"), ("connection_security_policy", "none")];
+    eventually("the sidecar counts what went out as it is", LIMIT, || {
+        (client.metric("istio_requests_total", &labels) >= 1.0).then_some(())
+    });
+    Ok(())
+}
+
+#[test]
+fn a_destination_rule_begins_tls_for_the_application() -> anyhow::Result<()> {
+    if !need_program("openssl") {
+        return Ok(());
+    }
+    let mesh = Mesh::start("")?;
+    let server = tls_server(mesh.path(), "secure.example")?;
+    let objects = |tls: &str| {
+        let files = mesh.path().display();
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: secure }}
+spec:
+  hosts: [secure.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{ name: secure }}
+spec:
+  host: secure.example
+  trafficPolicy:
+    tls: {{ caCertificates: {files}/cert.pem, {tls} }}
+",
+            server.port
+        )
+    };
+    let files = mesh.path().display();
+    let mutual = format!("mode: MUTUAL, clientCertificate: {files}/client.pem, privateKey: {files}/client.key");
+    mesh.write_resources("mesh.yaml", &objects(&mutual))?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    assert!(client.wait_for("secure.example").text().contains("TLSv1.3"));
+
+    let refused = |tls: &str| -> anyhow::Result<()> {
+        mesh.write_resources("mesh.yaml", &objects(tls))?;
+        eventually(&format!("{{ {tls} }} is refused"), LIMIT, || {
+            (client.get("secure.example", "/").ok()?.status == 503).then_some(())
+        });
+        mesh.write_resources("mesh.yaml", &objects(&mutual))?;
+        client.wait_for("secure.example");
+        Ok(())
+    };
+    refused("mode: SIMPLE")?;
+    refused(&format!("{mutual}, subjectAltNames: [other.example]"))
+}
