@@ -16,6 +16,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("api", &["names"]),
     ("proto", &[]),
+    ("analyze", &["names", "api", "model"]),
     ("model", &["names", "api"]),
     ("ir", &["names"]),
     ("compile", &["names", "model", "ir"]),
@@ -33,11 +34,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("proxy", &["names", "ir", "routing", "authz", "balance", "runtime", "telemetry", "identity", "xds-client"]),
     ("control", &["names", "api", "model", "ir", "compile", "store", "xds-server", "identity", "runtime", "telemetry"]),
     ("server", &["names", "api", "model", "store", "identity", "runtime", "telemetry"]),
-    ("cli", &["names", "api", "model", "ir", "compile", "runtime"]),
+    ("cli", &["names", "api", "analyze", "model", "ir", "compile", "runtime"]),
 ];
 
 /// Crates of layers 0 and 1: pure, each with its own bans.
-const PURE: [&str; 10] = ["names", "api", "proto", "model", "ir", "compile", "xds", "routing", "authz", "balance"];
+const PURE: [&str; 11] =
+    ["names", "api", "proto", "analyze", "model", "ir", "compile", "xds", "routing", "authz", "balance"];
 
 /// What a pure crate may not name.
 const PURE_BANS: [&str; 4] =

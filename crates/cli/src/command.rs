@@ -1,5 +1,6 @@
 use clap::Subcommand;
 
+use crate::analyze::AnalyzeArgs;
 use crate::apply::ApplyArgs;
 use crate::config::ConfigArgs;
 use crate::delete::DeleteArgs;
@@ -13,6 +14,8 @@ use crate::validate::ValidateArgs;
 /// What a user can ask of a mesh.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Find what is wrong between objects: in files, or in the running mesh.
+    Analyze(Box<AnalyzeArgs>),
     /// Write objects from files to the mesh.
     Apply(ApplyArgs),
     /// Show what a proxy runs.
@@ -48,6 +51,7 @@ pub fn run(command: Command) -> anyhow::Result<i32> {
 
 async fn dispatch(command: Command) -> anyhow::Result<i32> {
     match command {
+        Command::Analyze(args) => crate::analyze::run(*args).await,
         Command::Apply(args) => crate::apply::run(args).await,
         Command::Config(args) => crate::config::run(args).await,
         Command::Delete(args) => crate::delete::run(args).await,

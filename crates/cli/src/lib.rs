@@ -6,6 +6,7 @@
 // Commands print: that is what they are for.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is what commands talk to")]
 
+mod analyze;
 mod apply;
 mod client;
 mod command;

@@ -186,6 +186,32 @@ fn validate_exits_by_what_it_finds() {
     assert_eq!(validate(), 1);
 }
 
+#[test]
+fn analyze_exits_by_what_it_finds_and_what_is_suppressed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("route.yaml");
+    let text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: a }\nspec: { hosts: [a], http: \
+                [{ route: [{ destination: { host: gone } }] }] }\n";
+    std::fs::write(&file, text).unwrap();
+    let analyze = |more: &str| {
+        let line = format!("leno analyze {} {more}", file.display());
+        let mut words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        words.iter_mut().for_each(|word| *word = word.replace('+', " "));
+        run(Arguments::try_parse_from(words).unwrap().command).unwrap()
+    };
+    assert_eq!(analyze(""), 1);
+    assert_eq!(analyze("-o sarif"), 1);
+    assert_eq!(analyze("-S IST0101=VirtualService+*"), 0);
+    assert_eq!(analyze("-n other"), 1, "objects that name no namespace are in it");
+    assert_eq!(analyze("--analyzer gateway.SecretAnalyzer"), 0);
+    assert_eq!(analyze("--analyzer nothing"), 2);
+    std::fs::write(&file, text.replace("{ name: a }", "{ name: a, namespace: shop }")).unwrap();
+    assert_eq!((analyze("-n shop"), analyze("-n other")), (1, 0));
+    let annotated = "{ name: a, annotations: { galley.istio.io/analyze-suppress: \"IST0101\" } }";
+    std::fs::write(&file, text.replace("{ name: a }", annotated)).unwrap();
+    assert_eq!(analyze(""), 0);
+}
+
 #[tokio::test]
 async fn calls_carry_the_token_and_the_body() {
     let (url, request, _tasks) = answering(response("200 OK", "{\"results\":[]}")).await;

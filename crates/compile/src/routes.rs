@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
-use crate::{forward, gateway_route, hash, listener, tcp, virtual_service};
+use crate::{forward, hash, listener, route_rules, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -17,7 +17,7 @@ pub(crate) fn compile(snapshot: &Snapshot, service: &Service, problems: &mut Vec
 fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &mut Vec<Problem>) -> RouteTable {
     let name = service.cluster_name(port.number, None);
     let routes = match &service.rules {
-        Rules::HttpRoutes(routes) => gateway_route::compile(snapshot, service, port, routes, problems),
+        Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, problems),
         Rules::VirtualService(object) if !object.spec.http.is_empty() => {
             Some(virtual_service::compile(snapshot, port, object, problems))
         }

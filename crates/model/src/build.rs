@@ -2,6 +2,7 @@
 
 mod bind;
 mod entries;
+mod gateways;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +11,13 @@ use std::sync::Arc;
 use leno_api::{Resource, annotation, not_supported_yet};
 use leno_names::ServiceKey;
 
+pub use gateways::BackendError;
+pub(crate) use gateways::backend;
+
 use crate::client::Differences;
 use crate::hosts::Hosts;
 use crate::rulebook::Rulebook;
-use crate::{MeshSettings, Problem, Service, Snapshot, Visibility, Workload};
+use crate::{Grants, MeshSettings, Problem, Service, Snapshot, Visibility, Workload};
 
 pub(crate) fn build(
     resources: &[Arc<Resource>],
@@ -40,9 +44,21 @@ pub(crate) fn build(
     let mut binding = bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook };
     binding.destination_rules(&resources, &settings.root_namespace, &mut problems);
     binding.virtual_services(&resources, &mut problems);
-    rulebook.routes = bind::http_routes(&resources, &services, &rulebook, &mut problems);
+    let grants = Grants::of(&resources);
+    let mut entry = gateways::build(&gateways::World::new(&resources, &services, &grants));
+    problems.append(&mut entry.problems);
+    bind::mesh_routes(entry.mesh_routes, &services, &mut rulebook, &mut problems);
     let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
-    let mut snapshot = Snapshot { settings: settings.clone(), services, hosts, rulebook: Arc::new(rulebook) };
+    let mut snapshot = Snapshot {
+        services,
+        gateways: entry.gateways,
+        backend_tls: entry.backend_tls,
+        grants,
+        statuses: entry.statuses,
+        hosts,
+        rulebook: Arc::new(rulebook),
+        ..Snapshot::empty(settings.clone())
+    };
     snapshot.bind_to_own_namespaces();
     problems.sort();
     problems.dedup();

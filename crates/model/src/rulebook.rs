@@ -11,7 +11,7 @@ use leno_names::ServiceKey;
 
 use crate::client::Differences;
 use crate::hosts::covers;
-use crate::{Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, Visibility};
+use crate::{MeshRoute, Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, Visibility};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rulebook {
@@ -19,7 +19,7 @@ pub(crate) struct Rulebook {
     pub destination_rules: BTreeMap<String, ByHost<DestinationRuleEntry>>,
     pub virtual_services: ByHost<VirtualServiceEntry>,
     /// What holds where no VirtualService does.
-    pub routes: BTreeMap<ServiceKey, Rules>,
+    pub routes: BTreeMap<ServiceKey, Vec<MeshRoute>>,
     pub differences: Differences,
 }
 
@@ -112,6 +112,19 @@ impl Rulebook {
             }
         }
         None
+    }
+}
+
+impl Rulebook {
+    /// What routes say to clients in `namespace`: those of the namespace itself, or else those of the service's (GAMMA).
+    pub(crate) fn routes(&self, service: &ServiceKey, namespace: &str) -> Rules {
+        let Some(all) = self.routes.get(service) else { return Rules::Default };
+        let of = |consumer: Option<&str>| -> Vec<_> {
+            all.iter().filter(|route| route.consumer.as_deref() == consumer).cloned().collect()
+        };
+        let own = of(Some(namespace));
+        let found = if own.is_empty() { of(None) } else { own };
+        if found.is_empty() { Rules::Default } else { Rules::Routes(found) }
     }
 }
 

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leno_api::{GatewayHttpRoute, IntOrString, ResourceKey, VirtualService};
+use leno_api::{IntOrString, ResourceKey, VirtualService};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{Policies, PolicySubset, Protocol, Visibility, Workload};
+use crate::{MeshRoute, Policies, PolicySubset, Protocol, Visibility, Workload};
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,13 +73,13 @@ pub enum Rules {
     Default,
     /// Oldest first.
     #[serde(serialize_with = "as_names")]
-    HttpRoutes(Vec<Arc<GatewayHttpRoute>>),
+    Routes(Vec<MeshRoute>),
     #[serde(serialize_with = "as_name")]
     VirtualService(Arc<VirtualService>),
 }
 
-fn as_names<S: serde::Serializer>(routes: &[Arc<GatewayHttpRoute>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(routes.iter().map(|route| &route.metadata.name))
+fn as_names<S: serde::Serializer>(routes: &[MeshRoute], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(routes.iter().map(|route| &route.route.metadata().name))
 }
 
 fn as_name<S: serde::Serializer>(object: &Arc<VirtualService>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -113,6 +113,12 @@ impl ServicePort {
     }
 }
 
+impl AsRef<Self> for Service {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Service {
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.ports.iter().find(|port| port.number == number)
@@ -142,9 +148,7 @@ impl Service {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
         match &self.rules {
             Rules::Default => {}
-            Rules::HttpRoutes(routes) => {
-                keys.extend(routes.iter().map(|route| key_of(leno_api::Kind::HttpRoute, &route.metadata)))
-            }
+            Rules::Routes(routes) => keys.extend(routes.iter().map(|route| route.route.key())),
             Rules::VirtualService(object) => keys.push(key_of(leno_api::Kind::VirtualService, &object.metadata)),
         }
         keys

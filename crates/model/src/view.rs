@@ -59,7 +59,7 @@ impl Snapshot {
         let policies = self.rulebook.policies(service, scope, &self.settings.root_namespace);
         let rules = match self.rulebook.virtual_service(&service.fqdn, &scope.namespace) {
             Some(object) => Rules::VirtualService(object.clone()),
-            None => self.rulebook.routes.get(&service.key).cloned().unwrap_or_default(),
+            None => self.rulebook.routes(&service.key, &scope.namespace),
         };
         if policies.as_ref() == service.policies.as_deref() && rules == service.rules {
             return service.clone();

@@ -3,7 +3,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::ApiError;
+use crate::{ApiError, protobuf};
 
 pub(crate) fn bytes(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
     body.map_err(|rejection| {
@@ -25,11 +25,12 @@ pub(crate) fn media_type(headers: &HeaderMap) -> &str {
 }
 
 /// # Errors
-/// Neither JSON nor YAML, or broken.
+/// Neither JSON nor YAML nor what of Kubernetes' protobuf is read; broken.
 pub(crate) fn value(headers: &HeaderMap, bytes: &Bytes) -> Result<Value, ApiError> {
     match media_type(headers) {
         "application/json" | "*/*" | "" => json(bytes),
         "application/yaml" | "text/yaml" => yaml(bytes),
+        protobuf::MEDIA_TYPE => protobuf::read(bytes),
         other => Err(ApiError::unsupported_media_type(format!(
             "the body is {other}; application/json and application/yaml are understood"
         ))),

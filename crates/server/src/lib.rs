@@ -25,6 +25,7 @@ mod openapi;
 mod parameters;
 mod patch;
 mod place;
+mod protobuf;
 mod read;
 mod review;
 mod schemas;

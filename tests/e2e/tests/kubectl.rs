@@ -221,6 +221,41 @@ fn objects_are_changed_in_place() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// kubectl works out itself what of a list is gone, and says so.
+#[test]
+fn ports_come_and_go_with_what_is_applied() -> anyhow::Result<()> {
+    let Some(kubectl) = Kubectl::start("")? else { return Ok(()) };
+    let two = SERVICE.replace("port: 9080 }", "port: 9080 }, { name: tcp, port: 9081, protocol: TCP }");
+    let ports = ["get", "svc", "reviews", "-o", "jsonpath={.spec.ports[*].port}"];
+    for way in ["--server-side=false", "--server-side=true"] {
+        for (text, wanted) in [(&*two, "9080 9081"), (SERVICE, "9080"), (&two.replace("9081", "9082"), "9080 9082")] {
+            kubectl.ok(&["apply", way, "-f", &kubectl.mesh.file("service.yaml", text)])?;
+            assert_eq!(kubectl.ok(&ports)?, wanted, "{way}");
+        }
+        kubectl.ok(&["delete", "svc", "reviews"])?;
+    }
+    Ok(())
+}
+
+/// In Kubernetes' protobuf, which these commands speak.
+#[test]
+fn core_kinds_are_made_by_their_own_commands() -> anyhow::Result<()> {
+    let Some(kubectl) = Kubectl::start("")? else { return Ok(()) };
+    assert_eq!(kubectl.ok(&["auth", "can-i", "delete", "virtualservices"])?, "yes\n");
+    assert!(kubectl.ok(&["auth", "whoami"])?.contains("leno:admin"));
+    assert!(kubectl.ok(&["auth", "can-i", "--list"])?.contains("[*]"));
+    kubectl.ok(&["create", "namespace", "shop"])?;
+    assert!(kubectl.json(&["get", "ns", "shop"])?["metadata"]["creationTimestamp"].is_string());
+    kubectl.ok(&["create", "configmap", "roots", "--from-literal=ca.crt=pem", "-n", "shop"])?;
+    assert_eq!(kubectl.json(&["get", "cm", "roots", "-n", "shop"])?["data"]["ca.crt"], "pem");
+    kubectl.ok(&["create", "secret", "generic", "key", "--from-literal=a=b", "-n", "shop"])?;
+    assert_eq!(kubectl.json(&["get", "secret", "key", "-n", "shop"])?["data"]["a"], "Yg==");
+    kubectl.ok(&["create", "service", "clusterip", "web", "--tcp=80:8080", "-n", "shop"])?;
+    let ports = kubectl.json(&["get", "svc", "web", "-n", "shop"])?["spec"]["ports"].take();
+    assert_eq!((&ports[0]["port"], &ports[0]["targetPort"]), (&80.into(), &8080.into()));
+    Ok(())
+}
+
 #[test]
 fn fields_have_owners() -> anyhow::Result<()> {
     let Some(kubectl) = Kubectl::start("")? else { return Ok(()) };

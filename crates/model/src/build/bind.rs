@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{Kind, ParentRef, Resource, ResourceKey};
+use leno_api::{Kind, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
 use crate::hosts::{Hosts, covers};
 use crate::rulebook::{DestinationRuleEntry, Rulebook, VirtualServiceEntry, merge};
-use crate::{Problem, Rules, Service, Visibility};
+use crate::{MeshRoute, Problem, Service, Visibility};
 
 type Services = BTreeMap<ServiceKey, Service>;
 
@@ -107,59 +107,21 @@ fn conflict(object: &ResourceKey, field: &str, host: &str, winner: &ResourceKey)
     Problem::error(object, field, "conflict", format!("{winner} already has \"{host}\"; this one has no effect"))
 }
 
-/// What Gateway API's routes say of services. Where a VirtualService speaks, they are not heard.
-pub(super) fn http_routes(
-    resources: &[Arc<Resource>],
+/// What Gateway API's routes say of services, oldest first. Where a VirtualService speaks, they are not heard.
+pub(super) fn mesh_routes(
+    routes: Vec<(ServiceKey, MeshRoute)>,
     services: &Services,
-    rulebook: &Rulebook,
+    rulebook: &mut Rulebook,
     problems: &mut Vec<Problem>,
-) -> BTreeMap<ServiceKey, Rules> {
-    let mut rules = BTreeMap::new();
-    for resource in resources {
-        let Resource::HttpRoute(object) = &**resource else { continue };
-        let key = resource.key();
-        let shared = Arc::new((**object).clone());
-        for (index, parent) in object.spec.parent_refs.iter().enumerate() {
-            match parent_service(parent, &key, services) {
-                Ok(service) => {
-                    match rules.entry(service.key.clone()).or_insert_with(|| Rules::HttpRoutes(Vec::new())) {
-                        Rules::HttpRoutes(routes) if !routes.contains(&shared) => routes.push(shared.clone()),
-                        _ => {}
-                    }
-                    if let Some(winner) = rulebook.virtual_service(&service.fqdn, &service.key.namespace) {
-                        let winner =
-                            ResourceKey::new(Kind::VirtualService, winner.metadata.namespace(), &winner.metadata.name);
-                        problems.push(conflict(&key, "spec.parentRefs", &service.key.to_string(), &winner));
-                    }
-                }
-                Err((code, message)) => {
-                    problems.push(Problem::error(&key, format!("spec.parentRefs[{index}]"), code, message));
-                }
-            }
+) {
+    for (key, route) in routes {
+        let Some(service) = services.get(&key) else { continue };
+        let client = route.consumer.as_deref().unwrap_or(&key.namespace);
+        if let Some(winner) = rulebook.virtual_service(&service.fqdn, client) {
+            let winner = ResourceKey::new(Kind::VirtualService, winner.metadata.namespace(), &winner.metadata.name);
+            problems.push(conflict(&route.route.key(), "spec.parentRefs", &key.to_string(), &winner));
         }
-    }
-    rules
-}
-
-fn parent_service<'a>(
-    parent: &ParentRef,
-    route: &ResourceKey,
-    services: &'a Services,
-) -> Result<&'a Service, (&'static str, String)> {
-    let kind = parent.kind.as_deref().unwrap_or("Gateway");
-    if kind != "Service" {
-        return Err(("not_supported_yet", format!("not supported yet: a parent of kind {kind}; attach to a Service")));
-    }
-    let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
-    if namespace != route.namespace {
-        let message = "not supported yet: routes for the services of another namespace".to_owned();
-        return Err(("not_supported_yet", message));
-    }
-    let key = ServiceKey::new(namespace, &parent.name);
-    let service = services.get(&key).filter(|service| service.is_of_mesh());
-    let service = service.ok_or_else(|| ("unknown_host", format!("there is no service {key}")))?;
-    match parent.port.filter(|port| service.port(*port).is_none()) {
-        Some(port) => Err(("unknown_port", format!("service {key} has no port {port}"))),
-        None => Ok(service),
+        rulebook.differences.namespaces.extend(route.consumer.clone());
+        rulebook.routes.entry(key).or_default().push(route);
     }
 }

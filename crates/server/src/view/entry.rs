@@ -121,7 +121,7 @@ fn merge_status(status: &mut Value, computed: &Map<String, Value>, generation: O
         let mut all = status["conditions"].as_array().cloned().unwrap_or_default();
         all.retain(|known| !conditions.iter().any(|condition| condition["type"] == known["type"]));
         all.extend(conditions.iter().cloned().map(|mut condition| {
-            if let Some(generation) = generation {
+            if let Some(generation) = generation.filter(|_| condition.get("observedGeneration").is_none()) {
                 condition["observedGeneration"] = generation.clone();
             }
             condition
@@ -130,13 +130,16 @@ fn merge_status(status: &mut Value, computed: &Map<String, Value>, generation: O
     }
 }
 
-/// Gives each condition the time of its last change.
+/// Gives each condition that has none the time of its last change.
 fn with_times(status: &Value, before: Option<&Value>, now: &str) -> Value {
     let mut status = status.clone();
     let before = before.and_then(|before| before["conditions"].as_array());
     for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         let same = |known: &&Value| known["type"] == condition["type"] && known["status"] == condition["status"];
         let known = before.and_then(|before| before.iter().find(same));
+        if condition.get("lastTransitionTime").is_some() {
+            continue;
+        }
         condition["lastTransitionTime"] = known.map_or_else(|| json!(now), |known| known["lastTransitionTime"].clone());
     }
     status

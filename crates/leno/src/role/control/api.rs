@@ -163,7 +163,7 @@ impl Mesh {
             Kind::Namespace => json!({ "phase": "Active" }),
             // Data of other objects: whatever is wrong with it is said there.
             Kind::ConfigMap | Kind::EndpointSlice | Kind::Secret => Value::Null,
-            _ => json!({ "conditions": self.control.conditions(&key) }),
+            _ => self.control.status_of(&key).unwrap_or_else(|| json!({ "conditions": self.control.conditions(&key) })),
         };
         ApiObject { key, content, status }
     }

@@ -1,0 +1,23 @@
+//! What Istio's analyzer finds, under the same codes.
+pub(crate) mod annotations;
+pub(crate) mod authorization;
+pub(crate) mod certificates;
+pub(crate) mod clusters;
+pub(crate) mod conditions;
+pub(crate) mod definitions;
+pub(crate) mod deployments;
+pub(crate) mod deprecated;
+pub(crate) mod destination_rules;
+pub(crate) mod envoy_filters;
+pub(crate) mod gateways;
+pub(crate) mod hosts;
+pub(crate) mod images;
+pub(crate) mod injection;
+pub(crate) mod mesh_networks;
+pub(crate) mod service_entries;
+pub(crate) mod services;
+pub(crate) mod sidecars;
+pub(crate) mod telemetry;
+pub(crate) mod unreachable;
+pub(crate) mod virtual_services;
+pub(crate) mod webhooks;
