@@ -8,8 +8,8 @@ use crate::tree::{Finding, Tree, read};
 use crate::{
     BackendTlsPolicySpec, DestinationRuleSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec, HttpRouteSpec, Kind,
     L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec, ServiceEntrySpec, ServiceSpec,
-    TlsRouteSpec, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec,
-    parse,
+    SidecarSpec, TlsRouteSpec, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec,
+    XMeshSpec, parse,
 };
 
 /// One object: head, wish and (ignored) state.
@@ -28,6 +28,7 @@ pub struct Object<S: Default + PartialEq> {
 
 pub type Service = Object<ServiceSpec>;
 pub type ServiceEntry = Object<ServiceEntrySpec>;
+pub type Sidecar = Object<SidecarSpec>;
 pub type WorkloadEntry = Object<WorkloadEntrySpec>;
 pub type WorkloadGroup = Object<WorkloadGroupSpec>;
 pub type GatewayHttpRoute = Object<HttpRouteSpec>;
@@ -182,6 +183,7 @@ into_resource! {
     ReferenceGrant(ReferenceGrantSpec),
     Service(ServiceSpec),
     ServiceEntry(ServiceEntrySpec),
+    Sidecar(SidecarSpec),
     TlsRoute(TlsRouteSpec),
     VirtualService(VirtualServiceSpec),
     WorkloadEntry(WorkloadEntrySpec),

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use leno_ir::{
@@ -6,18 +6,48 @@ use leno_ir::{
     ForwardClientCert, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, Node,
     PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
 };
-use leno_model::Protocol;
+use leno_model::api::ConnectionPool;
+use leno_model::{Ingress, Protocol};
 
-use crate::{listener, tcp};
+use crate::{listener, policy, tcp};
 
 const HTTP_ALPN: [&str; 4] = ["h2", "http/1.1", "istio-h2", "istio-http/1.1"];
 const TCP_ALPN: &str = "istio";
 
 /// A listener with mutual TLS and a cluster for each port of the application.
-pub(crate) fn compile(node: &Node) -> (Vec<Listener>, Vec<Cluster>) {
+pub(crate) fn compile(node: &Node, ingress: &Ingress) -> (Vec<Listener>, Vec<Cluster>) {
     let Some(address) = node.address else { return (Vec::new(), Vec::new()) };
-    let bind = |port: &WorkloadPort| listener(node, port, SocketAddr::new(address, port.inbound));
-    (node.ports.iter().map(bind).collect(), node.ports.iter().map(cluster).collect())
+    let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
+    for port in &node.ports {
+        let Some((port, pool)) = wanted(port, address, ingress) else { continue };
+        listeners.push(listener(node, &port, SocketAddr::new(address, port.inbound)));
+        let mut cluster = cluster(&port);
+        pool.into_iter().for_each(|pool| policy::connection_pool(pool, &mut cluster));
+        clusters.push(cluster);
+    }
+    (listeners, clusters)
+}
+
+/// A port as its Sidecar wants it; `None` where that names others only.
+fn wanted<'a>(
+    port: &WorkloadPort,
+    address: IpAddr,
+    ingress: &'a Ingress,
+) -> Option<(WorkloadPort, Option<&'a ConnectionPool>)> {
+    let mut port = port.clone();
+    if ingress.listeners.is_empty() {
+        return Some((port, ingress.pool.as_ref()));
+    }
+    let listener = ingress.listeners.iter().find(|listener| listener.port.number == port.app)?;
+    if let Some(protocol) = listener.port.protocol.as_ref().filter(|word| !word.is_empty()) {
+        port.protocol = protocol.to_ascii_lowercase();
+    }
+    if let Some(endpoint) = listener.default_endpoint.as_deref().and_then(|text| text.parse::<SocketAddr>().ok()) {
+        // Istio: any address is the workload's own.
+        let ip = if endpoint.ip().is_unspecified() { address } else { endpoint.ip() };
+        port.app_address = SocketAddr::new(ip, endpoint.port());
+    }
+    Some((port, listener.connection_pool.as_ref().or(ingress.pool.as_ref())))
 }
 
 fn name(port: &WorkloadPort) -> String {
