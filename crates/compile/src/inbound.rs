@@ -6,18 +6,35 @@ use leno_ir::{
     ForwardClientCert, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, Node,
     PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
 };
-use leno_model::Protocol;
+use leno_model::{Protocol, Snapshot};
 
+use crate::access::Guard;
 use crate::{listener, tcp};
 
 const HTTP_ALPN: [&str; 4] = ["h2", "http/1.1", "istio-h2", "istio-http/1.1"];
 const TCP_ALPN: &str = "istio";
 
 /// A listener with mutual TLS and a cluster for each port of the application.
-pub(crate) fn compile(node: &Node) -> (Vec<Listener>, Vec<Cluster>) {
+pub(crate) fn compile(snapshot: &Snapshot, node: &Node) -> (Vec<Listener>, Vec<Cluster>) {
     let Some(address) = node.address else { return (Vec::new(), Vec::new()) };
-    let bind = |port: &WorkloadPort| listener(node, port, SocketAddr::new(address, port.inbound));
+    let bind = |port: &WorkloadPort| {
+        let mut listener = listener(node, port, SocketAddr::new(address, port.inbound));
+        if let Some(guard) = Guard::of(snapshot, node, port.app) {
+            protect(&mut listener, &guard, port.app);
+        }
+        listener
+    };
     (node.ports.iter().map(bind).collect(), node.ports.iter().map(cluster).collect())
+}
+
+/// Requests are asked for where there are some, else connections.
+fn protect(listener: &mut Listener, guard: &Guard<'_>, port: u16) {
+    for chain in listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain) {
+        match &mut chain.filter {
+            NetworkFilter::Http(manager) => manager.filters.push(guard.of_requests(port)),
+            NetworkFilter::Tcp(_) => chain.connection_filters.push(guard.of_connections(port)),
+        }
+    }
 }
 
 fn name(port: &WorkloadPort) -> String {

@@ -80,6 +80,11 @@ pub struct AttachedRoute {
 /// A route of Gateway API, as written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RouteObject {
+    /// Made of an object of another dialect.
+    Derived {
+        of: ResourceKey,
+        route: Arc<GatewayHttpRoute>,
+    },
     Grpc(Arc<GrpcRoute>),
     Http(Arc<GatewayHttpRoute>),
     Tcp(Arc<GatewayTcpRoute>),
@@ -99,6 +104,7 @@ pub struct MeshRoute {
 impl RouteObject {
     pub const fn kind(&self) -> Kind {
         match self {
+            Self::Derived { of, .. } => of.kind,
             Self::Grpc(_) => Kind::GrpcRoute,
             Self::Http(_) => Kind::HttpRoute,
             Self::Tcp(_) => Kind::TcpRoute,
@@ -108,6 +114,7 @@ impl RouteObject {
 
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
+            Self::Derived { route, .. } => &route.metadata,
             Self::Grpc(object) => &object.metadata,
             Self::Http(object) => &object.metadata,
             Self::Tcp(object) => &object.metadata,

@@ -8,6 +8,7 @@
 //! Source      Istio networking v1; Gateway API GEP-1426 (GAMMA) for routes of services
 #![forbid(unsafe_code)]
 
+mod access;
 mod backend_tls;
 mod build;
 mod client;
@@ -25,6 +26,7 @@ mod view;
 mod visibility;
 mod workload;
 
+pub use access::{AccessRule, Allowed};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
 pub use build::{BackendError, service_keys};
 pub use client::{Client, Scope};
