@@ -4,11 +4,12 @@ use leno_names::{dns_label, dns_name};
 
 use crate::{
     ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, Filter, Headers, HttpFault, HttpRoute, HttpRouteSpec,
-    Kind, Resource, ServiceSpec, StringMatch, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+    Kind, Resource, ServiceSpec, StringMatch, TlsRoute, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
 };
 
 mod http;
 mod service_entry;
+mod sidecar;
 
 pub(crate) type Checked = Vec<(String, String)>;
 
@@ -21,6 +22,7 @@ pub(crate) fn check(resource: &Resource) -> Checked {
         Resource::DestinationRule(object) => destination_rule(&object.spec, &mut found),
         Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
         Resource::Service(object) => service(&object.spec, &mut found),
+        Resource::Sidecar(object) => sidecar::check(&object.spec, &mut found),
         Resource::ServiceEntry(object) => service_entry::check(&object.spec, &mut found),
         Resource::VirtualService(object) => virtual_service(&object.spec, &mut found),
         Resource::WorkloadEntry(object) => workload(&object.spec, "spec", &mut found),
@@ -127,10 +129,30 @@ fn virtual_service(spec: &VirtualServiceSpec, found: &mut Checked) {
     for (index, route) in spec.http.iter().enumerate() {
         virtual_service_route(route, &format!("spec.http[{index}]"), found);
     }
+    for (index, route) in spec.tls.iter().enumerate() {
+        tls_route(route, &format!("spec.tls[{index}]"), found);
+    }
     for (index, route) in spec.tcp.iter().enumerate() {
         for (target_index, target) in route.route.iter().enumerate() {
             destination(&target.destination, format!("spec.tcp[{index}].route[{target_index}].destination"), found);
         }
+    }
+}
+
+fn tls_route(route: &TlsRoute, at: &str, found: &mut Checked) {
+    if route.r#match.is_empty() {
+        report(found, format!("{at}.match"), "a TLS route says which server names it is for");
+    }
+    for (index, condition) in route.r#match.iter().enumerate() {
+        for (name_index, name) in condition.sni_hosts.iter().enumerate() {
+            host(found, format!("{at}.match[{index}].sniHosts[{name_index}]"), name);
+        }
+        if condition.sni_hosts.is_empty() {
+            report(found, format!("{at}.match[{index}].sniHosts"), MISSING);
+        }
+    }
+    for (index, target) in route.route.iter().enumerate() {
+        destination(&target.destination, format!("{at}.route[{index}].destination"), found);
     }
 }
 

@@ -1,18 +1,21 @@
 //! Istio's traffic objects.
 mod destination_rule;
 mod service_entry;
+mod sidecar;
 mod virtual_service;
 mod workload;
 
 pub use destination_rule::{
-    ConnectionPool, ConsistentHash, DestinationRuleSpec, H2UpgradePolicy, HashCookie, HttpPool, LoadBalancer, Maglev,
-    MatchLabels, OutlierDetection, PortSelector, PortTrafficPolicy, RingHash, SimpleBalancer, Subset, TcpPool, TlsMode,
-    TlsSettings, TrafficPolicy,
+    ConnectionPool, ConsistentHash, CookieAttribute, DestinationRuleSpec, H2UpgradePolicy, HashCookie, Http2KeepAlive,
+    HttpPool, LoadBalancer, LocalityFailover, LocalityLb, LocalityShares, Maglev, MatchLabels, OutlierDetection,
+    PortSelector, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, RingHash, SimpleBalancer,
+    Subset, TcpKeepalive, TcpPool, TlsMode, TlsSettings, TrafficPolicy, Tunnel, Warmup,
 };
 pub use service_entry::{EntryLocation, EntryPort, EntryResolution, ServiceEntrySpec, WorkloadSelector};
+pub use sidecar::{EgressListener, IngressListener, OutboundMode, OutboundTrafficPolicy, SidecarPort, SidecarSpec};
 pub use virtual_service::{
-    BodyText, CorsPolicy, Destination, DirectResponse, FaultAbort, FaultDelay, HeaderOperations, Headers, HttpFault,
-    HttpMatch, HttpMirror, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, Percent, RegexRewrite, RouteDestination,
-    StringMatch, TcpMatch, TcpRoute, VirtualServiceSpec,
+    BodyText, CorsPolicy, Delegate, DerivePort, Destination, DirectResponse, FaultAbort, FaultDelay, HeaderOperations,
+    Headers, HttpFault, HttpMatch, HttpMirror, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, Percent,
+    RegexRewrite, RouteDestination, StringMatch, TcpMatch, TcpRoute, TlsMatch, TlsRoute, VirtualServiceSpec,
 };
 pub use workload::{WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec};

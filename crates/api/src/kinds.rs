@@ -27,7 +27,7 @@ macro_rules! with_kinds {
             Secret "Secret" "" "secrets" [] Namespaced ["v1"] crate::Secret;
             Service "Service" "" "services" ["svc"] Namespaced ["v1"] crate::Service;
             ServiceEntry "ServiceEntry" "networking.istio.io" "serviceentries" ["se"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::ServiceEntry;
-            Sidecar "Sidecar" "networking.istio.io" "sidecars" [] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::Unread;
+            Sidecar "Sidecar" "networking.istio.io" "sidecars" [] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::Sidecar;
             SmiTcpRoute "TCPRoute" "specs.smi-spec.io" "tcproutes" ["tr"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::SmiPortsRoute;
             SmiUdpRoute "UDPRoute" "specs.smi-spec.io" "udproutes" ["ur"] Namespaced ["v1alpha4"] crate::SmiPortsRoute;
             TcpRoute "TCPRoute" "gateway.networking.k8s.io" "tcproutes" [] Namespaced ["v1", "v1alpha2"] crate::GatewayTcpRoute;

@@ -45,13 +45,15 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, DirectResponse,
-    EntryLocation, EntryPort, EntryResolution, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations,
-    Headers, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute,
-    LoadBalancer, Maglev, MatchLabels, OutlierDetection, Percent, PortSelector, PortTrafficPolicy, RegexRewrite,
-    RingHash, RouteDestination, ServiceEntrySpec, SimpleBalancer, StringMatch, Subset, TcpMatch, TcpPool, TcpRoute,
-    TlsMode, TlsSettings, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupMetadata,
-    WorkloadGroupSpec, WorkloadSelector,
+    BodyText, ConnectionPool, ConsistentHash, CookieAttribute, CorsPolicy, Delegate, DerivePort, Destination,
+    DestinationRuleSpec, DirectResponse, EgressListener, EntryLocation, EntryPort, EntryResolution, FaultAbort,
+    FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Headers, Http2KeepAlive, HttpFault, HttpMatch,
+    HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, IngressListener, LoadBalancer,
+    LocalityFailover, LocalityLb, LocalityShares, Maglev, MatchLabels, OutboundMode, OutboundTrafficPolicy,
+    OutlierDetection, Percent, PortSelector, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RegexRewrite,
+    RetryBudget, RingHash, RouteDestination, ServiceEntrySpec, SidecarPort, SidecarSpec, SimpleBalancer, StringMatch,
+    Subset, TcpKeepalive, TcpMatch, TcpPool, TcpRoute, TlsMatch, TlsMode, TlsRoute, TlsSettings, TrafficPolicy, Tunnel,
+    VirtualServiceSpec, Warmup, WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec, WorkloadSelector,
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
@@ -59,8 +61,8 @@ pub use parse::{Located, ParseProblem, Parsed, Skipped, is_foreign, parse, read}
 pub use resource::{
     BackendTlsPolicy, DestinationRule, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute,
     GatewayUdpRoute, GrpcRoute, HttpRouteGroup, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service,
-    ServiceEntry, SmiPortsRoute, TrafficSplit, TrafficTarget, Unread, VirtualService, WorkloadEntry, WorkloadGroup,
-    XBackendTrafficPolicy, XMesh,
+    ServiceEntry, Sidecar, SmiPortsRoute, TrafficSplit, TrafficTarget, Unread, VirtualService, WorkloadEntry,
+    WorkloadGroup, XBackendTrafficPolicy, XMesh,
 };
 pub use smi::{
     HttpRouteGroupSpec, SmiAccount, SmiMatch, SmiPorts, SmiPortsSpec, SmiRef, SplitBackend, TargetRule,

@@ -8,7 +8,7 @@ use crate::tree::{Finding, Tree, read};
 use crate::{
     BackendTlsPolicySpec, DestinationRuleSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec, HttpRouteGroupSpec,
     HttpRouteSpec, Kind, L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec, ServiceEntrySpec,
-    ServiceSpec, SmiPortsSpec, TlsRouteSpec, TrafficSplitSpec, TrafficTargetSpec, VirtualServiceSpec,
+    ServiceSpec, SidecarSpec, SmiPortsSpec, TlsRouteSpec, TrafficSplitSpec, TrafficTargetSpec, VirtualServiceSpec,
     WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec, parse,
 };
 
@@ -28,6 +28,7 @@ pub struct Object<S: Default + PartialEq> {
 
 pub type Service = Object<ServiceSpec>;
 pub type ServiceEntry = Object<ServiceEntrySpec>;
+pub type Sidecar = Object<SidecarSpec>;
 pub type WorkloadEntry = Object<WorkloadEntrySpec>;
 pub type WorkloadGroup = Object<WorkloadGroupSpec>;
 pub type GatewayHttpRoute = Object<HttpRouteSpec>;
@@ -187,6 +188,7 @@ into_resource! {
     ReferenceGrant(ReferenceGrantSpec),
     Service(ServiceSpec),
     ServiceEntry(ServiceEntrySpec),
+    Sidecar(SidecarSpec),
     TlsRoute(TlsRouteSpec),
     VirtualService(VirtualServiceSpec),
     WorkloadEntry(WorkloadEntrySpec),

@@ -21,22 +21,21 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::Service => &["spec.externalName", "spec.sessionAffinityConfig"],
         Kind::VirtualService => &[
-            "spec.tls",
-            "spec.http[].delegate",
             "spec.http[].fault.abort.http2Error",
             "spec.http[].fault.delay.exponentialDelay",
-            "spec.http[].mirror_percent",
-            "spec.http[].match[].sourceLabels",
-            "spec.http[].match[].sourceNamespace",
+            "spec.http[].match[].statPrefix",
             "spec.http[].directResponse.body.bytes",
-            "spec.http[].retries.retryRemoteLocalities",
-            "spec.http[].redirect.derivePort",
-            "spec.tcp[].match[].sourceLabels",
-            "spec.tcp[].match[].sourceNamespace",
             "spec.tcp[].match[].sourceSubnet",
-            "spec.tcp[].match[].destinationSubnets",
         ],
         Kind::ServiceEntry => &["spec.endpoints[].network"],
+        Kind::Sidecar => &[
+            "spec.egress[].bind",
+            "spec.egress[].captureMode",
+            "spec.ingress[].bind",
+            "spec.ingress[].captureMode",
+            "spec.ingress[].tls",
+            "spec.outboundTrafficPolicy.egressProxy",
+        ],
         Kind::WorkloadEntry => &["spec.network"],
         Kind::WorkloadGroup => &["spec.probe"],
         Kind::HttpRouteGroup
@@ -54,23 +53,14 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
 }
 
 /// Below a traffic policy.
-const POLICY: [&str; 16] = [
-    "connectionPool.http.http2KeepAlive",
-    "connectionPool.tcp.idleTimeout",
-    "connectionPool.tcp.maxConnectionDuration",
-    "connectionPool.tcp.tcpKeepalive",
+const POLICY: [&str; 7] = [
     "loadBalancer.backendUtilization",
-    "loadBalancer.localityLbSetting",
-    "loadBalancer.warmup",
-    "loadBalancer.warmupDurationSecs",
     "loadBalancer.zoneAwareLbSetting",
     "outlierDetection.consecutiveErrors",
     "outlierDetection.outlierDetectionHttpErrorCodes",
-    "proxyProtocol",
-    "retryBudget",
-    "tunnel",
-    "tls.credentialName",
+    "retryBudget.budgetInterval",
     "tls.caCrl",
+    "tls.credentialName",
 ];
 
 /// Paths of the fields in `resource` that are set and do nothing yet, such as `spec.http[0].delegate`.

@@ -40,9 +40,10 @@ pub(crate) fn layers_of<'a>(service: &'a Service, port: u16, subset: Option<&str
 /// The part of a policy that holds for a port. Istio: settings of a port replace all others of the same policy.
 fn layer(part: &PolicyPart, port: u16) -> Layer<'_> {
     let levels = &part.policy.port_level_settings;
+    let whole = Layer::of(&part.policy, &part.object, part.at.clone());
     match levels.iter().enumerate().find(|(_, level)| level.port.number == port) {
-        Some((index, level)) => Layer::of_port(level, &part.object, format!("{}.portLevelSettings[{index}]", part.at)),
-        None => Layer::of(&part.policy, &part.object, part.at.clone()),
+        Some((index, level)) => Layer::of_port(level, whole, format!("{}.portLevelSettings[{index}]", part.at)),
+        None => whole,
     }
 }
 

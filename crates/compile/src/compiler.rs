@@ -6,7 +6,7 @@ use leno_model::api::{Kind, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{gateway, inbound, listener, route_filters, routes};
+use crate::{endpoints, gateway, inbound, listener, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,9 +98,17 @@ impl Compiler {
         let sets = own.services.values().flat_map(|pieces| &pieces.endpoints);
         let used: Option<BTreeSet<_>> =
             node.gateway.as_ref().map(|_| config.clusters.values().filter_map(|cluster| eds_name(cluster)).collect());
-        let sets = sets.filter(|(name, _)| used.as_ref().is_none_or(|used| used.contains(name.as_str())));
-        let endpoints = sets.map(|(name, set)| (name.clone(), set.clone())).collect();
-        config.endpoints = endpoints;
+        let is_used = |name: &str| used.as_ref().is_none_or(|used| used.contains(name));
+        let mut sets: BTreeMap<_, _> = sets.map(|(name, set)| (name.clone(), set.clone())).collect();
+        let services = own.seen.iter().flat_map(|seen| seen.services.values());
+        let arranged = services.flat_map(|service| endpoints::arranged_for(service, node));
+        let mut arranged = arranged.map(|(name, set)| (name, Arc::new(set))).collect();
+        if let Some(last) = last {
+            keep(&mut arranged, &last.config.endpoints);
+        }
+        sets.extend(arranged);
+        sets.retain(|name, _| is_used(name));
+        config.endpoints = sets;
         let remembered = Remembered { scope, rules: own.rules, extra, node: node.clone(), config: config.clone() };
         self.nodes.insert(node.id.clone(), remembered);
         config

@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_ir::{Endpoint, EndpointHealth, EndpointSet, LocalityEndpoints, WorkloadLabels};
+use leno_ir::{Endpoint, EndpointHealth, EndpointSet, Node, WorkloadLabels};
+use leno_model::api::LocalityLb;
 use leno_model::{Address, Health, Service, ServicePort, Workload};
-use leno_names::Locality;
 
-use crate::cluster::unresolved;
+use crate::cluster::{layers_of, unresolved};
+use crate::locality::{self, Candidate};
 
 /// One set per port and subset, empty ones included: an unknown set would hold its cluster back. None for services whose
 /// clusters look their endpoints up.
@@ -14,38 +15,62 @@ pub(crate) fn compile(service: &Service) -> Vec<EndpointSet> {
     if !service.has_endpoint_sets() {
         return Vec::new();
     }
+    places(service).map(|(port, subset)| of(service, port, subset)).collect()
+}
+
+fn places(service: &Service) -> impl Iterator<Item = (&ServicePort, Option<&str>)> {
     let subsets = || std::iter::once(None).chain(service.subsets().iter().map(|subset| Some(&*subset.name)));
-    service.ports.iter().flat_map(|port| subsets().map(move |subset| of(service, port, subset))).collect()
+    service.ports.iter().flat_map(move |port| subsets().map(move |subset| (port, subset)))
 }
 
 pub(crate) fn of(service: &Service, port: &ServicePort, subset: Option<&str>) -> EndpointSet {
+    set(service, port, subset, locality::plain(candidates(service, port, subset)))
+}
+
+/// The sets that are not the same to all clients, by name.
+pub(crate) fn arranged_for(service: &Service, node: &Node) -> BTreeMap<String, EndpointSet> {
+    if !service.has_endpoint_sets() || service.policies.is_none() {
+        return BTreeMap::new();
+    }
+    let arranged = places(service).filter_map(|(port, subset)| {
+        let setting = setting(service, port, subset)?;
+        let localities = locality::arranged(candidates(service, port, subset), &setting, node);
+        let set = set(service, port, subset, localities);
+        Some((set.name.clone(), set))
+    });
+    arranged.collect()
+}
+
+/// How the localities of a cluster are used; `None`: alike. Istio: failover needs somebody who sees failures.
+fn setting(service: &Service, port: &ServicePort, subset: Option<&str>) -> Option<LocalityLb> {
+    let (mut setting, mut sees_failures) = (None, false);
+    for layer in layers_of(service, port.number, subset) {
+        setting = layer.locality().cloned().or(setting);
+        sees_failures |= layer.sees_failures();
+    }
+    let setting = setting.unwrap_or_default();
+    let is_on = setting.enabled != Some(false) && (sees_failures || !setting.distribute.is_empty());
+    is_on.then_some(setting)
+}
+
+fn set(
+    service: &Service,
+    port: &ServicePort,
+    subset: Option<&str>,
+    localities: Vec<leno_ir::LocalityEndpoints>,
+) -> EndpointSet {
+    EndpointSet { name: service.cluster_name(port.number, subset), localities, ..EndpointSet::default() }
+}
+
+fn candidates<'a>(service: &'a Service, port: &ServicePort, subset: Option<&str>) -> Vec<Candidate<'a>> {
     let chosen = service.subsets().iter().find(|known| Some(&*known.name) == subset);
     let fits = |workload: &&Arc<Workload>| chosen.is_none_or(|subset| workload.matches(&subset.labels));
     let workloads = service.workloads.iter().filter(fits).map(AsRef::as_ref);
-    EndpointSet {
-        name: service.cluster_name(port.number, subset),
-        localities: localities(service, port, workloads),
-        ..EndpointSet::default()
-    }
-}
-
-fn localities<'a>(
-    service: &Service,
-    port: &ServicePort,
-    workloads: impl Iterator<Item = &'a Workload>,
-) -> Vec<LocalityEndpoints> {
-    let mut all: BTreeMap<Locality, Vec<Endpoint>> = BTreeMap::new();
-    for workload in workloads {
-        if let Some(number) = port.on(workload) {
-            all.entry(workload.locality.clone()).or_default().push(endpoint(service, workload, number));
-        }
-    }
-    all.into_iter()
-        .map(|(locality, endpoints)| {
-            let weight = endpoints.iter().fold(0_u32, |sum, endpoint| sum.saturating_add(endpoint.weight));
-            LocalityEndpoints { locality, weight, endpoints, ..LocalityEndpoints::default() }
-        })
-        .collect()
+    let candidate = |workload: &'a Workload| {
+        let number = port.on(workload)?;
+        Some(Candidate { workload, endpoint: endpoint(service, workload, number) })
+    };
+    workloads.filter_map(candidate).collect()
 }
 
 fn endpoint(service: &Service, workload: &Workload, port: u16) -> Endpoint {

@@ -1,5 +1,10 @@
+use std::num::NonZeroU32;
+
 use leno_ir::{DirectResponse, RetryOn, RetryPolicy, Route, RouteAction, RouteMatch};
 use leno_model::api::HttpRetries;
+
+/// Istio's: the first try and the second take what is near.
+const REMOTE_AFTER: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 /// The mesh's own policy: only what surely was not processed is sent again, so any method may be.
 pub(crate) fn default_retry() -> RetryPolicy {
@@ -25,6 +30,9 @@ pub(crate) fn retry(written: Option<&HttpRetries>) -> (Option<RetryPolicy>, Vec<
     policy.attempts = written.attempts.unwrap_or(policy.attempts);
     policy.per_try_timeout = written.per_try_timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero());
     policy.avoid_previous_hosts = written.retry_ignore_previous_hosts.unwrap_or(true);
+    if written.retry_remote_localities == Some(true) {
+        policy.other_priorities = Some(REMOTE_AFTER);
+    }
     if let Some(base) = written.backoff {
         policy.back_off_base = base.0;
         policy.back_off_max = base.0.saturating_mul(10);

@@ -25,7 +25,12 @@ pub(crate) fn policies(snapshot: &Snapshot, service: &Service, clusters: &[Weigh
     policies
 }
 
-fn source_of(snapshot: &Snapshot, service: &Service, cluster: &str) -> Option<HashSource> {
+/// The service, port and subset that a cluster is of.
+pub(crate) fn target<'a>(
+    snapshot: &'a Snapshot,
+    service: &'a Service,
+    cluster: &str,
+) -> Option<(&'a Service, u16, Option<String>)> {
     // `Service::cluster_name`
     let mut parts = cluster.splitn(4, '|').skip(1);
     let (port, subset, host) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
@@ -33,8 +38,13 @@ fn source_of(snapshot: &Snapshot, service: &Service, cluster: &str) -> Option<Ha
         true => service,
         false => snapshot.service(host, &service.key.namespace)?,
     };
+    Some((target, port, Some(subset.to_owned()).filter(|name| !name.is_empty())))
+}
+
+fn source_of(snapshot: &Snapshot, service: &Service, cluster: &str) -> Option<HashSource> {
+    let (target, port, subset) = target(snapshot, service, cluster)?;
     let mut hash = None;
-    for layer in cluster::layers_of(target, port, Some(subset).filter(|name| !name.is_empty())) {
+    for layer in cluster::layers_of(target, port, subset.as_deref()) {
         if layer.ends_hashing() {
             hash = None;
         }
@@ -49,7 +59,7 @@ fn source(hash: &ConsistentHash) -> Option<HashSource> {
             name: cookie.name.clone(),
             ttl: cookie.ttl.map(|ttl| ttl.0),
             path: cookie.path.clone().unwrap_or_default(),
-            attributes: Vec::new(),
+            attributes: cookie.attributes.iter().map(|one| (one.name.clone(), one.value.clone())).collect(),
         }));
     }
     if let Some(name) = &hash.http_header_name {

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use leno_ir::{
@@ -6,10 +6,11 @@ use leno_ir::{
     ForwardClientCert, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, Node,
     PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
 };
-use leno_model::{Protocol, Snapshot};
+use leno_model::api::ConnectionPool;
+use leno_model::{Ingress, Protocol, Snapshot};
 
 use crate::access::Guard;
-use crate::{listener, tcp};
+use crate::{listener, policy, tcp};
 
 const HTTP_ALPN: [&str; 4] = ["h2", "http/1.1", "istio-h2", "istio-http/1.1"];
 const TCP_ALPN: &str = "istio";
@@ -17,14 +18,41 @@ const TCP_ALPN: &str = "istio";
 /// A listener with mutual TLS and a cluster for each port of the application.
 pub(crate) fn compile(snapshot: &Snapshot, node: &Node) -> (Vec<Listener>, Vec<Cluster>) {
     let Some(address) = node.address else { return (Vec::new(), Vec::new()) };
-    let bind = |port: &WorkloadPort| {
-        let mut listener = listener(node, port, SocketAddr::new(address, port.inbound));
+    let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
+    for port in &node.ports {
+        let Some((port, pool)) = wanted(port, address, &snapshot.ingress) else { continue };
+        let mut listener = listener(node, &port, SocketAddr::new(address, port.inbound));
         if let Some(guard) = Guard::of(snapshot, node, port.app) {
             protect(&mut listener, &guard, port.app);
         }
-        listener
-    };
-    (node.ports.iter().map(bind).collect(), node.ports.iter().map(cluster).collect())
+        listeners.push(listener);
+        let mut cluster = cluster(&port);
+        pool.into_iter().for_each(|pool| policy::connection_pool(pool, &mut cluster));
+        clusters.push(cluster);
+    }
+    (listeners, clusters)
+}
+
+/// A port as its Sidecar wants it; `None` where that names others only.
+fn wanted<'a>(
+    port: &WorkloadPort,
+    address: IpAddr,
+    ingress: &'a Ingress,
+) -> Option<(WorkloadPort, Option<&'a ConnectionPool>)> {
+    let mut port = port.clone();
+    if ingress.listeners.is_empty() {
+        return Some((port, ingress.pool.as_ref()));
+    }
+    let listener = ingress.listeners.iter().find(|listener| listener.port.number == port.app)?;
+    if let Some(protocol) = listener.port.protocol.as_ref().filter(|word| !word.is_empty()) {
+        port.protocol = protocol.to_ascii_lowercase();
+    }
+    if let Some(endpoint) = listener.default_endpoint.as_deref().and_then(|text| text.parse::<SocketAddr>().ok()) {
+        // Istio: any address is the workload's own.
+        let ip = if endpoint.ip().is_unspecified() { address } else { endpoint.ip() };
+        port.app_address = SocketAddr::new(ip, endpoint.port());
+    }
+    Some((port, listener.connection_pool.as_ref().or(ingress.pool.as_ref())))
 }
 
 /// Requests are asked for where there are some, else connections.

@@ -19,6 +19,7 @@ mod hash;
 mod headers;
 mod inbound;
 mod listener;
+mod locality;
 mod pieces;
 mod policy;
 mod route_filters;

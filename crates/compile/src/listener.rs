@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use leno_ir::{
     AccessLog, AccessLogFormat, AccessLogSink, Direction, FilterChain, FilterChainMatch, Flavor, HttpConnectionManager,
-    Listener, ListenerOptions, NetworkFilter, Node, RouteSource, Upgrade,
+    Listener, ListenerOptions, NetworkFilter, Node, RouteSource, TransportProtocol, Upgrade,
 };
 use leno_model::{Protocol, Service, ServicePort, Snapshot};
 
@@ -27,30 +27,48 @@ pub(crate) fn outbound(snapshot: &Snapshot, node: &Node) -> Vec<Listener> {
 fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort, [a, b]: [u8; 2]) -> Option<Listener> {
     let [c, d] = service.index?.to_be_bytes();
     let name = service.cluster_name(port.number, None);
-    let chain = |protocols: &[&str], filter| FilterChain {
+    let chain = |matches, filter| FilterChain {
         name: name.clone(),
-        matches: FilterChainMatch {
-            application_protocols: protocols.iter().map(|&word| word.to_owned()).collect(),
-            ..FilterChainMatch::default()
-        },
+        matches,
         tls: None,
         connection_filters: Vec::new(),
         filter,
     };
+    let any = FilterChainMatch::default;
+    let tcp = |clusters| NetworkFilter::Tcp(tcp::outbound(snapshot, service, node, name.clone(), clusters));
     let http = || NetworkFilter::Http(Box::new(http(node, &name, &name)));
-    let tcp = || NetworkFilter::Tcp(tcp::outbound(snapshot, service, port, node, name.clone()));
+    let plain = || tcp(tcp::clusters(snapshot, service, port));
+    let named = match port.protocol {
+        Protocol::Auto | Protocol::Tcp | Protocol::Tls => tcp::by_server_name(snapshot, service, port),
+        Protocol::Grpc | Protocol::Http | Protocol::Http2 => Vec::new(),
+    };
+    let inspect_tls = !named.is_empty();
+    let named = named.into_iter().map(|(server_names, clusters)| {
+        let matches = FilterChainMatch {
+            server_names,
+            transport_protocol: Some(TransportProtocol::Tls),
+            ..FilterChainMatch::default()
+        };
+        chain(matches, tcp(clusters))
+    });
     let (filter_chains, default) = match port.protocol {
-        Protocol::Tcp | Protocol::Tls => (Vec::new(), chain(&[], tcp())),
-        Protocol::Auto => (vec![chain(&PLAIN_HTTP, http())], chain(&[], tcp())),
-        Protocol::Grpc | Protocol::Http | Protocol::Http2 => (Vec::new(), chain(&[], http())),
+        // Istio: where names are routed, others lead nowhere.
+        Protocol::Tls if inspect_tls => (named.collect(), None),
+        Protocol::Tcp | Protocol::Tls => (named.collect(), Some(chain(any(), plain()))),
+        Protocol::Auto => {
+            let protocols = PLAIN_HTTP.iter().map(|&word| word.to_owned()).collect();
+            let matches = FilterChainMatch { application_protocols: protocols, ..FilterChainMatch::default() };
+            (std::iter::once(chain(matches, http())).chain(named).collect(), Some(chain(any(), plain())))
+        }
+        Protocol::Grpc | Protocol::Http | Protocol::Http2 => (Vec::new(), Some(chain(any(), http()))),
     };
     Some(Listener {
         address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port.number),
         direction: Direction::Outbound,
-        inspect_tls: false,
-        inspect_http: !filter_chains.is_empty(),
+        inspect_tls,
+        inspect_http: port.protocol == Protocol::Auto,
         filter_chains,
-        default_filter_chain: Some(default),
+        default_filter_chain: default,
         options: ListenerOptions::default(),
         api: false,
         name,

@@ -11,7 +11,7 @@ use leno_model::api::LoadBalancer;
 use leno_model::{Problem, Rules, Service, Snapshot};
 use leno_names::ServiceKey;
 
-use crate::{cluster, endpoints, hash, routes};
+use crate::{cluster, endpoints, hash, routes, tcp};
 
 /// What the clients of one scope get.
 #[derive(Debug, Default)]
@@ -83,7 +83,8 @@ impl ForScope {
         let same_names =
             before.as_ref().is_some_and(|before| names(before) == names(seen) && before.grants == seen.grants);
         self.services.retain(|key, _| seen.services.contains_key(key));
-        let mut any_rules_changed = !same_names;
+        let same_ingress = before.as_ref().is_some_and(|before| before.ingress == seen.ingress);
+        let mut any_rules_changed = !same_names || !same_ingress;
         let mut place = None;
         for (key, service) in &seen.services {
             let last = before.as_ref().and_then(|before| before.services.get(key));
@@ -114,6 +115,7 @@ impl Pieces {
             return;
         }
         self.problems.clear();
+        tcp::check(snapshot, service, &mut self.problems);
         let tables = routes::compile(snapshot, service, &mut self.problems);
         let grpc = tables.iter().map(|table| (table.name.clone(), routes::for_grpc(table))).collect::<Vec<_>>();
         replace(&mut self.grpc_routes, grpc);

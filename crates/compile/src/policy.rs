@@ -1,12 +1,15 @@
 //! Traffic policies: what a DestinationRule changes in a cluster.
 
+use std::time::Duration;
+
 use leno_ir::{
-    BalancerPolicy, Cluster, Consecutive, Flavor, LeastRequest, OutlierDetection, RingFunction, UpstreamProtocol,
+    BalancerPolicy, Cluster, Consecutive, Flavor, Http2Keepalive, LeastRequest, OutlierDetection, ProxyProtocolVersion,
+    RetryBudget, RingFunction, SlowStart, TcpKeepalive, UpstreamProtocol,
 };
 use leno_model::Problem;
 use leno_model::api::{
-    self, ConnectionPool, ConsistentHash, H2UpgradePolicy, LoadBalancer, PortTrafficPolicy, ResourceKey,
-    SimpleBalancer, TlsMode, TlsSettings, TrafficPolicy,
+    self, ConnectionPool, ConsistentHash, GoDuration, H2UpgradePolicy, LoadBalancer, LocalityLb, PortTrafficPolicy,
+    ProxyProtocol, ResourceKey, SimpleBalancer, TcpPool, TlsMode, TlsSettings, TrafficPolicy, Tunnel,
 };
 use leno_names::Fraction;
 
@@ -28,6 +31,9 @@ pub(crate) struct Layer<'a> {
     balancer: Option<&'a LoadBalancer>,
     outlier: Option<&'a api::OutlierDetection>,
     tls: Option<&'a TlsSettings>,
+    proxy_protocol: Option<&'a ProxyProtocol>,
+    retry_budget: Option<&'a api::RetryBudget>,
+    tunnel: Option<&'a Tunnel>,
 }
 
 impl<'a> Layer<'a> {
@@ -39,18 +45,40 @@ impl<'a> Layer<'a> {
             balancer: policy.load_balancer.as_ref(),
             outlier: policy.outlier_detection.as_ref(),
             tls: policy.tls.as_ref(),
+            proxy_protocol: policy.proxy_protocol.as_ref(),
+            retry_budget: policy.retry_budget.as_ref(),
+            tunnel: policy.tunnel.as_ref(),
         }
     }
 
-    pub(crate) fn of_port(policy: &'a PortTrafficPolicy, object: &'a ResourceKey, at: String) -> Self {
+    /// Istio: what a policy says of a port replaces what it says of all, but for what cannot be said of a port.
+    pub(crate) fn of_port(level: &'a PortTrafficPolicy, whole: Self, at: String) -> Self {
         Self {
-            object,
             at,
-            pool: policy.connection_pool.as_ref(),
-            balancer: policy.load_balancer.as_ref(),
-            outlier: policy.outlier_detection.as_ref(),
-            tls: policy.tls.as_ref(),
+            pool: level.connection_pool.as_ref(),
+            balancer: level.load_balancer.as_ref(),
+            outlier: level.outlier_detection.as_ref(),
+            tls: level.tls.as_ref(),
+            ..whole
         }
+    }
+
+    /// How the localities of endpoints are used.
+    pub(crate) fn locality(&self) -> Option<&'a LocalityLb> {
+        self.balancer?.locality_lb_setting.as_ref()
+    }
+
+    /// Somebody looks whether endpoints fail.
+    pub(crate) fn sees_failures(&self) -> bool {
+        self.outlier.is_some()
+    }
+
+    pub(crate) fn tcp(&self) -> Option<&'a TcpPool> {
+        self.pool?.tcp.as_ref()
+    }
+
+    pub(crate) fn tunnel(&self) -> Option<&'a Tunnel> {
+        self.tunnel
     }
 
     /// What it says of hashing; `None` also where it names a simple balancer, which comes first in Istio.
@@ -85,6 +113,18 @@ impl<'a> Layer<'a> {
                 problems.push(Problem::warning(self.object, field, "not_supported_yet", message));
             }
         }
+        if let Some(slow_start) = self.balancer.and_then(slow_start) {
+            cluster.balancing.slow_start = Some(slow_start);
+        }
+        if let Some(budget) = self.retry_budget {
+            cluster.circuit_breakers.default.retry_budget = Some(retry_budget(budget));
+        }
+        if let Some(protocol) = self.proxy_protocol {
+            cluster.proxy_protocol = Some(match protocol.version {
+                None | Some(api::ProxyProtocolVersion::V1) => ProxyProtocolVersion::V1,
+                Some(api::ProxyProtocolVersion::V2) => ProxyProtocolVersion::V2,
+            });
+        }
         if let Some(outlier) = self.outlier {
             cluster.outlier_detection = Some(outlier_detection(outlier));
             cluster.balancing.panic_threshold =
@@ -97,6 +137,27 @@ impl<'a> Layer<'a> {
                 Some(TlsMode::Mutual | TlsMode::Simple) => Transport::Own(tls),
             };
         }
+    }
+}
+
+fn slow_start(balancer: &LoadBalancer) -> Option<SlowStart> {
+    let older = balancer.warmup_duration_secs.map(|duration| SlowStart::new(duration.0));
+    let Some(warmup) = &balancer.warmup else { return older };
+    let default = SlowStart::new(warmup.duration.0);
+    let least = warmup.minimum_percent.and_then(|percent| Fraction::from_percent_f64(percent).ok());
+    Some(SlowStart {
+        aggression: warmup.aggression.filter(|aggression| *aggression > 0.0).unwrap_or(default.aggression),
+        min_weight: least.unwrap_or(default.min_weight),
+        ..default
+    })
+}
+
+fn retry_budget(written: &api::RetryBudget) -> RetryBudget {
+    let default = RetryBudget::default();
+    let share = written.percent.and_then(|percent| Fraction::from_percent_f64(percent).ok());
+    RetryBudget {
+        budget: share.unwrap_or(default.budget),
+        min_retry_concurrency: written.min_retry_concurrency.unwrap_or(default.min_retry_concurrency),
     }
 }
 
@@ -132,11 +193,24 @@ fn hash_table(hash: &ConsistentHash, at: &str, object: &ResourceKey, problems: &
     BalancerPolicy::RingHash { minimum_ring_size, maximum_ring_size: most, function: RingFunction::XxHash }
 }
 
-fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
+/// Chosen; Istio has none for the part that is not said.
+const HTTP2_KEEPALIVE: Duration = Duration::from_secs(20);
+
+pub(crate) fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
     if let Some(tcp) = &pool.tcp {
         set(&mut cluster.circuit_breakers.default.max_connections, tcp.max_connections);
         if let Some(timeout) = tcp.connect_timeout {
             cluster.connect_timeout = timeout.0;
+        }
+        if let Some(keepalive) = &tcp.tcp_keepalive {
+            cluster.socket.keepalive = Some(TcpKeepalive {
+                probes: keepalive.probes.filter(|probes| *probes > 0),
+                time: keepalive.time.map(|time| time.0),
+                interval: keepalive.interval.map(|interval| interval.0),
+            });
+        }
+        if let Some(longest) = tcp.max_connection_duration {
+            cluster.http.max_connection_duration = Some(longest.0);
         }
     }
     let Some(http) = &pool.http else { return };
@@ -152,6 +226,11 @@ fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
     }
     if let Some(timeout) = http.idle_timeout {
         cluster.http.idle_timeout = timeout.0;
+    }
+    if let Some(keepalive) = &http.http2_keep_alive {
+        let or_default = |written: Option<GoDuration>| written.map_or(HTTP2_KEEPALIVE, |written| written.0);
+        let (interval, timeout) = (or_default(keepalive.interval), or_default(keepalive.timeout));
+        cluster.http.http2.keepalive = Some(Http2Keepalive { interval, timeout });
     }
     match http.h2_upgrade_policy {
         Some(H2UpgradePolicy::Upgrade) => cluster.http.protocol = UpstreamProtocol::Http2,

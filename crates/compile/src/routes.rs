@@ -18,10 +18,11 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
     let name = service.cluster_name(port.number, None);
     let routes = match &service.rules {
         Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, problems),
-        Rules::VirtualService(object) if !object.spec.http.is_empty() => {
-            Some(virtual_service::compile(snapshot, port, object, problems))
+        // Istio: where none of its routes is for this client and port, it is as if there were none.
+        Rules::VirtualService(routes) => {
+            Some(virtual_service::compile(snapshot, port, routes, problems)).filter(|routes| !routes.is_empty())
         }
-        Rules::Default | Rules::VirtualService(_) => None,
+        Rules::Default => None,
     };
     let mut routes = routes.unwrap_or_else(|| vec![default_route(service, port)]);
     hash::apply(snapshot, service, &mut routes);
@@ -82,7 +83,9 @@ pub(crate) fn proxy_table<'a>(
 fn tunnels_only(snapshot: &Snapshot, service: &Service, port: &ServicePort, namespace: &str) -> VirtualHost {
     let hosts = listener::hosts(snapshot, service, namespace).into_iter();
     let mut forward = Forward::to("");
-    forward.clusters = tcp::clusters(snapshot, service, port);
+    let named = tcp::by_server_name(snapshot, service, port);
+    let own = named.into_iter().find(|(names, _)| names.contains(&service.fqdn));
+    forward.clusters = own.map_or_else(|| tcp::clusters(snapshot, service, port), |(_, clusters)| clusters);
     forward.upgrades = vec![RouteUpgrade::connect()];
     let matches = RouteMatch { path: PathMatch::Connect, ..RouteMatch::any() };
     let tunnel = Route::new("default", matches, RouteAction::Forward(Box::new(forward)));

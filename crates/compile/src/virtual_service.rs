@@ -4,8 +4,8 @@ use leno_ir::{
     Forward, HeaderMatch, HeaderMatchKind, Mirror, PathMatch, Pattern, QueryMatch, QueryMatchKind, Redirect,
     RedirectPath, Rewrite, Route, RouteAction, RouteMatch, StringMatch, WeightedCluster,
 };
-use leno_model::api::{self, Destination, HttpMatch, HttpRoute, Kind, Percent, ResourceKey, VirtualService};
-use leno_model::{Problem, ServicePort, Snapshot};
+use leno_model::api::{self, DerivePort, Destination, HttpMatch, HttpRoute, Percent, ResourceKey};
+use leno_model::{HttpRule, Problem, ServicePort, Snapshot, VirtualRoutes};
 use leno_names::Fraction;
 
 use crate::{forward, headers, route_filters};
@@ -14,18 +14,17 @@ use crate::{forward, headers, route_filters};
 pub(crate) fn compile(
     snapshot: &Snapshot,
     port: &ServicePort,
-    object: &VirtualService,
+    routes: &VirtualRoutes,
     problems: &mut Vec<Problem>,
 ) -> Vec<Route> {
-    let key = ResourceKey::new(Kind::VirtualService, object.metadata.namespace(), &object.metadata.name);
-    let mut compiling = Compiling { snapshot, port, object, key, problems };
-    let mut routes = Vec::new();
-    for (index, route) in object.spec.http.iter().enumerate() {
-        let Some(action) = compiling.action(route, index) else { continue };
-        for matches in compiling.matches(route, index) {
-            let name = route.name.clone().unwrap_or_else(|| format!("{}.{}", object.metadata.name, index));
+    let mut compiled = Vec::new();
+    for HttpRule { object, index, route } in &routes.http {
+        let mut compiling = Compiling { snapshot, port, object, problems };
+        let Some(action) = compiling.action(route, *index) else { continue };
+        for matches in compiling.matches(route) {
+            let name = route.name.clone().unwrap_or_else(|| format!("{}.{index}", object.name));
             let action = action_for(&action, route, &matches);
-            routes.push(Route {
+            compiled.push(Route {
                 request_headers: headers::istio(&route.headers.request),
                 response_headers: headers::istio(&route.headers.response),
                 filters: route_filters::compile(route),
@@ -33,45 +32,31 @@ pub(crate) fn compile(
             });
         }
     }
-    routes
+    compiled
 }
 
 struct Compiling<'a> {
     snapshot: &'a Snapshot,
     port: &'a ServicePort,
-    object: &'a VirtualService,
-    key: ResourceKey,
+    object: &'a ResourceKey,
     problems: &'a mut Vec<Problem>,
 }
 
 impl Compiling<'_> {
-    fn matches(&mut self, route: &HttpRoute, index: usize) -> Vec<RouteMatch> {
+    fn matches(&self, route: &HttpRoute) -> Vec<RouteMatch> {
         if route.r#match.is_empty() {
             return vec![RouteMatch::any()];
         }
-        let mut all = Vec::new();
-        for (number, condition) in route.r#match.iter().enumerate() {
-            let elsewhere = condition.port.is_some_and(|port| port != self.port.number)
-                || !(condition.gateways.is_empty() || condition.gateways.iter().any(|gateway| gateway == "mesh"));
-            if elsewhere {
-                continue;
-            }
-            if !condition.source_labels.is_empty() || condition.source_namespace.is_some() {
-                // Without the condition the route would take requests that it was not written for.
-                let field = format!("spec.http[{index}].match[{number}]");
-                let message = "this match is left out: matching the source is not supported yet";
-                self.problems.push(Problem::error(&self.key, field, "left_out", message));
-                continue;
-            }
-            all.extend(route_match(condition));
-        }
-        all
+        let is_here = |condition: &&HttpMatch| {
+            condition.port.is_none_or(|port| port == self.port.number) && includes_mesh(&condition.gateways)
+        };
+        route.r#match.iter().filter(is_here).filter_map(route_match).collect()
     }
 
     fn action(&mut self, route: &HttpRoute, index: usize) -> Option<RouteAction> {
         let at = format!("spec.http[{index}]");
         if let Some(redirect) = &route.redirect {
-            return Some(RouteAction::Redirect(self::redirect(redirect)));
+            return Some(RouteAction::Redirect(self::redirect(redirect, self.port)));
         }
         if let Some(direct) = &route.direct_response {
             let body = direct.body.as_ref().and_then(|body| body.string.clone()).unwrap_or_default();
@@ -85,6 +70,7 @@ impl Compiling<'_> {
         for (number, target) in route.route.iter().enumerate() {
             let name = self.cluster(&target.destination, &format!("{at}.route[{number}].destination"));
             let mut cluster = WeightedCluster::new(name, target.weight.unwrap_or(u32::from(single)));
+            cluster.host_rewrite = headers::authority(&target.headers.request);
             cluster.request_headers = headers::istio(&target.headers.request);
             cluster.response_headers = headers::istio(&target.headers.response);
             clusters.push(cluster);
@@ -93,7 +79,7 @@ impl Compiling<'_> {
         for word in unknown {
             let message = format!("unknown condition \"{word}\"; it is left out");
             let field = format!("{at}.retries.retryOn");
-            self.problems.push(Problem::error(&self.key, field, "unknown_retry_condition", message));
+            self.problems.push(Problem::error(self.object, field, "unknown_retry_condition", message));
         }
         Some(RouteAction::Forward(Box::new(Forward {
             clusters,
@@ -113,12 +99,12 @@ impl Compiling<'_> {
 
     /// A name that no cluster has makes the proxy answer 503, as in Istio.
     fn cluster(&mut self, destination: &Destination, at: &str) -> String {
-        let namespace = self.object.metadata.namespace();
+        let namespace = &self.object.namespace;
         let wanted = destination.port.as_ref().map(|port| port.number);
         let subset = destination.subset.as_deref();
         let Some(service) = self.snapshot.service(&destination.host, namespace) else {
             let message = format!("no service of the mesh is called \"{}\"; requests get 503", destination.host);
-            self.problems.push(Problem::error(&self.key, format!("{at}.host"), "unknown_host", message));
+            self.problems.push(Problem::error(self.object, format!("{at}.host"), "unknown_host", message));
             let port = wanted.unwrap_or(self.port.number);
             return format!("outbound|{port}|{}|{}", subset.unwrap_or_default(), destination.host);
         };
@@ -128,11 +114,11 @@ impl Compiling<'_> {
         let port = wanted.or(same).or(only).unwrap_or(self.port.number);
         if service.port(port).is_none() {
             let message = format!("service {} has no port {port}; requests get 503", service.key);
-            self.problems.push(Problem::error(&self.key, format!("{at}.port"), "unknown_port", message));
+            self.problems.push(Problem::error(self.object, format!("{at}.port"), "unknown_port", message));
         }
         if let Some(subset) = subset.filter(|name| service.subsets().iter().all(|subset| subset.name != *name)) {
             let message = format!("no DestinationRule of {} has a subset \"{subset}\"; requests get 503", service.key);
-            self.problems.push(Problem::error(&self.key, format!("{at}.subset"), "unknown_subset", message));
+            self.problems.push(Problem::error(self.object, format!("{at}.subset"), "unknown_subset", message));
         }
         service.cluster_name(port, subset)
     }
@@ -140,7 +126,8 @@ impl Compiling<'_> {
     fn mirrors(&mut self, route: &HttpRoute, at: &str) -> Vec<Mirror> {
         let mut mirrors = Vec::new();
         if let Some(destination) = &route.mirror {
-            let old = route.mirror_percent.map(|percent| Percent { value: f64::from(percent) });
+            let old =
+                route.mirror_percent.or(route.mirror_percent_old).map(|percent| Percent { value: f64::from(percent) });
             let share = route.mirror_percentage.as_ref().or(old.as_ref());
             mirrors.push(Mirror::new(self.cluster(destination, &format!("{at}.mirror")), fraction(share)));
         }
@@ -150,6 +137,11 @@ impl Compiling<'_> {
         }
         mirrors
     }
+}
+
+/// Whether a condition holds in sidecars.
+pub(crate) fn includes_mesh(gateways: &[String]) -> bool {
+    gateways.is_empty() || gateways.iter().any(|gateway| gateway == "mesh")
 }
 
 fn fraction(percent: Option<&Percent>) -> Fraction {
@@ -173,12 +165,12 @@ fn action_for(action: &RouteAction, route: &HttpRoute, matches: &RouteMatch) -> 
     action
 }
 
-fn redirect(written: &api::HttpRedirect) -> Redirect {
+fn redirect(written: &api::HttpRedirect, port: &ServicePort) -> Redirect {
     let full = written.uri.clone().map(RedirectPath::Full);
     Redirect {
         scheme: written.scheme.clone(),
         host: written.authority.clone(),
-        port: written.port,
+        port: written.port.or((written.derive_port == Some(DerivePort::FromRequestPort)).then_some(port.number)),
         path: full.or_else(|| written.prefix_rewrite.clone().map(RedirectPath::Prefix)),
         status: written.redirect_code.unwrap_or(301),
         strip_query: false,

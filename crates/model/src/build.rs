@@ -18,6 +18,7 @@ pub(crate) use gateways::backend;
 use crate::client::Differences;
 use crate::hosts::Hosts;
 use crate::rulebook::Rulebook;
+use crate::sidecar::Sidecars;
 use crate::{Grants, MeshSettings, Problem, Service, Snapshot, Visibility, Workload};
 
 pub(crate) fn build(
@@ -42,6 +43,7 @@ pub(crate) fn build(
     }
     let hosts = hosts(&services, &entries, settings);
     let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
+    rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences, &mut problems);
     let mut binding = bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook };
     binding.destination_rules(&resources, &settings.root_namespace, &mut problems);
     binding.virtual_services(&resources, &mut problems);

@@ -28,6 +28,8 @@ impl Scope {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Differences {
     pub namespaces: BTreeSet<String>,
+    /// Each is told apart, those of which nothing is said included.
+    pub every_namespace: bool,
     pub labels: BTreeSet<(String, String)>,
 }
 
@@ -42,7 +44,7 @@ impl Differences {
     }
 
     pub(crate) fn scope(&self, client: Client<'_>) -> Scope {
-        let told_apart = self.namespaces.contains(client.namespace);
+        let told_apart = self.every_namespace || self.namespaces.contains(client.namespace);
         let pairs = client.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
         Scope {
             namespace: if told_apart { client.namespace.to_owned() } else { String::new() },

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use leno_api::{GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute, GrpcRoute, Kind, ObjectMeta, ResourceKey};
+use leno_api::{
+    BackendRef, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute, GrpcRoute, Kind, ObjectMeta, ResourceKey,
+};
 use serde::Serialize;
 
 use crate::hosts::covers;
@@ -119,6 +121,18 @@ impl RouteObject {
             Self::Http(object) => &object.metadata,
             Self::Tcp(object) => &object.metadata,
             Self::Tls(object) => &object.metadata,
+        }
+    }
+
+    /// Where its rules lead.
+    pub(crate) fn backends(&self) -> Vec<&BackendRef> {
+        match self {
+            Self::Grpc(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
+            Self::Derived { route: object, .. } | Self::Http(object) => {
+                object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect()
+            }
+            Self::Tcp(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
+            Self::Tls(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
         }
     }
 

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{DestinationRule, ResourceKey, Subset, TrafficPolicy, VirtualService};
+use leno_api::{DestinationRule, ResourceKey, Subset, TrafficPolicy};
 use leno_names::ServiceKey;
 
 use crate::client::Differences;
 use crate::hosts::covers;
-use crate::{MeshRoute, Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, Visibility};
+use crate::sidecar::{Egress, Sidecars};
+use crate::{MeshRoute, Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes, Visibility};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rulebook {
@@ -20,6 +21,7 @@ pub(crate) struct Rulebook {
     pub virtual_services: ByHost<VirtualServiceEntry>,
     /// What holds where no VirtualService does.
     pub routes: BTreeMap<ServiceKey, Vec<MeshRoute>>,
+    pub sidecars: Sidecars,
     pub differences: Differences,
 }
 
@@ -33,9 +35,7 @@ pub(crate) struct DestinationRuleEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VirtualServiceEntry {
     pub key: ResourceKey,
-    /// `spec.hosts[0]`
-    pub field: String,
-    pub object: Arc<VirtualService>,
+    pub routes: Arc<VirtualRoutes>,
     pub visibility: Visibility,
 }
 
@@ -103,12 +103,18 @@ impl Rulebook {
     }
 
     /// The VirtualService that holds for a host. Of several those come first that only the client's namespace sees.
-    pub(crate) fn virtual_service(&self, host: &str, namespace: &str) -> Option<&Arc<VirtualService>> {
+    pub(crate) fn virtual_service(
+        &self,
+        host: &str,
+        namespace: &str,
+        egress: Option<&Egress>,
+    ) -> Option<&Arc<VirtualRoutes>> {
         for same in self.virtual_services.of(host) {
-            let seen = || same.iter().filter(|entry| entry.visibility.includes(namespace));
+            let imported = |entry: &&VirtualServiceEntry| egress.is_none_or(|egress| egress.sees(&entry.routes, host));
+            let seen = || same.iter().filter(|entry| entry.visibility.includes(namespace)).filter(imported);
             let own = seen().find(|entry| entry.visibility != Visibility::Everywhere);
             if let Some(entry) = own.or_else(|| seen().next()) {
-                return Some(&entry.object);
+                return Some(&entry.routes);
             }
         }
         None

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leno_api::{IntOrString, ResourceKey, VirtualService};
+use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{MeshRoute, Policies, PolicySubset, Protocol, Visibility, Workload};
+use crate::{MeshRoute, Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,16 +74,11 @@ pub enum Rules {
     /// Oldest first.
     #[serde(serialize_with = "as_names")]
     Routes(Vec<MeshRoute>),
-    #[serde(serialize_with = "as_name")]
-    VirtualService(Arc<VirtualService>),
+    VirtualService(Arc<VirtualRoutes>),
 }
 
 fn as_names<S: serde::Serializer>(routes: &[MeshRoute], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(routes.iter().map(|route| &route.route.metadata().name))
-}
-
-fn as_name<S: serde::Serializer>(object: &Arc<VirtualService>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&object.metadata.name)
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,12 +144,12 @@ impl Service {
         match &self.rules {
             Rules::Default => {}
             Rules::Routes(routes) => keys.extend(routes.iter().map(|route| route.route.key())),
-            Rules::VirtualService(object) => keys.push(key_of(leno_api::Kind::VirtualService, &object.metadata)),
+            Rules::VirtualService(routes) => {
+                keys.push(routes.key.clone());
+                let delegates = routes.http.iter().map(|rule| &rule.object).filter(|object| **object != routes.key);
+                keys.extend(delegates.cloned());
+            }
         }
         keys
     }
-}
-
-fn key_of(kind: leno_api::Kind, metadata: &leno_api::ObjectMeta) -> ResourceKey {
-    ResourceKey::new(kind, metadata.namespace(), &metadata.name)
 }

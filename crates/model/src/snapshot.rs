@@ -9,7 +9,7 @@ use crate::build;
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Problem, Service, ServicePort};
+use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -33,6 +33,9 @@ pub struct Snapshot {
     pub settings: MeshSettings,
     /// With the rules that hold for clients of its own namespace.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
+    /// How workloads of those who see it so are reached.
+    #[serde(skip)]
+    pub ingress: Ingress,
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
     pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
@@ -71,6 +74,7 @@ impl Snapshot {
             grants: Grants::default(),
             statuses: BTreeMap::new(),
             access: BTreeMap::new(),
+            ingress: Ingress::default(),
             hosts,
             rulebook: Arc::default(),
         }

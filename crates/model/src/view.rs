@@ -10,6 +10,7 @@ use std::sync::Arc;
 use leno_names::ServiceKey;
 
 use crate::hosts::Hosts;
+use crate::sidecar::{self, Egress};
 use crate::{Client, Rules, Scope, Service, Snapshot};
 
 impl Snapshot {
@@ -30,35 +31,57 @@ impl Snapshot {
     pub(crate) fn bind_to_own_namespaces(&mut self) {
         let bound = self.services.iter().map(|(key, service)| {
             let scope = Scope { namespace: key.namespace.clone(), labels: BTreeMap::new() };
-            (key.clone(), self.with_rules_for(service, &scope))
+            (key.clone(), self.with_rules_for(service, &scope, None))
         });
         self.services = bound.collect();
     }
 
     /// The same mesh with what clients of a scope see.
     pub fn seen_by(&self, scope: &Scope) -> Self {
+        let egress = self.rulebook.sidecars.egress(scope, &self.settings.root_namespace);
         let mut services = BTreeMap::new();
-        let mut hosts = Hosts::new(&self.settings.domain);
-        for (host, keys) in self.hosts.iter() {
-            let Some((key, service)) = self.visible(keys, &scope.namespace) else { continue };
-            services.insert(key.clone(), self.with_rules_for(service, scope));
-            hosts.add(host, key);
+        // Hosts that routes lead to are seen because the routes are.
+        let mut led_to = Vec::new();
+        for (_, keys) in self.hosts.iter() {
+            let Some(service) = self.visible(keys, &scope.namespace) else { continue };
+            let imported = match &egress {
+                Some(egress) => egress.of(service),
+                None => Some(service.clone()),
+            };
+            let Some(service) = imported else { continue };
+            let service = self.with_rules_for(&service, scope, egress.as_ref());
+            if egress.is_some() {
+                led_to.extend(sidecar::destinations(&service));
+            }
+            services.insert(service.key.clone(), service);
         }
-        Self { services, hosts, ..self.clone() }
+        for (host, namespace) in led_to {
+            let keys = self.hosts.of(&self.hosts.canonical(&host, &namespace));
+            if let Some(service) = self.visible(keys, &scope.namespace) {
+                let add = || self.with_rules_for(service, scope, egress.as_ref());
+                services.entry(service.key.clone()).or_insert_with(add);
+            }
+        }
+        let mut hosts = Hosts::new(&self.settings.domain);
+        services.values().for_each(|service| hosts.add(&service.fqdn, &service.key));
+        let ingress = self.rulebook.sidecars.ingress(scope, &self.settings.root_namespace);
+        Self { services, hosts, ingress, ..self.clone() }
     }
 
     /// Of the services of one host that which clients in `namespace` see: their own first.
-    fn visible<'a>(&'a self, keys: &'a [ServiceKey], namespace: &str) -> Option<(&'a ServiceKey, &'a Arc<Service>)> {
+    fn visible<'a>(&'a self, keys: &'a [ServiceKey], namespace: &str) -> Option<&'a Arc<Service>> {
         let seen = |key: &&ServiceKey| self.services.get(*key).is_some_and(|s| s.visibility.includes(namespace));
         let own = keys.iter().filter(|key| key.namespace == namespace).find(seen);
-        let key = own.or_else(|| keys.iter().find(seen))?;
-        Some((key, self.services.get(key)?))
+        self.services.get(own.or_else(|| keys.iter().find(seen))?)
     }
 
-    fn with_rules_for(&self, service: &Arc<Service>, scope: &Scope) -> Arc<Service> {
+    fn with_rules_for(&self, service: &Arc<Service>, scope: &Scope, egress: Option<&Egress>) -> Arc<Service> {
         let policies = self.rulebook.policies(service, scope, &self.settings.root_namespace);
-        let rules = match self.rulebook.virtual_service(&service.fqdn, &scope.namespace) {
-            Some(object) => Rules::VirtualService(object.clone()),
+        let rules = match self.rulebook.virtual_service(&service.fqdn, &scope.namespace, egress) {
+            Some(routes) => {
+                let own = routes.for_clients(scope);
+                Rules::VirtualService(if own == **routes { routes.clone() } else { Arc::new(own) })
+            }
             None => self.rulebook.routes(&service.key, &scope.namespace),
         };
         if policies.as_ref() == service.policies.as_deref() && rules == service.rules {

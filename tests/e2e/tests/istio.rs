@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use leno_e2e::{LIMIT, Mesh, Session, eventually, need_program};
+use leno_e2e::{LIMIT, Mesh, Session, WorkloadOptions, eventually, need_program};
 
 /// A server that knows nothing of the mesh. Every answer says what was asked for, of which host.
 fn stranger(name: &'static str) -> anyhow::Result<u16> {
@@ -191,4 +191,174 @@ spec:
     };
     refused("mode: SIMPLE")?;
     refused(&format!("{mutual}, subjectAltNames: [other.example]"))
+}
+
+#[test]
+fn routes_are_delegated_and_chosen_by_who_calls() -> anyhow::Result<()> {
+    let port = stranger("entry")?;
+    let mesh = Mesh::start(&format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {port} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: root }}
+spec:
+  hosts: [api.example]
+  http:
+    - match: [{{ sourceLabels: {{ app: tester }}, uri: {{ prefix: /trial }} }}]
+      directResponse: {{ status: 299 }}
+    - match: [{{ uri: {{ prefix: /team }} }}]
+      delegate: {{ name: team }}
+    - route: [{{ destination: {{ host: api.example }} }}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: team }}
+spec:
+  http:
+    - match: [{{ uri: {{ prefix: /team/a }} }}]
+      rewrite: {{ uri: /alpha }}
+      route: [{{ destination: {{ host: api.example }} }}]
+    - directResponse: {{ status: 410 }}
+"
+    ))?;
+    let token = mesh.token(&["client", "tester"], 2)?;
+    let (client, tester) = (mesh.client("client", &token)?, mesh.client("tester", &token)?);
+    client.wait_for("api.example");
+    tester.wait_for("api.example");
+    assert_eq!(tester.get("api.example", "/trial")?.status, 299);
+    assert_eq!(client.get("api.example", "/trial")?.text(), "entry GET /trial HTTP/1.1 api.example");
+    for one in [&client, &tester] {
+        assert_eq!(one.get("api.example", "/team/a/b")?.text(), "entry GET /alpha/b HTTP/1.1 api.example");
+        assert_eq!(one.get("api.example", "/team/c")?.status, 410);
+    }
+    Ok(())
+}
+
+#[test]
+fn tls_is_passed_through_by_server_name() -> anyhow::Result<()> {
+    if !need_program("openssl") {
+        return Ok(());
+    }
+    let mesh = Mesh::start("")?;
+    let server = tls_server(mesh.path(), "secure.example")?;
+    let objects = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: front }}
+spec:
+  hosts: [front.example]
+  ports: [{{ number: 443, name: tls, protocol: TLS }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1, ports: {{ tls: 1 }} }}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: back }}
+spec:
+  hosts: [back.example]
+  ports: [{{ number: 443, name: tls, protocol: TLS, targetPort: {} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: front }}
+spec:
+  hosts: [front.example]
+  tls:
+    - match: [{{ port: 443, sniHosts: [secure.example] }}]
+      route: [{{ destination: {{ host: back.example }} }}]
+",
+        server.port
+    );
+    mesh.write_resources("mesh.yaml", &objects)?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    let address = eventually("the sidecar listens for the host", LIMIT, || client.ready.upstreams.get("front.example"));
+    let shakes_hands = |name: &str| -> anyhow::Result<bool> {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-connect", address, "-servername", name, "-CAfile", "cert.pem"]);
+        command.args(["-cert", "client.pem", "-key", "client.key", "-verify_return_error", "-brief"]);
+        Ok(command.current_dir(mesh.path()).stdin(Stdio::null()).output()?.status.success())
+    };
+    assert!(shakes_hands("secure.example")?);
+    assert!(!shakes_hands("unknown.example")?);
+    Ok(())
+}
+
+#[test]
+fn the_nearest_endpoints_take_the_requests() -> anyhow::Result<()> {
+    let (europe, america) = (stranger("europe")?, stranger("america")?);
+    let mesh = Mesh::start(&format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP }}]
+  resolution: STATIC
+  endpoints:
+    - {{ address: 127.0.0.1, ports: {{ http: {europe} }}, locality: eu/a }}
+    - {{ address: 127.0.0.1, ports: {{ http: {america} }}, locality: us/a }}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{ name: api }}
+spec: {{ host: api.example, trafficPolicy: {{ outlierDetection: {{}} }} }}
+"
+    ))?;
+    let token = mesh.token(&["client"], 2)?;
+    for (name, locality, nearest) in [("client-eu", "eu/b", "europe"), ("client-us", "us/a", "america")] {
+        let arguments = ["--locality", locality];
+        let options =
+            WorkloadOptions { app: &["wait"], arguments: &arguments, ..WorkloadOptions::new("client", name, &token) };
+        let client = mesh.run(&options)?;
+        client.wait_for("api.example");
+        for _ in 0..20 {
+            assert!(client.get("api.example", "/")?.text().starts_with(nearest), "{name}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_sidecar_decides_what_is_there_at_all() -> anyhow::Result<()> {
+    let port = stranger("api")?;
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api, namespace: other }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {port} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+"
+    );
+    let mesh = Mesh::start(&entry)?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    client.wait_for("api.example");
+    let sidecar = |hosts: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{ name: default }}
+spec: {{ egress: [{{ hosts: [{hosts}] }}] }}
+"
+        )
+    };
+    mesh.write_resources("sidecar.yaml", &sidecar("./*"))?;
+    eventually("the host is gone", LIMIT, || (client.get("api.example", "/").ok()?.status == 502).then_some(()));
+    let forgets = || (!client.admin("/config_dump").contains("api.example")).then_some(());
+    eventually("the sidecar has nothing of it", LIMIT, forgets);
+    mesh.write_resources("sidecar.yaml", &sidecar("./*, other/api.example"))?;
+    client.wait_for("api.example");
+    Ok(())
 }

@@ -27,10 +27,10 @@ schema! {
         pub load_balancer: Option<LoadBalancer>,
         pub outlier_detection: Option<OutlierDetection>,
         pub port_level_settings: Vec<PortTrafficPolicy>,
-        pub proxy_protocol: Opaque,
-        pub retry_budget: Opaque,
+        pub proxy_protocol: Option<ProxyProtocol>,
+        pub retry_budget: Option<RetryBudget>,
         pub tls: Option<TlsSettings>,
-        pub tunnel: Opaque,
+        pub tunnel: Option<Tunnel>,
     }
     /// Replaces the whole of the destination's policy for one port (Istio: fields are not inherited).
     pub struct PortTrafficPolicy {
@@ -52,7 +52,7 @@ schema! {
         #[serde(rename = "http1MaxPendingRequests")]
         pub http1_max_pending_requests: Option<u32>,
         #[serde(rename = "http2KeepAlive")]
-        pub http2_keep_alive: Opaque,
+        pub http2_keep_alive: Option<Http2KeepAlive>,
         #[serde(rename = "http2MaxRequests")]
         pub http2_max_requests: Option<u32>,
         pub idle_timeout: Option<GoDuration>,
@@ -66,15 +66,16 @@ schema! {
         pub idle_timeout: Option<GoDuration>,
         pub max_connection_duration: Option<GoDuration>,
         pub max_connections: Option<u32>,
-        pub tcp_keepalive: Opaque,
+        pub tcp_keepalive: Option<TcpKeepalive>,
     }
     pub struct LoadBalancer {
         pub backend_utilization: Opaque,
         pub consistent_hash: Option<ConsistentHash>,
-        pub locality_lb_setting: Opaque,
+        pub locality_lb_setting: Option<LocalityLb>,
         pub simple: Option<SimpleBalancer>,
-        pub warmup: Opaque,
-        pub warmup_duration_secs: Opaque,
+        pub warmup: Option<Warmup>,
+        /// The older way to write `warmup.duration`.
+        pub warmup_duration_secs: Option<GoDuration>,
         pub zone_aware_lb_setting: Opaque,
     }
     /// One key, and at most one table; a ring when none is named.
@@ -89,10 +90,66 @@ schema! {
         pub use_source_ip: Option<bool>,
     }
     pub struct HashCookie {
+        pub attributes: Vec<CookieAttribute>,
         pub name: String,
         pub path: Option<String>,
         /// With it, requests without the cookie get one: for so long, or for the session when zero.
         pub ttl: Option<GoDuration>,
+    }
+    pub struct CookieAttribute {
+        pub name: String,
+        pub value: String,
+    }
+    /// Pings on HTTP/2 connections.
+    pub struct Http2KeepAlive {
+        pub interval: Option<GoDuration>,
+        pub timeout: Option<GoDuration>,
+    }
+    pub struct TcpKeepalive {
+        pub interval: Option<GoDuration>,
+        pub probes: Option<u32>,
+        pub time: Option<GoDuration>,
+    }
+    /// Which localities take the requests of which: by shares, or one after the other as they fail.
+    pub struct LocalityLb {
+        pub distribute: Vec<LocalityShares>,
+        pub enabled: Option<bool>,
+        pub failover: Vec<LocalityFailover>,
+        /// Labels, the first the most important; endpoints that share more of them with the client come first.
+        pub failover_priority: Vec<String>,
+    }
+    pub struct LocalityShares {
+        /// `region/zone/sub-zone`, each part of which may be `*`.
+        pub from: String,
+        /// Percentages.
+        pub to: BTreeMap<String, u32>,
+    }
+    pub struct LocalityFailover {
+        pub from: String,
+        pub to: String,
+    }
+    pub struct Warmup {
+        /// Default 1.
+        pub aggression: Option<f64>,
+        pub duration: GoDuration,
+        /// Default 10.
+        pub minimum_percent: Option<f64>,
+    }
+    pub struct RetryBudget {
+        pub budget_interval: Opaque,
+        /// Default 3.
+        pub min_retry_concurrency: Option<u32>,
+        /// Default 20.
+        pub percent: Option<f64>,
+    }
+    pub struct Tunnel {
+        /// `CONNECT` (the default) or `POST`.
+        pub protocol: Option<String>,
+        pub target_host: String,
+        pub target_port: u16,
+    }
+    pub struct ProxyProtocol {
+        pub version: Option<ProxyProtocolVersion>,
     }
     pub struct Maglev {
         pub table_size: Option<u64>,
@@ -153,4 +210,10 @@ pub enum TlsMode {
     IstioMutual,
     Mutual,
     Simple,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum ProxyProtocolVersion {
+    V1,
+    V2,
 }

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::GoDuration;
 use crate::schema::{Opaque, schema};
 
@@ -10,11 +12,12 @@ schema! {
         pub hosts: Vec<String>,
         pub http: Vec<HttpRoute>,
         pub tcp: Vec<TcpRoute>,
-        pub tls: Opaque,
+        pub tls: Vec<TlsRoute>,
     }
     pub struct HttpRoute {
         pub cors_policy: Option<CorsPolicy>,
-        pub delegate: Opaque,
+        /// Another object's routes stand in the place of this one.
+        pub delegate: Option<Delegate>,
         pub direct_response: Option<DirectResponse>,
         pub fault: Option<HttpFault>,
         pub headers: Headers,
@@ -22,7 +25,7 @@ schema! {
         pub r#match: Vec<HttpMatch>,
         pub mirror: Option<Destination>,
         #[serde(rename = "mirror_percent")]
-        pub mirror_percent_old: Opaque,
+        pub mirror_percent_old: Option<u32>,
         pub mirror_percent: Option<u32>,
         pub mirror_percentage: Option<Percent>,
         pub mirrors: Vec<HttpMirror>,
@@ -126,7 +129,7 @@ schema! {
     }
     pub struct HttpRedirect {
         pub authority: Option<String>,
-        pub derive_port: Option<String>,
+        pub derive_port: Option<DerivePort>,
         pub port: Option<u16>,
         pub prefix_rewrite: Option<String>,
         /// Default 301.
@@ -149,7 +152,26 @@ schema! {
         pub per_try_timeout: Option<GoDuration>,
         pub retry_ignore_previous_hosts: Option<bool>,
         pub retry_on: Option<String>,
-        pub retry_remote_localities: Opaque,
+        pub retry_remote_localities: Option<bool>,
+    }
+    pub struct Delegate {
+        pub name: String,
+        /// Default: that of the object with the route.
+        pub namespace: Option<String>,
+    }
+    pub struct TlsRoute {
+        /// Any one must hold.
+        pub r#match: Vec<TlsMatch>,
+        pub route: Vec<RouteDestination>,
+    }
+    pub struct TlsMatch {
+        pub destination_subnets: Vec<String>,
+        pub gateways: Vec<String>,
+        pub port: Option<u16>,
+        /// Names, or `*.` and what they end in.
+        pub sni_hosts: Vec<String>,
+        pub source_labels: BTreeMap<String, String>,
+        pub source_namespace: Option<String>,
     }
     pub struct TcpRoute {
         pub r#match: Vec<TcpMatch>,
@@ -163,4 +185,12 @@ schema! {
         pub source_namespace: Option<String>,
         pub source_subnet: Option<String>,
     }
+}
+
+/// The port of a redirect's target that names none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DerivePort {
+    FromProtocolDefault,
+    FromRequestPort,
 }

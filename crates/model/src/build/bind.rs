@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{Kind, Resource, ResourceKey};
+use leno_api::{Resource, ResourceKey};
 use leno_names::ServiceKey;
 
 use crate::hosts::{Hosts, covers};
 use crate::rulebook::{DestinationRuleEntry, Rulebook, VirtualServiceEntry, merge};
-use crate::{MeshRoute, Problem, Service, Visibility};
+use crate::virtual_routes::Delegates;
+use crate::{MeshRoute, Problem, Service, VirtualRoutes, Visibility};
 
 type Services = BTreeMap<ServiceKey, Service>;
 
@@ -50,6 +51,7 @@ impl Binding<'_> {
     }
 
     pub(super) fn virtual_services(&mut self, resources: &[Arc<Resource>], problems: &mut Vec<Problem>) {
+        let delegates = delegates(resources);
         for resource in resources {
             let Resource::VirtualService(object) = &**resource else { continue };
             let key = resource.key();
@@ -62,7 +64,8 @@ impl Binding<'_> {
             if visibility != Visibility::Everywhere {
                 self.rulebook.differences.see(&visibility, &key.namespace);
             }
-            let shared = Arc::new((**object).clone());
+            let routes = Arc::new(VirtualRoutes::new(&key, object, &delegates, problems));
+            routes.tell_apart(&mut self.rulebook.differences);
             for (index, host) in object.spec.hosts.iter().enumerate() {
                 let field = format!("spec.hosts[{index}]");
                 let meant = self.host(host, &key.namespace);
@@ -75,8 +78,8 @@ impl Binding<'_> {
                 if let Some(winner) = same.iter().find(clash) {
                     problems.push(conflict(&key, &field, host, &winner.key));
                 }
-                let (key, object, visibility) = (key.clone(), shared.clone(), visibility.clone());
-                all.add(&meant, VirtualServiceEntry { key, field, object, visibility });
+                let (key, routes, visibility) = (key.clone(), routes.clone(), visibility.clone());
+                all.add(&meant, VirtualServiceEntry { key, routes, visibility });
             }
         }
     }
@@ -98,6 +101,18 @@ impl Binding<'_> {
     }
 }
 
+/// VirtualServices without hosts: they hold only where another one says so.
+fn delegates(resources: &[Arc<Resource>]) -> Delegates {
+    let delegate = |resource: &Arc<Resource>| {
+        let Resource::VirtualService(object) = &**resource else { return None };
+        let namespace = object.metadata.namespace();
+        let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), namespace);
+        let place = (namespace.to_owned(), object.metadata.name.clone());
+        object.spec.hosts.is_empty().then(|| (place, (Arc::new((**object).clone()), visibility)))
+    };
+    resources.iter().filter_map(delegate).collect()
+}
+
 fn unknown_host(object: &ResourceKey, field: &str, host: &str) -> Problem {
     let message = format!("no service of the mesh is called \"{host}\" in namespace {}", object.namespace);
     Problem::warning(object, field, "unknown_host", message)
@@ -117,9 +132,8 @@ pub(super) fn mesh_routes(
     for (key, route) in routes {
         let Some(service) = services.get(&key) else { continue };
         let client = route.consumer.as_deref().unwrap_or(&key.namespace);
-        if let Some(winner) = rulebook.virtual_service(&service.fqdn, client) {
-            let winner = ResourceKey::new(Kind::VirtualService, winner.metadata.namespace(), &winner.metadata.name);
-            problems.push(conflict(&route.route.key(), "spec.parentRefs", &key.to_string(), &winner));
+        if let Some(winner) = rulebook.virtual_service(&service.fqdn, client, None) {
+            problems.push(conflict(&route.route.key(), "spec.parentRefs", &key.to_string(), &winner.key));
         }
         rulebook.differences.namespaces.extend(route.consumer.clone());
         rulebook.routes.entry(key).or_default().push(route);
