@@ -42,9 +42,14 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         | Kind::ConfigMap
         | Kind::EndpointSlice
         | Kind::GatewayClass
+        | Kind::HttpRouteGroup
         | Kind::ListenerSet
         | Kind::Namespace
         | Kind::ReferenceGrant
+        | Kind::SmiTcpRoute
+        | Kind::SmiUdpRoute
+        | Kind::TrafficSplit
+        | Kind::TrafficTarget
         | Kind::Secret => &[],
         // Read and held against their schema only.
         _ => &["spec"],

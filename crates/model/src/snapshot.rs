@@ -9,7 +9,7 @@ use crate::build;
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
+use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -44,6 +44,9 @@ pub struct Snapshot {
     pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
     #[serde(skip)]
     pub grants: Grants,
+    /// Who may call whom; service accounts that are not in it may be called by everybody of the mesh.
+    #[serde(skip)]
+    pub access: BTreeMap<(String, String), Vec<AccessRule>>,
     /// Of the objects that have more to say than problems.
     #[serde(skip)]
     pub statuses: BTreeMap<ResourceKey, Status>,
@@ -70,6 +73,7 @@ impl Snapshot {
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
             statuses: BTreeMap::new(),
+            access: BTreeMap::new(),
             ingress: Ingress::default(),
             hosts,
             rulebook: Arc::default(),
