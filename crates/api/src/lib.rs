@@ -44,6 +44,7 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
+    MeshConfig, PathNormalization,
     BodyText, ConnectionPool, ConsistentHash, CookieAttribute, CorsPolicy, Delegate, DerivePort, Destination,
     DestinationRuleSpec, DirectResponse, EgressListener, EntryLocation, EntryPort, EntryResolution, FaultAbort,
     FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Headers, Http2KeepAlive, HttpFault, HttpMatch,

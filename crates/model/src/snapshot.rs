@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::Resource;
+use leno_api::{MeshConfig, Resource};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
@@ -32,6 +32,9 @@ pub struct Snapshot {
     pub settings: MeshSettings,
     /// With the rules that hold for clients of its own namespace.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
+    /// What Istio's ConfigMap says.
+    #[serde(skip)]
+    pub mesh: Arc<MeshConfig>,
     /// How workloads of those who see it so are reached.
     #[serde(skip)]
     pub ingress: Ingress,
@@ -44,7 +47,7 @@ pub struct Snapshot {
 impl Snapshot {
     pub fn empty(settings: MeshSettings) -> Self {
         let hosts = Hosts::new(&settings.domain);
-        Self { settings, services: BTreeMap::new(), ingress: Ingress::default(), hosts, rulebook: Arc::default() }
+        Self { settings, services: BTreeMap::new(), mesh: Arc::default(), ingress: Ingress::default(), hosts, rulebook: Arc::default() }
     }
 
     /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.
