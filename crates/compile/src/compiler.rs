@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_ir::{Config, Flavor, Node};
+use leno_ir::{Cluster, Config, Discovery, Flavor, GatewayRole, Node};
+use leno_model::api::{Kind, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{endpoints, inbound, listener, route_filters, routes};
+use crate::{endpoints, gateway, inbound, listener, mesh, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +29,8 @@ pub fn compile(snapshot: &Snapshot, node: &Node) -> Compiled {
 pub struct Compiler {
     snapshot: Option<Arc<Snapshot>>,
     scopes: BTreeMap<Scope, ForScope>,
+    /// Changes with gateways and what belongs to them.
+    entries: u64,
     /// What was compiled since the last update.
     pool: Pool,
     /// The last configuration of each node, so that unchanged listeners keep their identity.
@@ -38,6 +41,7 @@ pub struct Compiler {
 struct Remembered {
     scope: Scope,
     rules: u64,
+    entries: u64,
     node: Node,
     config: Config,
 }
@@ -49,7 +53,13 @@ impl Compiler {
 
     /// Makes `snapshot` what nodes are compiled from.
     pub fn update(&mut self, snapshot: &Arc<Snapshot>) {
-        self.snapshot = Some(snapshot.clone());
+        let before = self.snapshot.replace(snapshot.clone());
+        let same_entries = before.is_some_and(|before| {
+            before.gateways == snapshot.gateways
+                && before.backend_tls == snapshot.backend_tls
+                && before.grants == snapshot.grants
+        });
+        self.entries += u64::from(!same_entries);
         self.pool = Pool::default();
         let mut wanted: BTreeSet<_> = snapshot.scopes().into_iter().collect();
         wanted.extend(self.nodes.values().map(|last| scope_of(snapshot, &last.node)));
@@ -71,22 +81,31 @@ impl Compiler {
         }
         let Some(own) = self.scopes.get(&scope) else { return Config::default() };
         let last = self.nodes.get(&node.id);
-        let same = |last: &&Remembered| last.scope == scope && last.rules == own.rules && last.node == *node;
+        // Only gateways care about gateways.
+        let entries = if node.gateway.is_some() { self.entries } else { 0 };
+        let same = |last: &&Remembered| {
+            last.scope == scope && last.rules == own.rules && last.entries == entries && last.node == *node
+        };
         let mut config = match last.filter(same) {
             Some(last) => Config { endpoints: BTreeMap::new(), ..last.config.clone() },
             None => rules_of(own, node, last.map(|last| &last.config)),
         };
-        for (key, pieces) in &own.services {
-            config.endpoints.extend(pieces.endpoints.iter().map(|(name, set)| (name.clone(), set.clone())));
-            let service = own.seen.as_ref().and_then(|seen| seen.services.get(key));
-            let arranged = service.map(|service| endpoints::arranged_for(service, node)).unwrap_or_default();
-            let mut arranged = arranged.into_iter().map(|(name, set)| (name, Arc::new(set))).collect();
-            if let Some(last) = last {
-                keep(&mut arranged, &last.config.endpoints);
-            }
-            config.endpoints.extend(arranged);
+        let sets = own.services.values().flat_map(|pieces| &pieces.endpoints);
+        let used: Option<BTreeSet<_>> =
+            node.gateway.as_ref().map(|_| config.clusters.values().filter_map(|cluster| eds_name(cluster)).collect());
+        let is_used = |name: &str| used.as_ref().is_none_or(|used| used.contains(name));
+        let mut sets: BTreeMap<_, _> = sets.map(|(name, set)| (name.clone(), set.clone())).collect();
+        let mesh = snapshot.mesh.locality_lb_setting.as_ref();
+        let services = own.seen.iter().flat_map(|seen| seen.services.values());
+        let arranged = services.flat_map(|service| endpoints::arranged_for(service, node, mesh));
+        let mut arranged = arranged.map(|(name, set)| (name, Arc::new(set))).collect();
+        if let Some(last) = last {
+            keep(&mut arranged, &last.config.endpoints);
         }
-        let remembered = Remembered { scope, rules: own.rules, node: node.clone(), config: config.clone() };
+        sets.extend(arranged);
+        sets.retain(|name, _| is_used(name));
+        config.endpoints = sets;
+        let remembered = Remembered { scope, rules: own.rules, entries, node: node.clone(), config: config.clone() };
         self.nodes.insert(node.id.clone(), remembered);
         config
     }
@@ -110,10 +129,64 @@ fn scope_of(snapshot: &Snapshot, node: &Node) -> Scope {
     snapshot.scope_of(Client { namespace: &node.namespace, labels: &node.labels })
 }
 
+fn eds_name(cluster: &Cluster) -> Option<&str> {
+    match &cluster.discovery {
+        Discovery::Eds { service_name } => Some(service_name),
+        _ => None,
+    }
+}
+
 /// All but the endpoints.
 fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
+    let Some(snapshot) = own.seen.as_deref() else { return Config::default() };
+    let node = &mesh::with_access_log(node, &snapshot.mesh);
+    let mut config = match &node.gateway {
+        Some(role) => entry_of(own, snapshot, node, role),
+        None => sidecar_of(own, snapshot, node),
+    };
+    if node.flavor != Flavor::Grpc {
+        let tables = &config.route_tables;
+        for listener in config.listeners.values_mut() {
+            let listener = Arc::make_mut(listener);
+            route_filters::add(listener, tables);
+            mesh::normalize(listener, &snapshot.mesh);
+        }
+    }
+    if let Some(last) = last {
+        keep(&mut config.listeners, &last.listeners);
+        keep(&mut config.route_tables, &last.route_tables);
+        keep(&mut config.clusters, &last.clusters);
+    }
+    config
+}
+
+/// What a gateway runs: nothing until there is the object it is for.
+fn entry_of(own: &ForScope, snapshot: &Snapshot, node: &Node, role: &GatewayRole) -> Config {
     let mut config = Config::default();
-    let Some(snapshot) = own.seen.as_deref() else { return config };
+    let key = ResourceKey::new(Kind::Gateway, &role.namespace, &role.name);
+    let Some(gateway) = snapshot.gateways.get(&key) else { return config };
+    let compiled = gateway::compile(snapshot, gateway, node, role.bind);
+    for (service, port) in &compiled.used {
+        let name = snapshot.services.get(service).map(|service| service.cluster_name(*port, None));
+        let clusters = own.services.get(service).and_then(|pieces| pieces.clusters.get(&node.flavor));
+        let Some(plain) = name.zip(clusters).and_then(|(name, clusters)| clusters.get(&name)) else { continue };
+        let tls = snapshot.backend_tls.get(&(service.clone(), *port));
+        let cluster = match tls.and_then(|tls| gateway::tls_cluster(plain, gateway, tls)) {
+            Some(cluster) => Arc::new(cluster),
+            None => plain.clone(),
+        };
+        config.clusters.insert(cluster.name.clone(), cluster);
+    }
+    let listeners = compiled.listeners.into_iter();
+    config.listeners = listeners.map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
+    let tables = compiled.tables.into_iter();
+    config.route_tables = tables.map(|table| (table.name.clone(), Arc::new(table))).collect();
+    config
+}
+
+/// What a sidecar runs.
+fn sidecar_of(own: &ForScope, snapshot: &Snapshot, node: &Node) -> Config {
+    let mut config = Config::default();
     for pieces in own.services.values() {
         if let Some(clusters) = pieces.clusters.get(&node.flavor) {
             config.clusters.extend(clusters.iter().map(|(name, cluster)| (name.clone(), cluster.clone())));
@@ -134,14 +207,6 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
         listeners.extend(bound);
         config.clusters.extend(clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster))));
     }
-    if node.flavor != Flavor::Grpc {
-        listeners.iter_mut().for_each(|listener| route_filters::add(listener, &config.route_tables));
-    }
     config.listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
-    if let Some(last) = last {
-        keep(&mut config.listeners, &last.listeners);
-        keep(&mut config.route_tables, &last.route_tables);
-        keep(&mut config.clusters, &last.clusters);
-    }
     config
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use leno_ir::{
     CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FilterOverride, FilterOverrides,
-    HttpFilter, HttpFilterConfig, Listener, NetworkFilter, RouteFilterConfig, RouteSource, RouteTable, StringMatch,
+    HttpFilter, HttpFilterConfig, Listener, NetworkFilter, RouteFilterConfig, RouteSource, RouteTable, StatefulSession,
+    StringMatch,
 };
 use leno_model::api::{self, HttpFault, HttpRoute, Percent, grpc_status};
 use leno_names::Fraction;
@@ -14,7 +15,8 @@ use crate::virtual_service::string_match;
 
 /// Envoy's names, in the order of the chain.
 const FAULT: &str = "envoy.filters.http.fault";
-const CORS: &str = "envoy.filters.http.cors";
+pub(crate) const STATEFUL_SESSION: &str = "envoy.filters.http.stateful_session";
+pub(crate) const CORS: &str = "envoy.filters.http.cors";
 
 /// What a route of a VirtualService says about filters.
 pub(crate) fn compile(route: &HttpRoute) -> FilterOverrides {
@@ -71,7 +73,13 @@ pub(crate) fn add(listener: &mut Listener, tables: &BTreeMap<String, Arc<RouteTa
         let RouteSource::Rds(name) = &manager.routes else { continue };
         let Some(table) = tables.get(name) else { continue };
         let routes = || table.virtual_hosts.iter().flat_map(|host| &host.routes);
-        let known = [(FAULT, HttpFilterConfig::Fault(Box::default())), (CORS, HttpFilterConfig::Cors)];
+        let no_session =
+            StatefulSession { state: None, strict: false, missing_status: None, stat_prefix: String::new() };
+        let known = [
+            (FAULT, HttpFilterConfig::Fault(Box::default())),
+            (CORS, HttpFilterConfig::Cors),
+            (STATEFUL_SESSION, HttpFilterConfig::StatefulSession(Box::new(no_session))),
+        ];
         for (name, config) in known {
             if routes().any(|route| route.filters.contains_key(name)) {
                 manager.filters.push(HttpFilter { name: name.to_owned(), disabled: false, config });

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
-use crate::{forward, gateway_route, hash, listener, tcp, virtual_service};
+use crate::{forward, hash, listener, route_rules, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -17,14 +17,14 @@ pub(crate) fn compile(snapshot: &Snapshot, service: &Service, problems: &mut Vec
 fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &mut Vec<Problem>) -> RouteTable {
     let name = service.cluster_name(port.number, None);
     let routes = match &service.rules {
-        Rules::HttpRoutes(routes) => gateway_route::compile(snapshot, service, port, routes, problems),
+        Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, problems),
         // Istio: where none of its routes is for this client and port, it is as if there were none.
         Rules::VirtualService(routes) => {
             Some(virtual_service::compile(snapshot, port, routes, problems)).filter(|routes| !routes.is_empty())
         }
         Rules::Default => None,
     };
-    let mut routes = routes.unwrap_or_else(|| vec![default_route(service, port)]);
+    let mut routes = routes.unwrap_or_else(|| vec![default_route(snapshot, service, port)]);
     hash::apply(snapshot, service, &mut routes);
     let host = VirtualHost {
         name: format!("{}:{}", service.fqdn, port.number),
@@ -36,9 +36,9 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
     RouteTable::new(name, vec![host])
 }
 
-fn default_route(service: &Service, port: &ServicePort) -> Route {
+fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Route {
     let mut forward = Forward::to(service.cluster_name(port.number, None));
-    forward.retry = Some(forward::default_retry());
+    forward.retry = forward::retry(None, &snapshot.mesh).0;
     Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)))
 }
 

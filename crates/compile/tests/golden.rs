@@ -32,6 +32,7 @@ fn node(flavor: Flavor) -> Node {
         outbound_prefix: Some([127, 9]),
         http_proxy: Some("127.9.0.1:15001".parse().unwrap()),
         access_log: Some("-".to_owned()),
+        gateway: None,
         access_log_format: None,
     }
 }

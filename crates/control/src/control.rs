@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use leno_api::{Located, ParseProblem, Resource, ResourceKey};
+use leno_api::{Kind, Located, ParseProblem, Resource, ResourceKey};
 use leno_compile::Compiler;
 use leno_ir::{Flavor, Node};
 use leno_model::{MeshSettings, Problem, Snapshot};
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::publish;
 use crate::registration::Registrations;
 use crate::session::{Guard, NodeSession};
+use crate::stamp::Statuses;
 use crate::status::Parts;
 
 /// Makes the secrets of a guest that gets them over SDS, and says how long they live.
@@ -82,6 +83,8 @@ pub(crate) struct State {
     pub(crate) problems: Vec<Problem>,
     /// Which services an object has a part in; made when somebody asks, forgotten with the snapshot.
     pub(crate) parts: Option<Parts>,
+    /// The statuses that were last given.
+    pub(crate) given: Statuses,
 }
 
 impl Control {
@@ -107,6 +110,7 @@ impl Control {
             resources: BTreeMap::new(),
             problems: Vec::new(),
             parts: None,
+            given: Statuses::new(),
         };
         let shared = Arc::new(Shared {
             config,
@@ -212,6 +216,7 @@ impl ConfigSource for Control {
         check_identity(&node, &peer)?;
         let mut state = self.shared.lock();
         state.registrations.check_name(&node)?;
+        check_gateway(&node, &state.snapshot)?;
         let (secrets, renew_secrets) = match node.flavor {
             Flavor::Envoy => {
                 let (secrets, life) = (self.shared.config.issue_secrets)(&peer)
@@ -228,7 +233,7 @@ impl ConfigSource for Control {
             secrets: secrets.as_ref().map(watch::Sender::subscribe),
             guard: Box::new(Guard::new(self.shared.clone(), id)),
         };
-        if node.address.is_some() && node.flavor != Flavor::Grpc {
+        if node.address.is_some() && node.gateway.is_none() && node.flavor != Flavor::Grpc {
             state.registrations.connected(&node, id, &self.shared.store);
         }
         tracing::info!(node = node.id, %peer, flavor = ?node.flavor, "node connected");
@@ -245,6 +250,25 @@ impl ConfigSource for Control {
             self.shared.changes.send_modify(|changes| *changes += 1);
         }
     }
+}
+
+/// The configuration of a gateway holds its private keys: only the gateway's own service accounts get it.
+fn check_gateway(node: &Node, snapshot: &Snapshot) -> Result<(), Refusal> {
+    let Some(wanted) = &node.gateway else { return Ok(()) };
+    let key = ResourceKey::new(Kind::Gateway, &wanted.namespace, &wanted.name);
+    let written = snapshot.gateways.get(&key).map(|gateway| gateway.service_accounts.as_slice());
+    let own = [wanted.name.clone()];
+    let accounts = written.unwrap_or(&own);
+    if node.namespace == wanted.namespace && accounts.contains(&node.service_account) {
+        return Ok(());
+    }
+    Err(Refusal::new(format!(
+        "service account {}/{} may not serve {key}, but {} of its namespace; the Gateway's annotation {} allows others",
+        node.namespace,
+        node.service_account,
+        accounts.join(", "),
+        leno_api::annotation::SERVICE_ACCOUNTS
+    )))
 }
 
 /// A node may speak only for the identity it has proved.

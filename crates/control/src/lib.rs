@@ -13,6 +13,7 @@ mod metrics;
 mod publish;
 mod registration;
 mod session;
+mod stamp;
 mod status;
 
 pub use control::{Control, ControlConfig, IssueSecrets};

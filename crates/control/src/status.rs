@@ -114,7 +114,7 @@ impl SyncState {
         }
     }
 
-    fn in_sync(&self) -> bool {
+    pub(crate) fn in_sync(&self) -> bool {
         !self.types.is_empty() && self.types.values().all(|state| state.pending.is_empty() && state.rejected.is_empty())
     }
 

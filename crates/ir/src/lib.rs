@@ -74,7 +74,7 @@ pub use listener::{
 pub use local_reply::{BodyFormat, BodyFormatKind, LocalReplies, LocalReplyMapper};
 pub use matching::{Pattern, RegexError, StringMatch};
 pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch, metadata_value};
-pub use node::{Flavor, Node, WorkloadPort};
+pub use node::{Flavor, GatewayRole, Node, WorkloadPort};
 pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
 pub use route::{

@@ -32,10 +32,21 @@ pub struct Node {
     pub outbound_prefix: Option<[u8; 2]>,
     /// `HTTP_PROXY_ADDRESS`: bind an HTTP forward proxy for mesh services here; `None`: none.
     pub http_proxy: Option<SocketAddr>,
+    /// `GATEWAY` and `GATEWAY_BIND`: it is no sidecar, but serves a Gateway; `None`: a sidecar.
+    pub gateway: Option<GatewayRole>,
     /// `ACCESS_LOG`: path of the log, `-` for standard output; `None`: no log.
     pub access_log: Option<String>,
     /// `ACCESS_LOG_FORMAT`: `json`, or the text format with operators; `None`: Istio's text format.
     pub access_log_format: Option<String>,
+}
+
+/// The Gateway that a node serves.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct GatewayRole {
+    pub namespace: String,
+    pub name: String,
+    /// Where its listeners are bound, each on its own port.
+    pub bind: IpAddr,
 }
 
 /// A port on which the application listens, and the one on which its proxy does.

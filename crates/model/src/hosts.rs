@@ -64,7 +64,7 @@ pub(crate) fn resolve(host: &str, namespace: &str, domain: &str) -> Option<Servi
 }
 
 /// Whether `pattern`, a host or `*` and what hosts end in, means `host`.
-pub(crate) fn covers(pattern: &str, host: &str) -> bool {
+pub fn covers(pattern: &str, host: &str) -> bool {
     pattern.strip_prefix('*').map_or(pattern == host, |suffix| host.ends_with(suffix))
 }
 

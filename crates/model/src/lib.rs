@@ -8,8 +8,11 @@
 //! Source      Istio networking v1; Gateway API GEP-1426 (GAMMA) for routes of services
 #![forbid(unsafe_code)]
 
+mod backend_tls;
 mod build;
 mod client;
+mod gateway;
+mod grants;
 mod hosts;
 mod policies;
 mod problem;
@@ -18,16 +21,23 @@ mod rulebook;
 mod service;
 mod sidecar;
 mod snapshot;
+pub mod status;
 mod view;
 mod virtual_routes;
 mod visibility;
 mod workload;
 
-pub use build::service_keys;
+pub use backend_tls::{BackendName, BackendRoots, BackendTls};
+pub use build::{BackendError, service_keys};
 pub use client::{Client, Scope};
+pub use gateway::{
+    AttachedRoute, Certificate, ClientValidation, Gateway, GatewayListener, ListenerProtocol, MeshRoute, RouteObject,
+};
+pub use grants::{Grants, Referent, Referrer};
+pub use hosts::covers;
 /// The objects as written, for those who interpret their rules.
 pub use leno_api as api;
-pub use policies::{Policies, PolicyPart, PolicySubset};
+pub use policies::{Credential, Policies, PolicyPart, PolicySubset};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
 pub use service::{Location, Resolution, Rules, Service, ServicePort};

@@ -12,7 +12,10 @@ use leno_names::ServiceKey;
 use crate::client::Differences;
 use crate::hosts::covers;
 use crate::sidecar::{Egress, Sidecars};
-use crate::{Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes, Visibility};
+use crate::{
+    Credential, MeshRoute, Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes,
+    Visibility,
+};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rulebook {
@@ -20,7 +23,7 @@ pub(crate) struct Rulebook {
     pub destination_rules: BTreeMap<String, ByHost<DestinationRuleEntry>>,
     pub virtual_services: ByHost<VirtualServiceEntry>,
     /// What holds where no VirtualService does.
-    pub routes: BTreeMap<ServiceKey, Rules>,
+    pub routes: BTreeMap<ServiceKey, Vec<MeshRoute>>,
     pub sidecars: Sidecars,
     pub differences: Differences,
 }
@@ -30,6 +33,7 @@ pub(crate) struct DestinationRuleEntry {
     pub key: ResourceKey,
     pub object: Arc<DestinationRule>,
     pub visibility: Visibility,
+    pub credentials: BTreeMap<String, Credential>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +125,19 @@ impl Rulebook {
     }
 }
 
+impl Rulebook {
+    /// What routes say to clients in `namespace`: those of the namespace itself, or else those of the service's (GAMMA).
+    pub(crate) fn routes(&self, service: &ServiceKey, namespace: &str) -> Rules {
+        let Some(all) = self.routes.get(service) else { return Rules::Default };
+        let of = |consumer: Option<&str>| -> Vec<_> {
+            all.iter().filter(|route| route.consumer.as_deref() == consumer).cloned().collect()
+        };
+        let own = of(Some(namespace));
+        let found = if own.is_empty() { of(None) } else { own };
+        if found.is_empty() { Rules::Default } else { Rules::Routes(found) }
+    }
+}
+
 impl DestinationRuleEntry {
     pub(crate) fn selector(&self) -> Option<&BTreeMap<String, String>> {
         self.object.spec.workload_selector.as_ref().map(|selector| &selector.match_labels)
@@ -137,7 +154,10 @@ pub(crate) fn merge(rules: &[&DestinationRuleEntry], problems: &mut Vec<Problem>
     let mut all = Policies::default();
     for rule in rules {
         let part = |policy: &Option<TrafficPolicy>, at: String| {
-            policy.clone().map(|policy| PolicyPart { object: rule.key.clone(), at, policy })
+            policy.clone().map(|policy| {
+                let (object, credentials) = (rule.key.clone(), rule.credentials.clone());
+                PolicyPart { object, at, policy, credentials }
+            })
         };
         let spec = &rule.object.spec;
         let own = part(&spec.traffic_policy, "spec.trafficPolicy".to_owned());

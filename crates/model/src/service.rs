@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leno_api::{GatewayHttpRoute, IntOrString, ResourceKey};
+use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
+use crate::{MeshRoute, Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,12 +73,12 @@ pub enum Rules {
     Default,
     /// Oldest first.
     #[serde(serialize_with = "as_names")]
-    HttpRoutes(Vec<Arc<GatewayHttpRoute>>),
+    Routes(Vec<MeshRoute>),
     VirtualService(Arc<VirtualRoutes>),
 }
 
-fn as_names<S: serde::Serializer>(routes: &[Arc<GatewayHttpRoute>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(routes.iter().map(|route| &route.metadata.name))
+fn as_names<S: serde::Serializer>(routes: &[MeshRoute], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(routes.iter().map(|route| &route.route.metadata().name))
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -105,6 +105,12 @@ impl ServicePort {
             IntOrString::Int(number) => Some(*number),
             IntOrString::String(_) => Some(self.number),
         }
+    }
+}
+
+impl AsRef<Self> for Service {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 
@@ -137,9 +143,7 @@ impl Service {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
         match &self.rules {
             Rules::Default => {}
-            Rules::HttpRoutes(routes) => {
-                keys.extend(routes.iter().map(|route| key_of(leno_api::Kind::HttpRoute, &route.metadata)))
-            }
+            Rules::Routes(routes) => keys.extend(routes.iter().map(|route| route.route.key())),
             Rules::VirtualService(routes) => {
                 keys.push(routes.key.clone());
                 let delegates = routes.http.iter().map(|rule| &rule.object).filter(|object| **object != routes.key);
@@ -148,8 +152,4 @@ impl Service {
         }
         keys
     }
-}
-
-fn key_of(kind: leno_api::Kind, metadata: &leno_api::ObjectMeta) -> ResourceKey {
-    ResourceKey::new(kind, metadata.namespace(), &metadata.name)
 }

@@ -146,10 +146,10 @@ impl Egress {
 pub(crate) fn destinations(service: &Service) -> Vec<(String, String)> {
     let routes = match &service.rules {
         Rules::Default => return Vec::new(),
-        Rules::HttpRoutes(routes) => {
+        Rules::Routes(routes) => {
             let all = routes.iter().flat_map(|route| {
-                let own = route.metadata.namespace();
-                let backends = route.spec.rules.iter().flat_map(|rule| &rule.backend_refs);
+                let own = route.route.metadata().namespace();
+                let backends = route.route.backends().into_iter();
                 backends.map(move |to| (to.name.clone(), to.namespace.clone().unwrap_or_else(|| own.to_owned())))
             });
             return all.collect();

@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{MeshConfig, Resource};
+use leno_api::{BackendRef, Kind, MeshConfig, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
 use crate::build;
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
-use crate::{Ingress, Problem, Service};
+use crate::status::Status;
+use crate::{BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -21,6 +22,12 @@ pub struct MeshSettings {
 }
 
 impl MeshSettings {
+    /// Istio's ConfigMap has the last word where it says something.
+    pub(crate) fn with(&self, mesh: &MeshConfig) -> Self {
+        let root = mesh.root_namespace.clone().filter(|namespace| !namespace.is_empty());
+        Self { root_namespace: root.unwrap_or_else(|| self.root_namespace.clone()), ..self.clone() }
+    }
+
     pub fn new(trust_domain: TrustDomain) -> Self {
         Self { trust_domain, domain: "cluster.local".to_owned(), root_namespace: "leno-system".to_owned() }
     }
@@ -38,16 +45,58 @@ pub struct Snapshot {
     /// How workloads of those who see it so are reached.
     #[serde(skip)]
     pub ingress: Ingress,
+    /// By their Gateway.
+    #[serde(serialize_with = "as_list")]
+    pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
+    /// By service and port.
+    #[serde(skip)]
+    pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
+    #[serde(skip)]
+    pub grants: Grants,
+    /// Of the objects that have more to say than problems.
+    #[serde(skip)]
+    pub statuses: BTreeMap<ResourceKey, Status>,
     #[serde(skip)]
     pub(crate) hosts: Hosts,
     #[serde(skip)]
     pub(crate) rulebook: Arc<Rulebook>,
 }
 
+fn as_list<S: serde::Serializer>(
+    gateways: &BTreeMap<ResourceKey, Arc<Gateway>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(gateways.values())
+}
+
 impl Snapshot {
     pub fn empty(settings: MeshSettings) -> Self {
         let hosts = Hosts::new(&settings.domain);
-        Self { settings, services: BTreeMap::new(), mesh: Arc::default(), ingress: Ingress::default(), hosts, rulebook: Arc::default() }
+        Self {
+            settings,
+            services: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            backend_tls: BTreeMap::new(),
+            grants: Grants::default(),
+            statuses: BTreeMap::new(),
+            mesh: Arc::default(),
+            ingress: Ingress::default(),
+            hosts,
+            rulebook: Arc::default(),
+        }
+    }
+
+    /// The service and port that a route of `kind` in `namespace` means.
+    ///
+    /// # Errors
+    /// There is none, or it may not be used.
+    pub fn backend(
+        &self,
+        (kind, namespace): (Kind, &str),
+        to: &BackendRef,
+        default_port: Option<u16>,
+    ) -> Result<(&Service, &ServicePort), BackendError> {
+        build::backend(&self.services, &self.grants, (kind, namespace), to, default_port)
     }
 
     /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.

@@ -82,7 +82,7 @@ impl Snapshot {
                 let own = routes.for_clients(scope);
                 Rules::VirtualService(if own == **routes { routes.clone() } else { Arc::new(own) })
             }
-            None => self.rulebook.routes.get(&service.key).cloned().unwrap_or_default(),
+            None => self.rulebook.routes(&service.key, &scope.namespace),
         };
         if policies.as_ref() == service.policies.as_deref() && rules == service.rules {
             return service.clone();

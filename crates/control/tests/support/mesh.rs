@@ -126,6 +126,7 @@ pub(crate) fn node(workload: &str, service: &str) -> Node {
         outbound_prefix: Some([127, 1]),
         http_proxy: None,
         access_log: None,
+        gateway: None,
         access_log_format: None,
     }
 }

@@ -7,7 +7,7 @@
 //! Errors      without identity or block it does not start; without control plane it starts from what it saved
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,15 +59,23 @@ const OF_A_SIDECAR: [&str; 16] = [
 /// Run a sidecar by itself; `leno run` starts one together with an application.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  leno proxy --service reviews --version v2 --port 9080 --token $TOKEN\n  \
+                        leno proxy --gateway entry -n shop --token $TOKEN\n  \
                         leno proxy --bootstrap envoy.yaml\n  leno proxy --bootstrap envoy.yaml --validate")]
 #[command(mut_arg("service", |service| {
     // What a bootstrap serves is no instance of a service.
-    let service = service.required(false).required_unless_present("bootstrap");
-    service.default_value_if("bootstrap", clap::builder::ArgPredicate::IsPresent, "static")
+    let service = service.required(false).required_unless_present_any(["bootstrap", "gateway"]);
+    let service = service.default_value_if("bootstrap", clap::builder::ArgPredicate::IsPresent, "static");
+    service.default_value_if("gateway", clap::builder::ArgPredicate::IsPresent, "gateway")
 }))]
 pub(crate) struct ProxyCommand {
     #[command(flatten)]
     pub(crate) proxy: ProxyArgs,
+    /// Serve the Gateway of this name (Gateway API, in the namespace of `-n`) instead of being a sidecar.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["bootstrap", "service", "ports", "app_address"])]
+    gateway: Option<String>,
+    /// Where the listeners of the gateway are bound, each on its own port.
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP", requires = "gateway")]
+    bind: IpAddr,
     /// Serve a static Envoy bootstrap (YAML or JSON) instead of joining a mesh.
     #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_SIDECAR)]
     bootstrap: Option<PathBuf>,
@@ -85,7 +93,10 @@ pub(crate) struct ProxyCommand {
     block: Option<[u8; 2]>,
 }
 
-pub(crate) fn run(command: ProxyCommand) -> anyhow::Result<i32> {
+pub(crate) fn run(mut command: ProxyCommand) -> anyhow::Result<i32> {
+    if let Some(gateway) = &command.gateway {
+        command.proxy.service.clone_from(gateway);
+    }
     // Configuration, certificates, admin and DNS; traffic has threads of its own.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(4).enable_all().build()?;
@@ -111,7 +122,10 @@ async fn serve(command: ProxyCommand) -> anyhow::Result<()> {
     let own = block.address();
     let dns = block.dns_address();
     let resolver = block.has_standard_port().then(|| own.to_string());
-    let node = workload::node(args, Flavor::Leno, block.prefix())?;
+    let node = match command.gateway {
+        Some(_) => workload::gateway(args, command.bind, block.prefix())?,
+        None => workload::node(args, Flavor::Leno, block.prefix())?,
+    };
 
     let join = join_config(args, Some(state.clone()))?;
     let identity = leno_identity::join(&join).await.context("getting an identity")?;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use leno_ir::{Flavor, Node, WorkloadPort};
+use leno_ir::{Flavor, GatewayRole, Node, WorkloadPort};
 use leno_proxy::Block;
 
 use super::proxy_args::ProxyArgs;
@@ -97,7 +97,26 @@ pub(crate) fn node(args: &ProxyArgs, flavor: Flavor, prefix: [u8; 2]) -> anyhow:
         outbound_prefix: Some(prefix),
         http_proxy: Some(SocketAddr::new(own, HTTP_PROXY_PORT)),
         access_log: args.access_log.clone(),
+        gateway: None,
         access_log_format: args.access_log_format.clone(),
+    })
+}
+
+/// How a gateway introduces itself: it has no application, and the addresses of its listeners are those that it is told.
+///
+/// # Errors
+/// As [`node`].
+pub(crate) fn gateway(args: &ProxyArgs, bind: IpAddr, prefix: [u8; 2]) -> anyhow::Result<Node> {
+    let sidecar = node(args, Flavor::Leno, prefix)?;
+    let own = IpAddr::from([prefix[0], prefix[1], 0, 1]);
+    let reached = if bind.is_unspecified() { address(args, own) } else { args.address.unwrap_or(bind) };
+    Ok(Node {
+        address: Some(reached),
+        service: None,
+        outbound_prefix: None,
+        http_proxy: None,
+        gateway: Some(GatewayRole { namespace: args.namespace.clone(), name: args.service.clone(), bind }),
+        ..sidecar
     })
 }
 

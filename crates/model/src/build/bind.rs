@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{ParentRef, Resource, ResourceKey};
+use leno_api::{MeshConfig, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
+use super::credentials::Secrets;
 use crate::hosts::{Hosts, covers};
 use crate::rulebook::{DestinationRuleEntry, Rulebook, VirtualServiceEntry, merge};
 use crate::virtual_routes::Delegates;
-use crate::{Problem, Rules, Service, VirtualRoutes, Visibility};
+use crate::{MeshRoute, Problem, Service, VirtualRoutes, Visibility};
 
 type Services = BTreeMap<ServiceKey, Service>;
 
@@ -21,12 +22,20 @@ pub(super) struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    pub(super) fn destination_rules(&mut self, resources: &[Arc<Resource>], root: &str, problems: &mut Vec<Problem>) {
+    pub(super) fn destination_rules(
+        &mut self,
+        resources: &[Arc<Resource>],
+        mesh: &MeshConfig,
+        root: &str,
+        problems: &mut Vec<Problem>,
+    ) {
+        let secrets = Secrets::new(resources);
         for resource in resources {
             let Resource::DestinationRule(object) = &**resource else { continue };
             let key = resource.key();
             let host = self.host(&object.spec.host, &key.namespace);
-            let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), &key.namespace);
+            let visibility =
+                Visibility::of(&object.spec.export_to, &mesh.default_destination_rule_export_to, &key.namespace);
             let meant = self.services_of(&host);
             if meant.is_empty() {
                 problems.push(unknown_host(&key, "spec.host", &object.spec.host));
@@ -40,7 +49,9 @@ impl Binding<'_> {
                 self.rulebook.differences.select(&selector.match_labels);
             }
             let rules = self.rulebook.destination_rules.entry(key.namespace.clone()).or_default();
-            rules.add(&host, DestinationRuleEntry { key, object: Arc::new((**object).clone()), visibility });
+            let credentials = secrets.of(&key, object, problems);
+            let object = Arc::new((**object).clone());
+            rules.add(&host, DestinationRuleEntry { key, object, visibility, credentials });
         }
         for rules in self.rulebook.destination_rules.values() {
             for same in rules.lists() {
@@ -50,8 +61,13 @@ impl Binding<'_> {
         }
     }
 
-    pub(super) fn virtual_services(&mut self, resources: &[Arc<Resource>], problems: &mut Vec<Problem>) {
-        let delegates = delegates(resources);
+    pub(super) fn virtual_services(
+        &mut self,
+        resources: &[Arc<Resource>],
+        mesh: &MeshConfig,
+        problems: &mut Vec<Problem>,
+    ) {
+        let delegates = delegates(resources, mesh);
         for resource in resources {
             let Resource::VirtualService(object) = &**resource else { continue };
             let key = resource.key();
@@ -60,7 +76,8 @@ impl Binding<'_> {
                 problems.push(Problem::warning(&key, "spec.gateways", "not_supported_yet", message));
                 continue;
             }
-            let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), &key.namespace);
+            let visibility =
+                Visibility::of(&object.spec.export_to, &mesh.default_virtual_service_export_to, &key.namespace);
             if visibility != Visibility::Everywhere {
                 self.rulebook.differences.see(&visibility, &key.namespace);
             }
@@ -102,11 +119,11 @@ impl Binding<'_> {
 }
 
 /// VirtualServices without hosts: they hold only where another one says so.
-fn delegates(resources: &[Arc<Resource>]) -> Delegates {
+fn delegates(resources: &[Arc<Resource>], mesh: &MeshConfig) -> Delegates {
     let delegate = |resource: &Arc<Resource>| {
         let Resource::VirtualService(object) = &**resource else { return None };
         let namespace = object.metadata.namespace();
-        let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), namespace);
+        let visibility = Visibility::of(&object.spec.export_to, &mesh.default_virtual_service_export_to, namespace);
         let place = (namespace.to_owned(), object.metadata.name.clone());
         object.spec.hosts.is_empty().then(|| (place, (Arc::new((**object).clone()), visibility)))
     };
@@ -122,57 +139,20 @@ fn conflict(object: &ResourceKey, field: &str, host: &str, winner: &ResourceKey)
     Problem::error(object, field, "conflict", format!("{winner} already has \"{host}\"; this one has no effect"))
 }
 
-/// What Gateway API's routes say of services. Where a VirtualService speaks, they are not heard.
-pub(super) fn http_routes(
-    resources: &[Arc<Resource>],
+/// What Gateway API's routes say of services, oldest first. Where a VirtualService speaks, they are not heard.
+pub(super) fn mesh_routes(
+    routes: Vec<(ServiceKey, MeshRoute)>,
     services: &Services,
-    rulebook: &Rulebook,
+    rulebook: &mut Rulebook,
     problems: &mut Vec<Problem>,
-) -> BTreeMap<ServiceKey, Rules> {
-    let mut rules = BTreeMap::new();
-    for resource in resources {
-        let Resource::HttpRoute(object) = &**resource else { continue };
-        let key = resource.key();
-        let shared = Arc::new((**object).clone());
-        for (index, parent) in object.spec.parent_refs.iter().enumerate() {
-            match parent_service(parent, &key, services) {
-                Ok(service) => {
-                    match rules.entry(service.key.clone()).or_insert_with(|| Rules::HttpRoutes(Vec::new())) {
-                        Rules::HttpRoutes(routes) if !routes.contains(&shared) => routes.push(shared.clone()),
-                        _ => {}
-                    }
-                    if let Some(winner) = rulebook.virtual_service(&service.fqdn, &service.key.namespace, None) {
-                        problems.push(conflict(&key, "spec.parentRefs", &service.key.to_string(), &winner.key));
-                    }
-                }
-                Err((code, message)) => {
-                    problems.push(Problem::error(&key, format!("spec.parentRefs[{index}]"), code, message));
-                }
-            }
+) {
+    for (key, route) in routes {
+        let Some(service) = services.get(&key) else { continue };
+        let client = route.consumer.as_deref().unwrap_or(&key.namespace);
+        if let Some(winner) = rulebook.virtual_service(&service.fqdn, client, None) {
+            problems.push(conflict(&route.route.key(), "spec.parentRefs", &key.to_string(), &winner.key));
         }
-    }
-    rules
-}
-
-fn parent_service<'a>(
-    parent: &ParentRef,
-    route: &ResourceKey,
-    services: &'a Services,
-) -> Result<&'a Service, (&'static str, String)> {
-    let kind = parent.kind.as_deref().unwrap_or("Gateway");
-    if kind != "Service" {
-        return Err(("not_supported_yet", format!("not supported yet: a parent of kind {kind}; attach to a Service")));
-    }
-    let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
-    if namespace != route.namespace {
-        let message = "not supported yet: routes for the services of another namespace".to_owned();
-        return Err(("not_supported_yet", message));
-    }
-    let key = ServiceKey::new(namespace, &parent.name);
-    let service = services.get(&key).filter(|service| service.is_of_mesh());
-    let service = service.ok_or_else(|| ("unknown_host", format!("there is no service {key}")))?;
-    match parent.port.filter(|port| service.port(*port).is_none()) {
-        Some(port) => Err(("unknown_port", format!("service {key} has no port {port}"))),
-        None => Ok(service),
+        rulebook.differences.namespaces.extend(route.consumer.clone());
+        rulebook.routes.entry(key).or_default().push(route);
     }
 }

@@ -230,6 +230,7 @@ pub(crate) fn node(id: &str) -> Node {
         outbound_prefix: None,
         http_proxy: None,
         access_log: None,
+        gateway: None,
         access_log_format: None,
     }
 }

@@ -1,4 +1,6 @@
-use leno_ir::{Flavor, Node, WorkloadPort};
+use std::net::{IpAddr, Ipv4Addr};
+
+use leno_ir::{Flavor, GatewayRole, Node, WorkloadPort};
 use leno_proto::envoy::config::core::v3::Node as ProtoNode;
 use leno_proto::google::protobuf::{Struct, Value};
 
@@ -41,6 +43,8 @@ fn metadata(node: &Node) -> Struct {
         ("ADDRESS", node.address.map(|address| address.to_string())),
         ("OUTBOUND_PREFIX", node.outbound_prefix.map(|[a, b]| format!("{a}.{b}"))),
         ("HTTP_PROXY_ADDRESS", node.http_proxy.map(|address| address.to_string())),
+        ("GATEWAY", node.gateway.as_ref().map(|gateway| format!("{}/{}", gateway.namespace, gateway.name))),
+        ("GATEWAY_BIND", node.gateway.as_ref().map(|gateway| gateway.bind.to_string())),
         ("ACCESS_LOG", node.access_log.clone()),
         ("ACCESS_LOG_FORMAT", node.access_log_format.clone()),
     ];
@@ -87,6 +91,7 @@ pub fn decode_node(node: &ProtoNode) -> Result<Node> {
         ports,
         outbound_prefix: text("OUTBOUND_PREFIX").map(|text| read_prefix(&text)).transpose()?,
         http_proxy: parsed(text("HTTP_PROXY_ADDRESS"), "HTTP_PROXY_ADDRESS", "IP:port")?,
+        gateway: text("GATEWAY").map(|text| read_gateway(&text, text_of(fields, "GATEWAY_BIND"))).transpose()?,
         access_log: text("ACCESS_LOG"),
         access_log_format: text("ACCESS_LOG_FORMAT"),
         id: node.id.clone(),
@@ -104,6 +109,18 @@ fn read_prefix(text: &str) -> Result<[u8; 2]> {
     second.map(|second| [127, second]).ok_or_else(|| {
         DecodeError::new("metadata.OUTBOUND_PREFIX", format!("\"{text}\" is not the start of a loopback block (127.x)"))
     })
+}
+
+fn text_of(fields: &std::collections::HashMap<String, Value>, name: &str) -> Option<String> {
+    as_text(fields.get(name)).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn read_gateway(text: &str, bind: Option<String>) -> Result<GatewayRole> {
+    let (namespace, name) = text
+        .split_once('/')
+        .ok_or_else(|| DecodeError::new("metadata.GATEWAY", format!("\"{text}\" is not NAMESPACE/NAME")))?;
+    let bind = parsed(bind, "GATEWAY_BIND", "an IP address")?.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    Ok(GatewayRole { namespace: namespace.to_owned(), name: name.to_owned(), bind })
 }
 
 fn read_port(value: &Value) -> Result<WorkloadPort> {

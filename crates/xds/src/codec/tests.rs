@@ -294,6 +294,7 @@ fn a_node_introduces_itself_completely() {
         outbound_prefix: Some([127, 64]),
         http_proxy: Some(SocketAddr::from(([127, 64, 0, 1], 15001))),
         access_log: Some("-".into()),
+        gateway: None,
         access_log_format: None,
     };
     assert_eq!(decode_node(&encode_node(&node)), Ok(node.clone()));

@@ -150,7 +150,9 @@ impl Mesh {
 
     fn with_status(&self, resource: &Resource) -> Value {
         let mut value = resource.to_json();
-        value["status"] = json!({ "conditions": self.control.conditions(&resource.key()) });
+        let key = resource.key();
+        value["status"] =
+            self.control.status_of(&key).unwrap_or_else(|| json!({ "conditions": self.control.conditions(&key) }));
         value
     }
 }

@@ -1,0 +1,82 @@
+use leno_ir::WeightedCluster;
+use leno_model::api::{BackendRef, ResourceKey};
+use leno_model::{BackendTls, Problem};
+use leno_names::Fraction;
+
+use super::filters::Effects;
+use super::rule::Rule;
+use super::{Scope, filters};
+use crate::gateway;
+
+/// The backends of a rule by what becomes of a request.
+pub(super) struct Backends {
+    /// Weight of those that cannot be used: their share fails.
+    pub(super) broken: u64,
+    /// Those whose filters concern the whole request.
+    pub(super) special: Vec<Special>,
+    pub(super) plain: Vec<WeightedCluster>,
+}
+
+pub(super) struct Special {
+    pub(super) weight: u64,
+    pub(super) cluster: WeightedCluster,
+    pub(super) effects: Effects,
+}
+
+impl Backends {
+    pub(super) fn of(scope: &mut Scope<'_>, route: &ResourceKey, rule: &Rule<'_>) -> Self {
+        let mut all = Self { broken: 0, special: Vec::new(), plain: Vec::new() };
+        for (index, to) in rule.backends.iter().enumerate() {
+            let weight = to.weight.unwrap_or(1);
+            let at = format!("{}.backendRefs[{index}]", rule.at);
+            let Some(name) = cluster(scope, route, to, &at) else {
+                all.broken += u64::from(weight);
+                continue;
+            };
+            let mut cluster = WeightedCluster::new(name, weight);
+            let effects = Effects::of_filters(scope, route, &to.filters, &at);
+            if effects.concerns_the_request() {
+                cluster.weight = 1;
+                all.special.push(Special { weight: u64::from(weight), cluster, effects });
+            } else {
+                cluster.request_headers = effects.request;
+                cluster.response_headers = effects.response;
+                all.plain.push(cluster);
+            }
+        }
+        all
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        let special: u64 = self.special.iter().map(|one| one.weight).sum();
+        let plain: u64 = self.plain.iter().map(|one| u64::from(one.weight)).sum();
+        self.broken + special + plain
+    }
+}
+
+/// The cluster behind a reference; `None` with a problem.
+pub(super) fn cluster(scope: &mut Scope<'_>, route: &ResourceKey, to: &BackendRef, at: &str) -> Option<String> {
+    let (kind, namespace) = (route.kind, route.namespace.as_str());
+    let (service, port) = match scope.snapshot.backend((kind, namespace), to, scope.default_port) {
+        Ok(found) => found,
+        Err(error) => {
+            let message = format!("{}; its share of the requests gets 500", error.message);
+            scope.problems.push(Problem::error(route, at, error.reason, message));
+            return None;
+        }
+    };
+    let key = (service.key.clone(), port.number);
+    let name = service.cluster_name(port.number, None);
+    let tls = scope.gateway.and_then(|_| scope.snapshot.backend_tls.get(&key));
+    let name = match tls {
+        Some(BackendTls::Broken) => return None,
+        Some(BackendTls::Checked { .. }) => gateway::tls_cluster_name(&name),
+        None => name,
+    };
+    scope.used.insert(key);
+    Some(name)
+}
+
+pub(super) fn share(part: u64, whole: u64) -> Fraction {
+    filters::parts(part, whole)
+}
