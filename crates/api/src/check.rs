@@ -336,7 +336,8 @@ fn traffic_policy(policy: &TrafficPolicy, at: &str, found: &mut Checked) {
     for (at, tls) in levels.chain([(format!("{at}.tls"), &policy.tls)]) {
         let Some(tls) = tls.as_ref().filter(|tls| tls.mode == Some(TlsMode::Mutual)) else { continue };
         let has = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-        if !has(&tls.credential_name) && !(has(&tls.client_certificate) && has(&tls.private_key)) {
+        let proves_itself = has(&tls.credential_name) || has(&tls.client_certificate) && has(&tls.private_key);
+        if !proves_itself {
             report(found, at, "MUTUAL needs a clientCertificate with its privateKey, or a credentialName");
         }
     }

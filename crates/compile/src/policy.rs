@@ -9,7 +9,7 @@ use leno_ir::{
 };
 use leno_model::api::{
     self, ConnectionPool, ConsistentHash, GoDuration, H2UpgradePolicy, LoadBalancer, LocalityLb, PortTrafficPolicy,
-    ProxyProtocol, ResourceKey, SimpleBalancer, TcpPool, TlsMode, TlsSettings, TrafficPolicy, Tunnel,
+    ProxyProtocol, ResourceKey, SimpleBalancer, TcpPool, TlsMode, TlsSettings, Tunnel,
 };
 use leno_model::{Credential, PolicyPart, Problem};
 use leno_names::Fraction;
