@@ -34,7 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("proxy", &["names", "ir", "routing", "authz", "balance", "runtime", "telemetry", "identity", "xds-client"]),
     ("control", &["names", "api", "model", "ir", "compile", "store", "xds-server", "identity", "runtime", "telemetry"]),
     ("server", &["names", "api", "model", "store", "identity", "runtime", "telemetry"]),
-    ("cli", &["names", "api", "analyze", "model", "ir", "compile", "runtime"]),
+    ("cli", &["names", "api", "analyze", "model", "ir", "compile", "xds", "routing", "runtime"]),
 ];
 
 /// Crates of layers 0 and 1: pure, each with its own bans.

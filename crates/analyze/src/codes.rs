@@ -66,7 +66,7 @@ codes! {
     IST0167 Warning "A policy has no effect where it stands.";
     IST0170 Warning "A service differs between clusters.";
     IST0171 Warning "An object has a condition that says it does not work.";
-    IST0173 Error "A subset selects no pod.";
+    IST0173 Error "A subset selects no workload.";
     IST0174 Warning "A DestinationRule is for a host that does not exist.";
     IST0175 Warning "Key sets are fetched from anywhere that a RequestAuthentication names.";
     IST0176 Warning "The definition of a kind of the Gateway API is too old.";

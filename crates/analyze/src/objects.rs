@@ -35,8 +35,13 @@ impl Object {
         if self.namespace.is_empty() { self.name.clone() } else { format!("{}/{}", self.namespace, self.name) }
     }
 
+    /// With the label that Kubernetes gives each namespace.
     pub(crate) fn labels(&self) -> Labels {
-        labels(&self.json, "metadata.labels")
+        let mut all = labels(&self.json, "metadata.labels");
+        if self.is(kinds::NAMESPACE) {
+            all.insert("kubernetes.io/metadata.name".to_owned(), self.name.clone());
+        }
+        all
     }
 
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
@@ -53,11 +58,19 @@ impl Object {
     }
 }
 
+/// Indices of objects.
+#[derive(Clone, Debug, Default)]
+struct OfKind {
+    all: Vec<usize>,
+    /// By namespace and name; of several clusters the first.
+    by_name: BTreeMap<(String, String), usize>,
+}
+
 /// All that analysis looks at.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     all: Vec<Object>,
-    by_kind: BTreeMap<(String, String), Vec<usize>>,
+    by_kind: BTreeMap<(String, String), OfKind>,
     /// Istio's MeshConfig, of a file or of the ConfigMap `istio`.
     pub(crate) mesh: Value,
     /// Seconds since 1970; certificates end.
@@ -97,7 +110,9 @@ impl Objects {
                 self.mesh = mesh;
             }
         }
-        self.by_kind.entry((object.group.clone(), object.kind.clone())).or_default().push(index);
+        let of_kind = self.by_kind.entry((object.group.clone(), object.kind.clone())).or_default();
+        of_kind.all.push(index);
+        of_kind.by_name.entry((object.namespace.clone(), object.name.clone())).or_insert(index);
         self.all.push(object);
         index
     }
@@ -137,12 +152,13 @@ impl Objects {
     }
 
     pub(crate) fn of(&self, kind: Kind) -> impl Iterator<Item = &Object> + Clone {
-        let indices = self.by_kind.get(&(kind.0.to_owned(), kind.1.to_owned()));
-        indices.into_iter().flatten().filter_map(|index| self.all.get(*index))
+        let of_kind = self.by_kind.get(&(kind.0.to_owned(), kind.1.to_owned()));
+        of_kind.into_iter().flat_map(|of_kind| &of_kind.all).filter_map(|index| self.all.get(*index))
     }
 
     pub(crate) fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
-        self.of(kind).find(|object| object.name == name && object.namespace == namespace)
+        let of_kind = self.by_kind.get(&(kind.0.to_owned(), kind.1.to_owned()))?;
+        self.all.get(*of_kind.by_name.get(&(namespace.to_owned(), name.to_owned()))?)
     }
 
     /// `name`, or `namespace/name`, said in `namespace`.

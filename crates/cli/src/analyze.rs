@@ -1,14 +1,15 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use leno_analyze::{Finding, Level, Objects, Suppression};
-use leno_api::{Document, Kind};
+use leno_api::Document;
 
 use crate::connection::ConnectionArgs;
 use crate::files::{self, Input};
-use crate::kinds;
+use crate::live;
 use crate::loaded::Loaded;
 use crate::misuse::Misuse;
 use crate::problem::FileProblem;
@@ -91,7 +92,7 @@ pub(crate) async fn run(args: AnalyzeArgs) -> anyhow::Result<i32> {
     let mut inputs = if paths.is_empty() { Vec::new() } else { files::read(&paths)? };
     let own = inputs.len();
     if args.with_mesh || (paths.is_empty() && args.cluster.is_empty()) {
-        inputs.extend(live(&args.connection).await?);
+        inputs.extend(live::inputs(&args.connection).await?);
     }
     let (objects, problems) = analyze(&args, &mut inputs, own)?;
     let problems: Vec<_> =
@@ -102,24 +103,6 @@ pub(crate) async fn run(args: AnalyzeArgs) -> anyhow::Result<i32> {
     Ok(i32::from(fails))
 }
 
-/// Every object of the running mesh, each as a text of its own.
-async fn live(connection: &ConnectionArgs) -> anyhow::Result<Vec<Input>> {
-    let client = connection.client()?;
-    let mut inputs = Vec::new();
-    for kind in Kind::ALL {
-        let Ok(list) = client.get(&kinds::path(kind, None, None)?).await else { continue };
-        for item in list["items"].as_array().into_iter().flatten() {
-            let mut item = item.clone();
-            item["apiVersion"] = kind.api_versions().swap_remove(0).into();
-            item["kind"] = kind.as_str().into();
-            let metadata = |key: &str| item["metadata"][key].as_str().unwrap_or_default().to_owned();
-            let source = format!("{}/{}/{}", kind.plural(), metadata("namespace"), metadata("name"));
-            inputs.push(Input { source, text: serde_saphyr::to_string(&item)? });
-        }
-    }
-    Ok(inputs)
-}
-
 /// How many objects there are, and what is found. Inputs from `own` on are of the running mesh.
 fn analyze(args: &AnalyzeArgs, inputs: &mut Vec<Input>, own: usize) -> anyhow::Result<(usize, Vec<FileProblem>)> {
     let namespace = args.namespace.as_deref().unwrap_or(leno_api::DEFAULT_NAMESPACE);
@@ -128,11 +111,17 @@ fn analyze(args: &AnalyzeArgs, inputs: &mut Vec<Input>, own: usize) -> anyhow::R
     let (files, mesh) = inputs.split_at(own);
     let loaded = Loaded::of(files);
     let mut documents: Vec<(usize, Document)> = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut take = |objects: &mut Objects, document: Document, cluster: &str| {
+        // What is there twice is told as such, and is no rival of itself.
+        let name = format!("{} {} {:?} {}", document.group(), document.kind(), document.namespace(), document.name());
+        if !document.name().is_empty() && !seen.insert((cluster.to_owned(), name)) {
+            return;
+        }
         documents.push((objects.add(&document, namespace, cluster), document));
     };
     let named = |document: &Document| (document.group().to_owned(), document.kind().to_owned(), document.describe());
-    let written: std::collections::BTreeSet<_> = loaded.documents.iter().map(named).collect();
+    let written: BTreeSet<_> = loaded.documents.iter().map(named).collect();
     loaded.documents.into_iter().for_each(|document| take(&mut objects, document, ""));
     for document in Loaded::of(mesh).documents.into_iter().filter(|document| !written.contains(&named(document))) {
         take(&mut objects, document, "");

@@ -1,13 +1,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use leno_names::TrustDomain;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::connection::ConnectionArgs;
-use crate::files;
 use crate::problem::FileProblem;
+use crate::{diff, files, live};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: leno apply -f routes/ --dry-run")]
@@ -15,11 +16,22 @@ pub struct ApplyArgs {
     /// File, directory, or - for standard input. Repeatable.
     #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
     file: Vec<PathBuf>,
-    /// Only say what would happen.
-    #[arg(long)]
-    dry_run: bool,
+    /// Only say what would happen; with =server also what would change for the proxies.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "check", value_name = "HOW")]
+    dry_run: Option<DryRun>,
+    /// The trust domain of the mesh.
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    trust_domain: TrustDomain,
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum DryRun {
+    /// Whether the objects would be taken.
+    Check,
+    /// As `leno diff`.
+    Server,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,8 +53,9 @@ pub(crate) async fn run(args: ApplyArgs) -> anyhow::Result<i32> {
     let inputs = files::read(&args.file)?;
     let client = args.connection.client()?;
     let (mut rejected, mut is_empty) = (false, true);
-    for input in inputs {
-        let path = format!("/apply?dryRun={}&source={}", args.dry_run, escape(&input.source));
+    let is_dry = args.dry_run.is_some();
+    for input in &inputs {
+        let path = format!("/apply?dryRun={is_dry}&source={}", escape(&input.source));
         let answer: Value =
             client.post_text(&path, &input.text).await.with_context(|| format!("applying {}", input.source))?;
         let answer: Answer = serde_json::from_value(answer).context("the answer is not understood")?;
@@ -52,8 +65,12 @@ pub(crate) async fn run(args: ApplyArgs) -> anyhow::Result<i32> {
         }
         for applied in &answer.results {
             rejected |= applied.outcome == "rejected";
-            show(applied, args.dry_run);
+            show(applied, is_dry);
         }
+    }
+    if args.dry_run == Some(DryRun::Server) && !rejected && !is_empty {
+        let before = live::inputs(&args.connection).await?;
+        print!("{}", diff::render(&diff::compare(&before, &inputs, true, &args.trust_domain), diff::Format::Text));
     }
     Ok(i32::from(rejected || is_empty))
 }

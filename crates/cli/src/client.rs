@@ -16,6 +16,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A longer line is no watch event.
 const LINE_LIMIT_BYTES: usize = 16 << 20;
 
+/// What a server says instead of an answer.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: http::StatusCode,
+    message: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, self.status)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 /// Calls of a JSON API over HTTP/1.1, one connection each. Errors carry what the server says.
 #[derive(Clone)]
 pub struct ApiClient {
@@ -180,5 +195,5 @@ async fn accepted(response: Response<Incoming>) -> anyhow::Result<Incoming> {
     let bytes = response.into_body().collect().await.context("reading the answer")?.to_bytes();
     let error: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let message = error["message"].as_str().map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), str::to_owned);
-    Err(anyhow!("{} ({status})", message.trim()))
+    Err(Refusal { status, message: message.trim().to_owned() }.into())
 }

@@ -5,6 +5,8 @@ use crate::apply::ApplyArgs;
 use crate::config::ConfigArgs;
 use crate::delete::DeleteArgs;
 use crate::describe::DescribeArgs;
+use crate::diff::DiffArgs;
+use crate::explain::ExplainArgs;
 use crate::get::GetArgs;
 use crate::misuse::Misuse;
 use crate::status::StatusArgs;
@@ -24,6 +26,10 @@ pub enum Command {
     Delete(DeleteArgs),
     /// Show one object with what became of it.
     Describe(DescribeArgs),
+    /// Show what objects would change, for which proxies.
+    Diff(DiffArgs),
+    /// Show what would become of a request, and which objects say so.
+    Explain(ExplainArgs),
     /// List objects, or show one.
     Get(GetArgs),
     /// Show whether every proxy runs what the mesh says.
@@ -56,6 +62,8 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Config(args) => crate::config::run(args).await,
         Command::Delete(args) => crate::delete::run(args).await,
         Command::Describe(args) => crate::describe::run(args).await,
+        Command::Diff(args) => crate::diff::run(args).await,
+        Command::Explain(args) => crate::explain::run(args).await,
         Command::Get(args) => crate::get::run(args).await,
         Command::Status(args) => crate::status::run(args).await,
         Command::Token(args) => crate::token::run(args).await,

@@ -22,7 +22,9 @@ pub struct DescribeArgs {
 
 pub(crate) async fn run(args: DescribeArgs) -> anyhow::Result<i32> {
     let path = kinds::path(args.kind, Some(&args.namespace), Some(&args.name))?;
-    let object = args.connection.client()?.get(&path).await?;
+    let client = args.connection.client()?;
+    let mut object = client.get(&path).await?;
+    object["status"]["proxies"] = client.get(&format!("{path}/proxies")).await?;
     print!("{}", describe(args.kind, &object)?);
     Ok(0)
 }

@@ -45,10 +45,14 @@ pub(crate) async fn run(args: GetArgs) -> anyhow::Result<i32> {
         return Ok(0);
     }
     let answer = client.get(&path).await?;
-    let items = match &args.name {
+    let mut items = match &args.name {
         Some(_) => vec![answer],
         None => answer["items"].as_array().cloned().unwrap_or_default(),
     };
+    for item in &mut items {
+        // For programs; people look for what they wrote.
+        item["metadata"].as_object_mut().map(|metadata| metadata.shift_remove("managedFields"));
+    }
     print!("{}", render(&args, &items)?);
     Ok(0)
 }

@@ -15,10 +15,14 @@ mod connection;
 mod data_directory;
 mod delete;
 mod describe;
+mod diff;
+mod explain;
 mod files;
 mod get;
 mod kinds;
+mod live;
 mod loaded;
+mod mesh;
 mod misuse;
 mod problem;
 mod report;
@@ -32,5 +36,7 @@ pub use client::ApiClient;
 pub use command::{Command, run};
 pub use data_directory::data_directory;
 
+#[cfg(test)]
+mod mesh_tests;
 #[cfg(test)]
 mod tests;

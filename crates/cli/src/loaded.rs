@@ -14,8 +14,8 @@ pub(crate) struct Loaded {
     /// The objects of the mesh that nothing is wrong with.
     pub(crate) resources: Vec<Arc<Resource>>,
     pub(crate) problems: Vec<FileProblem>,
-    /// Index into `documents`.
-    places: BTreeMap<ResourceKey, usize>,
+    /// Index into `documents` and `resources`.
+    places: BTreeMap<ResourceKey, (usize, usize)>,
 }
 
 impl Loaded {
@@ -41,7 +41,7 @@ impl Loaded {
                     let message = format!("already written at {}:{}", first.source(), first.start().line);
                     self.problems.push(at(&document, &key, "metadata.name", "duplicate", "error", message));
                 } else {
-                    self.places.insert(key, self.documents.len());
+                    self.places.insert(key, (self.documents.len(), self.resources.len()));
                     self.resources.push(Arc::new(resource));
                 }
             }
@@ -51,7 +51,25 @@ impl Loaded {
     }
 
     pub(crate) fn document(&self, key: &ResourceKey) -> Option<&Document> {
-        self.documents.get(*self.places.get(key)?)
+        self.documents.get(self.places.get(key)?.0)
+    }
+
+    pub(crate) fn resource(&self, key: &ResourceKey) -> Option<&Arc<Resource>> {
+        self.resources.get(self.places.get(key)?.1)
+    }
+
+    /// Takes over the objects that are not here, as where these are applied.
+    pub(crate) fn add_missing(&mut self, others: &Self) {
+        for resource in &others.resources {
+            let key = resource.key();
+            if let Some(document) = others.document(&key)
+                && self.resource(&key).is_none()
+            {
+                self.places.insert(key, (self.documents.len(), self.resources.len()));
+                self.documents.push(document.clone());
+                self.resources.push(resource.clone());
+            }
+        }
     }
 
     /// A problem of the mesh that the objects make, with its place.

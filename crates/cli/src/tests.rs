@@ -61,6 +61,9 @@ fn every_command_is_well_formed_and_has_an_example() {
 fn command_lines_are_read() {
     for line in [
         "leno apply -f a.yaml --dry-run",
+        "leno apply -f a.yaml --dry-run=server",
+        "leno diff --from a -f b -o xds",
+        "leno explain --from a/b --to http://c:80/ -X POST",
         "leno get vs reviews -n shop -o yaml",
         "leno get Services -A -o wide",
         "leno delete dr reviews",

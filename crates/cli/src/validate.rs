@@ -1,14 +1,11 @@
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
-use leno_api::Resource;
-use leno_compile::Compiler;
-use leno_model::{MeshSettings, Problem, Snapshot};
 use leno_names::TrustDomain;
 
 use crate::files::{self, Input};
 use crate::loaded::Loaded;
+use crate::mesh::Mesh;
 use crate::problem::FileProblem;
 use crate::report::{Format, Report};
 
@@ -42,20 +39,9 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<i32> {
 pub(crate) fn check(inputs: &[Input], trust_domain: &TrustDomain) -> (usize, Vec<FileProblem>) {
     let mut loaded = Loaded::of(inputs);
     let mut problems = std::mem::take(&mut loaded.problems);
-    let of_mesh = mesh_problems(&loaded.resources, trust_domain);
-    problems.extend(of_mesh.iter().map(|problem| loaded.placed(problem)));
+    let mesh = Mesh::of(&loaded.resources, trust_domain);
+    problems.extend(mesh.problems.iter().map(|problem| loaded.placed(problem)));
     problems.sort();
     problems.dedup();
     (loaded.resources.len(), problems)
-}
-
-fn mesh_problems(resources: &[Arc<Resource>], trust_domain: &TrustDomain) -> Vec<Problem> {
-    // Any numbers will do: nothing is bound.
-    let indices = leno_model::service_keys(resources).into_iter().zip(256..).collect();
-    let settings = MeshSettings::new(trust_domain.clone());
-    let (snapshot, mut problems) = Snapshot::build(resources, &settings, &indices);
-    let mut compiler = Compiler::new();
-    compiler.update(&Arc::new(snapshot));
-    problems.extend(compiler.problems());
-    problems
 }

@@ -139,6 +139,26 @@ impl Control {
         self.shared.lock().resources.values().map(|located| located.value.clone()).collect()
     }
 
+    /// Objects of a kind that are in force and that nobody wrote: those of files, and workloads that have registered.
+    pub fn unwritten(&self, kind: Kind) -> Vec<Arc<Resource>> {
+        let state = self.shared.lock();
+        let of_kind = state.resources.range(ResourceKey::new(kind, "", "")..).take_while(|(key, _)| key.kind == kind);
+        let unwritten = of_kind.filter(|(key, located)| !located.source.is_empty() || state.registrations.holds(key));
+        unwritten.map(|(_, located)| located.value.clone()).collect()
+    }
+
+    /// [`Control::unwritten`], for one object.
+    pub fn unwritten_object(&self, key: &ResourceKey) -> Option<Arc<Resource>> {
+        let state = self.shared.lock();
+        let located = state.resources.get(key)?;
+        (!located.source.is_empty() || state.registrations.holds(key)).then(|| located.value.clone())
+    }
+
+    /// All namespaces that objects in force live in.
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        self.shared.lock().resources.keys().map(|key| key.namespace.clone()).collect()
+    }
+
     /// An object in force.
     pub fn resource(&self, key: &ResourceKey) -> Option<Arc<Resource>> {
         self.shared.lock().resources.get(key).map(|located| located.value.clone())

@@ -13,7 +13,7 @@ use leno_telemetry::Chain;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{Resource, WorkloadEntry, annotation};
+use leno_api::{Kind, Resource, ResourceKey, WorkloadEntry, annotation};
 use leno_ir::Node;
 use leno_store::EmbeddedStore;
 use leno_xds_server::{Refusal, StreamEnd};
@@ -131,6 +131,10 @@ impl Registrations {
                 Link::Connected { .. } => None,
             })
             .min()
+    }
+
+    pub(crate) fn holds(&self, key: &ResourceKey) -> bool {
+        key.kind == Kind::WorkloadEntry && self.by_node.values().any(|registration| registration.entry.key() == *key)
     }
 
     pub(crate) fn resources(&self) -> impl Iterator<Item = Arc<Resource>> {

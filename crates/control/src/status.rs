@@ -1,16 +1,17 @@
 //! What became of what was sent: per node and type, per object.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use leno_api::{Kind, ResourceKey};
+use leno_api::{Kind, Located, Resource, ResourceKey};
 use leno_ir::Flavor;
 use leno_model::{Severity, Snapshot};
 use leno_xds_server::{Outcome, StatusReport};
 use serde::Serialize;
 
 use crate::Control;
-use crate::control::State;
+use crate::control::{Shared, State};
 use crate::session::NodeSession;
 
 /// The state of the whole mesh.
@@ -65,7 +66,7 @@ pub struct ObjectProxy {
 pub struct Condition {
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// `True` or `False`.
+    /// `True`, `False` or `Unknown`.
     pub status: &'static str,
     pub reason: &'static str,
     pub message: String,
@@ -184,6 +185,11 @@ impl Control {
     /// Whether an object is understood, and whether every node runs what came of it.
     pub fn conditions(&self, key: &ResourceKey) -> Vec<Condition> {
         let mut state = self.shared.lock();
+        if state.resources.get(key).is_none_or(|located| !self.shared.is_latest(key, located)) {
+            let message = "it is not compiled yet".to_owned();
+            let accepted = Condition { kind: "Accepted", ..Condition::pending(message.clone()) };
+            return vec![Condition { status: "Unknown", ..accepted }, Condition::pending(message)];
+        }
         let accepted = accepted(&state, key);
         let programmed = if accepted.status == "False" {
             let message = "a part of the object has no effect; see Accepted".to_owned();
@@ -218,6 +224,14 @@ impl Control {
             Some(ObjectProxy { name, namespace, state: state_of(session)? })
         };
         sessions.into_values().filter_map(proxy).collect()
+    }
+}
+
+impl Shared {
+    /// Whether nothing newer is stored under this name.
+    fn is_latest(&self, key: &ResourceKey, located: &Located<Arc<Resource>>) -> bool {
+        let stored = || self.store.read(key).is_none_or(|stored| Arc::ptr_eq(&stored, &located.value));
+        !located.source.is_empty() || stored()
     }
 }
 

@@ -56,7 +56,7 @@ async fn one_endpoint_is_one_resource_for_every_node() {
     }
     // A change that concerns nobody is sent to nobody.
     mesh.apply(
-        "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: { name: g }\nspec: { template: {} }\n",
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: { name: g }\nspec: { template: { serviceAccount: g } }\n",
     )
     .await;
     assert!(watchers.iter().all(|session| !session.config.has_changed().unwrap()));

@@ -1,22 +1,43 @@
-use leno_api::{Kind, ResourceKey};
+use std::sync::Arc;
+
+use leno_api::{Kind, Resource, ResourceKey};
+use leno_store::{Change, Mode, Stored, Update};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::ApiError;
 
+/// Shown what is stored, says what shall be.
+pub type ChangeObject<'a> = dyn FnMut(Option<&Value>) -> Result<Change, ApiError> + 'a;
+
 /// What the API shows and changes. Calls may wait for the disk; the server keeps them off its own threads.
 pub trait MeshApi: Send + Sync + 'static {
-    /// Writes the objects of `text`. One bad object stops no other. `source` is named in problems.
-    fn apply(&self, source: &str, text: &str, dry_run: bool) -> Vec<ApplyResult>;
-    /// Objects with `status.conditions`; of all namespaces when none is given.
-    fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Value>;
-    fn read(&self, key: &ResourceKey) -> Option<Value>;
-    /// `false` when there is no such object.
+    /// All objects of a kind.
+    fn objects(&self, kind: Kind) -> Vec<ApiObject>;
+    fn object(&self, key: &ResourceKey) -> Option<ApiObject>;
+    /// All namespaces in which there are objects.
+    fn namespaces(&self) -> Vec<String>;
+    /// Differs when [`MeshApi::objects`] may.
+    fn version(&self) -> (u64, u64);
+    /// The last number that was drawn for a version of an object.
+    fn drawn(&self) -> u64;
+    /// Draws numbers for versions of objects that change without being written; the first of them.
+    fn draw(&self, count: u64) -> u64;
+    /// Changes one object.
     ///
     /// # Errors
-    /// Objects that do not live in the store (those of files, for one) cannot be deleted here.
-    fn delete(&self, key: &ResourceKey) -> Result<bool, ApiError>;
+    /// Those of `change`; objects that do not live in the store (those of files, for one) cannot be written; an object that
+    /// is not understood.
+    fn change(&self, key: &ResourceKey, mode: Mode, change: &mut ChangeObject<'_>) -> Result<Update, ApiError>;
+    /// What would be wrong with objects if they were written.
+    fn check(&self, objects: &[Resource]) -> Vec<ObjectProblem>;
+    /// What is wrong with an object, once what was written so far is in force.
+    fn problems(&self, key: &ResourceKey) -> Vec<ObjectProblem>;
+    /// Waits until what was written is in force.
+    fn settle(&self);
+    /// The proxies that run what an object has a part in.
+    fn proxies(&self, key: &ResourceKey) -> Value;
     fn status(&self) -> Value;
     /// # Errors
     /// The request asks for what is not allowed, or the token cannot be stored.
@@ -29,6 +50,57 @@ pub trait MeshApi: Send + Sync + 'static {
     fn revoke_token(&self, id: &str) -> Result<bool, ApiError>;
     /// Grows whenever a list may read differently.
     fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// One object of the mesh.
+#[derive(Clone, Debug)]
+pub struct ApiObject {
+    pub key: ResourceKey,
+    pub content: Content,
+    /// What the control plane says of it: `conditions`, and whatever else. Takes the place of what others have written there.
+    pub status: Value,
+}
+
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// From a file, or of a workload that has registered.
+    Read {
+        resource: Arc<Resource>,
+    },
+    Stored(Arc<Stored>),
+}
+
+impl Content {
+    pub(crate) fn resource(&self) -> &Resource {
+        match self {
+            Self::Read { resource } => resource,
+            Self::Stored(stored) => &stored.resource,
+        }
+    }
+
+    pub(crate) fn revision(&self) -> Option<u64> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Stored(stored) => Some(stored.revision),
+        }
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Read { resource: a }, Self::Read { resource: b }) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Stored(a), Self::Stored(b)) => a.revision == b.revision,
+            _ => false,
+        }
+    }
+}
+
+/// Something about one object that is wrong or odd.
+#[derive(Clone, Debug)]
+pub struct ObjectProblem {
+    pub key: ResourceKey,
+    pub field: String,
+    pub message: String,
+    pub is_error: bool,
 }
 
 /// What became of one object of an applied text.

@@ -1,89 +1,248 @@
-use std::collections::{BTreeMap, VecDeque};
+//! Endless answers: what there is, then what changes.
+//!
+//! Shape       1 request -> 1 line of JSON for each event
+//! Invariants  between two events of one watch nothing is left out but states that were replaced within a moment; versions
+//!             grow
+//! Errors      a version that is too old: one `ERROR` event with a `Status` of code 410, and the end
+//! Source      Kubernetes "API Concepts": watch, bookmarks, streaming lists
+
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use leno_api::Kind;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::ApiError;
+use crate::accept::Form;
+use crate::parameters::Parameters;
+use crate::place::Place;
+use crate::selector::Selector;
 use crate::serve::App;
+use crate::table::{RowObject, metadata_of, table};
+use crate::view::{Entry, Event, EventKind};
 
-/// Which objects a caller watches.
-pub(crate) struct Filter {
-    pub(crate) kind: Kind,
-    pub(crate) namespace: Option<String>,
-    pub(crate) name: Option<String>,
-}
+/// Between two looks at all objects of a kind.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Who wants to know how far he is, and has heard nothing, is told. As in Kubernetes.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Who does not say how long he wants to watch. Longer than anything.
+const FOREVER: u64 = 365 * 24 * 3600;
 
-/// One line of JSON per event: first what there is, as `ADDED`, then what differs at each revision. A reader who is
-/// slow misses steps in between, never the last state. Ends at the drain.
-pub(crate) fn stream(app: App, filter: Filter) -> Response {
-    let changes = app.api.changes();
-    let watch = Watch { app, filter, changes, seen: BTreeMap::new(), lines: VecDeque::new(), first: true };
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+pub(crate) fn stream(app: App, place: Place, parameters: &Parameters, form: Form) -> Result<Response, ApiError> {
+    let mut selector = parameters.selector()?;
+    if let Some(name) = &place.name {
+        selector = Selector::of_name(name).and(selector);
+    }
+    let seconds = parameters.number("timeoutSeconds")?.unwrap_or(FOREVER).min(FOREVER);
+    let version = parameters.number("resourceVersion")?;
+    let wants_list = parameters.flag("sendInitialEvents")?;
+    let watch = Watch {
+        changes: app.api.changes(),
+        grown: app.view.grown(),
+        filter: Filter { carried: RowObject::parse(parameters.text("includeObject")), form, place, selector },
+        position: version.filter(|_| !wants_list),
+        ends_list: wants_list,
+        bookmarks: parameters.flag("allowWatchBookmarks")?,
+        told: Instant::now(),
+        looked: Instant::now(),
+        deadline: Instant::now() + Duration::from_secs(seconds),
+        lines: VecDeque::new(),
+        is_over: false,
+        app,
+    };
     let body = Body::from_stream(futures_util::stream::unfold(watch, |mut watch| async move {
         let line = watch.next().await?;
         Some((Ok::<_, Infallible>(line), watch))
     }));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Which objects a caller watches, and how he wants to see them.
+#[derive(Clone)]
+struct Filter {
+    place: Place,
+    selector: Selector,
+    form: Form,
+    carried: RowObject,
 }
 
 struct Watch {
     app: App,
     filter: Filter,
+    /// Objects may read differently.
     changes: watch::Receiver<u64>,
-    /// By namespace and name.
-    seen: BTreeMap<(String, String), Value>,
+    /// The log of some kind has grown.
+    grown: watch::Receiver<u64>,
+    /// The version of the last event; `None` before what there is was told.
+    position: Option<u64>,
+    /// The end of what there is is told.
+    ends_list: bool,
+    bookmarks: bool,
+    /// When something was told last.
+    told: Instant,
+    /// When all objects were looked at last.
+    looked: Instant,
+    deadline: Instant,
     lines: VecDeque<Bytes>,
-    first: bool,
+    is_over: bool,
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(line) = self.lines.pop_front() {
+                self.told = Instant::now();
                 return Some(line);
             }
-            if !std::mem::take(&mut self.first) {
-                let drain = &mut self.app.drain;
-                tokio::select! {
-                    changed = self.changes.changed() => changed.ok()?,
-                    () = drain.draining() => return None,
-                }
+            if self.is_over {
+                return None;
             }
-            self.changes.borrow_and_update();
-            self.compare().await?;
+            match self.position {
+                None => self.begin().await?,
+                Some(position) => self.go_on(position).await?,
+            }
+            if self.lines.is_empty() && !self.is_over {
+                self.wait().await?;
+            }
         }
     }
 
-    async fn compare(&mut self) -> Option<()> {
-        let kind = self.filter.kind;
-        let namespace = self.filter.namespace.clone();
-        let objects = self.app.call(move |api| api.list(kind, namespace.as_deref())).await.ok()?;
-        let wanted = |key: &(String, String)| self.filter.name.as_ref().is_none_or(|name| *name == key.1);
-        let now: BTreeMap<_, _> =
-            objects.into_iter().map(|object| (name_of(&object), object)).filter(|(key, _)| wanted(key)).collect();
-        for (key, object) in &now {
-            match self.seen.get(key) {
-                None => self.lines.push_back(line("ADDED", object)),
-                Some(before) if before != object => self.lines.push_back(line("MODIFIED", object)),
-                Some(_) => {}
+    /// Everything there is.
+    async fn begin(&mut self) -> Option<()> {
+        self.mark();
+        let filter = self.filter.clone();
+        let work = move |app: &App| {
+            let kind = filter.place.kind;
+            let (entries, revision) =
+                app.view.with(kind, |view| (view.entries().cloned().collect::<Vec<_>>(), view.revision()));
+            let wanted = entries.iter().filter(|entry| filter.wants(entry));
+            let lines: VecDeque<_> = wanted.map(|entry| filter.line("ADDED", entry)).collect();
+            (lines, revision)
+        };
+        let (lines, revision) = self.app.call(work).await.ok()?;
+        (self.lines, self.position) = (lines, Some(revision));
+        if self.ends_list {
+            self.lines.push_back(self.filter.bookmark(revision, true));
+        }
+        Some(())
+    }
+
+    /// What came after `position`.
+    async fn go_on(&mut self, position: u64) -> Option<()> {
+        self.mark();
+        let filter = self.filter.clone();
+        let work = move |app: &App| {
+            if position > app.api.drawn() {
+                return Err(ApiError::expired(format!("there is no version {position} yet")));
+            }
+            app.view.with(filter.place.kind, |view| {
+                let mut last = position;
+                let mut lines = VecDeque::new();
+                for event in view.since(position)? {
+                    last = event.revision;
+                    lines.extend(filter.event(event));
+                }
+                Ok((lines, last))
+            })
+        };
+        match self.app.call(work).await.ok()? {
+            Ok((lines, last)) => (self.lines, self.position) = (lines, Some(last)),
+            Err(error) => {
+                self.lines.push_back(line("ERROR", &error.to_json()));
+                self.is_over = true;
             }
         }
-        for (_, object) in self.seen.iter().filter(|(key, _)| !now.contains_key(*key)) {
-            self.lines.push_back(line("DELETED", object));
-        }
-        self.seen = now;
         Some(())
+    }
+
+    fn mark(&mut self) {
+        self.looked = Instant::now();
+        self.changes.borrow_and_update();
+        self.grown.borrow_and_update();
+    }
+
+    /// Until there may be something to tell. `None` at the end.
+    async fn wait(&mut self) -> Option<()> {
+        let bookmark = self.told + BOOKMARK_EVERY;
+        let drain = &mut self.app.drain;
+        let woken = async {
+            tokio::select! {
+                grown = self.grown.changed() => grown.ok(),
+                changed = self.changes.changed() => {
+                    sleep_until(self.looked + LOOK_EVERY).await;
+                    changed.ok()
+                }
+                () = drain.draining() => None,
+            }
+        };
+        let until = if self.bookmarks { bookmark.min(self.deadline) } else { self.deadline };
+        if let Ok(woken) = timeout_at(until, woken).await {
+            return woken;
+        }
+        if let (true, Some(position)) = (self.bookmarks, self.position) {
+            self.lines.push_back(self.filter.bookmark(position, false));
+        }
+        self.is_over = Instant::now() >= self.deadline;
+        Some(())
+    }
+}
+
+impl Filter {
+    fn wants(&self, entry: &Arc<Entry>) -> bool {
+        self.place.holds(entry.key()) && self.selector.matches(entry.resource())
+    }
+
+    /// An object that begins to be wanted is new to the caller; one that is no longer wanted is gone.
+    fn event(&self, event: &Event) -> Option<Bytes> {
+        let was = event.before.as_ref().is_some_and(|before| self.wants(before));
+        let is = event.kind != EventKind::Deleted && self.wants(&event.entry);
+        match (was, is) {
+            (false, false) => None,
+            (false, true) => Some(self.line("ADDED", &event.entry)),
+            (true, true) => Some(self.line("MODIFIED", &event.entry)),
+            (true, false) => Some(self.line("DELETED", &event.entry)),
+        }
+    }
+
+    fn line(&self, event: &str, entry: &Entry) -> Bytes {
+        let object = entry.to_json(self.place.version);
+        let shown = match self.form {
+            Form::Metadata => metadata_of(&object),
+            Form::Object => object,
+            Form::Table => {
+                let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
+                table(self.place.kind, &[object], metadata, self.carried, SystemTime::now())
+            }
+        };
+        line(event, &shown)
+    }
+
+    fn bookmark(&self, version: u64, ends_list: bool) -> Bytes {
+        let mut metadata = json!({ "resourceVersion": version.to_string(), "creationTimestamp": null });
+        if ends_list {
+            metadata["annotations"] = json!({ INITIAL_EVENTS_END: "true" });
+        }
+        let object = match self.form {
+            Form::Metadata => {
+                json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
+            }
+            Form::Object => {
+                json!({ "kind": self.place.kind.as_str(), "apiVersion": self.place.api_version(), "metadata": metadata })
+            }
+            Form::Table => json!({ "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "rows": [] }),
+        };
+        line("BOOKMARK", &object)
     }
 }
 
 fn line(event: &str, object: &Value) -> Bytes {
     format!("{}\n", json!({ "type": event, "object": object })).into()
-}
-
-fn name_of(object: &Value) -> (String, String) {
-    let text = |field: &str| object["metadata"][field].as_str();
-    (text("namespace").unwrap_or(leno_api::DEFAULT_NAMESPACE).to_owned(), text("name").unwrap_or_default().to_owned())
 }

@@ -8,13 +8,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use leno_api::{Resource, ResourceKey};
+use leno_api::{Kind, ParseProblem, Resource, ResourceKey};
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use serde_json::Value;
 use tokio::sync::watch;
+
+use crate::stored::{self as stamp, Stored};
 
 /// Key: `<kind>/<namespace>/<name>`; value: the object as JSON.
 const RESOURCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("resources");
@@ -22,6 +26,10 @@ const RESOURCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("resour
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const REVISION: &str = "revision";
+const CEILING: &str = "ceiling";
+/// So many numbers are drawn between two writes of the ceiling. Chosen: few writes, and room for millions of restarts in the
+/// 53 bits that readers of JSON may have.
+const DRAW_AHEAD: u64 = 1 << 20;
 
 /// Resources and control state in one file, with an in-memory copy for readers.
 pub struct EmbeddedStore {
@@ -29,8 +37,13 @@ pub struct EmbeddedStore {
     opener: Opener,
     /// `None` after a failure, until the next use opens the file again. Held while a write is under way: one writer.
     database: Mutex<Option<Database>>,
-    resources: Mutex<BTreeMap<ResourceKey, Arc<Resource>>>,
+    resources: Mutex<BTreeMap<ResourceKey, Arc<Stored>>>,
+    /// Of the last write.
     revision: watch::Sender<u64>,
+    /// The last number that was drawn, at least the revision.
+    drawn: AtomicU64,
+    /// On disk: numbers up to this one may have been drawn.
+    ceiling: AtomicU64,
 }
 
 type Opener = Box<dyn Fn(&Path) -> Result<Database, redb::Error> + Send + Sync>;
@@ -41,12 +54,35 @@ impl std::fmt::Debug for EmbeddedStore {
     }
 }
 
-/// What became of an object that was put.
+/// What became of an object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Written {
     Configured,
     Created,
+    Deleted,
     Unchanged,
+}
+
+/// What shall become of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Keep,
+    Put(Value),
+    Remove,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// Everything but the write.
+    DryRun,
+    Write,
+}
+
+#[derive(Clone, Debug)]
+pub struct Update {
+    pub written: Written,
+    /// The object as it is now; the last of it when it was deleted.
+    pub stored: Option<Arc<Stored>>,
 }
 
 impl EmbeddedStore {
@@ -68,7 +104,7 @@ impl EmbeddedStore {
     fn open_with(path: &Path, opener: Opener) -> Result<Self, StoreError> {
         let fail = |source: redb::Error| StoreError::Open { path: path.to_owned(), source };
         let opened = opener(path).and_then(|database| make_tables(&database).map(|()| database));
-        let (database, (resources, revision)) = match opened {
+        let (database, loaded) = match opened {
             Ok(database) => {
                 let loaded = load(&database, path)?;
                 (Some(database), loaded)
@@ -83,8 +119,10 @@ impl EmbeddedStore {
             path: path.to_owned(),
             opener,
             database: Mutex::new(database),
-            resources: Mutex::new(resources),
-            revision: watch::Sender::new(revision),
+            resources: Mutex::new(loaded.resources),
+            revision: watch::Sender::new(loaded.revision),
+            drawn: AtomicU64::new(loaded.revision.max(loaded.ceiling)),
+            ceiling: AtomicU64::new(loaded.ceiling),
         })
     }
 
@@ -99,73 +137,46 @@ impl EmbeddedStore {
     }
 
     pub fn list(&self) -> Vec<Arc<Resource>> {
-        self.lock().values().cloned().collect()
+        self.lock().values().map(|stored| stored.resource.clone()).collect()
     }
 
     pub fn read(&self, key: &ResourceKey) -> Option<Arc<Resource>> {
+        self.stored(key).map(|stored| stored.resource.clone())
+    }
+
+    pub fn stored(&self, key: &ResourceKey) -> Option<Arc<Stored>> {
         self.lock().get(key).cloned()
     }
 
-    /// Writes an object. A `metadata.resourceVersion` in it must be the one stored; an object that is not stored is made,
-    /// whatever version it had, so that what was saved can be put back.
+    /// All of a kind, by key.
+    pub fn stored_of(&self, kind: Kind) -> Vec<Arc<Stored>> {
+        let from = ResourceKey::new(kind, "", "");
+        let all = self.lock();
+        all.range(from..).take_while(|(key, _)| key.kind == kind).map(|(_, stored)| stored.clone()).collect()
+    }
+
+    /// Writes an object as it is. A `metadata.resourceVersion` in it must be the one stored; an object that is not stored
+    /// is made, whatever version it had, so that what was saved can be put back.
     ///
     /// # Errors
     /// `Conflict` when the version is another; otherwise when the disk does not take it. Nothing has changed then.
     pub fn put(&self, resource: Resource, now: SystemTime) -> Result<Written, StoreError> {
-        let mut database = self.database();
-        let (mut resource, outcome) = self.compare(resource, now)?;
-        if outcome == Written::Unchanged {
-            return Ok(outcome);
-        }
         let key = resource.key();
-        let revision = self.revision() + 1;
-        resource.metadata_mut().resource_version = Some(revision.to_string());
-        let text = serde_json::to_vec(&resource).map_err(|source| StoreError::Encode { key: key.clone(), source })?;
-        self.write(&mut database, |transaction| {
-            transaction.open_table(RESOURCES)?.insert(path_of(&key).as_str(), text.as_slice())?;
-            transaction.open_table(META)?.insert(REVISION, revision)?;
-            Ok(())
-        })?;
-        self.lock().insert(key, Arc::new(resource));
-        self.revision.send_replace(revision);
-        Ok(outcome)
-    }
-
-    /// What [`EmbeddedStore::put`] would do, as far as the disk does not matter.
-    ///
-    /// # Errors
-    /// `Conflict`, as there.
-    pub fn preview(&self, resource: &Resource, now: SystemTime) -> Result<Written, StoreError> {
-        self.compare(resource.clone(), now).map(|(_, outcome)| outcome)
-    }
-
-    /// The object as it would be stored, but for its new version.
-    fn compare(&self, mut resource: Resource, now: SystemTime) -> Result<(Resource, Written), StoreError> {
-        let key = resource.key();
-        let before = self.read(&key);
-        let stored_version = before.as_ref().and_then(|before| before.metadata().resource_version.clone());
-        let wanted = resource.metadata().resource_version.clone();
-        if let (Some(wanted), Some(stored)) = (&wanted, &stored_version)
-            && wanted != stored
-        {
-            return Err(StoreError::Conflict { key, stored: stored.clone() });
-        }
-        let created = before.as_ref().and_then(|before| before.metadata().creation_timestamp.clone());
-        resource.set_status(None);
-        let namespaced = resource.kind().is_namespaced();
-        let metadata = resource.metadata_mut();
-        metadata.namespace = metadata.namespace.take().filter(|_| namespaced);
-        if namespaced {
-            metadata.namespace.get_or_insert_with(|| leno_api::DEFAULT_NAMESPACE.to_owned());
-        }
-        metadata.creation_timestamp = Some(created.unwrap_or_else(|| timestamp(now)));
-        metadata.resource_version = stored_version;
-        let outcome = match before {
-            None => Written::Created,
-            Some(before) if *before == resource => Written::Unchanged,
-            Some(_) => Written::Configured,
+        let replace = |before: Option<&Value>| {
+            let wanted = resource.metadata().resource_version.as_deref();
+            let stored = before.and_then(|before| before["metadata"]["resourceVersion"].as_str());
+            match (wanted, stored) {
+                (Some(wanted), Some(stored)) if wanted != stored => {
+                    Err(StoreError::Conflict { key: key.clone(), stored: stored.to_owned() })
+                }
+                _ => {
+                    let mut object = resource.to_json();
+                    object.as_object_mut().map(|fields| fields.remove("status"));
+                    Ok(Change::Put(object))
+                }
+            }
         };
-        Ok((resource, outcome))
+        self.update(&key, now, Mode::Write, replace).map(|update| update.written)
     }
 
     /// Removes an object; `false` when there was none.
@@ -173,19 +184,120 @@ impl EmbeddedStore {
     /// # Errors
     /// When the disk does not take it; the object is still there then.
     pub fn delete(&self, key: &ResourceKey) -> Result<bool, StoreError> {
+        let remove = |before: Option<&Value>| Ok(if before.is_some() { Change::Remove } else { Change::Keep });
+        let update = self.update(key, SystemTime::UNIX_EPOCH, Mode::Write, remove)?;
+        Ok(update.written == Written::Deleted)
+    }
+
+    /// Changes one object: `change` is shown what is stored and says what shall be. Nobody else writes in between. The
+    /// store sets `uid`, `creationTimestamp`, `generation` and `resourceVersion`.
+    ///
+    /// # Errors
+    /// What `change` says; an object that is not understood; a disk that does not take it. Nothing has changed then.
+    pub fn update<E: From<StoreError>>(
+        &self,
+        key: &ResourceKey,
+        now: SystemTime,
+        mode: Mode,
+        change: impl FnOnce(Option<&Value>) -> Result<Change, E>,
+    ) -> Result<Update, E> {
         let mut database = self.database();
-        if self.read(key).is_none() {
-            return Ok(false);
+        let before = self.stored(key);
+        let shown = before.as_ref().map(|before| before.to_json());
+        let unchanged = Update { written: Written::Unchanged, stored: before.clone() };
+        match change(shown.as_ref())? {
+            Change::Keep => Ok(unchanged),
+            Change::Remove if before.is_none() => Ok(unchanged),
+            Change::Remove => {
+                if mode == Mode::Write {
+                    self.remove(&mut database, key)?;
+                }
+                Ok(Update { written: Written::Deleted, stored: before })
+            }
+            Change::Put(mut object) => {
+                stamp::keep(&mut object, key, shown.as_ref(), now);
+                if shown.as_ref() == Some(&object) {
+                    return Ok(unchanged);
+                }
+                let written = if before.is_some() { Written::Configured } else { Written::Created };
+                let revision = self.next_revision();
+                stamp::renew(&mut object, shown.as_ref(), revision);
+                let stored = Arc::new(Stored::new(object, revision)?);
+                if stored.resource.key() != *key {
+                    let (wanted, found) = (key.clone(), stored.resource.key());
+                    return Err(StoreError::OtherObject { wanted, found }.into());
+                }
+                if mode == Mode::Write {
+                    self.insert(&mut database, key, &stored)?;
+                }
+                Ok(Update { written, stored: Some(stored) })
+            }
         }
-        let revision = self.revision() + 1;
-        self.write(&mut database, |transaction| {
+    }
+
+    fn insert(
+        &self,
+        database: &mut Option<Database>,
+        key: &ResourceKey,
+        stored: &Arc<Stored>,
+    ) -> Result<(), StoreError> {
+        self.write(database, |transaction| {
+            transaction.open_table(RESOURCES)?.insert(path_of(key).as_str(), &*stored.text)?;
+            transaction.open_table(META)?.insert(REVISION, stored.revision)?;
+            Ok(())
+        })?;
+        self.lock().insert(key.clone(), stored.clone());
+        self.publish(stored.revision);
+        Ok(())
+    }
+
+    fn remove(&self, database: &mut Option<Database>, key: &ResourceKey) -> Result<(), StoreError> {
+        let revision = self.next_revision();
+        self.write(database, |transaction| {
             transaction.open_table(RESOURCES)?.remove(path_of(key).as_str())?;
             transaction.open_table(META)?.insert(REVISION, revision)?;
             Ok(())
         })?;
         self.lock().remove(key);
+        self.publish(revision);
+        Ok(())
+    }
+
+    /// What the next write gets. Of those that are not written the number is given out again, unless somebody has drawn one
+    /// meanwhile.
+    fn next_revision(&self) -> u64 {
+        self.drawn.load(Ordering::Relaxed) + 1
+    }
+
+    fn publish(&self, revision: u64) {
+        self.drawn.fetch_max(revision, Ordering::Relaxed);
         self.revision.send_replace(revision);
-        Ok(true)
+    }
+
+    /// The last number that was drawn.
+    pub fn drawn(&self) -> u64 {
+        self.drawn.load(Ordering::Relaxed)
+    }
+
+    /// Draws `count` numbers from those that revisions are taken from, for what changes without being written; the first of
+    /// them. None is ever drawn again, also after a restart.
+    pub fn draw(&self, count: u64) -> u64 {
+        let mut database = self.database();
+        let first = self.next_revision();
+        let last = first + count.max(1) - 1;
+        self.drawn.store(last, Ordering::Relaxed);
+        if last > self.ceiling.load(Ordering::Relaxed) {
+            let ceiling = last + DRAW_AHEAD;
+            let raise = |transaction: &redb::WriteTransaction| {
+                transaction.open_table(META)?.insert(CEILING, ceiling)?;
+                Ok(())
+            };
+            match self.write(&mut database, raise) {
+                Ok(()) => self.ceiling.store(ceiling, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "after a restart, revisions may be given out again"),
+            }
+        }
+        first
     }
 
     /// A value of the control plane's own; not a resource, no revision.
@@ -269,9 +381,9 @@ impl EmbeddedStore {
     fn reload(&self, database: &Database) -> Result<(), redb::Error> {
         make_tables(database)?;
         match load(database, &self.path) {
-            Ok((resources, revision)) if revision != self.revision() => {
-                *self.lock() = resources;
-                self.revision.send_replace(revision);
+            Ok(loaded) if loaded.revision != self.revision() => {
+                *self.lock() = loaded.resources;
+                self.publish(loaded.revision);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -284,7 +396,7 @@ impl EmbeddedStore {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ResourceKey, Arc<Resource>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ResourceKey, Arc<Stored>>> {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -315,7 +427,11 @@ fn make_tables(database: &Database) -> Result<(), redb::Error> {
     Ok(write.commit()?)
 }
 
-type Loaded = (BTreeMap<ResourceKey, Arc<Resource>>, u64);
+struct Loaded {
+    resources: BTreeMap<ResourceKey, Arc<Stored>>,
+    revision: u64,
+    ceiling: u64,
+}
 
 fn load(database: &Database, path: &Path) -> Result<Loaded, StoreError> {
     let fail = |source: redb::Error| StoreError::Read { path: path.to_owned(), source };
@@ -324,24 +440,24 @@ fn load(database: &Database, path: &Path) -> Result<Loaded, StoreError> {
     let mut resources = BTreeMap::new();
     for entry in table.iter().map_err(|error| fail(error.into()))? {
         let (key, value) = entry.map_err(|error| fail(error.into()))?;
-        let parsed = serde_json::from_slice(value.value())
-            .map_err(|error| error.to_string())
-            .and_then(|value| Resource::from_json(&value).map_err(|problems| format!("{}", problems[0])));
-        match parsed {
-            Ok(resource) => {
-                resources.insert(resource.key(), Arc::new(resource));
+        match Stored::load(value.value()) {
+            Ok(stored) => {
+                resources.insert(stored.resource.key(), Arc::new(stored));
             }
             // Written by a version with other ideas: keep it on disk, go on without it.
-            Err(reason) => tracing::error!(object = key.value(), reason, "a stored object is not understood"),
+            Err(reason) => tracing::error!(object = key.value(), %reason, "a stored object is not understood"),
         }
     }
     let meta = read.open_table(META).map_err(|error| fail(error.into()))?;
-    let revision = meta.get(REVISION).map_err(|error| fail(error.into()))?.map_or(0, |value| value.value());
-    Ok((resources, revision))
+    let number =
+        |name| meta.get(name).map_err(|error| fail(error.into())).map(|value| value.map_or(0, |value| value.value()));
+    Ok(Loaded { resources, revision: number(REVISION)?, ceiling: number(CEILING)? })
 }
 
 fn path_of(key: &ResourceKey) -> String {
-    format!("{}/{}/{}", key.kind, key.namespace, key.name)
+    // Not as it is shown: two groups may use one word.
+    let kind = serde_json::to_value(key.kind).unwrap_or_default();
+    format!("{}/{}/{}", kind.as_str().unwrap_or_default(), key.namespace, key.name)
 }
 
 /// Only the owner may read what people have written: it may hold addresses and policies.
@@ -356,18 +472,16 @@ fn private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// RFC 3339 in UTC, to the second.
-fn timestamp(now: SystemTime) -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    time::OffsetDateTime::from(now).format(format).unwrap_or_default()
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{key} was changed by somebody else meanwhile: its resourceVersion is {stored}")]
     Conflict { key: ResourceKey, stored: String },
     #[error("{key} cannot be written as JSON")]
     Encode { key: ResourceKey, source: serde_json::Error },
+    #[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid { problems: Vec<ParseProblem> },
+    #[error("{wanted} was to be written, and the object is {found}")]
+    OtherObject { wanted: ResourceKey, found: ResourceKey },
     #[error("the store {path} cannot be opened")]
     Open { path: PathBuf, source: redb::Error },
     #[error("the store {path} cannot be read")]

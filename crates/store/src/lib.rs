@@ -11,6 +11,8 @@
 
 mod directory;
 mod embedded;
+mod stored;
 
 pub use directory::{DirectoryContent, DirectorySource};
-pub use embedded::{EmbeddedStore, StoreError, Written};
+pub use embedded::{Change, EmbeddedStore, Mode, StoreError, Update, Written};
+pub use stored::{Stored, timestamp};

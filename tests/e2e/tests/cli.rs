@@ -57,6 +57,41 @@ fn an_object_is_applied_shown_and_deleted() -> anyhow::Result<()> {
 }
 
 #[test]
+fn changes_requests_and_mistakes_are_told_of_a_running_mesh() -> anyhow::Result<()> {
+    let mesh = Mesh::start("")?;
+    mesh.cli_ok(&["apply", "-f", &mesh.file("service.yaml", SERVICE)])?;
+    let path = mesh.file("route.yaml", ROUTE);
+    let diff = mesh.cli(&["diff", "-f", &path])?;
+    let expected = "by VirtualService default/reviews (added, ";
+    assert_eq!(diff.status.code(), Some(1), "{}", said(&diff));
+    assert!(
+        said(&diff).contains("~ routes outbound|9080||reviews") && said(&diff).contains(expected),
+        "{}",
+        said(&diff)
+    );
+    let dry = mesh.cli_ok(&["apply", "-f", &path, "--dry-run=server"])?;
+    assert!(dry.contains("created (dry run)") && dry.contains(expected), "{dry}");
+
+    mesh.cli_ok(&["apply", "-f", &path])?;
+    let same = mesh.cli_ok(&["diff", "-f", &path])?;
+    assert_eq!(same, "nothing changes for any proxy\n");
+    let told = mesh.cli(&["explain", "--from", "default/x", "--to", "http://reviews:9080/"])?;
+    assert_eq!(told.status.code(), Some(1), "nobody serves it: {}", said(&told));
+    assert!(
+        said(&told).contains("2s for the whole exchange") && said(&told).contains("none: 503 (UH)"),
+        "{}",
+        said(&told)
+    );
+
+    mesh.cli_ok(&["analyze"])?;
+    mesh.cli_ok(&["apply", "-f", &mesh.file("wrong.yaml", &ROUTE.replace("host: reviews", "host: gone"))])?;
+    let found = mesh.cli(&["analyze", "-o", "json"])?;
+    assert_eq!(found.status.code(), Some(1), "{}", said(&found));
+    assert!(said(&found).contains("IST0101"), "{}", said(&found));
+    Ok(())
+}
+
+#[test]
 fn a_slip_is_named_with_its_place_and_nothing_is_applied() -> anyhow::Result<()> {
     let mesh = Mesh::start(SERVICE)?;
     let path = mesh.file("slip.yaml", &ROUTE.replace("timeout", "timeuot"));

@@ -5,7 +5,7 @@ use crate::Object;
 use crate::codes::{IST0128, IST0129, IST0173, IST0174};
 use crate::finding::{Code, Findings};
 use crate::json::{Labels, at, labels, list, number, text, texts};
-use crate::kinds::{DESTINATION_RULE, NODE, POD};
+use crate::kinds::{DEPLOYMENT, DESTINATION_RULE, NODE, POD, WORKLOAD_ENTRY};
 use crate::objects::Objects;
 use crate::selector::{selects, shown};
 
@@ -35,7 +35,15 @@ fn unchecked(rule: &Object, tls: &Value, field: &str, code: Code, port: &str, fo
 /// Hosts that do not exist, and subsets without pods.
 pub(crate) fn subsets(objects: &Objects, found: &mut Findings) {
     let hosts = Hosts::of(objects);
-    let pods: Vec<_> = objects.of(POD).map(|pod| with_topology(pod, objects)).collect();
+    // Istio counts pods alone; files have the Deployments that make them, and workloads outside Kubernetes.
+    let entries = objects.of(WORKLOAD_ENTRY).map(|entry| {
+        let mut all = entry.labels();
+        all.extend(labels(&entry.json, "spec.labels"));
+        all
+    });
+    let templates = objects.of(DEPLOYMENT).map(|deployment| labels(&deployment.json, "spec.template.metadata.labels"));
+    let pods = objects.of(POD).map(|pod| with_topology(pod, objects));
+    let pods: Vec<_> = pods.chain(entries).chain(templates).collect();
     for rule in objects.of(DESTINATION_RULE) {
         let name = text(&rule.json, "spec.host");
         let Some(host) = hosts.find(name, &rule.namespace, &texts(&rule.json, "spec.exportTo")) else {
@@ -47,7 +55,7 @@ pub(crate) fn subsets(objects: &Objects, found: &mut Findings) {
             wanted.extend(labels(subset, "labels"));
             if !pods.iter().any(|pod| selects(&wanted, pod)) {
                 let message = format!(
-                    "subset `{}` selects no pod ({}): requests to it get 503 UH",
+                    "subset `{}` selects no workload ({}): requests to it get 503 UH",
                     text(subset, "name"),
                     shown(&wanted)
                 );

@@ -50,6 +50,7 @@ pub(crate) fn mesh_hosts(objects: &Objects, found: &mut Findings) {
 /// Destinations that do not exist, and ports that are missing or wrong.
 pub(crate) fn destinations(objects: &Objects, found: &mut Findings) {
     let hosts = Hosts::of(objects);
+    let with_subsets = with_subsets(objects);
     for route in objects.of(VIRTUAL_SERVICE) {
         for target in targets(route) {
             let name = text(target.destination, "host");
@@ -76,12 +77,28 @@ pub(crate) fn destinations(objects: &Objects, found: &mut Findings) {
                 _ => {}
             }
         }
-        ignored_subsets(route, objects, found);
+        ignored_subsets(route, &with_subsets, found);
     }
 }
 
+/// Of each host the VirtualServices that route it to subsets of itself, once for each destination.
+fn with_subsets(objects: &Objects) -> BTreeMap<&str, Vec<&Object>> {
+    let mut all: BTreeMap<&str, Vec<&Object>> = BTreeMap::new();
+    for route in objects.of(VIRTUAL_SERVICE) {
+        let hosts = texts(&route.json, "spec.hosts");
+        for target in targets(route).iter().filter(|target| target.field.starts_with("spec.http") && !target.is_mirror)
+        {
+            let [host, subset] = ["host", "subset"].map(|field| text(target.destination, field));
+            if !subset.is_empty() && hosts.contains(&host) {
+                all.entry(host).or_default().push(route);
+            }
+        }
+    }
+    all
+}
+
 /// Rules inside the mesh that a gateway's own do not go through.
-fn ignored_subsets(route: &Object, objects: &Objects, found: &mut Findings) {
+fn ignored_subsets(route: &Object, with_subsets: &BTreeMap<&str, Vec<&Object>>, found: &mut Findings) {
     if texts(&route.json, "spec.gateways").is_empty() {
         return;
     }
@@ -90,23 +107,12 @@ fn ignored_subsets(route: &Object, objects: &Objects, found: &mut Findings) {
     });
     for target in plain {
         let host = text(target.destination, "host");
-        for other in objects.of(VIRTUAL_SERVICE) {
-            let hosts = texts(&other.json, "spec.hosts");
-            let with_subset = targets(other).into_iter().filter(|target| {
-                let destination = text(target.destination, "host");
-                target.field.starts_with("spec.http")
-                    && !target.is_mirror
-                    && !text(target.destination, "subset").is_empty()
-                    && destination == host
-                    && hosts.contains(&destination)
-            });
-            for _ in with_subset {
-                let message = format!(
-                    "requests that enter by a gateway go to `{host}` past the subsets of {}; route to subsets here",
-                    other.describe()
-                );
-                found.report(route, IST0140, format!("{}.host", target.field), message);
-            }
+        for other in with_subsets.get(host).into_iter().flatten() {
+            let message = format!(
+                "requests that enter by a gateway go to `{host}` past the subsets of {}; route to subsets here",
+                other.describe()
+            );
+            found.report(route, IST0140, format!("{}.host", target.field), message);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Shutdown    signal -> streams are told, API finishes -> tasks end; workloads come back to the next start
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +25,7 @@ use crate::notify::{self, Ready};
 use crate::parent;
 
 mod api;
+mod kubeconfig;
 mod names;
 
 /// Open API calls and streams have this long to end.
@@ -92,7 +93,8 @@ async fn serve(args: ControlArgs) -> anyhow::Result<()> {
 
     let ca = open_authority(&args, &data)?;
     ca.register_metrics(&registry);
-    let identity = own_identity(&ca, names::of_server(args.xds.ip(), &args.names), &tasks)?;
+    let names = names::of_server(&[args.xds.ip(), args.api.ip()], &args.names);
+    let identity = own_identity(&ca, names, &tasks)?;
     let store = EmbeddedStore::open(&data.join("store.redb")).context("opening the store")?;
     let store = Arc::new(store);
     let files = watch_files(&args, &tasks)?;
@@ -107,7 +109,8 @@ async fn serve(args: ControlArgs) -> anyhow::Result<()> {
     report_problems(&control);
 
     let xds = start_xds(&args, &control, &ca, &identity, &registry, &tasks, watch.clone()).await?;
-    let api = start_api(&args, &data, &control, &ca, store, &tasks, watch.clone()).await?;
+    let mesh = api::Mesh { control: control.clone(), store, ca: ca.clone() };
+    let api = start_api(&args, &data, mesh, &identity, &tasks, watch.clone()).await?;
     let metrics = bind(args.metrics).await?;
     let metrics_address = metrics.local_addr()?;
     serve_task(&tasks, "metrics", leno_server::serve_metrics(metrics, registry, watch));
@@ -130,7 +133,7 @@ async fn serve(args: ControlArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_authority(args: &ControlArgs, data: &std::path::Path) -> anyhow::Result<Arc<Ca>> {
+fn open_authority(args: &ControlArgs, data: &Path) -> anyhow::Result<Arc<Ca>> {
     let config = CaConfig { svid_ttl: args.svid_ttl, ..CaConfig::new(args.trust_domain.clone()) };
     let ca = Ca::open(&data.join("ca"), config, SystemTime::now()).context("opening the certificate authority")?;
     Ok(Arc::new(ca))
@@ -217,19 +220,22 @@ async fn start_xds(
 
 async fn start_api(
     args: &ControlArgs,
-    data: &std::path::Path,
-    control: &Control,
-    ca: &Arc<Ca>,
-    store: Arc<EmbeddedStore>,
+    data: &Path,
+    mesh: api::Mesh,
+    identity: &Identity,
     tasks: &Tasks,
     drain: DrainWatch,
 ) -> anyhow::Result<SocketAddr> {
     let token =
         leno_server::load_or_create_admin_token(&data.join("admin-token")).context("preparing the admin token")?;
+    let tls =
+        ServerTls { alpn: vec![b"http/1.1".to_vec()], client: ClientAuth::None, peers: PeerNames::AnyInTrustDomain };
+    let tls = identity.server_config(&tls).context("making the TLS settings of the API")?;
     let listener = bind(args.api).await?;
     let address = listener.local_addr()?;
-    let mesh = api::Mesh { control: control.clone(), store, ca: ca.clone() };
-    serve_task(tasks, "api", leno_server::serve(listener, Arc::new(mesh), token, drain));
+    let roots = mesh.ca.bundle_pem().to_owned();
+    kubeconfig::write(&data.join("kubeconfig"), address, &roots, &token).context("writing the kubeconfig")?;
+    serve_task(tasks, "api", leno_server::serve(listener, Some(tls), Arc::new(mesh), token, drain));
     Ok(address)
 }
 

@@ -55,14 +55,11 @@ fn a_file_that_is_no_store_is_an_error_and_stays_as_it_is() {
 fn what_was_shown_can_be_applied_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(&directory.path().join("store.redb")).unwrap();
-    assert_eq!(store.preview(&service(80), SystemTime::UNIX_EPOCH).unwrap(), Written::Created);
     store.put(service(80), SystemTime::UNIX_EPOCH).unwrap();
     let mut shown = store.read(&service(80).key()).unwrap().to_json();
     shown["status"] = serde_json::json!({ "conditions": [{ "type": "Accepted", "status": "True" }] });
     let shown = Resource::from_json(&shown).unwrap();
-    assert_eq!(store.preview(&shown, SystemTime::now()).unwrap(), Written::Unchanged);
     assert_eq!(store.put(shown, SystemTime::now()).unwrap(), Written::Unchanged);
-    assert_eq!(store.preview(&service(81), SystemTime::now()).unwrap(), Written::Configured);
 }
 
 #[test]

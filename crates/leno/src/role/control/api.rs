@@ -1,14 +1,18 @@
 //! The API's view of the control plane: store, compiler and authority behind one trait.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leno_ca::{Ca, CaError, TokenSpec};
 use leno_control::Control;
-use leno_model::api::{Kind, ParseProblem, Resource, ResourceKey, parse};
+use leno_identity::CONTROL_NAMESPACE;
+use leno_model::api::{DEFAULT_NAMESPACE, Kind, Resource, ResourceKey};
 use leno_model::{Problem, Severity};
-use leno_server::{ApiError, ApiProblem, ApplyResult, MeshApi, Outcome, TokenCreated, TokenRequest};
-use leno_store::{EmbeddedStore, StoreError, Written};
+use leno_server::{
+    ApiError, ApiObject, ApiProblem, ChangeObject, Content, MeshApi, ObjectProblem, TokenCreated, TokenRequest,
+};
+use leno_store::{Change, EmbeddedStore, Mode, StoreError, Update};
 use leno_telemetry::Chain;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -23,52 +27,84 @@ pub(super) struct Mesh {
 }
 
 impl MeshApi for Mesh {
-    fn apply(&self, source: &str, text: &str, dry_run: bool) -> Vec<ApplyResult> {
-        let parsed = parse(source, text);
-        let mut results: Vec<_> = parsed.problems.iter().map(unreadable).collect();
-        let places: Vec<_> = parsed.resources.iter().map(|located| (located.source.clone(), located.line)).collect();
-        let objects: Vec<_> = parsed.resources.into_iter().map(|located| located.value).collect();
-        // All at once: they may speak of each other.
-        let found = self.control.check(&objects);
-        for (object, (source, line)) in objects.into_iter().zip(places) {
-            let mut result = self.apply_one(object, &found, dry_run);
-            for problem in &mut result.problems {
-                (problem.source, problem.line) = (source.to_string(), line);
+    fn objects(&self, kind: Kind) -> Vec<ApiObject> {
+        let unwritten = self.control.unwritten(kind);
+        let found: BTreeSet<_> = unwritten.iter().map(|resource| resource.key()).collect();
+        let stored = self.store.stored_of(kind).into_iter().filter(|stored| !found.contains(&stored.resource.key()));
+        let read = unwritten.into_iter().map(|resource| Content::Read { resource });
+        let mut objects: Vec<_> = read.chain(stored.map(Content::Stored)).map(|content| self.shown(content)).collect();
+        if kind == Kind::Namespace {
+            let known: BTreeSet<_> = objects.iter().map(|object| object.key.name.clone()).collect();
+            let implied = self.implied_namespaces().into_iter().filter(|name| !known.contains(name));
+            objects.extend(implied.filter_map(|name| self.namespace(&name)));
+        }
+        objects
+    }
+
+    fn object(&self, key: &ResourceKey) -> Option<ApiObject> {
+        let read = || self.control.unwritten_object(key).map(|resource| Content::Read { resource });
+        let content = read().or_else(|| self.store.stored(key).map(Content::Stored));
+        let implied = || key.kind == Kind::Namespace && self.implied_namespaces().contains(&key.name);
+        content.map(|content| self.shown(content)).or_else(|| self.namespace(&key.name).filter(|_| implied()))
+    }
+
+    fn namespaces(&self) -> Vec<String> {
+        self.control.namespaces().into_iter().filter(|name| !name.is_empty()).collect()
+    }
+
+    fn version(&self) -> (u64, u64) {
+        (self.store.revision(), *self.control.changes().borrow())
+    }
+
+    fn drawn(&self) -> u64 {
+        self.store.drawn()
+    }
+
+    fn draw(&self, count: u64) -> u64 {
+        self.store.draw(count)
+    }
+
+    fn change(&self, key: &ResourceKey, mode: Mode, change: &mut ChangeObject<'_>) -> Result<Update, ApiError> {
+        if self.store.stored(key).is_none() && self.control.unwritten_object(key).is_some() {
+            return Err(ApiError::conflict(match self.control.origin(key) {
+                Some(place) => format!("{place} defines {key}; change it there"),
+                None => format!("{key} is a workload that is connected; it goes when it leaves"),
+            }));
+        }
+        let place = self.control.origin(key);
+        let shadowed = |change: Change| match (&place, change) {
+            // What is behind an object of a file may only go.
+            (Some(place), Change::Put(_)) => {
+                Err(Refused::Asked(ApiError::conflict(format!("{place} defines {key}; change it there"))))
             }
-            results.push(result);
-        }
-        self.settle();
-        results
+            (_, change) => Ok(change),
+        };
+        let asked = |stored: Option<&Value>| change(stored).map_err(Refused::Asked).and_then(shadowed);
+        self.store.update(key, SystemTime::now(), mode, asked).map_err(|refused| match refused {
+            Refused::Asked(error) => error,
+            Refused::Stored(StoreError::Invalid { problems }) => leno_server::invalid_object(key, &problems),
+            Refused::Stored(error) => store_error(&error),
+        })
     }
 
-    fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Value> {
-        self.control
-            .resources()
-            .iter()
-            .filter(|resource| resource.kind() == kind)
-            .filter(|resource| namespace.is_none_or(|namespace| resource.metadata().namespace() == namespace))
-            .map(|resource| self.with_status(resource))
-            .collect()
+    fn check(&self, objects: &[Resource]) -> Vec<ObjectProblem> {
+        self.control.check(objects).iter().map(object_problem).collect()
     }
 
-    fn read(&self, key: &ResourceKey) -> Option<Value> {
-        let mut value = self.with_status(&*self.control.resource(key)?);
-        value["status"]["proxies"] = json!(self.control.proxies_of(key));
-        Some(value)
+    fn problems(&self, key: &ResourceKey) -> Vec<ObjectProblem> {
+        self.control.problems().iter().filter(|problem| problem.object == *key).map(object_problem).collect()
     }
 
-    fn delete(&self, key: &ResourceKey) -> Result<bool, ApiError> {
-        if self.store.delete(key).map_err(|error| store_error(&error))? {
-            self.settle();
-            return Ok(true);
+    /// Who has written reads what was written. Calls come from threads that may wait.
+    fn settle(&self) {
+        let settled = tokio::time::timeout(SETTLE_LIMIT, self.control.settled());
+        if tokio::runtime::Handle::current().block_on(settled).is_err() {
+            tracing::warn!("what was written is not in force yet");
         }
-        match self.control.origin(key) {
-            Some(place) => Err(ApiError::conflict(format!("{} is defined in {place}; remove it there", key))),
-            None if self.read(key).is_some() => {
-                Err(ApiError::conflict(format!("{} is a workload that is connected; it goes when it leaves", key)))
-            }
-            None => Ok(false),
-        }
+    }
+
+    fn proxies(&self, key: &ResourceKey) -> Value {
+        json!(self.control.proxies_of(key))
     }
 
     fn status(&self) -> Value {
@@ -76,7 +112,7 @@ impl MeshApi for Mesh {
         let files = self.control.file_problems();
         let objects = self.control.problems();
         let problems: Vec<_> =
-            files.iter().map(parse_problem).chain(objects.iter().map(|problem| self.placed(problem))).collect();
+            files.iter().map(ApiProblem::from).chain(objects.iter().map(|problem| self.placed(problem))).collect();
         status["problems"] = json!(problems);
         status
     }
@@ -112,91 +148,60 @@ impl MeshApi for Mesh {
 }
 
 impl Mesh {
-    fn apply_one(&self, resource: Resource, found: &[Problem], dry_run: bool) -> ApplyResult {
-        let key = resource.key();
-        let mut problems: Vec<_> = found.iter().filter(|problem| problem.object == key).map(object_problem).collect();
-        let written = match self.control.origin(&key) {
-            Some(place) => Err(format!("{place} defines this object; change it there")),
-            None if dry_run => {
-                self.store.preview(&resource, SystemTime::now()).map_err(|error| Chain(&error).to_string())
-            }
-            None => self.store.put(resource, SystemTime::now()).map_err(|error| Chain(&error).to_string()),
-        };
-        let outcome = match written {
-            Ok(Written::Configured) => Outcome::Configured,
-            Ok(Written::Created) => Outcome::Created,
-            Ok(Written::Unchanged) => Outcome::Unchanged,
-            Err(message) => {
-                problems.push(failure(&key, message));
-                Outcome::Rejected
-            }
-        };
-        ApplyResult { kind: key.kind.to_string(), namespace: key.namespace, name: key.name, outcome, problems }
-    }
-
-    /// Who has written reads what was written. Calls come from threads that may wait.
-    fn settle(&self) {
-        let settled = tokio::time::timeout(SETTLE_LIMIT, self.control.settled());
-        if tokio::runtime::Handle::current().block_on(settled).is_err() {
-            tracing::warn!("what was written is not in force yet");
-        }
-    }
-
     /// With the place of its object, when that came from a file.
     fn placed(&self, problem: &Problem) -> ApiProblem {
         let (source, line) = self.control.place(&problem.object).unwrap_or_default();
-        ApiProblem { source: source.to_string(), line, ..object_problem(problem) }
+        ApiProblem { source: source.to_string(), line, ..ApiProblem::from(&object_problem(problem)) }
     }
 
-    fn with_status(&self, resource: &Resource) -> Value {
-        let mut value = resource.to_json();
-        let key = resource.key();
-        value["status"] =
-            self.control.status_of(&key).unwrap_or_else(|| json!({ "conditions": self.control.conditions(&key) }));
-        value
+    fn shown(&self, content: Content) -> ApiObject {
+        let key = match &content {
+            Content::Read { resource } => resource.key(),
+            Content::Stored(stored) => stored.resource.key(),
+        };
+        let status = match key.kind {
+            Kind::Namespace => json!({ "phase": "Active" }),
+            // Data of other objects: whatever is wrong with it is said there.
+            Kind::ConfigMap | Kind::EndpointSlice | Kind::Secret => Value::Null,
+            _ => self.control.status_of(&key).unwrap_or_else(|| json!({ "conditions": self.control.conditions(&key) })),
+        };
+        ApiObject { key, content, status }
+    }
+
+    /// Nobody has to make them: those that are in use, and those that are always there.
+    fn implied_namespaces(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<_> = self.namespaces().into_iter().collect();
+        names.extend([DEFAULT_NAMESPACE, CONTROL_NAMESPACE].map(str::to_owned));
+        names
+    }
+
+    fn namespace(&self, name: &str) -> Option<ApiObject> {
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let resource = Arc::new(Resource::from_json(&object).ok()?);
+        Some(self.shown(Content::Read { resource }))
     }
 }
 
-fn unreadable(problem: &ParseProblem) -> ApplyResult {
-    let (kind, name) = problem.object.split_once(' ').unwrap_or_default();
-    let (namespace, name) = name.split_once('/').unwrap_or_default();
-    ApplyResult {
-        kind: kind.to_owned(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        outcome: Outcome::Rejected,
-        problems: vec![parse_problem(problem)],
+/// Why an object was not written.
+enum Refused {
+    /// By those who know what was asked for.
+    Asked(ApiError),
+    Stored(StoreError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Stored(error)
     }
 }
 
-fn parse_problem(problem: &ParseProblem) -> ApiProblem {
-    ApiProblem {
-        source: problem.source.clone(),
-        line: problem.line,
-        column: problem.column,
-        object: problem.object.clone(),
+fn object_problem(problem: &Problem) -> ObjectProblem {
+    ObjectProblem {
+        key: problem.object.clone(),
         field: problem.field.clone(),
         message: problem.message.clone(),
-        severity: "error".to_owned(),
+        is_error: problem.severity == Severity::Error,
     }
-}
-
-fn object_problem(problem: &Problem) -> ApiProblem {
-    ApiProblem {
-        object: problem.object.to_string(),
-        field: problem.field.clone(),
-        message: problem.message.clone(),
-        severity: match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
-        .to_owned(),
-        ..ApiProblem::default()
-    }
-}
-
-fn failure(key: &ResourceKey, message: String) -> ApiProblem {
-    ApiProblem { object: key.to_string(), message, severity: "error".to_owned(), ..ApiProblem::default() }
 }
 
 fn store_error(error: &StoreError) -> ApiError {

@@ -5,16 +5,15 @@ use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 
-/// What was given, the host's own name, and the addresses on which a socket bound to `listen` answers.
-pub(super) fn of_server(listen: IpAddr, given: &[String]) -> Vec<String> {
+/// What was given, the host's own name, and the addresses on which sockets bound to `listen` answer.
+pub(super) fn of_server(listen: &[IpAddr], given: &[String]) -> Vec<String> {
     let mut names: BTreeSet<String> = given.iter().cloned().collect();
     names.insert("localhost".to_owned());
     names.extend(nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).filter(|name| is_name(name)));
-    if listen.is_unspecified() {
+    if listen.iter().any(IpAddr::is_unspecified) {
         names.extend(addresses().iter().map(IpAddr::to_string));
-    } else {
-        names.insert(listen.to_string());
     }
+    names.extend(listen.iter().filter(|address| !address.is_unspecified()).map(IpAddr::to_string));
     names.into_iter().collect()
 }
 
@@ -41,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_socket_on_all_addresses_has_all_names() {
-        let names = of_server(IpAddr::from([0, 0, 0, 0]), &["mesh.example".to_owned()]);
+        let names = of_server(&[IpAddr::from([0, 0, 0, 0])], &["mesh.example".to_owned()]);
         for name in ["127.0.0.1", "localhost", "mesh.example"] {
             assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
         }
@@ -49,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_socket_on_one_address_has_no_other() {
-        let names = of_server(IpAddr::from([192, 0, 2, 1]), &[]);
+        let names = of_server(&[IpAddr::from([192, 0, 2, 1])], &[]);
         let addresses: Vec<_> = names.iter().filter(|name| name.parse::<IpAddr>().is_ok()).collect();
         assert_eq!(addresses, ["192.0.2.1"]);
     }
