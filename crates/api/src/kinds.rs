@@ -16,7 +16,7 @@ macro_rules! with_kinds {
             GatewayClass "GatewayClass" "gateway.networking.k8s.io" "gatewayclasses" ["gc"] Cluster ["v1", "v1beta1"] crate::GatewayClass;
             GrpcRoute "GRPCRoute" "gateway.networking.k8s.io" "grpcroutes" [] Namespaced ["v1"] crate::GrpcRoute;
             HttpRoute "HTTPRoute" "gateway.networking.k8s.io" "httproutes" [] Namespaced ["v1", "v1beta1"] crate::GatewayHttpRoute;
-            HttpRouteGroup "HTTPRouteGroup" "specs.smi-spec.io" "httproutegroups" ["htr"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::Unread;
+            HttpRouteGroup "HTTPRouteGroup" "specs.smi-spec.io" "httproutegroups" ["htr"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::HttpRouteGroup;
             IstioGateway "Gateway" "networking.istio.io" "gateways" ["gw"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::Unread;
             ListenerSet "ListenerSet" "gateway.networking.k8s.io" "listenersets" ["lset"] Namespaced ["v1"] crate::ListenerSet;
             Namespace "Namespace" "" "namespaces" ["ns"] Cluster ["v1"] crate::Unread;
@@ -28,14 +28,14 @@ macro_rules! with_kinds {
             Service "Service" "" "services" ["svc"] Namespaced ["v1"] crate::Service;
             ServiceEntry "ServiceEntry" "networking.istio.io" "serviceentries" ["se"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::ServiceEntry;
             Sidecar "Sidecar" "networking.istio.io" "sidecars" [] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::Sidecar;
-            SmiTcpRoute "TCPRoute" "specs.smi-spec.io" "tcproutes" ["tr"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::Unread;
-            SmiUdpRoute "UDPRoute" "specs.smi-spec.io" "udproutes" ["ur"] Namespaced ["v1alpha4"] crate::Unread;
+            SmiTcpRoute "TCPRoute" "specs.smi-spec.io" "tcproutes" ["tr"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::SmiPortsRoute;
+            SmiUdpRoute "UDPRoute" "specs.smi-spec.io" "udproutes" ["ur"] Namespaced ["v1alpha4"] crate::SmiPortsRoute;
             TcpRoute "TCPRoute" "gateway.networking.k8s.io" "tcproutes" [] Namespaced ["v1", "v1alpha2"] crate::GatewayTcpRoute;
             Telemetry "Telemetry" "telemetry.istio.io" "telemetries" ["telemetry"] Namespaced ["v1", "v1alpha1"] crate::Unread;
             TlsRoute "TLSRoute" "gateway.networking.k8s.io" "tlsroutes" [] Namespaced ["v1", "v1alpha3", "v1alpha2"] crate::GatewayTlsRoute;
             TrafficExtension "TrafficExtension" "extensions.istio.io" "trafficextensions" [] Namespaced ["v1alpha1"] crate::Unread;
-            TrafficSplit "TrafficSplit" "split.smi-spec.io" "trafficsplits" ["ts"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::Unread;
-            TrafficTarget "TrafficTarget" "access.smi-spec.io" "traffictargets" ["tt"] Namespaced ["v1alpha3", "v1alpha2", "v1alpha1"] crate::Unread;
+            TrafficSplit "TrafficSplit" "split.smi-spec.io" "trafficsplits" ["ts"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::TrafficSplit;
+            TrafficTarget "TrafficTarget" "access.smi-spec.io" "traffictargets" ["tt"] Namespaced ["v1alpha3", "v1alpha2", "v1alpha1"] crate::TrafficTarget;
             UdpRoute "UDPRoute" "gateway.networking.k8s.io" "udproutes" [] Namespaced ["v1", "v1alpha2"] crate::GatewayUdpRoute;
             VirtualService "VirtualService" "networking.istio.io" "virtualservices" ["vs"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::VirtualService;
             WasmPlugin "WasmPlugin" "extensions.istio.io" "wasmplugins" [] Namespaced ["v1alpha1"] crate::Unread;

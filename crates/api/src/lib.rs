@@ -20,6 +20,7 @@ mod metadata;
 mod parse;
 mod resource;
 mod schema;
+mod smi;
 mod tree;
 mod unsupported;
 mod values;
@@ -60,8 +61,13 @@ pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
 pub use parse::{Located, ParseProblem, Parsed, Skipped, is_foreign, parse, read};
 pub use resource::{
     BackendTlsPolicy, DestinationRule, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute,
-    GatewayUdpRoute, GrpcRoute, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service, ServiceEntry,
-    Sidecar, Unread, VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
+    GatewayUdpRoute, GrpcRoute, HttpRouteGroup, ListenerSet, Object, ReferenceGrant, Resource, ResourceKey, Service,
+    ServiceEntry, Sidecar, SmiPortsRoute, TrafficSplit, TrafficTarget, Unread, VirtualService, WorkloadEntry,
+    WorkloadGroup, XBackendTrafficPolicy, XMesh,
+};
+pub use smi::{
+    HttpRouteGroupSpec, SmiAccount, SmiMatch, SmiPorts, SmiPortsSpec, SmiRef, SplitBackend, TargetRule,
+    TrafficSplitSpec, TrafficTargetSpec,
 };
 pub use tree::Place;
 pub use unsupported::not_supported_yet;

@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use crate::Kind;
 use crate::check;
-use crate::crd;
 use crate::document::{Document, documents};
 use crate::resource::Resource;
 use crate::tree::{Place, Tree, Value};
+use crate::{crd, smi};
 
 /// Something that was read, and from where.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,6 +237,9 @@ pub fn is_foreign(document: &Document) -> bool {
 /// One document that should be a resource.
 pub(crate) fn read_one(source: &str, tree: &Tree) -> Result<Resource, Vec<ParseProblem>> {
     let object = describe(tree);
+    let kind = kind_of(tree);
+    let modern = kind.as_ref().ok().and_then(|kind| smi::modern(*kind, tree));
+    let tree = modern.as_ref().unwrap_or(tree);
     let problem = |code: &'static str, field: &str, message: String| {
         // What is wrong with a name is the name; else it is the value.
         let value = if code == code::UNKNOWN_FIELD { None } else { tree.value_place_of(field) };
@@ -244,7 +247,7 @@ pub(crate) fn read_one(source: &str, tree: &Tree) -> Result<Resource, Vec<ParseP
         let (line, column, object) = (place.line, place.column, object.clone());
         ParseProblem { source: source.to_owned(), line, column, object, field: field.to_owned(), code, message }
     };
-    let kind = kind_of(tree).map_err(|(field, message)| vec![problem(code::UNKNOWN_KIND, field, message)])?;
+    let kind = kind.map_err(|(field, message)| vec![problem(code::UNKNOWN_KIND, field, message)])?;
     let (resource, findings) = typed(kind, tree);
     if findings.is_empty() {
         return Ok(resource);

@@ -6,10 +6,10 @@ use crate::kinds::with_kinds;
 use crate::schema::{Opaque, is_default};
 use crate::tree::{Finding, Tree, read};
 use crate::{
-    BackendTlsPolicySpec, DestinationRuleSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec, HttpRouteSpec, Kind,
-    L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec, ServiceEntrySpec, ServiceSpec,
-    SidecarSpec, TlsRouteSpec, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec,
-    XMeshSpec, parse,
+    BackendTlsPolicySpec, DestinationRuleSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec, HttpRouteGroupSpec,
+    HttpRouteSpec, Kind, L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec, ServiceEntrySpec,
+    ServiceSpec, SidecarSpec, SmiPortsSpec, TlsRouteSpec, TrafficSplitSpec, TrafficTargetSpec, VirtualServiceSpec,
+    WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec, parse,
 };
 
 /// One object: head, wish and (ignored) state.
@@ -45,6 +45,11 @@ pub type ListenerSet = Object<ListenerSetSpec>;
 pub type ReferenceGrant = Object<ReferenceGrantSpec>;
 pub type XBackendTrafficPolicy = Object<XBackendTrafficPolicySpec>;
 pub type XMesh = Object<XMeshSpec>;
+pub type HttpRouteGroup = Object<HttpRouteGroupSpec>;
+/// TCPRoute and UDPRoute of SMI.
+pub type SmiPortsRoute = Object<SmiPortsSpec>;
+pub type TrafficSplit = Object<TrafficSplitSpec>;
+pub type TrafficTarget = Object<TrafficTargetSpec>;
 /// An object whose wish is held against its schema and otherwise kept as written.
 pub type Unread = Object<Option<serde_json::Value>>;
 

@@ -53,6 +53,13 @@ impl Tree {
         }
     }
 
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Map(entries) => entries.iter_mut().find(|(name, ..)| name == key).map(|(.., child)| child),
+            _ => None,
+        }
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match &self.get(key)?.value {
             Value::Text(text) => Some(text),

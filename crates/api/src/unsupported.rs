@@ -38,7 +38,15 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::WorkloadEntry => &["spec.network"],
         Kind::WorkloadGroup => &["spec.probe"],
-        Kind::ConfigMap | Kind::EndpointSlice | Kind::Namespace | Kind::Secret => &[],
+        Kind::HttpRouteGroup
+        | Kind::SmiTcpRoute
+        | Kind::SmiUdpRoute
+        | Kind::TrafficSplit
+        | Kind::TrafficTarget
+        | Kind::ConfigMap
+        | Kind::EndpointSlice
+        | Kind::Namespace
+        | Kind::Secret => &[],
         // Read and held against their schema only.
         _ => &["spec"],
     }

@@ -39,6 +39,7 @@ fn read(folders: &[&str]) -> Option<(usize, Vec<String>)> {
         // What the suite fills in.
         let text = text
             .replace("{GATEWAY_CONTROLLER_NAME}", "leno.dev/gateway-controller")
+            .replace("<NAMESPACE>", "default")
             .replace("PLACEHOLDER_UNUSABLE_ADDRS", "192.0.2.1")
             .replace("PLACEHOLDER_USABLE_ADDRS", "127.0.0.1");
         let parsed = parse(&path.strip_prefix(&root).unwrap().display().to_string(), &text);
@@ -61,4 +62,13 @@ fn istio_samples_are_valid() {
     let Some((resources, problems)) = read(&["istio/samples"]) else { return };
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     assert!(resources > 100, "{resources}");
+}
+
+#[test]
+fn smi_manifests_are_valid() {
+    let Some((resources, problems)) = read(&["smi-tests"]) else { return };
+    // Steps of the test tool itself.
+    let problems: Vec<_> = problems.into_iter().filter(|problem| !problem.contains("TestStep")).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(resources > 20, "{resources}");
 }

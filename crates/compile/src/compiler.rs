@@ -31,6 +31,8 @@ pub struct Compiler {
     scopes: BTreeMap<Scope, ForScope>,
     /// Changes with gateways and what belongs to them.
     entries: u64,
+    /// Changes with who may call whom.
+    access: u64,
     /// What was compiled since the last update.
     pool: Pool,
     /// The last configuration of each node, so that unchanged listeners keep their identity.
@@ -41,7 +43,8 @@ pub struct Compiler {
 struct Remembered {
     scope: Scope,
     rules: u64,
-    entries: u64,
+    /// Of gateways, or of access.
+    extra: u64,
     node: Node,
     config: Config,
 }
@@ -54,6 +57,8 @@ impl Compiler {
     /// Makes `snapshot` what nodes are compiled from.
     pub fn update(&mut self, snapshot: &Arc<Snapshot>) {
         let before = self.snapshot.replace(snapshot.clone());
+        let same_access = before.as_ref().is_some_and(|before| before.access == snapshot.access);
+        self.access += u64::from(!same_access);
         let same_entries = before.is_some_and(|before| {
             before.gateways == snapshot.gateways
                 && before.backend_tls == snapshot.backend_tls
@@ -81,10 +86,10 @@ impl Compiler {
         }
         let Some(own) = self.scopes.get(&scope) else { return Config::default() };
         let last = self.nodes.get(&node.id);
-        // Only gateways care about gateways.
-        let entries = if node.gateway.is_some() { self.entries } else { 0 };
+        // Only gateways care about gateways, and only sidecars about access.
+        let extra = if node.gateway.is_some() { self.entries } else { self.access };
         let same = |last: &&Remembered| {
-            last.scope == scope && last.rules == own.rules && last.entries == entries && last.node == *node
+            last.scope == scope && last.rules == own.rules && last.extra == extra && last.node == *node
         };
         let mut config = match last.filter(same) {
             Some(last) => Config { endpoints: BTreeMap::new(), ..last.config.clone() },
@@ -105,7 +110,7 @@ impl Compiler {
         sets.extend(arranged);
         sets.retain(|name, _| is_used(name));
         config.endpoints = sets;
-        let remembered = Remembered { scope, rules: own.rules, entries, node: node.clone(), config: config.clone() };
+        let remembered = Remembered { scope, rules: own.rules, extra, node: node.clone(), config: config.clone() };
         self.nodes.insert(node.id.clone(), remembered);
         config
     }
@@ -203,7 +208,7 @@ fn sidecar_of(own: &ForScope, snapshot: &Snapshot, node: &Node) -> Config {
         config.route_tables.insert(routes::PROXY_TABLE.to_owned(), Arc::new(table));
     }
     if node.flavor != Flavor::Grpc {
-        let (bound, clusters) = inbound::compile(node, &snapshot.ingress);
+        let (bound, clusters) = inbound::compile(snapshot, node);
         listeners.extend(bound);
         config.clusters.extend(clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster))));
     }

@@ -159,7 +159,7 @@ impl Compiling<'_> {
         let backends = match route {
             RouteObject::Tcp(object) => &object.spec.rules.first()?.backend_refs,
             RouteObject::Tls(object) => &object.spec.rules.first()?.backend_refs,
-            RouteObject::Grpc(_) | RouteObject::Http(_) => return None,
+            RouteObject::Derived { .. } | RouteObject::Grpc(_) | RouteObject::Http(_) => return None,
         };
         let key = route.key();
         let mut clusters = Vec::new();

@@ -7,20 +7,25 @@ use leno_ir::{
     PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
 };
 use leno_model::api::ConnectionPool;
-use leno_model::{Ingress, Protocol};
+use leno_model::{Ingress, Protocol, Snapshot};
 
+use crate::access::Guard;
 use crate::{listener, policy, tcp};
 
 const HTTP_ALPN: [&str; 4] = ["h2", "http/1.1", "istio-h2", "istio-http/1.1"];
 const TCP_ALPN: &str = "istio";
 
 /// A listener with mutual TLS and a cluster for each port of the application.
-pub(crate) fn compile(node: &Node, ingress: &Ingress) -> (Vec<Listener>, Vec<Cluster>) {
+pub(crate) fn compile(snapshot: &Snapshot, node: &Node) -> (Vec<Listener>, Vec<Cluster>) {
     let Some(address) = node.address else { return (Vec::new(), Vec::new()) };
     let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
     for port in &node.ports {
-        let Some((port, pool)) = wanted(port, address, ingress) else { continue };
-        listeners.push(listener(node, &port, SocketAddr::new(address, port.inbound)));
+        let Some((port, pool)) = wanted(port, address, &snapshot.ingress) else { continue };
+        let mut listener = listener(node, &port, SocketAddr::new(address, port.inbound));
+        if let Some(guard) = Guard::of(snapshot, node, port.app) {
+            protect(&mut listener, &guard, port.app);
+        }
+        listeners.push(listener);
         let mut cluster = cluster(&port);
         pool.into_iter().for_each(|pool| policy::connection_pool(pool, &mut cluster));
         clusters.push(cluster);
@@ -48,6 +53,16 @@ fn wanted<'a>(
         port.app_address = SocketAddr::new(ip, endpoint.port());
     }
     Some((port, listener.connection_pool.as_ref().or(ingress.pool.as_ref())))
+}
+
+/// Requests are asked for where there are some, else connections.
+fn protect(listener: &mut Listener, guard: &Guard<'_>, port: u16) {
+    for chain in listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain) {
+        match &mut chain.filter {
+            NetworkFilter::Http(manager) => manager.filters.push(guard.of_requests(port)),
+            NetworkFilter::Tcp(_) => chain.connection_filters.push(guard.of_connections(port)),
+        }
+    }
 }
 
 fn name(port: &WorkloadPort) -> String {

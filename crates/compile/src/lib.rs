@@ -9,6 +9,7 @@
 //! Source      Istio's names of listeners, routes and clusters; Gateway API HTTPRoute precedence and filters
 #![forbid(unsafe_code)]
 
+mod access;
 mod cluster;
 mod compiler;
 mod endpoints;

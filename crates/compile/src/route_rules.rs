@@ -55,7 +55,7 @@ pub(crate) fn compile(
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<Route>> {
     let http = |route: &&MeshRoute| {
-        matches!(route.route, RouteObject::Grpc(_) | RouteObject::Http(_))
+        matches!(route.route, RouteObject::Derived { .. } | RouteObject::Grpc(_) | RouteObject::Http(_))
             && route.port.is_none_or(|number| number == port.number)
     };
     let attached: Vec<_> = routes.iter().filter(http).collect();

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use leno_ir::{CidrRange, HashPolicy, HashSource, Node, TcpProxy, Tunneling, WeightedCluster};
-use leno_model::api::{RouteDestination, TcpPool, Tunnel};
-use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
+use leno_model::api::{BackendRef, RouteDestination, TcpPool, Tunnel};
+use leno_model::{MeshRoute, Problem, RouteObject, Rules, Service, ServicePort, Snapshot};
 
 use crate::cluster::layers_of;
 use crate::virtual_service::includes_mesh;
@@ -66,7 +66,14 @@ fn tunneling(tunnel: &Tunnel) -> Tunneling {
 /// Where connections to a port go: by the first `tcp` route of its VirtualService that is meant for the port.
 pub(crate) fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<WeightedCluster> {
     let fallback = || vec![WeightedCluster::new(service.cluster_name(port.number, None), 1)];
-    let Rules::VirtualService(routes) = &service.rules else { return fallback() };
+    let routes = match &service.rules {
+        Rules::VirtualService(routes) => routes,
+        Rules::Routes(routes) => {
+            let clusters = of_routes(snapshot, port, routes);
+            return if clusters.is_empty() { fallback() } else { clusters };
+        }
+        Rules::Default => return fallback(),
+    };
     let place = Place { service, port };
     let found = routes.tcp.iter().find(|(_, route)| {
         let mut conditions = route.r#match.iter();
@@ -166,4 +173,27 @@ fn targets(
         Some(WeightedCluster::new(found.cluster_name(number, to.subset.as_deref()), weight))
     };
     written.iter().filter_map(target).collect()
+}
+
+/// The backends of the oldest TCPRoute of the port, or of a split without conditions.
+fn of_routes(snapshot: &Snapshot, port: &ServicePort, routes: &[MeshRoute]) -> Vec<WeightedCluster> {
+    let backends = |route: &MeshRoute| match &route.route {
+        RouteObject::Derived { route, .. } => {
+            let rule = route.spec.rules.first().filter(|rule| rule.matches.is_empty())?;
+            Some(rule.backend_refs.clone())
+        }
+        RouteObject::Tcp(route) => Some(route.spec.rules.first()?.backend_refs.clone()),
+        RouteObject::Grpc(_) | RouteObject::Http(_) | RouteObject::Tls(_) => None,
+    };
+    let meant = routes.iter().filter(|route| route.port.is_none_or(|number| number == port.number));
+    let Some((route, backends)) = meant.filter_map(|route| Some((route, backends(route)?))).next() else {
+        return Vec::new();
+    };
+    let key = route.route.key();
+    let cluster = |to: &BackendRef| {
+        let (service, port) = snapshot.backend((key.kind, &key.namespace), to, Some(port.number)).ok()?;
+        let weight = to.weight.unwrap_or(1);
+        (weight > 0).then(|| WeightedCluster::new(service.cluster_name(port.number, None), weight))
+    };
+    backends.iter().filter_map(cluster).collect()
 }

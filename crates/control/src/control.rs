@@ -194,6 +194,11 @@ impl Control {
         self.shared.lock().problems.clone()
     }
 
+    /// Of one object in force.
+    pub fn problems_of(&self, key: &ResourceKey) -> Vec<Problem> {
+        self.shared.lock().problems_of(key).to_vec()
+    }
+
     /// Of the files.
     pub fn file_problems(&self) -> Vec<ParseProblem> {
         self.shared.directory.borrow().problems.clone()

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use leno_api::{Kind, Located, Resource, ResourceKey};
 use leno_ir::Flavor;
-use leno_model::{Severity, Snapshot};
+use leno_model::{Problem, Severity, Snapshot};
 use leno_xds_server::{Outcome, StatusReport};
 use serde::Serialize;
 
@@ -242,7 +242,7 @@ impl Condition {
 }
 
 fn accepted(state: &State, key: &ResourceKey) -> Condition {
-    let problems: Vec<_> = state.problems.iter().filter(|problem| problem.object == *key).collect();
+    let problems = state.problems_of(key);
     let message = problems.iter().map(|problem| match problem.field.as_str() {
         "" => problem.message.clone(),
         field => format!("{field}: {}", problem.message),
@@ -256,6 +256,13 @@ fn accepted(state: &State, key: &ResourceKey) -> Condition {
 }
 
 impl State {
+    /// They are sorted by object.
+    pub(crate) fn problems_of(&self, key: &ResourceKey) -> &[Problem] {
+        let from = self.problems.partition_point(|problem| problem.object < *key);
+        let count = self.problems[from..].partition_point(|problem| problem.object == *key);
+        &self.problems[from..from + count]
+    }
+
     /// The names of the services in whose configuration an object has a part.
     fn services_of(&mut self, key: &ResourceKey) -> Vec<String> {
         let snapshot = &self.snapshot;

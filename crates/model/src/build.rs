@@ -5,6 +5,7 @@ mod credentials;
 mod entries;
 mod gateways;
 mod services;
+mod smi;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,6 +54,9 @@ pub(crate) fn build(
     let grants = Grants::of(&resources);
     let mut entry = gateways::build(&gateways::World::new(&resources, &services, &grants));
     problems.append(&mut entry.problems);
+    let specs = smi::Specs::of(&resources);
+    entry.mesh_routes.extend(smi::splits(&resources, &specs, &services, &settings.domain, &mut problems));
+    let access = smi::access(&resources, &specs, &mut problems);
     bind::mesh_routes(entry.mesh_routes, &services, &mut rulebook, &mut problems);
     let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
     let mut snapshot = Snapshot {
@@ -62,6 +66,7 @@ pub(crate) fn build(
         grants,
         statuses: entry.statuses,
         mesh: Arc::new(mesh),
+        access,
         hosts,
         rulebook: Arc::new(rulebook),
         ..Snapshot::empty(settings.clone())

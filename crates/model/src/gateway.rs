@@ -82,6 +82,11 @@ pub struct AttachedRoute {
 /// A route of Gateway API, as written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RouteObject {
+    /// Made of an object of another dialect.
+    Derived {
+        of: ResourceKey,
+        route: Arc<GatewayHttpRoute>,
+    },
     Grpc(Arc<GrpcRoute>),
     Http(Arc<GatewayHttpRoute>),
     Tcp(Arc<GatewayTcpRoute>),
@@ -101,6 +106,7 @@ pub struct MeshRoute {
 impl RouteObject {
     pub const fn kind(&self) -> Kind {
         match self {
+            Self::Derived { of, .. } => of.kind,
             Self::Grpc(_) => Kind::GrpcRoute,
             Self::Http(_) => Kind::HttpRoute,
             Self::Tcp(_) => Kind::TcpRoute,
@@ -110,6 +116,7 @@ impl RouteObject {
 
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
+            Self::Derived { route, .. } => &route.metadata,
             Self::Grpc(object) => &object.metadata,
             Self::Http(object) => &object.metadata,
             Self::Tcp(object) => &object.metadata,
@@ -121,7 +128,9 @@ impl RouteObject {
     pub(crate) fn backends(&self) -> Vec<&BackendRef> {
         match self {
             Self::Grpc(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
-            Self::Http(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
+            Self::Derived { route: object, .. } | Self::Http(object) => {
+                object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect()
+            }
             Self::Tcp(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
             Self::Tls(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
         }

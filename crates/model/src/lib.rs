@@ -8,6 +8,7 @@
 //! Source      Istio networking v1; Gateway API GEP-1426 (GAMMA) for routes of services
 #![forbid(unsafe_code)]
 
+mod access;
 mod backend_tls;
 mod build;
 mod client;
@@ -27,6 +28,7 @@ mod virtual_routes;
 mod visibility;
 mod workload;
 
+pub use access::{AccessRule, Allowed};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
 pub use build::{BackendError, service_keys};
 pub use client::{Client, Scope};

@@ -9,7 +9,7 @@ use crate::build;
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
+use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -53,6 +53,9 @@ pub struct Snapshot {
     pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
     #[serde(skip)]
     pub grants: Grants,
+    /// Who may call whom; service accounts that are not in it may be called by everybody of the mesh.
+    #[serde(skip)]
+    pub access: BTreeMap<(String, String), Vec<AccessRule>>,
     /// Of the objects that have more to say than problems.
     #[serde(skip)]
     pub statuses: BTreeMap<ResourceKey, Status>,
@@ -80,6 +83,7 @@ impl Snapshot {
             grants: Grants::default(),
             statuses: BTreeMap::new(),
             mesh: Arc::default(),
+            access: BTreeMap::new(),
             ingress: Ingress::default(),
             hosts,
             rulebook: Arc::default(),

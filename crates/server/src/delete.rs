@@ -91,9 +91,12 @@ fn all(app: &App, request: &Request, options: &Options) -> Result<Value, ApiErro
 
 /// An object with finalizers stays until their owners have taken them off.
 fn remove(app: &App, key: &ResourceKey, options: &Options) -> Result<Outcome, ApiError> {
+    // Before the write: the store is asked nothing while it is written.
+    let in_use = check_namespace(app, key);
     app.view.write(key, options.mode, &mut |known, stored| {
         let (Some(known), Some(stored)) = (known, stored) else {
-            return Err(unwritten(app, key, known));
+            // A namespace that nobody made is there as long as it is used.
+            return Err(in_use.clone().err().filter(|_| known.is_some()).unwrap_or_else(|| place::not_found(key)));
         };
         let metadata = &stored["metadata"];
         if options.uid.as_ref().is_some_and(|uid| metadata["uid"] != **uid) {
@@ -102,7 +105,7 @@ fn remove(app: &App, key: &ResourceKey, options: &Options) -> Result<Outcome, Ap
         if options.version.as_ref().is_some_and(|version| !known.is_current(version)) {
             return Err(precondition(key, "resourceVersion"));
         }
-        check_namespace(app, key)?;
+        in_use.clone()?;
         if metadata["finalizers"].as_array().is_none_or(Vec::is_empty) {
             return Ok(Change::Remove);
         }
@@ -114,14 +117,6 @@ fn remove(app: &App, key: &ResourceKey, options: &Options) -> Result<Outcome, Ap
         object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
         Ok(Change::Put(object))
     })
-}
-
-fn unwritten(app: &App, key: &ResourceKey, known: Option<&Entry>) -> ApiError {
-    match known {
-        // A namespace that nobody made is there as long as it is used.
-        Some(_) => check_namespace(app, key).err().unwrap_or_else(|| place::not_found(key)),
-        None => place::not_found(key),
-    }
 }
 
 /// A namespace goes when nothing is in it: here nobody cleans up after a slip.

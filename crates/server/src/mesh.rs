@@ -27,7 +27,7 @@ pub trait MeshApi: Send + Sync + 'static {
     /// Changes one object.
     ///
     /// # Errors
-    /// Those of `change`; objects that do not live in the store (those of files, for one) cannot be written; an object that
+    /// `change` runs while the store is locked, and must not call back. Those of `change`; objects that do not live in the store (those of files, for one) cannot be written; an object that
     /// is not understood.
     fn change(&self, key: &ResourceKey, mode: Mode, change: &mut ChangeObject<'_>) -> Result<Update, ApiError>;
     /// What would be wrong with objects if they were written.

@@ -2,6 +2,9 @@
 //!
 //! Source      OpenAPI 3.0; Kubernetes' extensions `x-kubernetes-group-version-kind` and `x-kubernetes-action`
 
+use axum::Json;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use leno_api::Kind;
 use serde_json::{Map, Value, json};
 
@@ -56,9 +59,23 @@ pub(crate) fn document(path: &str) -> Result<Value, ApiError> {
     }))
 }
 
-/// `/openapi/v2`: for clients that know nothing newer. No more than that there is one.
-pub(crate) fn old_document() -> Value {
-    json!({ "swagger": "2.0", "info": { "title": "Leno", "version": env!("CARGO_PKG_VERSION") }, "paths": {}, "definitions": {} })
+/// `/openapi/v2`: for clients that know nothing newer. No more than that there is one, in protobuf for those who want it so.
+pub(crate) fn old_document(headers: &HeaderMap) -> Response {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    if !accept.contains(PROTOBUF) {
+        let document = json!({ "swagger": "2.0", "info": { "title": "Leno", "version": version }, "paths": {}, "definitions": {} });
+        return Json(document).into_response();
+    }
+    // OpenAPIv2.proto: Document { swagger = 1, info = 2 { title = 1, version = 2 }, paths = 8 }
+    let field = |number: u8, value: &[u8]| {
+        let length = u8::try_from(value.len()).unwrap_or(0);
+        [&[number << 3 | 2, length], &value[..usize::from(length)]].concat()
+    };
+    let info = [field(1, b"Leno"), field(2, version.as_bytes())].concat();
+    let document = [field(1, b"2.0"), field(2, &info), field(8, b"")].concat();
+    ([(header::CONTENT_TYPE, PROTOBUF)], document).into_response()
 }
 
 /// `io.istio.networking.v1.VirtualService`

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
@@ -67,7 +67,7 @@ fn router(app: App) -> Router {
         .route("/apis", any(objects))
         .route("/apis/{*rest}", any(objects))
         .route("/apply", post(apply::apply))
-        .route("/openapi/v2", get(|| async { Json(openapi::old_document()) }))
+        .route("/openapi/v2", get(|headers: HeaderMap| async move { openapi::old_document(&headers) }))
         .route("/openapi/v3", get(|| async { Json(openapi::index()) }))
         .route("/openapi/v3/{*path}", get(|Path(path): Path<String>| async move { openapi::document(&path).map(Json) }))
         .route("/status", get(status))

@@ -60,6 +60,13 @@ impl View {
         work(&view)
     }
 
+    /// The same with what is known already: nothing is looked at anew.
+    pub(crate) fn with_known<T>(&self, kind: Kind, work: impl FnOnce(&KindView) -> T) -> T {
+        let view = self.of(kind);
+        let view = lock(&view);
+        work(&view)
+    }
+
     /// One object as it is now.
     pub(crate) fn read(&self, key: &ResourceKey) -> Option<Arc<Entry>> {
         let view = self.of(key.kind);

@@ -25,7 +25,7 @@ use crate::place::Place;
 use crate::selector::Selector;
 use crate::serve::App;
 use crate::table::{RowObject, metadata_of, table};
-use crate::view::{Entry, Event, EventKind};
+use crate::view::{Entry, Event, EventKind, KindView};
 
 /// Between two looks at all objects of a kind.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -52,7 +52,9 @@ pub(crate) fn stream(app: App, place: Place, parameters: &Parameters, form: Form
         ends_list: wants_list,
         bookmarks: parameters.flag("allowWatchBookmarks")?,
         told: Instant::now(),
-        looked: Instant::now(),
+        looked: None,
+        look_took: Duration::ZERO,
+        changed: true,
         deadline: Instant::now() + Duration::from_secs(seconds),
         lines: VecDeque::new(),
         is_over: false,
@@ -88,8 +90,11 @@ struct Watch {
     bookmarks: bool,
     /// When something was told last.
     told: Instant,
-    /// When all objects were looked at last.
-    looked: Instant,
+    /// When all objects were looked at last, and how long it took.
+    looked: Option<Instant>,
+    look_took: Duration,
+    /// Objects may read differently since then.
+    changed: bool,
     deadline: Instant,
     lines: VecDeque<Bytes>,
     is_over: bool,
@@ -137,13 +142,13 @@ impl Watch {
 
     /// What came after `position`.
     async fn go_on(&mut self, position: u64) -> Option<()> {
-        self.mark();
+        let looks = self.mark();
         let filter = self.filter.clone();
         let work = move |app: &App| {
             if position > app.api.drawn() {
                 return Err(ApiError::expired(format!("there is no version {position} yet")));
             }
-            app.view.with(filter.place.kind, |view| {
+            let tell = |view: &KindView| {
                 let mut last = position;
                 let mut lines = VecDeque::new();
                 for event in view.since(position)? {
@@ -151,9 +156,15 @@ impl Watch {
                     lines.extend(filter.event(event));
                 }
                 Ok((lines, last))
-            })
+            };
+            let kind = filter.place.kind;
+            if looks { app.view.with(kind, tell) } else { app.view.with_known(kind, tell) }
         };
-        match self.app.call(work).await.ok()? {
+        let told = self.app.call(work).await.ok()?;
+        if let Some(looked) = self.looked.filter(|_| looks) {
+            self.look_took = looked.elapsed();
+        }
+        match told {
             Ok((lines, last)) => (self.lines, self.position) = (lines, Some(last)),
             Err(error) => {
                 self.lines.push_back(line("ERROR", &error.to_json()));
@@ -163,23 +174,40 @@ impl Watch {
         Some(())
     }
 
-    fn mark(&mut self) {
-        self.looked = Instant::now();
-        self.changes.borrow_and_update();
+    /// Looking takes a tenth of the time at most, however many objects there are.
+    fn next_look(&self) -> Instant {
+        self.looked.map_or(self.told, |looked| looked + LOOK_EVERY.max(self.look_took * 9))
+    }
+
+    /// Whether all objects are to be looked at now; otherwise what others have found is told.
+    fn mark(&mut self) -> bool {
         self.grown.borrow_and_update();
+        let looks = self.changed && Instant::now() >= self.next_look();
+        if looks {
+            self.changes.borrow_and_update();
+            (self.looked, self.changed) = (Some(Instant::now()), false);
+        }
+        looks
     }
 
     /// Until there may be something to tell. `None` at the end.
     async fn wait(&mut self) -> Option<()> {
         let bookmark = self.told + BOOKMARK_EVERY;
+        let next_look = self.next_look();
         let drain = &mut self.app.drain;
+        let (changes, changed) = (&mut self.changes, &mut self.changed);
+        let look = async {
+            if !*changed {
+                changes.changed().await.ok()?;
+                *changed = true;
+            }
+            sleep_until(next_look).await;
+            Some(())
+        };
         let woken = async {
             tokio::select! {
                 grown = self.grown.changed() => grown.ok(),
-                changed = self.changes.changed() => {
-                    sleep_until(self.looked + LOOK_EVERY).await;
-                    changed.ok()
-                }
+                look = look => look,
                 () = drain.draining() => None,
             }
         };

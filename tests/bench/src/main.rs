@@ -16,6 +16,7 @@ mod idle;
 mod open_loop;
 mod origin;
 mod origin_http2;
+mod scale;
 
 #[derive(Parser)]
 struct Arguments {
@@ -48,6 +49,8 @@ enum Command {
         #[arg(long)]
         target: SocketAddr,
     },
+    /// Compile a large mesh and follow single changes of it; print how long that takes as JSON.
+    Scale(scale::ScaleArgs),
     /// Hold keep-alive connections until standard input ends.
     Idle {
         #[arg(long)]
@@ -102,6 +105,7 @@ fn main() -> anyhow::Result<()> {
         Command::Configuration { proxy, seconds } => print(&leno_bench::configuration::run(&proxy, seconds)?),
         Command::Connect(args) => print(&connect::run(&args)?),
         Command::Forward { listen, target } => forward::run(listen, target),
+        Command::Scale(args) => scale::run(&args),
         Command::Idle { target, host, connections } => idle::run(target, &host, connections),
         Command::OpenLoop { target, host, rate, seconds, connections } => {
             let plan =

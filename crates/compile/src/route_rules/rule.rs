@@ -21,7 +21,7 @@ pub(super) struct Rule<'a> {
 /// Nothing for routes that know no requests.
 pub(super) fn of(object: &RouteObject) -> Vec<Rule<'_>> {
     match object {
-        RouteObject::Http(route) => {
+        RouteObject::Derived { route, .. } | RouteObject::Http(route) => {
             let rules = route.spec.rules.iter().enumerate();
             rules
                 .map(|(index, rule)| Rule {

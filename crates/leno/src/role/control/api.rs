@@ -92,7 +92,7 @@ impl MeshApi for Mesh {
     }
 
     fn problems(&self, key: &ResourceKey) -> Vec<ObjectProblem> {
-        self.control.problems().iter().filter(|problem| problem.object == *key).map(object_problem).collect()
+        self.control.problems_of(key).iter().map(object_problem).collect()
     }
 
     /// Who has written reads what was written. Calls come from threads that may wait.

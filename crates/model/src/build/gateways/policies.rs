@@ -129,7 +129,9 @@ fn uses(world: &World<'_>, draft: &Draft<'_>, targets: &impl Fn(&ServiceKey) -> 
         let from = (route.kind(), route.metadata().namespace());
         let backends: Vec<_> = match route {
             RouteObject::Grpc(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
-            RouteObject::Http(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
+            RouteObject::Derived { route: object, .. } | RouteObject::Http(object) => {
+                object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect()
+            }
             RouteObject::Tcp(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
             RouteObject::Tls(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
         };
