@@ -4,7 +4,7 @@ use leno_names::{dns_label, dns_name};
 
 use crate::{
     ConsistentHash, CorsPolicy, Destination, DestinationRuleSpec, Filter, Headers, HttpFault, HttpRoute, HttpRouteSpec,
-    Kind, Resource, ServiceSpec, StringMatch, TlsRoute, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
+    Kind, Resource, ServiceSpec, StringMatch, TlsMode, TlsRoute, TrafficPolicy, VirtualServiceSpec, WorkloadEntrySpec,
 };
 
 mod http;
@@ -331,6 +331,16 @@ fn destination_rule(spec: &DestinationRuleSpec, found: &mut Checked) {
 }
 
 fn traffic_policy(policy: &TrafficPolicy, at: &str, found: &mut Checked) {
+    let levels = policy.port_level_settings.iter().enumerate();
+    let levels = levels.map(|(index, level)| (format!("{at}.portLevelSettings[{index}].tls"), &level.tls));
+    for (at, tls) in levels.chain([(format!("{at}.tls"), &policy.tls)]) {
+        let Some(tls) = tls.as_ref().filter(|tls| tls.mode == Some(TlsMode::Mutual)) else { continue };
+        let has = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        let proves_itself = has(&tls.credential_name) || has(&tls.client_certificate) && has(&tls.private_key);
+        if !proves_itself {
+            report(found, at, "MUTUAL needs a clientCertificate with its privateKey, or a credentialName");
+        }
+    }
     if let Some(outlier) = &policy.outlier_detection {
         for (name, value) in
             [("maxEjectionPercent", outlier.max_ejection_percent), ("minHealthPercent", outlier.min_health_percent)]

@@ -1,5 +1,6 @@
 //! Istio's traffic objects.
 mod destination_rule;
+mod mesh_config;
 mod service_entry;
 mod sidecar;
 mod virtual_service;
@@ -11,6 +12,7 @@ pub use destination_rule::{
     PortSelector, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, RingHash, SimpleBalancer,
     Subset, TcpKeepalive, TcpPool, TlsMode, TlsSettings, TrafficPolicy, Tunnel, Warmup,
 };
+pub use mesh_config::{MeshConfig, PathNormalization};
 pub use service_entry::{EntryLocation, EntryPort, EntryResolution, ServiceEntrySpec, WorkloadSelector};
 pub use sidecar::{EgressListener, IngressListener, OutboundMode, OutboundTrafficPolicy, SidecarPort, SidecarSpec};
 pub use virtual_service::{

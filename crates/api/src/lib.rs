@@ -49,11 +49,12 @@ pub use istio::{
     DestinationRuleSpec, DirectResponse, EgressListener, EntryLocation, EntryPort, EntryResolution, FaultAbort,
     FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Headers, Http2KeepAlive, HttpFault, HttpMatch,
     HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, IngressListener, LoadBalancer,
-    LocalityFailover, LocalityLb, LocalityShares, Maglev, MatchLabels, OutboundMode, OutboundTrafficPolicy,
-    OutlierDetection, Percent, PortSelector, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RegexRewrite,
-    RetryBudget, RingHash, RouteDestination, ServiceEntrySpec, SidecarPort, SidecarSpec, SimpleBalancer, StringMatch,
-    Subset, TcpKeepalive, TcpMatch, TcpPool, TcpRoute, TlsMatch, TlsMode, TlsRoute, TlsSettings, TrafficPolicy, Tunnel,
-    VirtualServiceSpec, Warmup, WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec, WorkloadSelector,
+    LocalityFailover, LocalityLb, LocalityShares, Maglev, MatchLabels, MeshConfig, OutboundMode, OutboundTrafficPolicy,
+    OutlierDetection, PathNormalization, Percent, PortSelector, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion,
+    RegexRewrite, RetryBudget, RingHash, RouteDestination, ServiceEntrySpec, SidecarPort, SidecarSpec, SimpleBalancer,
+    StringMatch, Subset, TcpKeepalive, TcpMatch, TcpPool, TcpRoute, TlsMatch, TlsMode, TlsRoute, TlsSettings,
+    TrafficPolicy, Tunnel, VirtualServiceSpec, Warmup, WorkloadEntrySpec, WorkloadGroupMetadata, WorkloadGroupSpec,
+    WorkloadSelector,
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};

@@ -57,14 +57,13 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
 }
 
 /// Below a traffic policy.
-const POLICY: [&str; 7] = [
+const POLICY: [&str; 6] = [
     "loadBalancer.backendUtilization",
     "loadBalancer.zoneAwareLbSetting",
     "outlierDetection.consecutiveErrors",
     "outlierDetection.outlierDetectionHttpErrorCodes",
     "retryBudget.budgetInterval",
     "tls.caCrl",
-    "tls.credentialName",
 ];
 
 /// Paths of the fields in `resource` that are set and do nothing yet, such as `spec.http[0].delegate`.

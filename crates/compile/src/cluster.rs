@@ -9,7 +9,7 @@ use leno_ir::{
 use leno_model::{Location, Policies, PolicyPart, Problem, Protocol, Resolution, Service, ServicePort, Snapshot};
 
 use crate::policy::{self, Layer, Transport};
-use crate::{endpoints, tls};
+use crate::{endpoints, mesh, tls};
 
 /// One cluster per port and subset.
 pub(crate) fn compile(
@@ -40,7 +40,7 @@ pub(crate) fn layers_of<'a>(service: &'a Service, port: u16, subset: Option<&str
 /// The part of a policy that holds for a port. Istio: settings of a port replace all others of the same policy.
 fn layer(part: &PolicyPart, port: u16) -> Layer<'_> {
     let levels = &part.policy.port_level_settings;
-    let whole = Layer::of(&part.policy, &part.object, part.at.clone());
+    let whole = Layer::of(part);
     match levels.iter().enumerate().find(|(_, level)| level.port.number == port) {
         Some((index, level)) => Layer::of_port(level, whole, format!("{}.portLevelSettings[{index}]", part.at)),
         None => whole,
@@ -57,9 +57,10 @@ fn one(
     problems: &mut Vec<Problem>,
 ) -> Cluster {
     let name = service.cluster_name(port.number, subset);
-    let mut cluster = Cluster::new(name.clone(), discovery(service, port, subset, name, flavor));
+    let mut cluster = Cluster::new(name, discovery(snapshot, service, port, subset, flavor));
     cluster.service = Some(service.key.clone());
     cluster.http.protocol = protocol(port.protocol);
+    mesh::defaults(&mut cluster, service, port, &snapshot.mesh);
     cluster.outlier_detection = policy::default_outlier_detection(flavor);
     let mut transport = match service.location {
         Location::External => Transport::Plain,
@@ -79,7 +80,14 @@ fn one(
 /// Chosen, as Istio does: names are asked for again after this, or after the time that the answer may be kept.
 const DNS_REFRESH: Duration = Duration::from_secs(60);
 
-fn discovery(service: &Service, port: &ServicePort, subset: Option<&str>, name: String, flavor: Flavor) -> Discovery {
+fn discovery(
+    snapshot: &Snapshot,
+    service: &Service,
+    port: &ServicePort,
+    subset: Option<&str>,
+    flavor: Flavor,
+) -> Discovery {
+    let name = service.cluster_name(port.number, subset);
     if service.has_endpoint_sets() {
         return Discovery::Eds { service_name: name };
     }
@@ -97,7 +105,7 @@ fn discovery(service: &Service, port: &ServicePort, subset: Option<&str>, name: 
     }
     Discovery::Dns(Box::new(Dns {
         is_logical,
-        refresh_rate: DNS_REFRESH,
+        refresh_rate: snapshot.mesh.dns_refresh_rate.map_or(DNS_REFRESH, |rate| rate.0),
         respect_ttl: true,
         lookup_family: DnsLookupFamily::V4Preferred,
         ..Dns::new(Arc::new(set))

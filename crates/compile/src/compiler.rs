@@ -6,7 +6,7 @@ use leno_model::api::{Kind, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{endpoints, gateway, inbound, listener, route_filters, routes};
+use crate::{endpoints, gateway, inbound, listener, mesh, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,8 +100,9 @@ impl Compiler {
             node.gateway.as_ref().map(|_| config.clusters.values().filter_map(|cluster| eds_name(cluster)).collect());
         let is_used = |name: &str| used.as_ref().is_none_or(|used| used.contains(name));
         let mut sets: BTreeMap<_, _> = sets.map(|(name, set)| (name.clone(), set.clone())).collect();
+        let mesh = snapshot.mesh.locality_lb_setting.as_ref();
         let services = own.seen.iter().flat_map(|seen| seen.services.values());
-        let arranged = services.flat_map(|service| endpoints::arranged_for(service, node));
+        let arranged = services.flat_map(|service| endpoints::arranged_for(service, node, mesh));
         let mut arranged = arranged.map(|(name, set)| (name, Arc::new(set))).collect();
         if let Some(last) = last {
             keep(&mut arranged, &last.config.endpoints);
@@ -143,6 +144,7 @@ fn eds_name(cluster: &Cluster) -> Option<&str> {
 /// All but the endpoints.
 fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
     let Some(snapshot) = own.seen.as_deref() else { return Config::default() };
+    let node = &mesh::with_access_log(node, &snapshot.mesh);
     let mut config = match &node.gateway {
         Some(role) => entry_of(own, snapshot, node, role),
         None => sidecar_of(own, snapshot, node),
@@ -150,7 +152,9 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
     if node.flavor != Flavor::Grpc {
         let tables = &config.route_tables;
         for listener in config.listeners.values_mut() {
-            route_filters::add(Arc::make_mut(listener), tables);
+            let listener = Arc::make_mut(listener);
+            route_filters::add(listener, tables);
+            mesh::normalize(listener, &snapshot.mesh);
         }
     }
     if let Some(last) = last {

@@ -28,12 +28,12 @@ pub(crate) fn of(service: &Service, port: &ServicePort, subset: Option<&str>) ->
 }
 
 /// The sets that are not the same to all clients, by name.
-pub(crate) fn arranged_for(service: &Service, node: &Node) -> BTreeMap<String, EndpointSet> {
-    if !service.has_endpoint_sets() || service.policies.is_none() {
+pub(crate) fn arranged_for(service: &Service, node: &Node, mesh: Option<&LocalityLb>) -> BTreeMap<String, EndpointSet> {
+    if !service.has_endpoint_sets() || service.policies.is_none() && mesh.is_none() {
         return BTreeMap::new();
     }
     let arranged = places(service).filter_map(|(port, subset)| {
-        let setting = setting(service, port, subset)?;
+        let setting = setting(service, port, subset, mesh)?;
         let localities = locality::arranged(candidates(service, port, subset), &setting, node);
         let set = set(service, port, subset, localities);
         Some((set.name.clone(), set))
@@ -42,8 +42,13 @@ pub(crate) fn arranged_for(service: &Service, node: &Node) -> BTreeMap<String, E
 }
 
 /// How the localities of a cluster are used; `None`: alike. Istio: failover needs somebody who sees failures.
-fn setting(service: &Service, port: &ServicePort, subset: Option<&str>) -> Option<LocalityLb> {
-    let (mut setting, mut sees_failures) = (None, false);
+fn setting(
+    service: &Service,
+    port: &ServicePort,
+    subset: Option<&str>,
+    mesh: Option<&LocalityLb>,
+) -> Option<LocalityLb> {
+    let (mut setting, mut sees_failures) = (mesh.cloned(), false);
     for layer in layers_of(service, port.number, subset) {
         setting = layer.locality().cloned().or(setting);
         sees_failures |= layer.sees_failures();

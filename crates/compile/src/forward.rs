@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
 use leno_ir::{DirectResponse, RetryOn, RetryPolicy, Route, RouteAction, RouteMatch};
-use leno_model::api::HttpRetries;
+use leno_model::api::{HttpRetries, MeshConfig};
 
 /// Istio's: the first try and the second take what is near.
 const REMOTE_AFTER: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
@@ -24,8 +24,9 @@ pub(crate) fn default_retry() -> RetryPolicy {
 }
 
 /// What the user wrote, and the conditions that are not known. `None`: no retries.
-pub(crate) fn retry(written: Option<&HttpRetries>) -> (Option<RetryPolicy>, Vec<String>) {
+pub(crate) fn retry(written: Option<&HttpRetries>, mesh: &MeshConfig) -> (Option<RetryPolicy>, Vec<String>) {
     let mut policy = default_retry();
+    let written = written.or(mesh.default_http_retry_policy.as_ref());
     let Some(written) = written else { return (Some(policy), Vec::new()) };
     policy.attempts = written.attempts.unwrap_or(policy.attempts);
     policy.per_try_timeout = written.per_try_timeout.map(|timeout| timeout.0).filter(|timeout| !timeout.is_zero());

@@ -20,6 +20,7 @@ mod headers;
 mod inbound;
 mod listener;
 mod locality;
+mod mesh;
 mod pieces;
 mod policy;
 mod route_filters;

@@ -80,8 +80,9 @@ impl ForScope {
     pub(crate) fn update(&mut self, seen: &Arc<Snapshot>, pool: &mut Pool) {
         let before = self.seen.replace(seen.clone());
         // Routes of one service name others: with another set of names or ports, each may read differently.
-        let same_names =
-            before.as_ref().is_some_and(|before| names(before) == names(seen) && before.grants == seen.grants);
+        let same_names = before.as_ref().is_some_and(|before| {
+            names(before) == names(seen) && before.grants == seen.grants && before.mesh == seen.mesh
+        });
         self.services.retain(|key, _| seen.services.contains_key(key));
         let same_ingress = before.as_ref().is_some_and(|before| before.ingress == seen.ingress);
         let mut any_rules_changed = !same_names || !same_ingress;

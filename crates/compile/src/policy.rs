@@ -1,16 +1,17 @@
 //! Traffic policies: what a DestinationRule changes in a cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leno_ir::{
     BalancerPolicy, Cluster, Consecutive, Flavor, Http2Keepalive, LeastRequest, OutlierDetection, ProxyProtocolVersion,
     RetryBudget, RingFunction, SlowStart, TcpKeepalive, UpstreamProtocol,
 };
-use leno_model::Problem;
 use leno_model::api::{
     self, ConnectionPool, ConsistentHash, GoDuration, H2UpgradePolicy, LoadBalancer, LocalityLb, PortTrafficPolicy,
-    ProxyProtocol, ResourceKey, SimpleBalancer, TcpPool, TlsMode, TlsSettings, TrafficPolicy, Tunnel,
+    ProxyProtocol, ResourceKey, SimpleBalancer, TcpPool, TlsMode, TlsSettings, Tunnel,
 };
+use leno_model::{Credential, PolicyPart, Problem};
 use leno_names::Fraction;
 
 /// How connections are secured.
@@ -18,7 +19,7 @@ use leno_names::Fraction;
 pub(crate) enum Transport<'a> {
     /// By the mesh's mutual TLS.
     Mesh,
-    Own(&'a TlsSettings),
+    Own(&'a TlsSettings, Option<&'a Credential>),
     Plain,
 }
 
@@ -26,6 +27,7 @@ pub(crate) enum Transport<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Layer<'a> {
     object: &'a ResourceKey,
+    credentials: &'a BTreeMap<String, Credential>,
     at: String,
     pool: Option<&'a ConnectionPool>,
     balancer: Option<&'a LoadBalancer>,
@@ -37,10 +39,12 @@ pub(crate) struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    pub(crate) fn of(policy: &'a TrafficPolicy, object: &'a ResourceKey, at: String) -> Self {
+    pub(crate) fn of(part: &'a PolicyPart) -> Self {
+        let policy = &part.policy;
         Self {
-            object,
-            at,
+            object: &part.object,
+            credentials: &part.credentials,
+            at: part.at.clone(),
             pool: policy.connection_pool.as_ref(),
             balancer: policy.load_balancer.as_ref(),
             outlier: policy.outlier_detection.as_ref(),
@@ -61,6 +65,10 @@ impl<'a> Layer<'a> {
             tls: level.tls.as_ref(),
             ..whole
         }
+    }
+
+    fn credential(&self, tls: &TlsSettings) -> Option<&'a Credential> {
+        self.credentials.get(tls.credential_name.as_ref()?)
     }
 
     /// How the localities of endpoints are used.
@@ -134,7 +142,7 @@ impl<'a> Layer<'a> {
             *transport = match tls.mode {
                 None | Some(TlsMode::Disable) => Transport::Plain,
                 Some(TlsMode::IstioMutual) => Transport::Mesh,
-                Some(TlsMode::Mutual | TlsMode::Simple) => Transport::Own(tls),
+                Some(TlsMode::Mutual | TlsMode::Simple) => Transport::Own(tls, self.credential(tls)),
             };
         }
     }

@@ -24,7 +24,7 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
         }
         Rules::Default => None,
     };
-    let mut routes = routes.unwrap_or_else(|| vec![default_route(service, port)]);
+    let mut routes = routes.unwrap_or_else(|| vec![default_route(snapshot, service, port)]);
     hash::apply(snapshot, service, &mut routes);
     let host = VirtualHost {
         name: format!("{}:{}", service.fqdn, port.number),
@@ -36,9 +36,9 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
     RouteTable::new(name, vec![host])
 }
 
-fn default_route(service: &Service, port: &ServicePort) -> Route {
+fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Route {
     let mut forward = Forward::to(service.cluster_name(port.number, None));
-    forward.retry = Some(forward::default_retry());
+    forward.retry = forward::retry(None, &snapshot.mesh).0;
     Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)))
 }
 

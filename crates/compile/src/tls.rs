@@ -11,13 +11,13 @@ use leno_ir::{
     UpstreamTls,
 };
 use leno_model::api::{TlsMode, TlsSettings};
-use leno_model::{Protocol, Service, ServicePort, Snapshot};
-use leno_names::SpiffeId;
+use leno_model::{Credential, Protocol, Service, ServicePort, Snapshot};
+use leno_names::{SpiffeId, TrustDomain};
 
 use crate::policy::Transport;
 
 /// Where the roots of public authorities are on Debian, Ubuntu, Alpine and Arch, as on most images of containers.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(crate) const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What decides how a cluster is secured.
 pub(crate) struct Secured<'a> {
@@ -33,7 +33,9 @@ pub(crate) fn secure(cluster: &mut Cluster, secured: &Secured<'_>) {
     match secured.transport {
         Transport::Plain => {}
         Transport::Mesh => cluster.tls = Some(of_mesh(cluster, secured)),
-        Transport::Own(settings) => own(cluster, secured, settings),
+        Transport::Own(settings, credential) => {
+            own(cluster, secured, settings, credential.unwrap_or(&Credential::default()));
+        }
     }
 }
 
@@ -41,7 +43,10 @@ fn of_mesh(cluster: &Cluster, secured: &Secured<'_>) -> UpstreamTls {
     let Secured { snapshot, service, port, subset, flavor, .. } = secured;
     let trust_domain = &snapshot.settings.trust_domain;
     let accounts = service.service_accounts.iter();
-    let ids = accounts.map(|account| SpiffeId::new(trust_domain.clone(), &service.key.namespace, account).to_string());
+    let aliases = snapshot.mesh.trust_domain_aliases.iter().filter_map(|alias| alias.parse().ok());
+    let domains: Vec<TrustDomain> = std::iter::once(trust_domain.clone()).chain(aliases).collect();
+    let id = |domain: &TrustDomain, account| SpiffeId::new(domain.clone(), &service.key.namespace, account).to_string();
+    let ids = accounts.flat_map(|account| domains.iter().map(move |domain| id(domain, account)));
     let written = service.subject_alt_names.iter().filter(|name| name.starts_with("spiffe://")).cloned();
     let mut ids: Vec<_> = ids.chain(written).collect();
     ids.sort();
@@ -62,7 +67,7 @@ fn of_mesh(cluster: &Cluster, secured: &Secured<'_>) -> UpstreamTls {
 }
 
 /// TLS as a DestinationRule wants it: `SIMPLE`, or `MUTUAL` with a certificate.
-fn own(cluster: &mut Cluster, secured: &Secured<'_>, settings: &TlsSettings) {
+fn own(cluster: &mut Cluster, secured: &Secured<'_>, settings: &TlsSettings, credential: &Credential) {
     let service = secured.service;
     let is_blind = settings.insecure_skip_verify == Some(true);
     let names = match settings.subject_alt_names.is_empty() {
@@ -70,7 +75,7 @@ fn own(cluster: &mut Cluster, secured: &Secured<'_>, settings: &TlsSettings) {
         false => &settings.subject_alt_names,
     };
     let written_sni = settings.sni.clone().filter(|sni| !sni.is_empty());
-    let public = settings.ca_certificates.as_deref().is_none_or(str::is_empty);
+    let public = credential.roots.is_none() && settings.ca_certificates.as_deref().is_none_or(str::is_empty);
     let checks_server_name = !is_blind && names.is_empty() && (written_sni.is_none() || public);
     let host = Some(service.fqdn.clone()).filter(|host| !host.starts_with('*'));
     if written_sni.is_none() && secured.port.protocol.may_be_http() {
@@ -87,9 +92,9 @@ fn own(cluster: &mut Cluster, secured: &Secured<'_>, settings: &TlsSettings) {
         cluster.http.protocol = UpstreamProtocol::Negotiated;
     }
     cluster.tls = Some(UpstreamTls {
-        certificate: (settings.mode == Some(TlsMode::Mutual)).then(|| certificate(settings)),
+        certificate: (settings.mode == Some(TlsMode::Mutual)).then(|| certificate(settings, credential)).flatten(),
         validation: (!is_blind).then(|| PeerValidation {
-            roots: roots(settings),
+            roots: roots(settings, credential),
             subject_alt_names: names.iter().map(|name| alternative(name)).collect(),
             checks: PeerChecks::default(),
         }),
@@ -106,17 +111,24 @@ fn alternative(name: &str) -> SubjectAltName {
 }
 
 /// Files are those of the proxy.
-fn certificate(settings: &TlsSettings) -> CertificateSource {
-    let file = |path: &Option<String>| DataSource::File(PathBuf::from(path.clone().unwrap_or_default()));
-    CertificateSource::Pem(vec![PemCertificate {
-        chain: file(&settings.client_certificate),
-        private_key: file(&settings.private_key),
-        watched_directory: None,
-    }])
+fn certificate(settings: &TlsSettings, credential: &Credential) -> Option<CertificateSource> {
+    if let Some(own) = &credential.certificate {
+        return Some(CertificateSource::Pem(vec![PemCertificate {
+            chain: DataSource::inline(own.chain.as_bytes()),
+            private_key: DataSource::inline(own.private_key.as_bytes()),
+            watched_directory: None,
+        }]));
+    }
+    let file = |path: &Option<String>| Some(DataSource::File(PathBuf::from(path.clone()?)));
+    let (chain, private_key) = (file(&settings.client_certificate)?, file(&settings.private_key)?);
+    Some(CertificateSource::Pem(vec![PemCertificate { chain, private_key, watched_directory: None }]))
 }
 
-fn roots(settings: &TlsSettings) -> RootsSource {
+fn roots(settings: &TlsSettings, credential: &Credential) -> RootsSource {
     let written = settings.ca_certificates.as_deref().filter(|path| !path.is_empty());
-    let certificates = DataSource::File(PathBuf::from(written.unwrap_or(SYSTEM_ROOTS)));
+    let certificates = match &credential.roots {
+        Some(text) => DataSource::inline(text.as_bytes()),
+        None => DataSource::File(PathBuf::from(written.unwrap_or(SYSTEM_ROOTS))),
+    };
     RootsSource::Pem(PemRoots { certificates, watched_directory: None })
 }

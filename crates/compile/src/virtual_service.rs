@@ -75,7 +75,7 @@ impl Compiling<'_> {
             cluster.response_headers = headers::istio(&target.headers.response);
             clusters.push(cluster);
         }
-        let (retry, unknown) = forward::retry(route.retries.as_ref());
+        let (retry, unknown) = forward::retry(route.retries.as_ref(), &self.snapshot.mesh);
         for word in unknown {
             let message = format!("unknown condition \"{word}\"; it is left out");
             let field = format!("{at}.retries.retryOn");

@@ -1,6 +1,7 @@
 //! Resources to snapshot.
 
 mod bind;
+mod credentials;
 mod entries;
 mod gateways;
 mod services;
@@ -9,7 +10,7 @@ mod smi;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{Resource, annotation, not_supported_yet};
+use leno_api::{MeshConfig, OutboundMode, Resource, annotation, not_supported_yet};
 use leno_names::ServiceKey;
 
 pub use gateways::BackendError;
@@ -35,9 +36,12 @@ pub(crate) fn build(
             Problem::warning(&key, field, "not_supported_yet", message)
         }));
     }
+    let mesh = mesh_config(&resources, settings, &mut problems);
+    let settings = &settings.with(&mesh);
     let workloads = workloads(&resources, &mut problems);
-    let mut services = services::services(&resources, &workloads, settings, &mut problems);
-    let entries = entries::add(&resources, &workloads, &mut services, settings, &mut problems);
+    let world = services::World { resources: &resources, workloads: &workloads, settings, mesh: &mesh };
+    let mut services = services::services(&world, &mut problems);
+    let entries = entries::add(&world, &mut services, &mut problems);
     for (key, service) in &mut services {
         service.index = indices.get(key).copied();
     }
@@ -45,8 +49,8 @@ pub(crate) fn build(
     let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
     rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences, &mut problems);
     let mut binding = bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook };
-    binding.destination_rules(&resources, &settings.root_namespace, &mut problems);
-    binding.virtual_services(&resources, &mut problems);
+    binding.destination_rules(&resources, &mesh, &settings.root_namespace, &mut problems);
+    binding.virtual_services(&resources, &mesh, &mut problems);
     let grants = Grants::of(&resources);
     let mut entry = gateways::build(&gateways::World::new(&resources, &services, &grants));
     problems.append(&mut entry.problems);
@@ -61,6 +65,7 @@ pub(crate) fn build(
         backend_tls: entry.backend_tls,
         grants,
         statuses: entry.statuses,
+        mesh: Arc::new(mesh),
         access,
         hosts,
         rulebook: Arc::new(rulebook),
@@ -70,6 +75,27 @@ pub(crate) fn build(
     problems.sort();
     problems.dedup();
     (snapshot, problems)
+}
+
+/// What Istio's ConfigMap says of the mesh: `istio` in `istio-system` or in the root namespace, the key `mesh`.
+fn mesh_config(resources: &[Arc<Resource>], settings: &MeshSettings, problems: &mut Vec<Problem>) -> MeshConfig {
+    let found = resources.iter().find_map(|resource| {
+        let Resource::ConfigMap(object) = &**resource else { return None };
+        let key = resource.key();
+        let is_it = key.name == "istio" && ["istio-system", &settings.root_namespace].contains(&&*key.namespace);
+        Some((key, object.data.get("mesh")?)).filter(|_| is_it)
+    });
+    let Some((key, text)) = found else { return MeshConfig::default() };
+    let (config, found) = MeshConfig::read(text);
+    problems.extend(found.into_iter().map(|(field, message)| {
+        let path = if field.is_empty() { "data.mesh".to_owned() } else { format!("data.mesh.{field}") };
+        Problem::warning(&key, path, "not_supported_yet", message)
+    }));
+    if config.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.mode == Some(OutboundMode::AllowAny)) {
+        let message = "not supported yet: ALLOW_ANY; the forward proxy refuses hosts that nobody has described";
+        problems.push(Problem::warning(&key, "data.mesh.outboundTrafficPolicy.mode", "not_supported_yet", message));
+    }
+    config
 }
 
 /// Services of the mesh before hosts of ServiceEntries, those in order of age.

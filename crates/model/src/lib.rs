@@ -39,7 +39,7 @@ pub use grants::{Grants, Referent, Referrer};
 pub use hosts::covers;
 /// The objects as written, for those who interpret their rules.
 pub use leno_api as api;
-pub use policies::{Policies, PolicyPart, PolicySubset};
+pub use policies::{Credential, Policies, PolicyPart, PolicySubset};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
 pub use service::{Location, Resolution, Rules, Service, ServicePort};

@@ -12,7 +12,10 @@ use leno_names::ServiceKey;
 use crate::client::Differences;
 use crate::hosts::covers;
 use crate::sidecar::{Egress, Sidecars};
-use crate::{MeshRoute, Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes, Visibility};
+use crate::{
+    Credential, MeshRoute, Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes,
+    Visibility,
+};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rulebook {
@@ -30,6 +33,7 @@ pub(crate) struct DestinationRuleEntry {
     pub key: ResourceKey,
     pub object: Arc<DestinationRule>,
     pub visibility: Visibility,
+    pub credentials: BTreeMap<String, Credential>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -150,7 +154,10 @@ pub(crate) fn merge(rules: &[&DestinationRuleEntry], problems: &mut Vec<Problem>
     let mut all = Policies::default();
     for rule in rules {
         let part = |policy: &Option<TrafficPolicy>, at: String| {
-            policy.clone().map(|policy| PolicyPart { object: rule.key.clone(), at, policy })
+            policy.clone().map(|policy| {
+                let (object, credentials) = (rule.key.clone(), rule.credentials.clone());
+                PolicyPart { object, at, policy, credentials }
+            })
         };
         let spec = &rule.object.spec;
         let own = part(&spec.traffic_policy, "spec.trafficPolicy".to_owned());

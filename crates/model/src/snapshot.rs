@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{BackendRef, Kind, Resource, ResourceKey};
+use leno_api::{BackendRef, Kind, MeshConfig, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
@@ -22,6 +22,12 @@ pub struct MeshSettings {
 }
 
 impl MeshSettings {
+    /// Istio's ConfigMap has the last word where it says something.
+    pub(crate) fn with(&self, mesh: &MeshConfig) -> Self {
+        let root = mesh.root_namespace.clone().filter(|namespace| !namespace.is_empty());
+        Self { root_namespace: root.unwrap_or_else(|| self.root_namespace.clone()), ..self.clone() }
+    }
+
     pub fn new(trust_domain: TrustDomain) -> Self {
         Self { trust_domain, domain: "cluster.local".to_owned(), root_namespace: "leno-system".to_owned() }
     }
@@ -33,6 +39,9 @@ pub struct Snapshot {
     pub settings: MeshSettings,
     /// With the rules that hold for clients of its own namespace.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
+    /// What Istio's ConfigMap says.
+    #[serde(skip)]
+    pub mesh: Arc<MeshConfig>,
     /// How workloads of those who see it so are reached.
     #[serde(skip)]
     pub ingress: Ingress,
@@ -73,6 +82,7 @@ impl Snapshot {
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
             statuses: BTreeMap::new(),
+            mesh: Arc::default(),
             access: BTreeMap::new(),
             ingress: Ingress::default(),
             hosts,

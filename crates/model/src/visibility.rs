@@ -13,6 +13,12 @@ pub enum Visibility {
 }
 
 impl Visibility {
+    /// What an object says, or else what the mesh says for those that say nothing.
+    pub(crate) fn of(words: &[String], default: &[String], own: &str) -> Self {
+        let words = if words.is_empty() { default } else { words };
+        Self::read(words.iter().map(String::as_str), own)
+    }
+
     /// `.` is the object's own namespace, `*` every one, `~` none. Without a word everyone sees it.
     pub(crate) fn read<'a>(words: impl IntoIterator<Item = &'a str>, own: &str) -> Self {
         let words: Vec<_> = words.into_iter().collect();

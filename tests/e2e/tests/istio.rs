@@ -362,3 +362,28 @@ spec: {{ egress: [{{ hosts: [{hosts}] }}] }}
     client.wait_for("api.example");
     Ok(())
 }
+
+#[test]
+fn what_the_mesh_says_holds_for_all() -> anyhow::Result<()> {
+    let port = stranger("api")?;
+    let mesh = Mesh::start(&format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{ name: istio, namespace: istio-system }}
+data: {{ mesh: 'pathNormalization: {{ normalization: MERGE_SLASHES }}' }}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: api }}
+spec:
+  hosts: [api.example]
+  ports: [{{ number: 80, name: http, protocol: HTTP, targetPort: {port} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+"
+    ))?;
+    let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
+    client.wait_for("api.example");
+    assert_eq!(client.get("api.example", "/a//b/../c")?.text(), "api GET /a/c HTTP/1.1 api.example");
+    Ok(())
+}

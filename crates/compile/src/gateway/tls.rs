@@ -7,8 +7,7 @@ use leno_ir::{
 };
 use leno_model::{BackendName, BackendRoots, BackendTls, Certificate, Gateway, GatewayListener};
 
-/// Where distributions keep the roots of the machine; the proxy reads the first. Debian's, as containers have it.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+use crate::tls::SYSTEM_ROOTS;
 
 /// The cluster of the same endpoints with TLS as a policy wants it.
 pub(crate) fn cluster_name(plain: &str) -> String {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{Resource, ResourceKey};
+use leno_api::{MeshConfig, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
+use super::credentials::Secrets;
 use crate::hosts::{Hosts, covers};
 use crate::rulebook::{DestinationRuleEntry, Rulebook, VirtualServiceEntry, merge};
 use crate::virtual_routes::Delegates;
@@ -21,12 +22,20 @@ pub(super) struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    pub(super) fn destination_rules(&mut self, resources: &[Arc<Resource>], root: &str, problems: &mut Vec<Problem>) {
+    pub(super) fn destination_rules(
+        &mut self,
+        resources: &[Arc<Resource>],
+        mesh: &MeshConfig,
+        root: &str,
+        problems: &mut Vec<Problem>,
+    ) {
+        let secrets = Secrets::new(resources);
         for resource in resources {
             let Resource::DestinationRule(object) = &**resource else { continue };
             let key = resource.key();
             let host = self.host(&object.spec.host, &key.namespace);
-            let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), &key.namespace);
+            let visibility =
+                Visibility::of(&object.spec.export_to, &mesh.default_destination_rule_export_to, &key.namespace);
             let meant = self.services_of(&host);
             if meant.is_empty() {
                 problems.push(unknown_host(&key, "spec.host", &object.spec.host));
@@ -40,7 +49,9 @@ impl Binding<'_> {
                 self.rulebook.differences.select(&selector.match_labels);
             }
             let rules = self.rulebook.destination_rules.entry(key.namespace.clone()).or_default();
-            rules.add(&host, DestinationRuleEntry { key, object: Arc::new((**object).clone()), visibility });
+            let credentials = secrets.of(&key, object, problems);
+            let object = Arc::new((**object).clone());
+            rules.add(&host, DestinationRuleEntry { key, object, visibility, credentials });
         }
         for rules in self.rulebook.destination_rules.values() {
             for same in rules.lists() {
@@ -50,8 +61,13 @@ impl Binding<'_> {
         }
     }
 
-    pub(super) fn virtual_services(&mut self, resources: &[Arc<Resource>], problems: &mut Vec<Problem>) {
-        let delegates = delegates(resources);
+    pub(super) fn virtual_services(
+        &mut self,
+        resources: &[Arc<Resource>],
+        mesh: &MeshConfig,
+        problems: &mut Vec<Problem>,
+    ) {
+        let delegates = delegates(resources, mesh);
         for resource in resources {
             let Resource::VirtualService(object) = &**resource else { continue };
             let key = resource.key();
@@ -60,7 +76,8 @@ impl Binding<'_> {
                 problems.push(Problem::warning(&key, "spec.gateways", "not_supported_yet", message));
                 continue;
             }
-            let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), &key.namespace);
+            let visibility =
+                Visibility::of(&object.spec.export_to, &mesh.default_virtual_service_export_to, &key.namespace);
             if visibility != Visibility::Everywhere {
                 self.rulebook.differences.see(&visibility, &key.namespace);
             }
@@ -102,11 +119,11 @@ impl Binding<'_> {
 }
 
 /// VirtualServices without hosts: they hold only where another one says so.
-fn delegates(resources: &[Arc<Resource>]) -> Delegates {
+fn delegates(resources: &[Arc<Resource>], mesh: &MeshConfig) -> Delegates {
     let delegate = |resource: &Arc<Resource>| {
         let Resource::VirtualService(object) = &**resource else { return None };
         let namespace = object.metadata.namespace();
-        let visibility = Visibility::read(object.spec.export_to.iter().map(String::as_str), namespace);
+        let visibility = Visibility::of(&object.spec.export_to, &mesh.default_virtual_service_export_to, namespace);
         let place = (namespace.to_owned(), object.metadata.name.clone());
         object.spec.hosts.is_empty().then(|| (place, (Arc::new((**object).clone()), visibility)))
     };

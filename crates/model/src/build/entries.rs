@@ -7,10 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{EntryLocation, EntryPort, EntryResolution, IntOrString, Resource, ResourceKey, ServiceEntry};
+use leno_api::{
+    EntryLocation, EntryPort, EntryResolution, IntOrString, MeshConfig, Resource, ResourceKey, ServiceEntry,
+};
 use leno_names::ServiceKey;
 
-use super::services::{self, empty};
+use super::services::{self, World, empty};
 use crate::workload::address;
 use crate::{
     Address, Location, MeshSettings, Problem, Protocol, Resolution, Service, ServicePort, Visibility, Workload,
@@ -28,18 +30,13 @@ pub(super) fn keys(resources: &[Arc<Resource>]) -> impl Iterator<Item = ServiceK
 }
 
 /// Adds what entries say; the value is the keys of those that are services of their own, in order of age.
-pub(super) fn add(
-    resources: &[Arc<Resource>],
-    workloads: &[Arc<Workload>],
-    services: &mut Services,
-    settings: &MeshSettings,
-    problems: &mut Vec<Problem>,
-) -> Vec<ServiceKey> {
+pub(super) fn add(world: &World<'_>, services: &mut Services, problems: &mut Vec<Problem>) -> Vec<ServiceKey> {
+    let World { resources, workloads, settings, mesh } = *world;
     let mut own = Vec::new();
     for resource in resources {
         let Resource::ServiceEntry(object) = &**resource else { continue };
         let key = resource.key();
-        let entry = Entry { object, workloads: behind(object, &key, workloads, problems), key };
+        let entry = Entry { object, workloads: behind(object, &key, workloads, problems), key, mesh };
         for host in &object.spec.hosts {
             let host = host.to_ascii_lowercase();
             let service = entry.service(&host, services, settings, problems);
@@ -55,6 +52,7 @@ struct Entry<'a> {
     object: &'a ServiceEntry,
     workloads: Vec<Arc<Workload>>,
     key: ResourceKey,
+    mesh: &'a MeshConfig,
 }
 
 impl Entry<'_> {
@@ -85,7 +83,7 @@ impl Entry<'_> {
         let spec = &self.object.spec;
         Service {
             fqdn: host.to_owned(),
-            visibility: Visibility::read(spec.export_to.iter().map(String::as_str), &self.key.namespace),
+            visibility: Visibility::of(&spec.export_to, &self.mesh.default_service_export_to, &self.key.namespace),
             location: match spec.location {
                 Some(EntryLocation::MeshInternal) => Location::Internal,
                 None | Some(EntryLocation::MeshExternal) => Location::External,

@@ -22,6 +22,7 @@ use crate::{BackendTls, Grants, Problem, Service};
 pub use backends::BackendError;
 pub(crate) use backends::backend;
 use certificates::Vault;
+pub(super) use certificates::value as secret_value;
 
 /// The class that exists without anybody writing it, and the one that Istio's users name.
 const BUILT_IN_CLASSES: [&str; 2] = ["leno", "istio"];

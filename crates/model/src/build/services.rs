@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{IntOrString, Kind, ObjectMeta, Resource, ResourceKey, Service as WrittenService, annotation};
+use leno_api::{
+    IntOrString, Kind, MeshConfig, ObjectMeta, Resource, ResourceKey, Service as WrittenService, annotation,
+};
 use leno_names::{ServiceKey, dns_label};
 
 use crate::{
@@ -11,17 +13,21 @@ use crate::{
 /// Istio's annotation on a Service, in place of the field that other kinds have.
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
-pub(super) fn services(
-    resources: &[Arc<Resource>],
-    workloads: &[Arc<Workload>],
-    settings: &MeshSettings,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<ServiceKey, Service> {
+/// What services are made of.
+pub(super) struct World<'a> {
+    pub resources: &'a [Arc<Resource>],
+    pub workloads: &'a [Arc<Workload>],
+    pub settings: &'a MeshSettings,
+    pub mesh: &'a MeshConfig,
+}
+
+pub(super) fn services(world: &World<'_>, problems: &mut Vec<Problem>) -> BTreeMap<ServiceKey, Service> {
+    let World { resources, workloads, settings, mesh } = *world;
     let index = Index::new(workloads);
     let mut all = BTreeMap::new();
     for resource in resources {
         if let Resource::Service(object) = &**resource {
-            let mut service = written(object, settings);
+            let mut service = written(object, settings, mesh);
             select(&mut service, &object.spec.selector, &index, problems);
             all.insert(service.key.clone(), service);
         }
@@ -59,14 +65,15 @@ pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
     }
 }
 
-fn written(object: &WrittenService, settings: &MeshSettings) -> Service {
+fn written(object: &WrittenService, settings: &MeshSettings, mesh: &MeshConfig) -> Service {
     let mut service = empty(ServiceKey::new(object.metadata.namespace(), &object.metadata.name), settings);
     service.origins.push(ResourceKey::new(Kind::Service, &service.key.namespace, &service.key.name));
     if let Some(accounts) = accounts(&object.metadata) {
         service.service_accounts = accounts;
     }
     let exported = object.metadata.annotation(EXPORT_TO).into_iter().flat_map(|text| text.split(',')).map(str::trim);
-    service.visibility = Visibility::read(exported.filter(|word| !word.is_empty()), &service.key.namespace);
+    let exported: Vec<_> = exported.filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    service.visibility = Visibility::of(&exported, &mesh.default_service_export_to, &service.key.namespace);
     let tcp = object.spec.ports.iter().filter(|port| port.protocol.as_deref().is_none_or(|p| p == "TCP"));
     service.ports = tcp
         .map(|port| ServicePort {

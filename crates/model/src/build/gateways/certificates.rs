@@ -116,7 +116,8 @@ impl<'a> Vault<'a> {
     }
 }
 
-fn value(secret: &Secret, name: &str) -> Option<String> {
+/// A part of a Secret as text.
+pub(in crate::build) fn value(secret: &Secret, name: &str) -> Option<String> {
     if let Some(text) = secret.string_data.get(name) {
         return Some(text.clone());
     }
