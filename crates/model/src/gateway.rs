@@ -56,10 +56,17 @@ pub enum ListenerProtocol {
 }
 
 /// PEM, from a Secret.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Certificate {
     pub chain: String,
     pub private_key: String,
+}
+
+/// Never the key.
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("chain", &self.chain).finish_non_exhaustive()
+    }
 }
 
 /// How certificates of clients are looked at.
