@@ -234,7 +234,10 @@ async fn start_api(
     let listener = bind(args.api).await?;
     let address = listener.local_addr()?;
     let roots = mesh.ca.bundle_pem().to_owned();
-    kubeconfig::write(&data.join("kubeconfig"), address, &roots, &token).context("writing the kubeconfig")?;
+    if let Err(error) = kubeconfig::write(&data.join("kubeconfig"), address, &roots, &token) {
+        // A directory that is read-only has the last one.
+        tracing::warn!(%error, "the kubeconfig cannot be written");
+    }
     serve_task(tasks, "api", leno_server::serve(listener, Some(tls), Arc::new(mesh), token, drain));
     Ok(address)
 }
