@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,11 +56,11 @@ pub type Unread = Object<Option<serde_json::Value>>;
 
 macro_rules! resource {
     ($($variant:ident $word:literal $group:literal $plural:literal [$($short:literal),*] $scope:ident [$($version:literal),*] $object:ty;)*) => {
-        /// An object of any kind. Cheap to pass around only behind an `Arc`.
+        /// An object of any kind. Cheap to clone: the object is shared until somebody changes it.
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(untagged)]
         pub enum Resource {
-            $($variant(Box<$object>),)*
+            $($variant(Arc<$object>),)*
         }
 
         impl Resource {
@@ -69,20 +70,20 @@ macro_rules! resource {
                 }
             }
 
-            pub const fn metadata(&self) -> &ObjectMeta {
+            pub fn metadata(&self) -> &ObjectMeta {
                 match self {
                     $(Self::$variant(object) => &object.metadata,)*
                 }
             }
 
-            pub const fn metadata_mut(&mut self) -> &mut ObjectMeta {
+            pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
                 match self {
-                    $(Self::$variant(object) => &mut object.metadata,)*
+                    $(Self::$variant(object) => &mut Arc::make_mut(object).metadata,)*
                 }
             }
 
             /// What somebody wrote with the wish.
-            pub const fn status(&self) -> Option<&serde_json::Value> {
+            pub fn status(&self) -> Option<&serde_json::Value> {
                 match self {
                     $(Self::$variant(object) => object.status.as_ref(),)*
                 }
@@ -90,12 +91,12 @@ macro_rules! resource {
 
             pub fn set_status(&mut self, status: Option<serde_json::Value>) {
                 match self {
-                    $(Self::$variant(object) => object.status = status,)*
+                    $(Self::$variant(object) => Arc::make_mut(object).status = status,)*
                 }
             }
 
             /// Which of the kind's versions it was written in.
-            pub const fn api_version(&self) -> &str {
+            pub fn api_version(&self) -> &str {
                 match self {
                     $(Self::$variant(object) => object.api_version.as_str(),)*
                 }
@@ -106,7 +107,7 @@ macro_rules! resource {
                 match kind {
                     $(Kind::$variant => {
                         let (object, findings) = read::<$object>(tree, "");
-                        (Self::$variant(Box::new(object)), findings)
+                        (Self::$variant(Arc::new(object)), findings)
                     })*
                 }
             }
@@ -172,7 +173,7 @@ macro_rules! into_resource {
                 if object.api_version.is_empty() {
                     object.api_version = Kind::$kind.api_versions().swap_remove(0);
                 }
-                Self::$kind(Box::new(object))
+                Self::$kind(Arc::new(object))
             }
         }
     )*};

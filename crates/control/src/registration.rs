@@ -162,7 +162,7 @@ fn entry_of(node: &Node) -> Resource {
     entry.spec.ports = node.ports.iter().map(|port| (port.app.to_string(), port.inbound)).collect();
     entry.spec.service_account = Some(node.service_account.clone());
     entry.spec.locality = (!node.locality.is_empty()).then(|| node.locality.to_string());
-    Resource::WorkloadEntry(Box::new(entry))
+    Resource::WorkloadEntry(Arc::new(entry))
 }
 
 fn with_health(entry: &Resource, health: &str) -> Resource {

@@ -1,128 +1,32 @@
-//! Resources to snapshot.
+//! Resources to snapshot, at once or change by change.
 
 mod bind;
+mod builder;
 mod credentials;
 mod entries;
 mod gateways;
+mod objects;
+mod rules;
 mod services;
 mod smi;
+mod workloads;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leno_api::{MeshConfig, OutboundMode, Resource, annotation, not_supported_yet};
+use leno_api::{Resource, annotation};
 use leno_names::ServiceKey;
 
+pub use builder::Builder;
 pub use gateways::BackendError;
 pub(crate) use gateways::backend;
 
-use crate::client::Differences;
-use crate::hosts::Hosts;
-use crate::rulebook::Rulebook;
-use crate::sidecar::Sidecars;
-use crate::{Grants, MeshSettings, Problem, Service, Snapshot, Visibility, Workload};
-
-pub(crate) fn build(
-    resources: &[Arc<Resource>],
-    settings: &MeshSettings,
-    indices: &BTreeMap<ServiceKey, u16>,
-) -> (Snapshot, Vec<Problem>) {
-    let resources = in_order(resources);
-    let mut problems = Vec::new();
-    for resource in &resources {
-        let key = resource.key();
-        problems.extend(not_supported_yet(resource).into_iter().map(|field| {
-            let message = format!("not supported yet: {field}");
-            Problem::warning(&key, field, "not_supported_yet", message)
-        }));
-    }
-    let mesh = mesh_config(&resources, settings, &mut problems);
-    let settings = &settings.with(&mesh);
-    let workloads = workloads(&resources, &mut problems);
-    let world = services::World { resources: &resources, workloads: &workloads, settings, mesh: &mesh };
-    let mut services = services::services(&world, &mut problems);
-    let entries = entries::add(&world, &mut services, &mut problems);
-    for (key, service) in &mut services {
-        service.index = indices.get(key).copied();
-    }
-    let hosts = hosts(&services, &entries, settings);
-    let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
-    rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences, &mut problems);
-    let mut binding = bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook };
-    binding.destination_rules(&resources, &mesh, &settings.root_namespace, &mut problems);
-    binding.virtual_services(&resources, &mesh, &mut problems);
-    let grants = Grants::of(&resources);
-    let mut entry = gateways::build(&gateways::World::new(&resources, &services, &grants));
-    problems.append(&mut entry.problems);
-    let specs = smi::Specs::of(&resources);
-    entry.mesh_routes.extend(smi::splits(&resources, &specs, &services, &settings.domain, &mut problems));
-    let access = smi::access(&resources, &specs, &mut problems);
-    bind::mesh_routes(entry.mesh_routes, &services, &mut rulebook, &mut problems);
-    let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
-    let mut snapshot = Snapshot {
-        services,
-        gateways: entry.gateways,
-        backend_tls: entry.backend_tls,
-        grants,
-        statuses: entry.statuses,
-        mesh: Arc::new(mesh),
-        access,
-        hosts,
-        rulebook: Arc::new(rulebook),
-        ..Snapshot::empty(settings.clone())
-    };
-    snapshot.bind_to_own_namespaces();
-    problems.sort();
-    problems.dedup();
-    (snapshot, problems)
-}
-
-/// What Istio's ConfigMap says of the mesh: `istio` in `istio-system` or in the root namespace, the key `mesh`.
-fn mesh_config(resources: &[Arc<Resource>], settings: &MeshSettings, problems: &mut Vec<Problem>) -> MeshConfig {
-    let found = resources.iter().find_map(|resource| {
-        let Resource::ConfigMap(object) = &**resource else { return None };
-        let key = resource.key();
-        let is_it = key.name == "istio" && ["istio-system", &settings.root_namespace].contains(&&*key.namespace);
-        Some((key, object.data.get("mesh")?)).filter(|_| is_it)
-    });
-    let Some((key, text)) = found else { return MeshConfig::default() };
-    let (config, found) = MeshConfig::read(text);
-    problems.extend(found.into_iter().map(|(field, message)| {
-        let path = if field.is_empty() { "data.mesh".to_owned() } else { format!("data.mesh.{field}") };
-        Problem::warning(&key, path, "not_supported_yet", message)
-    }));
-    if config.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.mode == Some(OutboundMode::AllowAny)) {
-        let message = "not supported yet: ALLOW_ANY; the forward proxy refuses hosts that nobody has described";
-        problems.push(Problem::warning(&key, "data.mesh.outboundTrafficPolicy.mode", "not_supported_yet", message));
-    }
-    config
-}
-
-/// Services of the mesh before hosts of ServiceEntries, those in order of age.
-fn hosts(services: &BTreeMap<ServiceKey, Service>, entries: &[ServiceKey], settings: &MeshSettings) -> Hosts {
-    let mut hosts = Hosts::new(&settings.domain);
-    let of_mesh = services.iter().filter(|(_, service)| service.is_of_mesh());
-    let entries = entries.iter().filter_map(|key| services.get_key_value(key));
-    for (key, service) in of_mesh.chain(entries) {
-        hosts.add(&service.fqdn, key);
-    }
-    hosts
-}
-
-/// What services differ by to those who look at them.
-fn differences(services: &BTreeMap<ServiceKey, Service>, hosts: &Hosts) -> Differences {
-    let mut differences = Differences::default();
-    for service in services.values().filter(|service| service.visibility != Visibility::Everywhere) {
-        differences.see(&service.visibility, &service.key.namespace);
-    }
-    for (_, keys) in hosts.iter().filter(|(_, keys)| keys.len() > 1) {
-        differences.namespaces.extend(keys.iter().map(|key| key.namespace.clone()));
-    }
-    differences
-}
-
 /// Every service of the mesh, those included that only workloads name: each wants a number.
 pub fn service_keys(resources: &[Arc<Resource>]) -> BTreeSet<ServiceKey> {
+    let entry_keys = |resource: &Arc<Resource>| match &**resource {
+        Resource::ServiceEntry(object) => entries::own_keys(object),
+        _ => Vec::new(),
+    };
     let key = |resource: &Arc<Resource>| match &**resource {
         Resource::Service(object) => Some(ServiceKey::new(object.metadata.namespace(), &object.metadata.name)),
         Resource::WorkloadEntry(object) => object
@@ -132,33 +36,5 @@ pub fn service_keys(resources: &[Arc<Resource>]) -> BTreeSet<ServiceKey> {
             .map(|name| ServiceKey::new(object.metadata.namespace(), name)),
         _ => None,
     };
-    resources.iter().filter_map(key).chain(entries::keys(resources)).collect()
-}
-
-/// Oldest first, then by name (Gateway API: "conflicts"): who comes first wins. One of each key.
-fn in_order(resources: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
-    let age = |resource: &Resource| {
-        let stamp = resource.metadata().creation_timestamp.clone();
-        (stamp.is_none(), stamp)
-    };
-    // The text only decides between objects of one key, which hardly ever meet: written out for those alone.
-    let text = |resource: &Resource| resource.to_json().to_string();
-    let keyed = resources.iter().map(|resource| (age(resource), resource.key(), resource.clone()));
-    let mut keyed: Vec<_> = keyed.collect();
-    keyed.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)).then_with(|| text(&a.2).cmp(&text(&b.2))));
-    let mut sorted: Vec<_> = keyed.into_iter().map(|(_, _, resource)| resource).collect();
-    let mut seen = BTreeSet::new();
-    sorted.retain(|resource| seen.insert(resource.key()));
-    sorted
-}
-
-fn workloads(resources: &[Arc<Resource>], problems: &mut Vec<Problem>) -> Vec<Arc<Workload>> {
-    let mut all = Vec::new();
-    for resource in resources {
-        if let Resource::WorkloadEntry(entry) = &**resource {
-            all.extend(Workload::read(resource.key(), entry, problems).map(Arc::new));
-        }
-    }
-    all.sort_by(|a, b| a.key.cmp(&b.key));
-    all
+    resources.iter().filter_map(key).chain(resources.iter().flat_map(entry_keys)).collect()
 }

@@ -87,7 +87,7 @@ pub struct AttachedRoute {
 }
 
 /// A route of Gateway API, as written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum RouteObject {
     /// Made of an object of another dialect.
     Derived {
@@ -108,6 +108,25 @@ pub struct MeshRoute {
     pub port: Option<u16>,
     /// A consumer's route: it holds for clients of this namespace alone.
     pub consumer: Option<String>,
+}
+
+/// Those of one object are the same without a look inside.
+impl PartialEq for RouteObject {
+    fn eq(&self, other: &Self) -> bool {
+        fn same<T: PartialEq>(one: &Arc<T>, other: &Arc<T>) -> bool {
+            Arc::ptr_eq(one, other) || one == other
+        }
+        match (self, other) {
+            (Self::Derived { of, route }, Self::Derived { of: other, route: others }) => {
+                of == other && same(route, others)
+            }
+            (Self::Grpc(one), Self::Grpc(other)) => same(one, other),
+            (Self::Http(one), Self::Http(other)) => same(one, other),
+            (Self::Tcp(one), Self::Tcp(other)) => same(one, other),
+            (Self::Tls(one), Self::Tls(other)) => same(one, other),
+            _ => false,
+        }
+    }
 }
 
 impl RouteObject {

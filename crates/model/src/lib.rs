@@ -30,7 +30,7 @@ mod workload;
 
 pub use access::{AccessRule, Allowed};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
-pub use build::{BackendError, service_keys};
+pub use build::{BackendError, Builder, service_keys};
 pub use client::{Client, Scope};
 pub use gateway::{
     AttachedRoute, Certificate, ClientValidation, Gateway, GatewayListener, ListenerProtocol, MeshRoute, RouteObject,
@@ -42,7 +42,7 @@ pub use leno_api as api;
 pub use policies::{Credential, Policies, PolicyPart, PolicySubset};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
-pub use service::{Location, Resolution, Rules, Service, ServicePort};
+pub use service::{Location, Resolution, Rules, Service, ServicePort, Services};
 pub use sidecar::Ingress;
 pub use snapshot::{MeshSettings, Snapshot};
 pub use virtual_routes::{HttpRule, VirtualRoutes};

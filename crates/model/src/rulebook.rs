@@ -10,7 +10,7 @@ use leno_api::{DestinationRule, ResourceKey, Subset, TrafficPolicy};
 use leno_names::ServiceKey;
 
 use crate::client::Differences;
-use crate::hosts::covers;
+use crate::hosts::{Hosts, covers};
 use crate::sidecar::{Egress, Sidecars};
 use crate::{
     Credential, MeshRoute, Policies, PolicyPart, PolicySubset, Problem, Rules, Scope, Service, VirtualRoutes,
@@ -136,6 +136,54 @@ impl Rulebook {
         let found = if own.is_empty() { of(None) } else { own };
         if found.is_empty() { Rules::Default } else { Rules::Routes(found) }
     }
+}
+
+/// The services that rules hold for that are not the same as before.
+pub(crate) enum Affected {
+    All,
+    Some(BTreeSet<ServiceKey>),
+}
+
+impl Rulebook {
+    pub(crate) fn affected(&self, before: &Arc<Self>, hosts: &Hosts) -> Affected {
+        if std::ptr::eq(self, Arc::as_ptr(before)) {
+            return Affected::Some(BTreeSet::new());
+        }
+        let mut names = BTreeSet::new();
+        let none = ByHost::default();
+        let namespaces: BTreeSet<_> = self.destination_rules.keys().chain(before.destination_rules.keys()).collect();
+        let same = namespaces.into_iter().all(|namespace| {
+            let own = self.destination_rules.get(namespace).unwrap_or(&none);
+            own.differences(before.destination_rules.get(namespace).unwrap_or(&none), &mut names)
+        });
+        if !same
+            || !self.virtual_services.differences(&before.virtual_services, &mut names)
+            || self.sidecars != before.sidecars
+            || self.differences != before.differences
+        {
+            return Affected::All;
+        }
+        let mut keys: BTreeSet<_> = names.iter().flat_map(|host| hosts.of(host)).cloned().collect();
+        keys.extend(unequal(&self.routes, &before.routes).cloned());
+        Affected::Some(keys)
+    }
+}
+
+impl<T: PartialEq> ByHost<T> {
+    /// Adds the hosts whose rules are not the same; `false`: those of patterns differ.
+    fn differences(&self, before: &Self, names: &mut BTreeSet<String>) -> bool {
+        names.extend(unequal(&self.exact, &before.exact).cloned());
+        self.patterns == before.patterns
+    }
+}
+
+/// Keys of which there is only one value, or two that differ.
+fn unequal<'a, K: Ord, V: PartialEq>(
+    one: &'a BTreeMap<K, V>,
+    other: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = &'a K> {
+    let own = one.iter().filter(|(key, value)| other.get(*key) != Some(*value)).map(|(key, _)| key);
+    own.chain(other.keys().filter(|key| !one.contains_key(*key)))
 }
 
 impl DestinationRuleEntry {

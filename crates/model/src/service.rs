@@ -1,11 +1,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
 use crate::{MeshRoute, Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
+
+/// By key; cheap to clone, and quick to compare with what it was made of.
+pub type Services = OrdMap<ServiceKey, Arc<Service>>;
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -108,12 +112,6 @@ impl ServicePort {
     }
 }
 
-impl AsRef<Self> for Service {
-    fn as_ref(&self) -> &Self {
-        self
-    }
-}
-
 impl Service {
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.ports.iter().find(|port| port.number == number)
@@ -131,6 +129,32 @@ impl Service {
     /// A Service, written or implied, not the host of a ServiceEntry.
     pub fn is_of_mesh(&self) -> bool {
         self.origins.first().is_none_or(|object| object.kind == leno_api::Kind::Service)
+    }
+
+    pub fn differs_only_in_workloads(&self, other: &Self) -> bool {
+        let Self {
+            key,
+            fqdn,
+            origins,
+            visibility,
+            location,
+            resolution,
+            addresses,
+            subject_alt_names,
+            index,
+            ports,
+            service_accounts,
+            workloads: _,
+            rules,
+            policies,
+            implicit,
+        } = self;
+        (key, fqdn, origins, visibility) == (&other.key, &other.fqdn, &other.origins, &other.visibility)
+            && (location, resolution, addresses) == (&other.location, &other.resolution, &other.addresses)
+            && (subject_alt_names, index, ports) == (&other.subject_alt_names, &other.index, &other.ports)
+            && (service_accounts, implicit) == (&other.service_accounts, &other.implicit)
+            && rules == &other.rules
+            && policies == &other.policies
     }
 
     /// `outbound|9080|v1|reviews.default.svc.cluster.local`.

@@ -52,7 +52,7 @@ impl Sidecars {
             if let Some(selector) = &object.spec.workload_selector {
                 differences.select(&selector.labels);
             }
-            all.entry(key.namespace.clone()).or_default().push((key, Arc::new((**object).clone())));
+            all.entry(key.namespace.clone()).or_default().push((key, object.clone()));
         }
         Self { all }
     }

@@ -5,11 +5,11 @@ use leno_api::{BackendRef, Kind, MeshConfig, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
-use crate::build;
+use crate::build::{self, Builder};
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
+use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort, Services};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -38,7 +38,7 @@ impl MeshSettings {
 pub struct Snapshot {
     pub settings: MeshSettings,
     /// With the rules that hold for clients of its own namespace.
-    pub services: BTreeMap<ServiceKey, Arc<Service>>,
+    pub services: Services,
     /// What Istio's ConfigMap says.
     #[serde(skip)]
     pub mesh: Arc<MeshConfig>,
@@ -47,20 +47,20 @@ pub struct Snapshot {
     pub ingress: Ingress,
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
-    pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
+    pub gateways: Arc<BTreeMap<ResourceKey, Arc<Gateway>>>,
     /// By service and port.
     #[serde(skip)]
-    pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
+    pub backend_tls: Arc<BTreeMap<(ServiceKey, u16), BackendTls>>,
     #[serde(skip)]
-    pub grants: Grants,
+    pub grants: Arc<Grants>,
     /// Who may call whom; service accounts that are not in it may be called by everybody of the mesh.
     #[serde(skip)]
-    pub access: BTreeMap<(String, String), Vec<AccessRule>>,
+    pub access: Arc<BTreeMap<(String, String), Vec<AccessRule>>>,
     /// Of the objects that have more to say than problems.
     #[serde(skip)]
-    pub statuses: BTreeMap<ResourceKey, Status>,
+    pub statuses: Arc<BTreeMap<ResourceKey, Status>>,
     #[serde(skip)]
-    pub(crate) hosts: Hosts,
+    pub(crate) hosts: Arc<Hosts>,
     #[serde(skip)]
     pub(crate) rulebook: Arc<Rulebook>,
 }
@@ -74,16 +74,16 @@ fn as_list<S: serde::Serializer>(
 
 impl Snapshot {
     pub fn empty(settings: MeshSettings) -> Self {
-        let hosts = Hosts::new(&settings.domain);
+        let hosts = Arc::new(Hosts::new(&settings.domain));
         Self {
             settings,
-            services: BTreeMap::new(),
-            gateways: BTreeMap::new(),
-            backend_tls: BTreeMap::new(),
-            grants: Grants::default(),
-            statuses: BTreeMap::new(),
+            services: Services::new(),
+            gateways: Arc::default(),
+            backend_tls: Arc::default(),
+            grants: Arc::default(),
+            statuses: Arc::default(),
             mesh: Arc::default(),
-            access: BTreeMap::new(),
+            access: Arc::default(),
             ingress: Ingress::default(),
             hosts,
             rulebook: Arc::default(),
@@ -109,7 +109,8 @@ impl Snapshot {
         settings: &MeshSettings,
         indices: &BTreeMap<ServiceKey, u16>,
     ) -> (Self, Vec<Problem>) {
-        build::build(resources, settings, indices)
+        let builder = Builder::of(resources, settings, indices);
+        (Self::clone(builder.snapshot()), builder.problems())
     }
 
     /// The service that `host` means when it is said in `namespace`: `reviews`, `reviews.ns`, `reviews.ns.svc` or the

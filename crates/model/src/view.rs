@@ -11,7 +11,7 @@ use leno_names::ServiceKey;
 
 use crate::hosts::Hosts;
 use crate::sidecar::{self, Egress};
-use crate::{Client, Rules, Scope, Service, Snapshot};
+use crate::{Client, Rules, Scope, Service, Services, Snapshot};
 
 impl Snapshot {
     pub fn scope_of(&self, client: Client<'_>) -> Scope {
@@ -27,19 +27,10 @@ impl Snapshot {
             .collect()
     }
 
-    /// Gives each service the rules that clients of its own namespace see.
-    pub(crate) fn bind_to_own_namespaces(&mut self) {
-        let bound = self.services.iter().map(|(key, service)| {
-            let scope = Scope { namespace: key.namespace.clone(), labels: BTreeMap::new() };
-            (key.clone(), self.with_rules_for(service, &scope, None))
-        });
-        self.services = bound.collect();
-    }
-
     /// The same mesh with what clients of a scope see.
     pub fn seen_by(&self, scope: &Scope) -> Self {
         let egress = self.rulebook.sidecars.egress(scope, &self.settings.root_namespace);
-        let mut services = BTreeMap::new();
+        let mut services = Services::new();
         // Hosts that routes lead to are seen because the routes are.
         let mut led_to = Vec::new();
         for (_, keys) in self.hosts.iter() {
@@ -65,7 +56,7 @@ impl Snapshot {
         let mut hosts = Hosts::new(&self.settings.domain);
         services.values().for_each(|service| hosts.add(&service.fqdn, &service.key));
         let ingress = self.rulebook.sidecars.ingress(scope, &self.settings.root_namespace);
-        Self { services, hosts, ingress, ..self.clone() }
+        Self { services, hosts: Arc::new(hosts), ingress, ..self.clone() }
     }
 
     /// Of the services of one host that which clients in `namespace` see: their own first.
@@ -75,7 +66,12 @@ impl Snapshot {
         self.services.get(own.or_else(|| keys.iter().find(seen))?)
     }
 
-    fn with_rules_for(&self, service: &Arc<Service>, scope: &Scope, egress: Option<&Egress>) -> Arc<Service> {
+    pub(crate) fn with_rules_for(
+        &self,
+        service: &Arc<Service>,
+        scope: &Scope,
+        egress: Option<&Egress>,
+    ) -> Arc<Service> {
         let policies = self.rulebook.policies(service, scope, &self.settings.root_namespace);
         let rules = match self.rulebook.virtual_service(&service.fqdn, &scope.namespace, egress) {
             Some(routes) => {

@@ -1,6 +1,5 @@
 //! Which rule applies to which service. Resources come oldest first; the first claim wins.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leno_api::{MeshConfig, Resource, ResourceKey};
@@ -10,9 +9,7 @@ use super::credentials::Secrets;
 use crate::hosts::{Hosts, covers};
 use crate::rulebook::{DestinationRuleEntry, Rulebook, VirtualServiceEntry, merge};
 use crate::virtual_routes::Delegates;
-use crate::{MeshRoute, Problem, Service, VirtualRoutes, Visibility};
-
-type Services = BTreeMap<ServiceKey, Service>;
+use crate::{MeshRoute, Problem, Services, VirtualRoutes, Visibility};
 
 /// Fills the rulebook.
 pub(super) struct Binding<'a> {
@@ -50,7 +47,7 @@ impl Binding<'_> {
             }
             let rules = self.rulebook.destination_rules.entry(key.namespace.clone()).or_default();
             let credentials = secrets.of(&key, object, problems);
-            let object = Arc::new((**object).clone());
+            let object = object.clone();
             rules.add(&host, DestinationRuleEntry { key, object, visibility, credentials });
         }
         for rules in self.rulebook.destination_rules.values() {
@@ -125,7 +122,7 @@ fn delegates(resources: &[Arc<Resource>], mesh: &MeshConfig) -> Delegates {
         let namespace = object.metadata.namespace();
         let visibility = Visibility::of(&object.spec.export_to, &mesh.default_virtual_service_export_to, namespace);
         let place = (namespace.to_owned(), object.metadata.name.clone());
-        object.spec.hosts.is_empty().then(|| (place, (Arc::new((**object).clone()), visibility)))
+        object.spec.hosts.is_empty().then(|| (place, (object.clone(), visibility)))
     };
     resources.iter().filter_map(delegate).collect()
 }

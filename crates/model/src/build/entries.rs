@@ -7,83 +7,180 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{
-    EntryLocation, EntryPort, EntryResolution, IntOrString, MeshConfig, Resource, ResourceKey, ServiceEntry,
-};
+use leno_api::{EntryLocation, EntryPort, EntryResolution, IntOrString, ResourceKey, ServiceEntry};
 use leno_names::ServiceKey;
 
+use super::objects::Place;
 use super::services::{self, World, empty};
+use super::workloads::Workloads;
 use crate::workload::address;
-use crate::{
-    Address, Location, MeshSettings, Problem, Protocol, Resolution, Service, ServicePort, Visibility, Workload,
-};
+use crate::{Address, Location, Problem, Protocol, Resolution, Service, ServicePort, Visibility, Workload};
 
-type Services = BTreeMap<ServiceKey, Service>;
-
-/// The services that entries may become; a few of them turn out to be Services of the mesh.
-pub(super) fn keys(resources: &[Arc<Resource>]) -> impl Iterator<Item = ServiceKey> {
-    resources.iter().flat_map(|resource| {
-        let Resource::ServiceEntry(object) = &**resource else { return Vec::new() };
-        let namespace = object.metadata.namespace();
-        object.spec.hosts.iter().map(|host| ServiceKey::new(namespace, host.to_ascii_lowercase())).collect()
-    })
+/// ServiceEntries by the hosts they name.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// By namespace and host, oldest first.
+    by_host: BTreeMap<(String, String), BTreeMap<Place, Arc<Entry>>>,
+    /// Those that choose workloads by their labels; by namespace.
+    choosing: BTreeMap<String, BTreeMap<ResourceKey, Arc<Entry>>>,
 }
 
-/// Adds what entries say; the value is the keys of those that are services of their own, in order of age.
-pub(super) fn add(world: &World<'_>, services: &mut Services, problems: &mut Vec<Problem>) -> Vec<ServiceKey> {
-    let World { resources, workloads, settings, mesh } = *world;
-    let mut own = Vec::new();
-    for resource in resources {
-        let Resource::ServiceEntry(object) = &**resource else { continue };
-        let key = resource.key();
-        let entry = Entry { object, workloads: behind(object, &key, workloads, problems), key, mesh };
-        for host in &object.spec.hosts {
-            let host = host.to_ascii_lowercase();
-            let service = entry.service(&host, services, settings, problems);
-            if !own.contains(&service) && services.get(&service).is_some_and(|service| !service.is_of_mesh()) {
-                own.push(service);
-            }
+#[derive(Debug)]
+struct Entry {
+    key: ResourceKey,
+    object: Arc<ServiceEntry>,
+    /// That it lists itself.
+    endpoints: Vec<Arc<Workload>>,
+}
+
+impl Entries {
+    pub(super) fn add(&mut self, place: &Place, object: &Arc<ServiceEntry>, problems: &mut Vec<Problem>) {
+        let key = place.1.clone();
+        let endpoints = listed(object, &key, problems);
+        let entry = Arc::new(Entry { key, object: object.clone(), endpoints });
+        for host in hosts(object) {
+            let same = self.by_host.entry((entry.key.namespace.clone(), host)).or_default();
+            same.insert(place.clone(), entry.clone());
+        }
+        if object.spec.workload_selector.is_some() {
+            let own = self.choosing.entry(entry.key.namespace.clone()).or_default();
+            own.insert(entry.key.clone(), entry);
         }
     }
-    own
+
+    pub(super) fn remove(&mut self, place: &Place, object: &ServiceEntry) {
+        let namespace = &place.1.namespace;
+        for host in hosts(object) {
+            let host = (namespace.clone(), host);
+            if let Some(same) = self.by_host.get_mut(&host) {
+                same.remove(place);
+                if same.is_empty() {
+                    self.by_host.remove(&host);
+                }
+            }
+        }
+        if let Some(own) = self.choosing.get_mut(namespace) {
+            own.remove(&place.1);
+        }
+    }
+
+    /// The services that entries which choose a workload may become.
+    pub(super) fn choosing<'a>(&'a self, workload: &'a Workload, domain: &'a str) -> impl Iterator<Item = ServiceKey> {
+        let own = self.choosing.get(&workload.key.namespace).into_iter().flat_map(BTreeMap::values);
+        let chosen = own.filter(|entry| entry.chooses(workload));
+        chosen.flat_map(move |entry| keys(&entry.object, domain))
+    }
+
+    /// Namespace and host of all, oldest first; some twice.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut all: Vec<_> =
+            self.by_host.iter().filter_map(|(host, same)| Some((same.keys().next()?, host))).collect();
+        all.sort();
+        all.into_iter().map(|(_, (namespace, host))| (&**namespace, &**host))
+    }
+
+    /// Those that name one of the hosts, oldest first, with the host.
+    fn of<'a>(&'a self, namespace: &str, hosts: &[&str]) -> Vec<(&'a str, &'a Arc<Entry>)> {
+        let lists =
+            hosts.iter().filter_map(|host| self.by_host.get_key_value(&(namespace.to_owned(), (*host).to_owned())));
+        let mut all: Vec<_> = lists
+            .flat_map(|((_, host), same)| same.iter().map(move |(place, entry)| (place, &**host, entry)))
+            .collect();
+        all.sort_by_key(|(place, host, _)| (*place, *host));
+        all.into_iter().map(|(_, host, entry)| (host, entry)).collect()
+    }
 }
 
-struct Entry<'a> {
-    object: &'a ServiceEntry,
-    workloads: Vec<Arc<Workload>>,
-    key: ResourceKey,
-    mesh: &'a MeshConfig,
+fn hosts(object: &ServiceEntry) -> BTreeSet<String> {
+    object.spec.hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
 }
 
-impl Entry<'_> {
-    /// The service that a host of the entry is.
-    fn service(
+/// The services that an entry may become: hosts of its own, or parts of Services of its namespace.
+pub(super) fn keys(object: &ServiceEntry, domain: &str) -> BTreeSet<ServiceKey> {
+    let namespace = object.metadata.namespace();
+    let of_host = |host: String| {
+        let of_mesh = of_mesh(&host, namespace, domain);
+        std::iter::once(ServiceKey::new(namespace, host)).chain(of_mesh)
+    };
+    hosts(object).into_iter().flat_map(of_host).collect()
+}
+
+/// As [`keys`], without Services of the mesh.
+pub(super) fn own_keys(object: &ServiceEntry) -> Vec<ServiceKey> {
+    hosts(object).into_iter().map(|host| ServiceKey::new(object.metadata.namespace(), host)).collect()
+}
+
+/// The Service whose whole name the host is, whether there is one or not.
+fn of_mesh(host: &str, namespace: &str, domain: &str) -> Option<ServiceKey> {
+    let named = crate::hosts::resolve(host, namespace, domain);
+    named.filter(|key| key.namespace == namespace && key.fqdn(domain) == host)
+}
+
+/// The service that a host of an entry is.
+pub(super) fn key_of(world: &World<'_>, namespace: &str, host: &str) -> ServiceKey {
+    let of_mesh = of_mesh(host, namespace, &world.settings.domain).filter(|key| world.is_of_mesh(key));
+    of_mesh.unwrap_or_else(|| ServiceKey::new(namespace, host))
+}
+
+/// The service with what entries say of it.
+pub(super) fn extend(
+    world: &World<'_>,
+    key: &ServiceKey,
+    own: Option<Service>,
+    problems: &mut Vec<Problem>,
+) -> Option<Service> {
+    let fqdn = own.as_ref().map(|own| own.fqdn.clone());
+    let hosts: Vec<_> = std::iter::once(key.name.as_str()).chain(fqdn.as_deref()).collect();
+    let mut service = own;
+    for (host, entry) in world.entries.of(&key.namespace, &hosts) {
+        if key_of(world, &key.namespace, host) == *key {
+            entry.add_to(&mut service, key, host, world, problems);
+        }
+    }
+    service
+}
+
+impl Entry {
+    fn add_to(
         &self,
+        service: &mut Option<Service>,
+        key: &ServiceKey,
         host: &str,
-        services: &mut Services,
-        settings: &MeshSettings,
+        world: &World<'_>,
         problems: &mut Vec<Problem>,
-    ) -> ServiceKey {
-        let namespace = &self.key.namespace;
-        let of_mesh = crate::hosts::resolve(host, namespace, &settings.domain)
-            .filter(|key| key.namespace == *namespace && key.fqdn(&settings.domain) == host);
-        let key = of_mesh.filter(|key| services.contains_key(key)).unwrap_or_else(|| ServiceKey::new(namespace, host));
-        let is_new = !services.contains_key(&key);
-        let service = services.entry(key.clone()).or_insert_with(|| self.start(key.clone(), host, settings));
+    ) {
+        let is_new = service.is_none();
+        let service = service.get_or_insert_with(|| self.start(key.clone(), host, world));
         service.origins.push(self.key.clone());
         service.subject_alt_names.extend(self.object.spec.subject_alt_names.iter().cloned());
         if !service.is_of_mesh() {
             self.ports(service, problems);
         }
-        self.endpoints(service, host, is_new, problems);
-        key
+        self.endpoints(service, host, is_new, world.workloads, problems);
     }
 
-    fn start(&self, key: ServiceKey, host: &str, settings: &MeshSettings) -> Service {
-        let spec = &self.object.spec;
+    fn chooses(&self, workload: &Workload) -> bool {
+        self.object.spec.workload_selector.as_ref().is_some_and(|selector| {
+            workload.key.namespace == self.key.namespace
+                && !selector.labels.is_empty()
+                && workload.matches(&selector.labels)
+        })
+    }
+
+    /// The endpoints that it lists, or those workloads that its selector chooses, in order of name.
+    fn behind<'a>(&'a self, workloads: &'a Workloads) -> impl Iterator<Item = &'a Arc<Workload>> {
+        let selector = self.object.spec.workload_selector.as_ref();
+        let first = selector.and_then(|selector| selector.labels.first_key_value());
+        let candidates = first.map_or(&[][..], |(label, value)| workloads.of_label(&self.key.namespace, label, value));
+        let listed = if selector.is_some() { &[][..] } else { &self.endpoints };
+        candidates.iter().filter(|workload| self.chooses(workload)).chain(listed)
+    }
+
+    fn start(&self, key: ServiceKey, host: &str, world: &World<'_>) -> Service {
+        let (spec, mesh) = (&self.object.spec, world.mesh);
         Service {
             fqdn: host.to_owned(),
-            visibility: Visibility::of(&spec.export_to, &self.mesh.default_service_export_to, &self.key.namespace),
+            visibility: Visibility::of(&spec.export_to, &mesh.default_service_export_to, &self.key.namespace),
             location: match spec.location {
                 Some(EntryLocation::MeshInternal) => Location::Internal,
                 None | Some(EntryLocation::MeshExternal) => Location::External,
@@ -96,8 +193,8 @@ impl Entry<'_> {
                 Some(EntryResolution::Static) => Resolution::Static,
             },
             addresses: spec.addresses.clone(),
-            service_accounts: accounts(self.object, host),
-            ..empty(key, settings)
+            service_accounts: accounts(&self.object, host),
+            ..empty(key, world.settings)
         }
     }
 
@@ -120,9 +217,16 @@ impl Entry<'_> {
         service.ports.sort_by_key(|port| port.number);
     }
 
-    fn endpoints(&self, service: &mut Service, host: &str, is_new: bool, problems: &mut Vec<Problem>) {
+    fn endpoints(
+        &self,
+        service: &mut Service,
+        host: &str,
+        is_new: bool,
+        workloads: &Workloads,
+        problems: &mut Vec<Problem>,
+    ) {
         let takes_names = matches!(service.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
-        for workload in &self.workloads {
+        for workload in self.behind(workloads) {
             let fits = matches!(workload.address, Address::Ip(_)) || takes_names;
             if fits && !service.workloads.contains(workload) {
                 // What an operator wrote is trusted; who came by himself must be allowed.
@@ -166,18 +270,9 @@ fn accounts(object: &ServiceEntry, host: &str) -> BTreeSet<String> {
     })
 }
 
-/// The endpoints that an entry lists, or those workloads that its selector chooses.
-fn behind(
-    object: &ServiceEntry,
-    key: &ResourceKey,
-    workloads: &[Arc<Workload>],
-    problems: &mut Vec<Problem>,
-) -> Vec<Arc<Workload>> {
-    if let Some(selector) = &object.spec.workload_selector {
-        let chosen = |workload: &&Arc<Workload>| {
-            workload.key.namespace == key.namespace && !selector.labels.is_empty() && workload.matches(&selector.labels)
-        };
-        return workloads.iter().filter(chosen).cloned().collect();
+fn listed(object: &ServiceEntry, key: &ResourceKey, problems: &mut Vec<Problem>) -> Vec<Arc<Workload>> {
+    if object.spec.workload_selector.is_some() {
+        return Vec::new();
     }
     let mut all = Vec::new();
     for (index, endpoint) in object.spec.endpoints.iter().enumerate() {

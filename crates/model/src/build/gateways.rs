@@ -18,7 +18,7 @@ use leno_names::ServiceKey;
 
 use crate::gateway::{Gateway, MeshRoute};
 use crate::status::{CONTROLLER, ClassStatus, Condition, Feature, Status};
-use crate::{BackendTls, Grants, Problem, Service};
+use crate::{BackendTls, Grants, Problem, Services};
 pub use backends::BackendError;
 pub(crate) use backends::backend;
 use certificates::Vault;
@@ -35,7 +35,7 @@ const GROUP: &str = "gateway.networking.k8s.io";
 pub(super) struct World<'a> {
     /// Oldest first.
     pub(super) resources: &'a [Arc<Resource>],
-    pub(super) services: &'a BTreeMap<ServiceKey, Service>,
+    pub(super) services: &'a Services,
     pub(super) grants: &'a Grants,
     vault: Vault<'a>,
     namespaces: BTreeMap<&'a str, &'a BTreeMap<String, String>>,
@@ -51,11 +51,7 @@ pub(super) struct Built {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(
-        resources: &'a [Arc<Resource>],
-        services: &'a BTreeMap<ServiceKey, Service>,
-        grants: &'a Grants,
-    ) -> Self {
+    pub(super) fn new(resources: &'a [Arc<Resource>], services: &'a Services, grants: &'a Grants) -> Self {
         let labels = |resource: &'a Arc<Resource>| match &**resource {
             Resource::Namespace(object) => Some((object.metadata.name.as_str(), &object.metadata.labels)),
             _ => None,

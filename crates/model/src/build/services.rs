@@ -6,6 +6,9 @@ use leno_api::{
 };
 use leno_names::{ServiceKey, dns_label};
 
+use super::entries::{self, Entries};
+use super::objects::Objects;
+use super::workloads::Workloads;
 use crate::{
     Address, Location, MeshSettings, Problem, Protocol, Resolution, Rules, Service, ServicePort, Visibility, Workload,
 };
@@ -15,34 +18,55 @@ const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
 /// What services are made of.
 pub(super) struct World<'a> {
-    pub resources: &'a [Arc<Resource>],
-    pub workloads: &'a [Arc<Workload>],
+    pub objects: &'a Objects,
+    pub workloads: &'a Workloads,
+    pub entries: &'a Entries,
     pub settings: &'a MeshSettings,
     pub mesh: &'a MeshConfig,
 }
 
-pub(super) fn services(world: &World<'_>, problems: &mut Vec<Problem>) -> BTreeMap<ServiceKey, Service> {
-    let World { resources, workloads, settings, mesh } = *world;
-    let index = Index::new(workloads);
-    let mut all = BTreeMap::new();
-    for resource in resources {
-        if let Resource::Service(object) = &**resource {
-            let mut service = written(object, settings, mesh);
-            select(&mut service, &object.spec.selector, &index, problems);
-            all.insert(service.key.clone(), service);
+impl World<'_> {
+    fn object(&self, key: &ServiceKey) -> Option<&WrittenService> {
+        match &**self.objects.get(&ResourceKey::new(Kind::Service, &key.namespace, &key.name))? {
+            Resource::Service(object) => Some(object),
+            _ => None,
         }
     }
-    for (key, ports) in implied(workloads) {
-        if !all.contains_key(&key) {
-            let mut service = empty(key, settings);
-            service.implicit = true;
-            service.ports = ports;
-            let selector = BTreeMap::from([("app".to_owned(), service.key.name.clone())]);
-            select(&mut service, &selector, &index, problems);
-            all.insert(service.key.clone(), service);
-        }
+
+    /// Whether it is a Service, written or implied.
+    pub(super) fn is_of_mesh(&self, key: &ServiceKey) -> bool {
+        self.object(key).is_some() || is_implied(self.workloads, key)
     }
-    all
+
+    /// The service of a key, if anything makes one.
+    pub(super) fn service(&self, key: &ServiceKey, problems: &mut Vec<Problem>) -> Option<Service> {
+        let own = match self.object(key) {
+            Some(object) => {
+                let mut service = written(object, self.settings, self.mesh);
+                select(&mut service, &object.spec.selector, self.workloads, problems);
+                Some(service)
+            }
+            None if is_implied(self.workloads, key) => {
+                let mut service = empty(key.clone(), self.settings);
+                service.implicit = true;
+                service.ports = implied_ports(self.workloads.of_service(&key.namespace, &key.name));
+                let selector = BTreeMap::from([("app".to_owned(), key.name.clone())]);
+                select(&mut service, &selector, self.workloads, problems);
+                Some(service)
+            }
+            None => None,
+        };
+        entries::extend(self, key, own, problems)
+    }
+}
+
+/// What of a workload decides which Services look at it: its namespace and one of its labels.
+pub(super) type Selector = (String, String, String);
+
+/// That of a Service; `None` where workloads name it themselves.
+pub(super) fn selector(object: &WrittenService) -> Option<Selector> {
+    let (label, value) = object.spec.selector.first_key_value()?;
+    Some((object.metadata.namespace().to_owned(), label.clone(), value.clone()))
 }
 
 pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
@@ -94,55 +118,38 @@ pub(super) fn accounts(metadata: &ObjectMeta) -> Option<BTreeSet<String>> {
     Some(text.split(',').map(str::trim).filter(|account| !account.is_empty()).map(str::to_owned).collect())
 }
 
-/// Services that workloads name, with a port for each of theirs.
-fn implied(workloads: &[Arc<Workload>]) -> BTreeMap<ServiceKey, Vec<ServicePort>> {
-    let mut all: BTreeMap<ServiceKey, BTreeMap<u16, Protocol>> = BTreeMap::new();
+/// Whether workloads name the service.
+fn is_implied(workloads: &Workloads, key: &ServiceKey) -> bool {
+    dns_label(&key.name).is_ok() && !workloads.of_service(&key.namespace, &key.name).is_empty()
+}
+
+/// A port for each of those of its workloads.
+fn implied_ports(workloads: &[Arc<Workload>]) -> Vec<ServicePort> {
+    let mut all: BTreeMap<u16, Protocol> = BTreeMap::new();
     for workload in workloads {
-        let Some(name) = workload.service.as_deref().filter(|name| dns_label(name).is_ok()) else { continue };
-        let ports = all.entry(ServiceKey::new(&workload.key.namespace, name)).or_default();
         for port in workload.ports.keys().filter_map(|text| text.parse().ok()) {
             let protocol = workload.protocols.get(&port).copied().unwrap_or_default();
             // Of instances that disagree, the first by name decides.
-            ports.entry(port).or_insert(protocol);
+            all.entry(port).or_insert(protocol);
         }
     }
     let port = |(number, protocol)| ServicePort { number, name: None, target: IntOrString::Int(number), protocol };
-    all.into_iter().map(|(key, ports)| (key, ports.into_iter().map(port).collect())).collect()
-}
-
-/// Workloads by what selects them, each list in order of name: every service looks only at those that it may mean.
-#[derive(Default)]
-struct Index<'a> {
-    /// Namespace, label, value.
-    by_label: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a Arc<Workload>>>,
-    /// Namespace, service.
-    by_service: BTreeMap<(&'a str, &'a str), Vec<&'a Arc<Workload>>>,
-}
-
-impl<'a> Index<'a> {
-    fn new(workloads: &'a [Arc<Workload>]) -> Self {
-        let mut index = Self::default();
-        for workload in workloads {
-            let namespace = &*workload.key.namespace;
-            for (label, value) in &workload.labels {
-                index.by_label.entry((namespace, label, value)).or_default().push(workload);
-            }
-            if let Some(service) = workload.service.as_deref() {
-                index.by_service.entry((namespace, service)).or_default().push(workload);
-            }
-        }
-        index
-    }
+    all.into_iter().map(port).collect()
 }
 
 /// Fills in the workloads. A service without selector takes those that name it.
-fn select(service: &mut Service, selector: &BTreeMap<String, String>, index: &Index<'_>, problems: &mut Vec<Problem>) {
+fn select(
+    service: &mut Service,
+    selector: &BTreeMap<String, String>,
+    workloads: &Workloads,
+    problems: &mut Vec<Problem>,
+) {
     let namespace = &*service.key.namespace;
     let candidates = match selector.first_key_value() {
-        Some((label, value)) if !service.implicit => index.by_label.get(&(namespace, &**label, &**value)),
-        _ => index.by_service.get(&(namespace, &*service.key.name)),
+        Some((label, value)) if !service.implicit => workloads.of_label(namespace, label, value),
+        _ => workloads.of_service(namespace, &service.key.name),
     };
-    for workload in candidates.into_iter().flatten() {
+    for workload in candidates {
         if !service.implicit && !workload.matches(selector) {
             continue;
         }

@@ -12,7 +12,7 @@ use leno_names::ServiceKey;
 use crate::access::{AccessRule, Allowed};
 use crate::gateway::{MeshRoute, RouteObject};
 use crate::hosts::resolve;
-use crate::{Problem, Service};
+use crate::{Problem, Services};
 
 /// By namespace and name of the service account that is called.
 pub(crate) type Access = BTreeMap<(String, String), Vec<AccessRule>>;
@@ -47,7 +47,7 @@ impl<'a> Specs<'a> {
 pub(super) fn splits(
     resources: &[Arc<Resource>],
     specs: &Specs<'_>,
-    services: &BTreeMap<ServiceKey, Service>,
+    services: &Services,
     domain: &str,
     problems: &mut Vec<Problem>,
 ) -> Vec<(ServiceKey, MeshRoute)> {

@@ -47,7 +47,7 @@ impl<'a> Route<'a> {
                 let filters = || rules.iter().flat_map(|rule| &rule.filters);
                 let inner = || rules.iter().flat_map(|rule| &rule.backend_refs).flat_map(|to| &to.filters);
                 Self {
-                    object: Some(RouteObject::Http(Arc::new((**object).clone()))),
+                    object: Some(RouteObject::Http(object.clone())),
                     parents: &object.spec.parent_refs,
                     hostnames: &object.spec.hostnames,
                     backends: rules
@@ -65,7 +65,7 @@ impl<'a> Route<'a> {
                 let filters = || rules.iter().flat_map(|rule| &rule.filters);
                 let inner = || rules.iter().flat_map(|rule| &rule.backend_refs).flat_map(|to| &to.filters);
                 Self {
-                    object: Some(RouteObject::Grpc(Arc::new((**object).clone()))),
+                    object: Some(RouteObject::Grpc(object.clone())),
                     parents: &object.spec.parent_refs,
                     hostnames: &object.spec.hostnames,
                     backends: rules
@@ -79,7 +79,7 @@ impl<'a> Route<'a> {
                 }
             }
             Resource::TcpRoute(object) => Self {
-                object: Some(RouteObject::Tcp(Arc::new((**object).clone()))),
+                object: Some(RouteObject::Tcp(object.clone())),
                 parents: &object.spec.parent_refs,
                 hostnames: &[],
                 backends: l4(&object.spec.rules),
@@ -87,7 +87,7 @@ impl<'a> Route<'a> {
                 key,
             },
             Resource::TlsRoute(object) => Self {
-                object: Some(RouteObject::Tls(Arc::new((**object).clone()))),
+                object: Some(RouteObject::Tls(object.clone())),
                 parents: &object.spec.parent_refs,
                 hostnames: &object.spec.hostnames,
                 backends: l4(&object.spec.rules),

@@ -1,13 +1,11 @@
 //! Which service a route's reference means.
 
-use std::collections::BTreeMap;
-
 use leno_api::{BackendRef, Kind};
 use leno_names::ServiceKey;
 
 use super::GROUP;
 use crate::grants::{Grants, Referent, Referrer};
-use crate::{Service, ServicePort};
+use crate::{Service, ServicePort, Services};
 
 /// Why a backend cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,8 +16,8 @@ pub struct BackendError {
 }
 
 /// The service and the port behind a reference of a route of `kind` in `namespace`.
-pub(crate) fn backend<'a, S: AsRef<Service>>(
-    services: &'a BTreeMap<ServiceKey, S>,
+pub(crate) fn backend<'a>(
+    services: &'a Services,
     grants: &Grants,
     (kind, namespace): (Kind, &str),
     to: &BackendRef,
@@ -37,7 +35,7 @@ pub(crate) fn backend<'a, S: AsRef<Service>>(
         return fail("RefNotPermitted", format!("a backend in namespace {target} needs a ReferenceGrant there"));
     }
     let key = ServiceKey::new(target, &to.name);
-    let Some(service) = services.get(&key).map(AsRef::as_ref) else {
+    let Some(service) = services.get(&key) else {
         return fail("BackendNotFound", format!("there is no service {key}"));
     };
     let Some(number) = to.port.or(default_port) else {
