@@ -9,6 +9,7 @@ mod fields;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use leno_api::Resource;
@@ -62,7 +63,7 @@ pub(crate) struct Group {
     pub(crate) proxies: String,
     pub(crate) changes: Vec<Change>,
     #[serde(skip)]
-    configs: (Config, Config),
+    configs: (Arc<Config>, Arc<Config>),
 }
 
 pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<i32> {

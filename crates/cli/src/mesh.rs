@@ -42,7 +42,7 @@ impl Mesh {
     }
 
     /// What the proxy of such a client runs, its own inbound side left out.
-    pub(crate) fn config(&mut self, namespace: &str, labels: &BTreeMap<String, String>) -> Config {
+    pub(crate) fn config(&mut self, namespace: &str, labels: &BTreeMap<String, String>) -> Arc<Config> {
         let proxy = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
         self.compiler.node(&Node {
             id: format!("client.{namespace}"),

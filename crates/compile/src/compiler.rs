@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_ir::{Cluster, Config, Discovery, Flavor, GatewayRole, Node};
+use leno_ir::{Cluster, Config, Discovery, EndpointSet, Flavor, Listener, Node, Resources};
 use leno_model::api::{Kind, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
+use leno_names::ServiceKey;
 
-use crate::pieces::{ForScope, Pool, keep};
-use crate::{endpoints, gateway, inbound, listener, mesh, route_filters, routes};
+use crate::pieces::Pool;
+use crate::scope::{ForScope, finished};
+use crate::{endpoints, gateway, inbound, listener, mesh, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,12 +22,14 @@ pub struct Compiled {
 pub fn compile(snapshot: &Snapshot, node: &Node) -> Compiled {
     let mut compiler = Compiler::new();
     compiler.update(&Arc::new(snapshot.clone()));
-    Compiled { config: compiler.node(node), problems: compiler.problems() }
+    Compiled { config: Config::clone(&compiler.node(node)), problems: compiler.problems() }
 }
 
-/// Compiles many nodes again and again: the parts of a service are compiled when the service changes and shared by all who
-/// see it alike.
-#[derive(Debug, Default)]
+/// Compiles many nodes again and again: what a service contributes is compiled when the service changes and shared by all
+/// who see it alike.
+///
+/// Cost        an update: what the snapshots differ in, for each scope; a node: what of its scope is new since it was last asked
+#[derive(Debug)]
 pub struct Compiler {
     snapshot: Option<Arc<Snapshot>>,
     scopes: BTreeMap<Scope, ForScope>,
@@ -33,85 +37,123 @@ pub struct Compiler {
     entries: u64,
     /// Changes with who may call whom.
     access: u64,
-    /// What was compiled since the last update.
+    /// Those that there are nodes of, and Leno's own, which finds the problems.
+    flavors: BTreeSet<Flavor>,
     pool: Pool,
-    /// The last configuration of each node, so that unchanged listeners keep their identity.
+    /// The last configuration of each node.
     nodes: BTreeMap<String, Remembered>,
 }
 
 #[derive(Debug)]
 struct Remembered {
+    node: Node,
     scope: Scope,
+    /// Of the scope.
+    revision: u64,
     rules: u64,
     /// Of gateways, or of access.
     extra: u64,
-    node: Node,
-    config: Config,
+    own: Own,
+    config: Arc<Config>,
+}
+
+/// What a sidecar shares with nobody.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    listeners: Vec<Arc<Listener>>,
+    clusters: Vec<Arc<Cluster>>,
+    /// As its place and labels want them.
+    arranged: BTreeMap<ServiceKey, Vec<Arc<EndpointSet>>>,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Compiler {
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            snapshot: None,
+            scopes: BTreeMap::new(),
+            entries: 0,
+            access: 0,
+            flavors: BTreeSet::from([Flavor::Leno]),
+            pool: Pool::default(),
+            nodes: BTreeMap::new(),
+        }
     }
 
     /// Makes `snapshot` what nodes are compiled from.
     pub fn update(&mut self, snapshot: &Arc<Snapshot>) {
         let before = self.snapshot.replace(snapshot.clone());
-        let same_access = before.as_ref().is_some_and(|before| before.access == snapshot.access);
+        let same = before.as_deref().map(|before| (before.access == snapshot.access, same_entries(before, snapshot)));
+        let (same_access, same_entries) = same.unwrap_or_default();
         self.access += u64::from(!same_access);
-        let same_entries = before.is_some_and(|before| {
-            before.gateways == snapshot.gateways
-                && before.backend_tls == snapshot.backend_tls
-                && before.grants == snapshot.grants
-        });
         self.entries += u64::from(!same_entries);
-        self.pool = Pool::default();
         let mut wanted: BTreeSet<_> = snapshot.scopes().into_iter().collect();
-        wanted.extend(self.nodes.values().map(|last| scope_of(snapshot, &last.node)));
-        self.scopes.retain(|scope, _| wanted.contains(scope));
+        let still = before.as_deref().is_some_and(|before| snapshot.has_scopes_of(before));
+        self.scopes.retain(|scope, own| std::mem::take(&mut own.is_used) && still || wanted.contains(scope));
+        wanted.extend(self.scopes.keys().cloned());
         for scope in wanted {
-            let seen = Arc::new(snapshot.seen_by(&scope));
-            self.scopes.entry(scope).or_default().update(&seen, &mut self.pool);
+            self.see(&scope, before.as_deref(), false);
         }
     }
 
-    /// The configuration of `node` under the last snapshot. Resources are shared with the node's last configuration; when
-    /// only endpoints have changed since, only those are looked at.
-    pub fn node(&mut self, node: &Node) -> Config {
-        let Some(snapshot) = &self.snapshot else { return Config::default() };
-        let scope = scope_of(snapshot, node);
-        if !self.scopes.contains_key(&scope) {
-            let seen = Arc::new(snapshot.seen_by(&scope));
-            self.scopes.entry(scope.clone()).or_default().update(&seen, &mut self.pool);
+    /// Brings what a scope gets up to the snapshot, from what it got of `before`.
+    fn see(&mut self, scope: &Scope, before: Option<&Snapshot>, all: bool) {
+        let Some(snapshot) = &self.snapshot else { return };
+        let own = self.scopes.entry(scope.clone());
+        let (seen, own) = match (own, before) {
+            (std::collections::btree_map::Entry::Occupied(own), Some(before)) => {
+                let own = own.into_mut();
+                (snapshot.seen_again(scope, before, &own.seen), own)
+            }
+            (own, _) => (Arc::new(snapshot.seen_by(scope)), own.or_insert_with(|| ForScope::new(&snapshot.settings))),
+        };
+        own.update(&seen, &self.flavors, &mut self.pool, all);
+    }
+
+    /// The configuration of `node` under the last snapshot; the very same as the last one when nothing of it has changed.
+    pub fn node(&mut self, node: &Node) -> Arc<Config> {
+        let Some(snapshot) = self.snapshot.clone() else { return Arc::default() };
+        if self.flavors.insert(node.flavor) {
+            self.pool.clear();
+            for scope in self.scopes.keys().cloned().collect::<Vec<_>>() {
+                self.see(&scope, Some(&snapshot), true);
+            }
         }
-        let Some(own) = self.scopes.get(&scope) else { return Config::default() };
-        let last = self.nodes.get(&node.id);
+        let client = Client { namespace: &node.namespace, labels: &node.labels };
+        let scope = snapshot.scope_of(client);
+        if !self.scopes.contains_key(&scope) {
+            self.see(&scope, None, false);
+        }
+        let Some(own) = self.scopes.get_mut(&scope) else { return Arc::default() };
+        own.is_used = true;
         // Only gateways care about gateways, and only sidecars about access.
         let extra = if node.gateway.is_some() { self.entries } else { self.access };
-        let same = |last: &&Remembered| {
-            last.scope == scope && last.rules == own.rules && last.extra == extra && last.node == *node
+        let last = self.nodes.remove(&node.id).filter(|last| last.scope == scope && last.node == *node);
+        let made = match last {
+            Some(last) if last.revision == own.revision && last.extra == extra => last,
+            last => {
+                let (config, parts) = match &node.gateway {
+                    Some(role) => {
+                        let key = ResourceKey::new(Kind::Gateway, &role.namespace, &role.name);
+                        (entry_of(own, node, &key, role.bind), Own::default())
+                    }
+                    None => sidecar_of(own, node, last.as_ref(), extra),
+                };
+                let config = match last {
+                    Some(last) => keeping(config, &last.config),
+                    None => Arc::new(config),
+                };
+                let node = node.clone();
+                Remembered { node, scope, revision: own.revision, rules: own.rules, extra, own: parts, config }
+            }
         };
-        let mut config = match last.filter(same) {
-            Some(last) => Config { endpoints: BTreeMap::new(), ..last.config.clone() },
-            None => rules_of(own, node, last.map(|last| &last.config)),
-        };
-        let sets = own.services.values().flat_map(|pieces| &pieces.endpoints);
-        let used: Option<BTreeSet<_>> =
-            node.gateway.as_ref().map(|_| config.clusters.values().filter_map(|cluster| eds_name(cluster)).collect());
-        let is_used = |name: &str| used.as_ref().is_none_or(|used| used.contains(name));
-        let mut sets: BTreeMap<_, _> = sets.map(|(name, set)| (name.clone(), set.clone())).collect();
-        let mesh = snapshot.mesh.locality_lb_setting.as_ref();
-        let services = own.seen.iter().flat_map(|seen| seen.services.values());
-        let arranged = services.flat_map(|service| endpoints::arranged_for(service, node, mesh));
-        let mut arranged = arranged.map(|(name, set)| (name, Arc::new(set))).collect();
-        if let Some(last) = last {
-            keep(&mut arranged, &last.config.endpoints);
-        }
-        sets.extend(arranged);
-        sets.retain(|name, _| is_used(name));
-        config.endpoints = sets;
-        let remembered = Remembered { scope, rules: own.rules, extra, node: node.clone(), config: config.clone() };
-        self.nodes.insert(node.id.clone(), remembered);
+        let config = made.config.clone();
+        self.nodes.insert(node.id.clone(), made);
         config
     }
 
@@ -122,7 +164,7 @@ impl Compiler {
 
     /// Of the last snapshot, sorted.
     pub fn problems(&self) -> Vec<Problem> {
-        let pieces = self.scopes.values().flat_map(|scope| scope.services.values());
+        let pieces = self.scopes.values().flat_map(ForScope::pieces);
         let mut all: Vec<_> = pieces.flat_map(|pieces| pieces.problems.iter().cloned()).collect();
         all.sort();
         all.dedup();
@@ -130,88 +172,135 @@ impl Compiler {
     }
 }
 
-fn scope_of(snapshot: &Snapshot, node: &Node) -> Scope {
-    snapshot.scope_of(Client { namespace: &node.namespace, labels: &node.labels })
+fn same_entries(before: &Snapshot, snapshot: &Snapshot) -> bool {
+    before.gateways == snapshot.gateways
+        && before.backend_tls == snapshot.backend_tls
+        && before.grants == snapshot.grants
 }
 
-fn eds_name(cluster: &Cluster) -> Option<&str> {
-    match &cluster.discovery {
-        Discovery::Eds { service_name } => Some(service_name),
-        _ => None,
-    }
+/// The configuration, with what equals the last one's in the last one's identity.
+fn keeping(new: Config, last: &Arc<Config>) -> Arc<Config> {
+    let mut new = new;
+    keep(&mut new.listeners, &last.listeners);
+    keep(&mut new.route_tables, &last.route_tables);
+    keep(&mut new.clusters, &last.clusters);
+    keep(&mut new.endpoints, &last.endpoints);
+    let same = new.listeners.is_same(&last.listeners)
+        && new.route_tables.is_same(&last.route_tables)
+        && new.clusters.is_same(&last.clusters)
+        && new.endpoints.is_same(&last.endpoints);
+    if same { last.clone() } else { Arc::new(new) }
 }
 
-/// All but the endpoints.
-fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
-    let Some(snapshot) = own.seen.as_deref() else { return Config::default() };
-    let node = &mesh::with_access_log(node, &snapshot.mesh);
-    let mut config = match &node.gateway {
-        Some(role) => entry_of(own, snapshot, node, role),
-        None => sidecar_of(own, snapshot, node),
-    };
-    if node.flavor != Flavor::Grpc {
-        let tables = &config.route_tables;
-        for listener in config.listeners.values_mut() {
-            let listener = Arc::make_mut(listener);
-            route_filters::add(listener, tables);
-            mesh::normalize(listener, &snapshot.mesh);
-        }
-    }
-    if let Some(last) = last {
-        keep(&mut config.listeners, &last.listeners);
-        keep(&mut config.route_tables, &last.route_tables);
-        keep(&mut config.clusters, &last.clusters);
-    }
-    config
+fn keep<T: PartialEq>(new: &mut Resources<T>, last: &Resources<T>) {
+    let equal: Vec<_> = new
+        .changes_since(last)
+        .filter_map(|change| match change {
+            leno_ir::ResourceChange::Set(name, value) => {
+                let old = last.get(name).filter(|old| *old == value)?;
+                Some((name.clone(), old.clone()))
+            }
+            leno_ir::ResourceChange::Removed(_) => None,
+        })
+        .collect();
+    new.extend(equal);
 }
 
 /// What a gateway runs: nothing until there is the object it is for.
-fn entry_of(own: &ForScope, snapshot: &Snapshot, node: &Node, role: &GatewayRole) -> Config {
+fn entry_of(own: &ForScope, node: &Node, key: &ResourceKey, bind: std::net::IpAddr) -> Config {
     let mut config = Config::default();
-    let key = ResourceKey::new(Kind::Gateway, &role.namespace, &role.name);
-    let Some(gateway) = snapshot.gateways.get(&key) else { return config };
-    let compiled = gateway::compile(snapshot, gateway, node, role.bind);
+    let snapshot = &*own.seen;
+    let Some(gateway) = snapshot.gateways.get(key) else { return config };
+    let node = &mesh::with_access_log(node, &snapshot.mesh);
+    let compiled = gateway::compile(snapshot, gateway, node, bind);
+    let clusters = own.clusters(node.flavor);
     for (service, port) in &compiled.used {
         let name = snapshot.services.get(service).map(|service| service.cluster_name(*port, None));
-        let clusters = own.services.get(service).and_then(|pieces| pieces.clusters.get(&node.flavor));
-        let Some(plain) = name.zip(clusters).and_then(|(name, clusters)| clusters.get(&name)) else { continue };
+        let Some(plain) = name.and_then(|name| clusters.get(&name)) else { continue };
         let tls = snapshot.backend_tls.get(&(service.clone(), *port));
         let cluster = match tls.and_then(|tls| gateway::tls_cluster(plain, gateway, tls)) {
             Some(cluster) => Arc::new(cluster),
             None => plain.clone(),
         };
+        if let Discovery::Eds { service_name } = &cluster.discovery
+            && let Some(set) = own.endpoints.get(service_name)
+        {
+            config.endpoints.insert(service_name.as_str(), set.clone());
+        }
         config.clusters.insert(cluster.name.clone(), cluster);
     }
-    let listeners = compiled.listeners.into_iter();
-    config.listeners = listeners.map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
+    let locality = snapshot.mesh.locality_lb_setting.as_ref();
+    let services = compiled.used.iter().filter(|(service, _)| own.arranged.contains(service));
+    for (service, _) in services {
+        let arranged = snapshot.services.get(service).map(|service| endpoints::arranged_for(service, node, locality));
+        for set in
+            arranged.into_iter().flatten().filter(|set| config.endpoints.contains_key(&set.name)).collect::<Vec<_>>()
+        {
+            config.endpoints.insert(set.name.clone(), Arc::new(set));
+        }
+    }
     let tables = compiled.tables.into_iter();
     config.route_tables = tables.map(|table| (table.name.clone(), Arc::new(table))).collect();
+    let listeners = compiled.listeners.into_iter();
+    let listeners = listeners.map(|listener| finished(listener, snapshot, node, &config.route_tables));
+    config.listeners = listeners.map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
     config
 }
 
 /// What a sidecar runs.
-fn sidecar_of(own: &ForScope, snapshot: &Snapshot, node: &Node) -> Config {
-    let mut config = Config::default();
-    for pieces in own.services.values() {
-        if let Some(clusters) = pieces.clusters.get(&node.flavor) {
-            config.clusters.extend(clusters.iter().map(|(name, cluster)| (name.clone(), cluster.clone())));
-        }
-        let tables = if node.flavor == Flavor::Grpc { &pieces.grpc_routes } else { &pieces.routes };
-        config.route_tables.extend(tables.iter().map(|(name, table)| (name.clone(), table.clone())));
+fn sidecar_of(own: &mut ForScope, node: &Node, last: Option<&Remembered>, access: u64) -> (Config, Own) {
+    let logged = &mesh::with_access_log(node, &own.seen.mesh);
+    let mut config = Config {
+        listeners: own.outbound(logged),
+        route_tables: own.routes(node.flavor).clone(),
+        clusters: own.clusters(node.flavor),
+        endpoints: own.endpoints.clone(),
+        ..Config::default()
+    };
+    let mut parts = match last {
+        Some(last) if last.rules == own.rules && last.extra == access => last.own.clone(),
+        Some(last) => Own { arranged: last.own.arranged.clone(), ..own_parts(own, logged) },
+        None => own_parts(own, logged),
+    };
+    if node.http_proxy.is_some() {
+        config.route_tables.insert(routes::PROXY_TABLE, own.proxy_table(logged));
     }
-    let mut listeners = listener::outbound(snapshot, node);
+    arrange(own, node, last, &mut parts);
+    config.listeners.extend(parts.listeners.iter().map(|listener| (listener.name.as_str(), listener.clone())));
+    config.clusters.extend(parts.clusters.iter().map(|cluster| (cluster.name.as_str(), cluster.clone())));
+    let arranged = parts.arranged.values().flatten();
+    config.endpoints.extend(arranged.map(|set| (set.name.as_str(), set.clone())));
+    (config, parts)
+}
+
+/// Its ports, and its end of the forward proxy.
+fn own_parts(own: &mut ForScope, node: &Node) -> Own {
+    let mut parts = Own::default();
     if let Some(address) = node.http_proxy {
-        listeners.push(listener::http_proxy(node, address));
-        let table = routes::proxy_table(snapshot, &node.namespace, |service, name| {
-            own.services.get(&service.key)?.routes.get(name).map(AsRef::as_ref)
-        });
-        config.route_tables.insert(routes::PROXY_TABLE.to_owned(), Arc::new(table));
+        let tables = [(routes::PROXY_TABLE, own.proxy_table(node))].into_iter().collect();
+        let listener = finished(listener::http_proxy(node, address), &own.seen, node, &tables);
+        parts.listeners.push(Arc::new(listener));
     }
     if node.flavor != Flavor::Grpc {
-        let (bound, clusters) = inbound::compile(snapshot, node);
-        listeners.extend(bound);
-        config.clusters.extend(clusters.into_iter().map(|cluster| (cluster.name.clone(), Arc::new(cluster))));
+        let (listeners, clusters) = inbound::compile(&own.seen, node);
+        let none = Resources::new();
+        let listeners = listeners.into_iter().map(|listener| finished(listener, &own.seen, node, &none));
+        parts.listeners.extend(listeners.map(Arc::new));
+        parts.clusters.extend(clusters.into_iter().map(Arc::new));
     }
-    config.listeners = listeners.into_iter().map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
-    config
+    parts
+}
+
+/// Endpoints as the node's place and labels want them; those that did not change since the last time stay.
+fn arrange(own: &ForScope, node: &Node, last: Option<&Remembered>, parts: &mut Own) {
+    parts.arranged.retain(|key, _| own.arranged.contains(key));
+    let is_next = last.is_some_and(|last| last.revision + 1 == own.revision);
+    let changed = own.last_changed.as_ref().filter(|_| is_next);
+    let unchanged = last.is_some_and(|last| last.revision == own.revision);
+    let locality = own.seen.mesh.locality_lb_setting.as_ref();
+    for key in own.arranged.iter().filter(|key| !unchanged && changed.is_none_or(|changed| changed.contains(*key))) {
+        let Some(service) = own.seen.services.get(key) else { continue };
+        let sets = endpoints::arranged_for(service, node, locality);
+        parts.arranged.insert(key.clone(), sets.into_iter().map(Arc::new).collect());
+    }
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,18 +26,21 @@ pub(crate) fn of(service: &Service, port: &ServicePort, subset: Option<&str>) ->
     set(service, port, subset, locality::plain(candidates(service, port, subset)))
 }
 
-/// The sets that are not the same to all clients, by name.
-pub(crate) fn arranged_for(service: &Service, node: &Node, mesh: Option<&LocalityLb>) -> BTreeMap<String, EndpointSet> {
-    if !service.has_endpoint_sets() || service.policies.is_none() && mesh.is_none() {
-        return BTreeMap::new();
-    }
+/// The sets that are not the same to all clients.
+pub(crate) fn arranged_for(service: &Service, node: &Node, mesh: Option<&LocalityLb>) -> Vec<EndpointSet> {
     let arranged = places(service).filter_map(|(port, subset)| {
         let setting = setting(service, port, subset, mesh)?;
         let localities = locality::arranged(candidates(service, port, subset), &setting, node);
-        let set = set(service, port, subset, localities);
-        Some((set.name.clone(), set))
+        Some(set(service, port, subset, localities))
     });
     arranged.collect()
+}
+
+/// Whether any of its sets is not the same to all clients.
+pub(crate) fn is_arranged(service: &Service, mesh: Option<&LocalityLb>) -> bool {
+    service.has_endpoint_sets()
+        && (service.policies.is_some() || mesh.is_some())
+        && places(service).any(|(port, subset)| setting(service, port, subset, mesh).is_some())
 }
 
 /// How the localities of a cluster are used; `None`: alike. Istio: failover needs somebody who sees failures.

@@ -12,16 +12,15 @@ use crate::{routes, tcp};
 /// What an HTTP inspector finds in plaintext.
 const PLAIN_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
 
-/// The listeners through which the application of `node` reaches services.
-pub(crate) fn outbound(snapshot: &Snapshot, node: &Node) -> Vec<Listener> {
-    let services = snapshot.services.values();
-    let ports = services.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+/// The listeners through which the application of `node` reaches a service.
+pub(crate) fn outbound(snapshot: &Snapshot, node: &Node, service: &Service) -> Vec<Listener> {
+    let ports = service.ports.iter();
     if node.flavor == Flavor::Grpc {
-        let http = ports.filter(|(_, port)| port.protocol.may_be_http());
-        return http.flat_map(|(service, port)| api(snapshot, node, service, port)).collect();
+        let http = ports.filter(|port| port.protocol.may_be_http());
+        return http.flat_map(|port| api(snapshot, node, service, port)).collect();
     }
     let Some(prefix) = node.outbound_prefix else { return Vec::new() };
-    ports.filter_map(|(service, port)| bound(snapshot, node, service, port, prefix)).collect()
+    ports.filter_map(|port| bound(snapshot, node, service, port, prefix)).collect()
 }
 
 fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort, [a, b]: [u8; 2]) -> Option<Listener> {

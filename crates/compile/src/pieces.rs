@@ -1,9 +1,4 @@
-//! What each service contributes to every node that sees it, kept while it does not change.
-//!
-//! Shape       1 scope -> n services -> 1 `Pieces`, the same `Arc` in all scopes that see the service alike
-//! Invariants  routes of one service may name others: they are compiled again when names, ports or subsets of any change
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leno_ir::{Cluster, EndpointSet, Flavor, RouteTable};
@@ -13,161 +8,144 @@ use leno_names::ServiceKey;
 
 use crate::{cluster, endpoints, hash, routes, tcp};
 
-/// What the clients of one scope get.
-#[derive(Debug, Default)]
-pub(crate) struct ForScope {
-    pub seen: Option<Arc<Snapshot>>,
-    pub services: BTreeMap<ServiceKey, Arc<Pieces>>,
-    /// Changes with everything but endpoints.
-    pub rules: u64,
-}
-
-/// What a service contributes to every node.
+/// What a service contributes to every node that sees it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pieces {
-    pub clusters: BTreeMap<Flavor, BTreeMap<String, Arc<Cluster>>>,
-    pub endpoints: BTreeMap<String, Arc<EndpointSet>>,
-    pub routes: BTreeMap<String, Arc<RouteTable>>,
-    pub grpc_routes: BTreeMap<String, Arc<RouteTable>>,
+    /// Of the flavors that there are nodes of.
+    pub clusters: BTreeMap<Flavor, Vec<Arc<Cluster>>>,
+    pub endpoints: Vec<Arc<EndpointSet>>,
+    pub routes: Vec<Arc<RouteTable>>,
+    pub grpc_routes: Vec<Arc<RouteTable>>,
     pub problems: Vec<Problem>,
 }
 
-const FLAVORS: [Flavor; 3] = [Flavor::Envoy, Flavor::Grpc, Flavor::Leno];
-
-/// What other scopes have compiled already of the same snapshot.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    /// Scopes whose services look alike from outside.
-    alike: Vec<Arc<Snapshot>>,
-    compiled: BTreeMap<ServiceKey, Vec<Shared>>,
+/// A service, and what of others its routes depend on: the services they lead to, or where there is none.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub service: Arc<Service>,
+    outlook: Vec<Option<Arc<Service>>>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    service: Arc<Service>,
-    /// Where the routes of a service lead depends on what else there is: the place in `Pool::alike`.
-    among: Option<usize>,
-    pieces: Arc<Pieces>,
-}
-
-impl Pool {
-    fn place(&mut self, seen: &Arc<Snapshot>) -> usize {
-        let names = names(seen);
-        let known = self.alike.iter().position(|other| self::names(other) == names);
-        known.unwrap_or_else(|| {
-            self.alike.push(seen.clone());
-            self.alike.len() - 1
-        })
+impl Subject {
+    pub(crate) fn new(snapshot: &Snapshot, service: &Arc<Service>) -> Self {
+        let destinations = service.destinations();
+        let outlook = destinations.iter().map(|(host, namespace)| snapshot.service(host, namespace).cloned());
+        Self { outlook: outlook.collect(), service: service.clone() }
     }
 
-    fn find(&self, service: &Arc<Service>, among: usize) -> Option<&Arc<Pieces>> {
-        let same = |shared: &&Shared| {
-            shared.among.is_none_or(|place| place == among)
-                && (Arc::ptr_eq(&shared.service, service) || shared.service == *service)
+    /// Whether the same is compiled of both.
+    fn is_like(&self, other: &Self) -> bool {
+        (Arc::ptr_eq(&self.service, &other.service) || self.service == other.service) && self.looks_like(other)
+    }
+
+    /// Whether the same routes are compiled of both, as far as other services go.
+    pub(crate) fn looks_like(&self, other: &Self) -> bool {
+        let alike = |pair: (&Option<Arc<Service>>, &Option<Arc<Service>>)| match pair {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || Outside::of(one) == Outside::of(other),
+            (None, None) => true,
+            _ => false,
         };
-        self.compiled.get(&service.key)?.iter().find(same).map(|shared| &shared.pieces)
+        self.outlook.len() == other.outlook.len() && self.outlook.iter().zip(&other.outlook).all(alike)
     }
 
-    fn add(&mut self, service: &Arc<Service>, among: usize, pieces: &Arc<Pieces>) {
-        let among = Some(among).filter(|_| service.rules != Rules::Default);
-        let shared = Shared { service: service.clone(), among, pieces: pieces.clone() };
-        self.compiled.entry(service.key.clone()).or_default().push(shared);
-    }
-}
-
-impl ForScope {
-    /// Takes over a new snapshot, as the scope sees it.
-    pub(crate) fn update(&mut self, seen: &Arc<Snapshot>, pool: &mut Pool) {
-        let before = self.seen.replace(seen.clone());
-        // Routes of one service name others: with another set of names or ports, each may read differently.
-        let same_names = before.as_ref().is_some_and(|before| {
-            names(before) == names(seen) && before.grants == seen.grants && before.mesh == seen.mesh
-        });
-        self.services.retain(|key, _| seen.services.contains_key(key));
-        let same_ingress = before.as_ref().is_some_and(|before| before.ingress == seen.ingress);
-        let mut any_rules_changed = !same_names || !same_ingress;
-        let mut place = None;
-        for (key, service) in &seen.services {
-            let last = before.as_ref().and_then(|before| before.services.get(key));
-            if same_names && last.is_some_and(|last| Arc::ptr_eq(last, service) || last == service) {
-                continue;
-            }
-            let rules_changed =
-                !same_names || last.is_none_or(|last| without_endpoints(last) != without_endpoints(service));
-            any_rules_changed |= rules_changed;
-            let place = *place.get_or_insert_with(|| pool.place(seen));
-            let pieces = pool.find(service, place).cloned().unwrap_or_else(|| {
-                let mut pieces = self.services.get(key).map(|pieces| Pieces::clone(pieces)).unwrap_or_default();
-                pieces.update(seen, service, rules_changed);
-                let pieces = Arc::new(pieces);
-                pool.add(service, place, &pieces);
-                pieces
-            });
-            self.services.insert(key.clone(), pieces);
-        }
-        self.rules += u64::from(any_rules_changed);
+    /// Whether its routes depend on other services at all.
+    pub(crate) fn looks_out(&self) -> bool {
+        self.service.rules != Rules::Default
     }
 }
 
-impl Pieces {
-    fn update(&mut self, snapshot: &Snapshot, service: &Service, rules_changed: bool) {
-        replace(&mut self.endpoints, endpoints::compile(service).into_iter().map(|set| (set.name.clone(), set)));
-        if !rules_changed {
-            return;
-        }
-        self.problems.clear();
-        tcp::check(snapshot, service, &mut self.problems);
-        let tables = routes::compile(snapshot, service, &mut self.problems);
-        let grpc = tables.iter().map(|table| (table.name.clone(), routes::for_grpc(table))).collect::<Vec<_>>();
-        replace(&mut self.grpc_routes, grpc);
-        replace(&mut self.routes, tables.into_iter().map(|table| (table.name.clone(), table)));
-        for flavor in FLAVORS {
-            let clusters = cluster::compile(snapshot, service, flavor, &mut self.problems);
-            let slot = self.clusters.entry(flavor).or_default();
-            replace(slot, clusters.into_iter().map(|cluster| (cluster.name.clone(), cluster)));
-        }
-    }
-}
-
-/// All that the routes of another service may depend on.
+/// All of a service that the routes of another may depend on.
 #[derive(PartialEq)]
-struct Names<'a> {
+pub(crate) struct Outside<'a> {
     key: &'a ServiceKey,
+    fqdn: &'a str,
     ports: Vec<u16>,
     subsets: Vec<&'a str>,
     hashing: Vec<&'a LoadBalancer>,
 }
 
-fn names(snapshot: &Snapshot) -> Vec<Names<'_>> {
-    snapshot
-        .services
-        .iter()
-        .map(|(key, service)| Names {
-            key,
+impl<'a> Outside<'a> {
+    pub(crate) fn of(service: &'a Service) -> Self {
+        Self {
+            key: &service.key,
+            fqdn: &service.fqdn,
             ports: service.ports.iter().map(|port| port.number).collect(),
             subsets: service.subsets().iter().map(|subset| subset.name.as_str()).collect(),
             hashing: hash::settings(service),
-        })
-        .collect()
-}
-
-/// Everything but the endpoints that travel on their own.
-fn without_endpoints(service: &Service) -> Service {
-    let is_apart = service.has_endpoint_sets();
-    Service { workloads: if is_apart { Vec::new() } else { service.workloads.clone() }, ..service.clone() }
-}
-
-/// Takes over the new values; those equal to the old keep the old identity.
-fn replace<T: PartialEq>(slot: &mut BTreeMap<String, Arc<T>>, new: impl IntoIterator<Item = (String, T)>) {
-    let mut new: BTreeMap<_, _> = new.into_iter().map(|(name, value)| (name, Arc::new(value))).collect();
-    keep(&mut new, slot);
-    *slot = new;
-}
-
-pub(crate) fn keep<T: PartialEq>(new: &mut BTreeMap<String, Arc<T>>, old: &BTreeMap<String, Arc<T>>) {
-    for (name, value) in new {
-        if let Some(old) = old.get(name).filter(|old| Arc::ptr_eq(old, value) || *old == value) {
-            *value = old.clone();
         }
+    }
+}
+
+impl Pieces {
+    /// With what `last` has of the same, by identity. `rules`: not only workloads have changed since.
+    pub(crate) fn compile(
+        snapshot: &Snapshot,
+        service: &Service,
+        flavors: &BTreeSet<Flavor>,
+        last: Option<&Self>,
+        rules: bool,
+    ) -> Self {
+        let none = Self::default();
+        let old = last.unwrap_or(&none);
+        let endpoints = kept(endpoints::compile(service), &old.endpoints, |set| &set.name);
+        if let (Some(last), false) = (last, rules) {
+            return Self { endpoints, ..last.clone() };
+        }
+        let mut problems = Vec::new();
+        tcp::check(snapshot, service, &mut problems);
+        let tables = routes::compile(snapshot, service, &mut problems);
+        let grpc = tables.iter().filter(|_| flavors.contains(&Flavor::Grpc)).map(routes::for_grpc).collect();
+        let grpc_routes = kept(grpc, &old.grpc_routes, |table| &table.name);
+        let routes = kept(tables, &old.routes, |table| &table.name);
+        let clusters = flavors.iter().map(|flavor| {
+            let clusters = cluster::compile(snapshot, service, *flavor, &mut problems);
+            let old = old.clusters.get(flavor).map_or(&[][..], Vec::as_slice);
+            (*flavor, kept(clusters, old, |cluster| &cluster.name))
+        });
+        let clusters = clusters.collect();
+        Self { clusters, endpoints, routes, grpc_routes, problems }
+    }
+}
+
+/// Those equal to the old ones keep the old identity.
+fn kept<T: PartialEq>(new: Vec<T>, old: &[Arc<T>], name: impl Fn(&T) -> &String) -> Vec<Arc<T>> {
+    let keep = |value: T| match old.iter().find(|old| name(old) == name(&value)).filter(|old| ***old == value) {
+        Some(old) => old.clone(),
+        None => Arc::new(value),
+    };
+    new.into_iter().map(keep).collect()
+}
+
+/// What was compiled for some scope: scopes that see a service alike share its pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    compiled: BTreeMap<ServiceKey, Vec<(Subject, Arc<Pieces>)>>,
+}
+
+impl Pool {
+    pub(crate) fn find(&self, subject: &Subject) -> Option<&Arc<Pieces>> {
+        let all = self.compiled.get(&subject.service.key)?;
+        all.iter().find(|(other, _)| other.is_like(subject)).map(|(_, pieces)| pieces)
+    }
+
+    /// In the place of those that nobody uses any more.
+    pub(crate) fn add(&mut self, subject: &Subject, pieces: &Arc<Pieces>) {
+        let all = self.compiled.entry(subject.service.key.clone()).or_default();
+        all.retain(|(_, pieces)| Arc::strong_count(pieces) > 1);
+        all.push((subject.clone(), pieces.clone()));
+    }
+
+    /// Of a service that is gone.
+    pub(crate) fn sweep(&mut self, key: &ServiceKey) {
+        if let Some(all) = self.compiled.get_mut(key) {
+            all.retain(|(_, pieces)| Arc::strong_count(pieces) > 1);
+            if all.is_empty() {
+                self.compiled.remove(key);
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.compiled.clear();
     }
 }

@@ -1,12 +1,9 @@
 //! What routes ask of filters: faults and CORS, and the filters that listeners need for it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use leno_ir::{
     CorsPolicy, Fault, FaultAbort, FaultAbortKind, FaultDelay, FaultDelayKind, FilterOverride, FilterOverrides,
-    HttpFilter, HttpFilterConfig, Listener, NetworkFilter, RouteFilterConfig, RouteSource, RouteTable, StatefulSession,
-    StringMatch,
+    HttpFilter, HttpFilterConfig, Listener, NetworkFilter, Resources, RouteFilterConfig, RouteSource, RouteTable,
+    StatefulSession, StringMatch,
 };
 use leno_model::api::{self, HttpFault, HttpRoute, Percent, grpc_status};
 use leno_names::Fraction;
@@ -66,7 +63,7 @@ fn cors(written: &api::CorsPolicy) -> CorsPolicy {
 }
 
 /// Gives a listener the filters that its routes speak of, and only those: a filter costs every request something.
-pub(crate) fn add(listener: &mut Listener, tables: &BTreeMap<String, Arc<RouteTable>>) {
+pub(crate) fn add(listener: &mut Listener, tables: &Resources<RouteTable>) {
     let chains = listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain);
     for chain in chains {
         let NetworkFilter::Http(manager) = &mut chain.filter else { continue };

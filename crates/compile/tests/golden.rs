@@ -103,8 +103,8 @@ fn one_new_endpoint_changes_one_services_endpoint_sets_and_nothing_else() {
     let changed: Vec<_> = before
         .endpoints
         .iter()
-        .filter(|(name, set)| !Arc::ptr_eq(set, &after.endpoints[*name]))
-        .map(|(name, _)| name.as_str())
+        .filter(|(name, set)| !Arc::ptr_eq(set, &after.endpoints[name]))
+        .map(|(name, _)| name)
         .collect();
     assert_eq!(
         changed,

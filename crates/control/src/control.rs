@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use leno_api::{Kind, Located, ParseProblem, Resource, ResourceKey};
+use leno_api::{Kind, ParseProblem, Resource, ResourceKey};
 use leno_compile::Compiler;
 use leno_ir::{Flavor, Node};
-use leno_model::{MeshSettings, Problem, Snapshot};
+use leno_model::{Builder, MeshSettings, Problem, Snapshot};
 use leno_names::SpiffeId;
 use leno_runtime::Tasks;
 use leno_store::{DirectoryContent, EmbeddedStore};
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::publish;
 use crate::registration::Registrations;
 use crate::session::{Guard, NodeSession};
+use crate::sources::Sources;
 use crate::stamp::Statuses;
 use crate::status::Parts;
 
@@ -79,7 +80,8 @@ pub(crate) struct State {
     pub(crate) indices: Indices,
     pub(crate) compiler: Compiler,
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) resources: BTreeMap<ResourceKey, Located<Arc<Resource>>>,
+    pub(crate) sources: Sources,
+    pub(crate) builder: Builder,
     pub(crate) problems: Vec<Problem>,
     /// Which services an object has a part in; made when somebody asks, forgotten with the snapshot.
     pub(crate) parts: Option<Parts>,
@@ -107,7 +109,8 @@ impl Control {
             indices,
             compiler: Compiler::new(),
             snapshot: Arc::new(empty),
-            resources: BTreeMap::new(),
+            sources: Sources::default(),
+            builder: Builder::new(config.settings.clone()),
             problems: Vec::new(),
             parts: None,
             given: Statuses::new(),
@@ -136,13 +139,14 @@ impl Control {
 
     /// All objects in force, those of files and registrations included.
     pub fn resources(&self) -> Vec<Arc<Resource>> {
-        self.shared.lock().resources.values().map(|located| located.value.clone()).collect()
+        self.shared.lock().sources.in_force().values().map(|located| located.value.clone()).collect()
     }
 
     /// Objects of a kind that are in force and that nobody wrote: those of files, and workloads that have registered.
     pub fn unwritten(&self, kind: Kind) -> Vec<Arc<Resource>> {
         let state = self.shared.lock();
-        let of_kind = state.resources.range(ResourceKey::new(kind, "", "")..).take_while(|(key, _)| key.kind == kind);
+        let of_kind =
+            state.sources.in_force().range(ResourceKey::new(kind, "", "")..).take_while(|(key, _)| key.kind == kind);
         let unwritten = of_kind.filter(|(key, located)| !located.source.is_empty() || state.registrations.holds(key));
         unwritten.map(|(_, located)| located.value.clone()).collect()
     }
@@ -150,24 +154,24 @@ impl Control {
     /// [`Control::unwritten`], for one object.
     pub fn unwritten_object(&self, key: &ResourceKey) -> Option<Arc<Resource>> {
         let state = self.shared.lock();
-        let located = state.resources.get(key)?;
+        let located = state.sources.in_force().get(key)?;
         (!located.source.is_empty() || state.registrations.holds(key)).then(|| located.value.clone())
     }
 
     /// All namespaces that objects in force live in.
     pub fn namespaces(&self) -> BTreeSet<String> {
-        self.shared.lock().resources.keys().map(|key| key.namespace.clone()).collect()
+        self.shared.lock().sources.in_force().keys().map(|key| key.namespace.clone()).collect()
     }
 
     /// An object in force.
     pub fn resource(&self, key: &ResourceKey) -> Option<Arc<Resource>> {
-        self.shared.lock().resources.get(key).map(|located| located.value.clone())
+        self.shared.lock().sources.in_force().get(key).map(|located| located.value.clone())
     }
 
     /// File and line an object came from; `None` when it did not come from a file.
     pub fn place(&self, key: &ResourceKey) -> Option<(Arc<str>, usize)> {
         let state = self.shared.lock();
-        let located = state.resources.get(key)?;
+        let located = state.sources.in_force().get(key)?;
         (!located.source.is_empty()).then(|| (located.source.clone(), located.line))
     }
 
@@ -209,7 +213,7 @@ impl Control {
         let (mut all, mut numbers) = {
             let state = self.shared.lock();
             let all: BTreeMap<_, _> =
-                state.resources.iter().map(|(key, located)| (key.clone(), located.value.clone())).collect();
+                state.sources.in_force().iter().map(|(key, located)| (key.clone(), located.value.clone())).collect();
             (all, state.indices.numbers().clone())
         };
         all.extend(resources.iter().map(|resource| (resource.key(), Arc::new(resource.clone()))));
@@ -252,7 +256,7 @@ impl ConfigSource for Control {
         };
         let id = state.next_session;
         state.next_session += 1;
-        let config = watch::Sender::new(Arc::new(state.compiler.node(&node)));
+        let config = watch::Sender::new(state.compiler.node(&node));
         let session = Session {
             config: config.subscribe(),
             secrets: secrets.as_ref().map(watch::Sender::subscribe),

@@ -13,6 +13,7 @@ mod metrics;
 mod publish;
 mod registration;
 mod session;
+mod sources;
 mod stamp;
 mod status;
 

@@ -1,17 +1,12 @@
 //! From what changed to what each node gets. One task does it, one round at a time.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use leno_api::{Located, Resource, ResourceKey};
-use leno_ir::Config;
-use leno_model::{Problem, Snapshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::control::{Shared, State};
+use crate::control::Shared;
 
 /// After a round so long is waited: what comes meanwhile is one round. The first change after a pause goes out at once.
 const GATHER: Duration = Duration::from_millis(10);
@@ -58,25 +53,25 @@ impl Shared {
             state.registrations.expire(now, &self.store);
         }
         state.renew_secrets(now, &self.config.issue_secrets);
-        let (resources, mut problems) = gather(&directory.resources, &self.store.list(), state);
-        let list: Vec<_> = resources.values().map(|located| located.value.clone()).collect();
-        state.indices.allot(leno_model::service_keys(&list), &self.store);
-        let (snapshot, found) = Snapshot::build(&list, &self.config.settings, state.indices.numbers());
-        state.snapshot = Arc::new(snapshot);
+        let stored = self.store.contents();
+        let changes = state.sources.update(&directory, stored, &mut state.registrations);
+        let changed: Vec<_> = changes.iter().filter_map(|(_, resource)| resource.clone()).collect();
+        state.indices.allot(leno_model::service_keys(&changed), &self.store);
+        state.snapshot = state.builder.update(changes, state.indices.numbers()).clone();
         state.compiler.update(&state.snapshot);
-        problems.extend(found);
+        let mut problems = state.builder.problems();
+        problems.extend(state.sources.problems().cloned());
         problems.extend(state.compiler.problems());
         problems.sort();
         problems.dedup();
         state.problems = problems;
-        state.resources = resources;
         state.parts = None;
         for session in state.sessions.values() {
             let config = state.compiler.node(&session.node);
             session.config.send_if_modified(|current| {
-                let differs = !same(current, &config);
+                let differs = !Arc::ptr_eq(current, &config);
                 if differs {
-                    *current = Arc::new(config);
+                    *current = config;
                 }
                 differs
             });
@@ -89,49 +84,4 @@ impl Shared {
         self.revision.send_modify(|revision| *revision += 1);
         self.changes.send_modify(|changes| *changes += 1);
     }
-}
-
-/// By identity: the compiler gives what did not change as the same `Arc`.
-fn same(old: &Config, new: &Config) -> bool {
-    same_map(&old.endpoints, &new.endpoints)
-        && same_map(&old.clusters, &new.clusters)
-        && same_map(&old.route_tables, &new.route_tables)
-        && same_map(&old.listeners, &new.listeners)
-}
-
-fn same_map<T>(old: &BTreeMap<String, Arc<T>>, new: &BTreeMap<String, Arc<T>>) -> bool {
-    old.len() == new.len() && old.iter().zip(new).all(|((a, old), (b, new))| Arc::ptr_eq(old, new) && a == b)
-}
-
-type Resources = BTreeMap<ResourceKey, Located<Arc<Resource>>>;
-
-/// Files first, then what was applied, then registrations: who comes first has the name.
-fn gather(files: &Resources, stored: &[Arc<Resource>], state: &State) -> (Resources, Vec<Problem>) {
-    let mut all = files.clone();
-    let mut problems = Vec::new();
-    for resource in stored {
-        let key = resource.key();
-        if let Some(first) = all.get(&key) {
-            let message = format!("what was applied has no effect: {}:{} defines it", first.source, first.line);
-            problems.push(Problem::error(&key, "", "defined_in_file", message));
-        } else {
-            all.insert(key, unplaced(resource.clone()));
-        }
-    }
-    for resource in state.registrations.resources() {
-        match all.entry(resource.key()) {
-            Entry::Occupied(taken) => {
-                let message = "a workload of this name has registered, but an object of this name exists already";
-                problems.push(Problem::error(taken.key(), "", "name_taken", message));
-            }
-            Entry::Vacant(free) => {
-                free.insert(unplaced(resource));
-            }
-        }
-    }
-    (all, problems)
-}
-
-fn unplaced(value: Arc<Resource>) -> Located<Arc<Resource>> {
-    Located { source: "".into(), line: 0, value }
 }

@@ -10,10 +10,10 @@
 //! After a restart of the control plane every workload of before is `CutOff`, but still takes traffic.
 
 use leno_telemetry::Chain;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{Kind, Resource, ResourceKey, WorkloadEntry, annotation};
+use leno_api::{Resource, ResourceKey, WorkloadEntry, annotation};
 use leno_ir::Node;
 use leno_store::EmbeddedStore;
 use leno_xds_server::{Refusal, StreamEnd};
@@ -24,6 +24,10 @@ const STATE_PREFIX: &str = "workload/";
 #[derive(Debug, Default)]
 pub(crate) struct Registrations {
     by_node: BTreeMap<String, Registration>,
+    /// Nodes by the name of their workload; of several the first has it.
+    by_key: BTreeMap<ResourceKey, BTreeSet<String>>,
+    /// Whose registrations were changed since somebody asked.
+    changed: BTreeSet<ResourceKey>,
 }
 
 #[derive(Debug)]
@@ -41,21 +45,21 @@ enum Link {
 impl Registrations {
     /// What was registered before a restart; all may come back until `until`.
     pub(crate) fn load(store: &EmbeddedStore, until: Instant) -> Self {
-        let mut by_node = BTreeMap::new();
+        let mut all = Self::default();
         match store.states(STATE_PREFIX) {
             Ok(states) => {
                 for (key, value) in states {
                     let parsed = serde_json::from_slice(&value).ok().and_then(|value| Resource::from_json(&value).ok());
                     let Some(entry) = parsed else { continue };
                     let node = key.strip_prefix(STATE_PREFIX).unwrap_or(&key).to_owned();
-                    by_node.insert(node, Registration { entry: Arc::new(entry), link: Link::CutOff { until } });
+                    all.put(node, Registration { entry: Arc::new(entry), link: Link::CutOff { until } });
                 }
             }
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "registered workloads cannot be read; they register again by themselves")
             }
         }
-        Self { by_node }
+        all
     }
 
     /// Refuses a node that takes the name of another identity's workload.
@@ -83,7 +87,27 @@ impl Registrations {
             save(store, &node.id, &entry);
         }
         let registration = Registration { entry: Arc::new(entry), link: Link::Connected { session } };
-        self.by_node.insert(node.id.clone(), registration);
+        self.put(node.id.clone(), registration);
+    }
+
+    fn put(&mut self, node: String, registration: Registration) {
+        self.remove(&node);
+        let key = registration.entry.key();
+        self.changed.insert(key.clone());
+        self.by_key.entry(key).or_default().insert(node.clone());
+        self.by_node.insert(node, registration);
+    }
+
+    fn remove(&mut self, node: &str) {
+        let Some(registration) = self.by_node.remove(node) else { return };
+        let key = registration.entry.key();
+        if let Some(nodes) = self.by_key.get_mut(&key) {
+            nodes.remove(node);
+            if nodes.is_empty() {
+                self.by_key.remove(&key);
+            }
+        }
+        self.changed.insert(key);
     }
 
     /// Connected -> absent when the stream was closed, -> `CutOff` when it broke. Ignores streams that were replaced.
@@ -101,26 +125,27 @@ impl Registrations {
         }
         match end {
             StreamEnd::Clean => {
-                self.by_node.remove(node);
+                self.remove(node);
                 forget(store, node);
             }
             StreamEnd::Broken => {
                 registration.link = Link::CutOff { until };
                 registration.entry = Arc::new(with_health(&registration.entry, "unhealthy"));
+                let key = registration.entry.key();
+                self.changed.insert(key);
             }
         }
     }
 
     /// `CutOff` -> absent when the grace is over.
     pub(crate) fn expire(&mut self, now: Instant, store: &EmbeddedStore) {
-        self.by_node.retain(|node, registration| match registration.link {
-            Link::CutOff { until } if until <= now => {
-                tracing::info!(node, "workload did not come back and is removed");
-                forget(store, node);
-                false
-            }
-            _ => true,
-        });
+        let is_over = |registration: &Registration| matches!(registration.link, Link::CutOff { until } if until <= now);
+        let over = self.by_node.iter().filter(|(_, registration)| is_over(registration));
+        for node in over.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
+            tracing::info!(node, "workload did not come back and is removed");
+            forget(store, &node);
+            self.remove(&node);
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -134,11 +159,19 @@ impl Registrations {
     }
 
     pub(crate) fn holds(&self, key: &ResourceKey) -> bool {
-        key.kind == Kind::WorkloadEntry && self.by_node.values().any(|registration| registration.entry.key() == *key)
+        self.by_key.contains_key(key)
     }
 
-    pub(crate) fn resources(&self) -> impl Iterator<Item = Arc<Resource>> {
-        self.by_node.values().map(|registration| registration.entry.clone())
+    /// The workload of a name, and whether it is the only one that has registered by it.
+    pub(crate) fn get(&self, key: &ResourceKey) -> Option<(&Arc<Resource>, bool)> {
+        let nodes = self.by_key.get(key)?;
+        let registration = self.by_node.get(nodes.first()?)?;
+        Some((&registration.entry, nodes.len() == 1))
+    }
+
+    /// Those that came, went or changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<ResourceKey> {
+        std::mem::take(&mut self.changed)
     }
 }
 

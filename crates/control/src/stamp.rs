@@ -22,7 +22,8 @@ impl Control {
         if key.kind == Kind::Gateway {
             gateway(&state, key, &mut status);
         }
-        let generation = state.resources.get(key).and_then(|located| located.value.metadata().generation).unwrap_or(1);
+        let generation =
+            state.sources.in_force().get(key).and_then(|located| located.value.metadata().generation).unwrap_or(1);
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let last = state.given.remove(key).unwrap_or_default();
         stamp(&mut status, &last, generation, &now);

@@ -185,7 +185,7 @@ impl Control {
     /// Whether an object is understood, and whether every node runs what came of it.
     pub fn conditions(&self, key: &ResourceKey) -> Vec<Condition> {
         let mut state = self.shared.lock();
-        if state.resources.get(key).is_none_or(|located| !self.shared.is_latest(key, located)) {
+        if state.sources.in_force().get(key).is_none_or(|located| !self.shared.is_latest(key, located)) {
             let message = "it is not compiled yet".to_owned();
             let accepted = Condition { kind: "Accepted", ..Condition::pending(message.clone()) };
             return vec![Condition { status: "Unknown", ..accepted }, Condition::pending(message)];

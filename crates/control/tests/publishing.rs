@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use leno_api::{Kind, Located, ResourceKey};
-use leno_ir::Config;
+use leno_ir::{Config, Resources};
 use leno_store::DirectoryContent;
 use leno_xds_server::{ConfigSource, Outcome, StatusReport, StreamEnd};
 use mesh::{Mesh, node};
@@ -24,9 +24,8 @@ fn service(name: &str, port: u16) -> String {
 
 /// How many resources of each type are not the same object as before.
 fn different(old: &Config, new: &Config) -> [usize; 4] {
-    fn count<T>(old: &BTreeMap<String, Arc<T>>, new: &BTreeMap<String, Arc<T>>) -> usize {
-        new.iter().filter(|(name, value)| !old.get(*name).is_some_and(|old| Arc::ptr_eq(old, value))).count()
-            + old.keys().filter(|name| !new.contains_key(*name)).count()
+    fn count<T>(old: &Resources<T>, new: &Resources<T>) -> usize {
+        new.changes_since(old).count()
     }
     [
         count(&old.clusters, &new.clusters),
@@ -70,8 +69,8 @@ async fn services_keep_their_numbers_over_a_restart() {
     mesh.apply(&service("a", 80)).await;
     let listeners = |session: &leno_xds_server::Session| {
         let config = session.config.borrow().clone();
-        let addresses = config.listeners.iter().filter(|(name, _)| name.starts_with("outbound"));
-        addresses.map(|(name, listener)| (name.clone(), listener.address)).collect::<BTreeMap<_, _>>()
+        let listeners = config.listeners.iter().filter(|(name, _)| name.starts_with("outbound"));
+        listeners.map(|(name, listener)| (name.to_owned(), listener.address)).collect::<BTreeMap<_, _>>()
     };
     let session = mesh.connect(node("w-1", "w")).unwrap();
     let before = listeners(&session);

@@ -25,6 +25,7 @@ mod metadata;
 mod node;
 mod overload;
 mod rbac;
+mod resources;
 mod route;
 mod router;
 mod scoped_routes;
@@ -77,6 +78,7 @@ pub use metadata::{Metadata, MetadataMatch, MetadataValue, ValueMatch, metadata_
 pub use node::{Flavor, GatewayRole, Node, WorkloadPort};
 pub use overload::{Overload, OverloadAction, OverloadActionKind, OverloadTrigger};
 pub use rbac::{MetadataSource, Permission, Principal, Rbac, RbacAction, RbacPolicy, SourcedMetadata};
+pub use resources::{ResourceChange, Resources};
 pub use route::{
     AttemptCount, CookieMatch, DirectResponse, Forward, GrpcTimeout, HashCookie, HashPolicy, HashSource, HeaderAppend,
     HeaderMatch, HeaderMatchKind, HeaderOps, HeaderOrder, HeaderValue, HitsAddend, HostRewrite, InternalRedirects,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use leno_api::{
-    BackendRef, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute, GrpcRoute, Kind, ObjectMeta, ResourceKey,
+    BackendRef, Filter, GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute, GrpcRoute, Kind, ObjectMeta, ResourceKey,
 };
 use serde::Serialize;
 
@@ -150,12 +150,19 @@ impl RouteObject {
         }
     }
 
-    /// Where its rules lead.
+    /// Where its rules lead, copies of requests included.
     pub(crate) fn backends(&self) -> Vec<&BackendRef> {
+        fn of<'a>(backends: &'a [BackendRef], filters: &'a [Filter]) -> impl Iterator<Item = &'a BackendRef> {
+            let filters = filters.iter().chain(backends.iter().flat_map(|backend| &backend.filters));
+            let mirrors = filters.filter_map(|filter| filter.request_mirror.as_ref());
+            backends.iter().chain(mirrors.map(|mirror| &mirror.backend_ref))
+        }
         match self {
-            Self::Grpc(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
+            Self::Grpc(object) => {
+                object.spec.rules.iter().flat_map(|rule| of(&rule.backend_refs, &rule.filters)).collect()
+            }
             Self::Derived { route: object, .. } | Self::Http(object) => {
-                object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect()
+                object.spec.rules.iter().flat_map(|rule| of(&rule.backend_refs, &rule.filters)).collect()
             }
             Self::Tcp(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
             Self::Tls(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),

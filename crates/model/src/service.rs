@@ -162,6 +162,33 @@ impl Service {
         format!("outbound|{port}|{}|{}", subset.unwrap_or_default(), self.fqdn)
     }
 
+    /// The hosts that the routes of a service lead to, as they are written, with the namespace they are said in.
+    pub fn destinations(&self) -> Vec<(String, String)> {
+        let routes = match &self.rules {
+            Rules::Default => return Vec::new(),
+            Rules::Routes(routes) => {
+                let all = routes.iter().flat_map(|route| {
+                    let own = route.route.metadata().namespace();
+                    let backends = route.route.backends().into_iter();
+                    backends.map(move |to| (to.name.clone(), to.namespace.clone().unwrap_or_else(|| own.to_owned())))
+                });
+                return all.collect();
+            }
+            Rules::VirtualService(routes) => routes,
+        };
+        let mut all = Vec::new();
+        for rule in &routes.http {
+            let route = &rule.route;
+            let mirrors = route.mirror.iter().chain(route.mirrors.iter().map(|mirror| &mirror.destination));
+            let targets = route.route.iter().map(|target| &target.destination).chain(mirrors);
+            all.extend(targets.map(|target| (target.host.clone(), rule.object.namespace.clone())));
+        }
+        let tcp = routes.tcp.iter().flat_map(|(_, route)| &route.route);
+        let tls = routes.tls.iter().flat_map(|(_, route)| &route.route);
+        all.extend(tcp.chain(tls).map(|target| (target.destination.host.clone(), routes.key.namespace.clone())));
+        all
+    }
+
     /// The objects that say how it is called.
     pub fn rules_keys(&self) -> Vec<ResourceKey> {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();

@@ -11,7 +11,7 @@ use leno_api::{ConnectionPool, IngressListener, OutboundMode, Resource, Resource
 
 use crate::client::Differences;
 use crate::hosts::covers;
-use crate::{Problem, Rules, Scope, Service, VirtualRoutes, Visibility};
+use crate::{Problem, Scope, Service, VirtualRoutes, Visibility};
 
 /// All Sidecars, by namespace, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -140,31 +140,4 @@ impl Egress {
         };
         self.imports.iter().any(fits)
     }
-}
-
-/// The hosts that the routes of a service lead to, as they are written, with the namespace they are said in.
-pub(crate) fn destinations(service: &Service) -> Vec<(String, String)> {
-    let routes = match &service.rules {
-        Rules::Default => return Vec::new(),
-        Rules::Routes(routes) => {
-            let all = routes.iter().flat_map(|route| {
-                let own = route.route.metadata().namespace();
-                let backends = route.route.backends().into_iter();
-                backends.map(move |to| (to.name.clone(), to.namespace.clone().unwrap_or_else(|| own.to_owned())))
-            });
-            return all.collect();
-        }
-        Rules::VirtualService(routes) => routes,
-    };
-    let mut all = Vec::new();
-    for rule in &routes.http {
-        let route = &rule.route;
-        let mirrors = route.mirror.iter().chain(route.mirrors.iter().map(|mirror| &mirror.destination));
-        let targets = route.route.iter().map(|target| &target.destination).chain(mirrors);
-        all.extend(targets.map(|target| (target.host.clone(), rule.object.namespace.clone())));
-    }
-    let tcp = routes.tcp.iter().flat_map(|(_, route)| &route.route);
-    let tls = routes.tls.iter().flat_map(|(_, route)| &route.route);
-    all.extend(tcp.chain(tls).map(|target| (target.destination.host.clone(), routes.key.namespace.clone())));
-    all
 }

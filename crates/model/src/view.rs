@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use leno_names::ServiceKey;
 
 use crate::hosts::Hosts;
-use crate::sidecar::{self, Egress};
+use crate::rulebook::Affected;
+use crate::sidecar::Egress;
 use crate::{Client, Rules, Scope, Service, Services, Snapshot};
 
 impl Snapshot {
@@ -42,7 +44,7 @@ impl Snapshot {
             let Some(service) = imported else { continue };
             let service = self.with_rules_for(&service, scope, egress.as_ref());
             if egress.is_some() {
-                led_to.extend(sidecar::destinations(&service));
+                led_to.extend(service.destinations());
             }
             services.insert(service.key.clone(), service);
         }
@@ -57,6 +59,47 @@ impl Snapshot {
         services.values().for_each(|service| hosts.add(&service.fqdn, &service.key));
         let ingress = self.rulebook.sidecars.ingress(scope, &self.settings.root_namespace);
         Self { services, hosts: Arc::new(hosts), ingress, ..self.clone() }
+    }
+
+    /// [`Snapshot::seen_by`] once more, after `before` was seen as `seen`: only what changed in between is looked at.
+    pub fn seen_again(&self, scope: &Scope, before: &Self, seen: &Arc<Self>) -> Arc<Self> {
+        Arc::new(self.changed_for(scope, before, seen).unwrap_or_else(|| self.seen_by(scope)))
+    }
+
+    /// `None`: what is visible may be another.
+    fn changed_for(&self, scope: &Scope, before: &Self, seen: &Self) -> Option<Self> {
+        let same_hosts = Arc::ptr_eq(&self.hosts, &before.hosts) || self.hosts == before.hosts;
+        if !same_hosts || self.settings != before.settings {
+            return None;
+        }
+        let Affected::Some(mut changed) = self.rulebook.affected(&before.rulebook, &self.hosts) else { return None };
+        for item in before.services.diff(&self.services) {
+            match item {
+                DiffItem::Update { old: (key, old), new: (_, new) } if old.visibility == new.visibility => {
+                    changed.insert(key.clone());
+                }
+                _ => return None,
+            }
+        }
+        let egress = self.rulebook.sidecars.egress(scope, &self.settings.root_namespace);
+        let mut services = seen.services.clone();
+        for key in changed {
+            // What is not seen is not seen now either.
+            let (Some(old), Some(service)) = (seen.services.get(&key), self.services.get(&key)) else { continue };
+            // Those that routes lead to are seen although nobody imports them.
+            let imported = egress.as_ref().and_then(|egress| egress.of(service)).unwrap_or_else(|| service.clone());
+            let new = self.with_rules_for(&imported, scope, egress.as_ref());
+            if egress.is_some() && old.rules != new.rules {
+                return None;
+            }
+            services.insert(key, new);
+        }
+        Some(Self { services, hosts: seen.hosts.clone(), ingress: seen.ingress.clone(), ..self.clone() })
+    }
+
+    /// Whether every client is of the scope that it was of.
+    pub fn has_scopes_of(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.rulebook, &before.rulebook) || self.rulebook.differences == before.rulebook.differences
     }
 
     /// Of the services of one host that which clients in `namespace` see: their own first.

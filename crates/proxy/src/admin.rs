@@ -422,7 +422,7 @@ impl Admin {
             Some(list) => list().await,
             None => {
                 let config = (self.config.0)();
-                let of = |(name, listener): (&String, &Arc<leno_ir::Listener>)| (name.clone(), listener.address);
+                let of = |(name, listener): (&str, &Arc<leno_ir::Listener>)| (name.to_owned(), listener.address);
                 config.listeners.iter().map(of).collect()
             }
         };

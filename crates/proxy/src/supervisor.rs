@@ -82,7 +82,7 @@ impl Supervisor {
             if let Some(set) = configured(config, cluster) {
                 watched.dynamics.set_endpoints(set);
             }
-            self.clusters.insert(name.clone(), watched);
+            self.clusters.insert(name.to_owned(), watched);
         }
         let warming = join_all(fresh.iter().map(|dynamics| dynamics.warm()));
         if tokio::time::timeout(MOST_WARMING, warming).await.is_err() {

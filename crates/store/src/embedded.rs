@@ -6,18 +6,19 @@
 //! Cost        one fsync per write, one writer at a time; reads are of memory and never wait for the disk
 //! Source      redb 4: copy-on-write B-trees, two-slot commit
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use imbl::OrdMap;
 use leno_api::{Kind, ParseProblem, Resource, ResourceKey};
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::contents::Contents;
 use crate::stored::{self as stamp, Stored};
 
 /// Key: `<kind>/<namespace>/<name>`; value: the object as JSON.
@@ -37,7 +38,7 @@ pub struct EmbeddedStore {
     opener: Opener,
     /// `None` after a failure, until the next use opens the file again. Held while a write is under way: one writer.
     database: Mutex<Option<Database>>,
-    resources: Mutex<BTreeMap<ResourceKey, Arc<Stored>>>,
+    resources: Mutex<OrdMap<ResourceKey, Arc<Stored>>>,
     /// Of the last write.
     revision: watch::Sender<u64>,
     /// The last number that was drawn, at least the revision.
@@ -134,6 +135,11 @@ impl EmbeddedStore {
     /// Tells of changes.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// All objects as they are now.
+    pub fn contents(&self) -> Contents {
+        Contents { objects: self.lock().clone() }
     }
 
     pub fn list(&self) -> Vec<Arc<Resource>> {
@@ -396,7 +402,7 @@ impl EmbeddedStore {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ResourceKey, Arc<Stored>>> {
+    fn lock(&self) -> MutexGuard<'_, OrdMap<ResourceKey, Arc<Stored>>> {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -428,7 +434,7 @@ fn make_tables(database: &Database) -> Result<(), redb::Error> {
 }
 
 struct Loaded {
-    resources: BTreeMap<ResourceKey, Arc<Stored>>,
+    resources: OrdMap<ResourceKey, Arc<Stored>>,
     revision: u64,
     ceiling: u64,
 }
@@ -437,7 +443,7 @@ fn load(database: &Database, path: &Path) -> Result<Loaded, StoreError> {
     let fail = |source: redb::Error| StoreError::Read { path: path.to_owned(), source };
     let read = database.begin_read().map_err(|error| fail(error.into()))?;
     let table = read.open_table(RESOURCES).map_err(|error| fail(error.into()))?;
-    let mut resources = BTreeMap::new();
+    let mut resources = OrdMap::new();
     for entry in table.iter().map_err(|error| fail(error.into()))? {
         let (key, value) = entry.map_err(|error| fail(error.into()))?;
         match Stored::load(value.value()) {

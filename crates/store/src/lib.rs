@@ -9,10 +9,12 @@
 //! Cost        one fsync per write; reads come from memory
 #![forbid(unsafe_code)]
 
+mod contents;
 mod directory;
 mod embedded;
 mod stored;
 
+pub use contents::Contents;
 pub use directory::{DirectoryContent, DirectorySource};
 pub use embedded::{Change, EmbeddedStore, Mode, StoreError, Update, Written};
 pub use stored::{Stored, timestamp};

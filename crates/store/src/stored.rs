@@ -16,6 +16,13 @@ pub struct Stored {
     pub(crate) text: Box<[u8]>,
 }
 
+/// A revision is given to one text only.
+impl PartialEq for Stored {
+    fn eq(&self, other: &Self) -> bool {
+        self.revision == other.revision
+    }
+}
+
 impl Stored {
     pub(crate) fn new(object: Value, revision: u64) -> Result<Self, StoreError> {
         let text = object.to_string().into_bytes().into();

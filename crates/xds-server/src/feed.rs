@@ -1,7 +1,6 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_ir::{Config, Flavor};
+use leno_ir::{Config, Flavor, ResourceChange, Resources};
 use leno_xds::ResourceKind::{Cluster, Endpoints, Listener, RouteTable, Secret};
 use leno_xds::{Resource, ResourceKind, encode_identity_secret, encode_roots_secret};
 
@@ -10,7 +9,7 @@ use crate::{Secrets, protocol::Protocol};
 
 /// Turns each new configuration of a node into changes of resources.
 ///
-/// Cost: per configuration one pointer comparison per resource; only what changed is looked up and encoded.
+/// Cost: only what changed is looked at, where a configuration was made of the last one.
 #[derive(Debug)]
 pub(crate) struct Feed {
     cache: Arc<EncodingCache>,
@@ -35,18 +34,16 @@ impl Feed {
 
 fn changes<T, P: Protocol>(
     kind: ResourceKind,
-    old: &BTreeMap<String, Arc<T>>,
-    new: &BTreeMap<String, Arc<T>>,
+    old: &Resources<T>,
+    new: &Resources<T>,
     server: &mut P,
     encode: impl Fn(&Arc<T>) -> Arc<Resource>,
 ) {
-    for (name, value) in new {
-        if !old.get(name).is_some_and(|old| Arc::ptr_eq(old, value)) {
-            server.set(kind, encode(value));
+    for change in new.changes_since(old) {
+        match change {
+            ResourceChange::Removed(name) => server.remove(kind, name),
+            ResourceChange::Set(_, value) => server.set(kind, encode(value)),
         }
-    }
-    for name in old.keys().filter(|name| !new.contains_key(*name)) {
-        server.remove(kind, name);
     }
 }
 

@@ -64,7 +64,7 @@ impl World {
     /// The same with another backend.
     fn with_live(&self, config: &Config, live: usize) -> anyhow::Result<Config> {
         let (mut changed, small) = (config.clone(), self.config(0, live)?);
-        changed.endpoints.extend(small.endpoints);
+        changed.endpoints.extend(small.endpoints.iter().map(|(name, set)| (name, set.clone())));
         Ok(changed)
     }
 }

@@ -221,27 +221,26 @@ pub fn configuration(bootstrap: &str) -> anyhow::Result<Config> {
     let bootstrap = leno_xds::read_bootstrap(bootstrap)
         .map_err(|problems| anyhow::anyhow!("the bootstrap is refused: {problems:?}"))?;
     let mut config = bootstrap.config;
-    for cluster in config.clusters.values_mut() {
-        let mut eds = (**cluster).clone();
+    let (endpoints, route_tables) = (&mut config.endpoints, &mut config.route_tables);
+    config.clusters.edit(|cluster| {
+        let eds = Arc::make_mut(cluster);
         let service_name = eds.name.clone();
         if let Discovery::Static(set) = std::mem::replace(&mut eds.discovery, Discovery::Eds { service_name }) {
-            config.endpoints.insert(set.name.clone(), set);
+            endpoints.insert(set.name.clone(), set);
         }
-        *cluster = Arc::new(eds);
-    }
-    for listener in config.listeners.values_mut() {
-        let mut rds = (**listener).clone();
+    });
+    config.listeners.edit(|listener| {
+        let rds = Arc::make_mut(listener);
         for chain in &mut rds.filter_chains {
             if let NetworkFilter::Http(manager) = &mut chain.filter
                 && let RouteSource::Inline(table) = &manager.routes
             {
                 let (name, table) = (table.name.clone(), table.clone());
-                config.route_tables.insert(name.clone(), table);
+                route_tables.insert(name.clone(), table);
                 manager.routes = RouteSource::Rds(name);
             }
         }
-        *listener = Arc::new(rds);
-    }
+    });
     Ok(config)
 }
 

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use leno_api::ResourceKey;
-use leno_ir::Config;
+use leno_ir::{Config, Resources};
 use leno_model::Snapshot;
 use serde::Serialize;
 
@@ -58,12 +57,12 @@ pub(crate) fn changes(old: &Config, new: &Config, seen: [&Snapshot; 2], objects:
 
 fn compare<T: PartialEq + Serialize>(
     kind: &'static str,
-    old: &BTreeMap<String, Arc<T>>,
-    new: &BTreeMap<String, Arc<T>>,
+    old: &Resources<T>,
+    new: &Resources<T>,
     found: &mut Vec<Change>,
 ) {
-    let change = |name: &String, what, fields| Change { kind, name: name.clone(), what, fields, objects: Vec::new() };
-    for (name, before) in old {
+    let change = |name: &str, what, fields| Change { kind, name: name.to_owned(), what, fields, objects: Vec::new() };
+    for (name, before) in old.iter() {
         match new.get(name) {
             None => found.push(change(name, What::Removed, Vec::new())),
             Some(after) if after != before => {
@@ -73,7 +72,7 @@ fn compare<T: PartialEq + Serialize>(
             Some(_) => {}
         }
     }
-    for name in new.keys().filter(|name| !old.contains_key(*name)) {
+    for name in new.keys().filter(|name| !old.contains_key(name)) {
         found.push(change(name, What::Added, Vec::new()));
     }
 }

@@ -84,12 +84,12 @@ impl SocketTable {
             };
             match result {
                 Ok(()) => {
-                    users.extend(keys.into_iter().map(|key| (key, name.clone())));
+                    users.extend(keys.into_iter().map(|key| (key, name.to_owned())));
                 }
                 Err(reason) => {
                     bound.rejections.push(Rejection {
                         resource_type: ResourceType::Listener,
-                        name: name.clone(),
+                        name: name.to_owned(),
                         reason,
                     });
                     bound.config.listeners.remove(name);

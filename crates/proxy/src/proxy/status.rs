@@ -86,7 +86,7 @@ impl ProxyHandle {
     pub async fn listeners(&self) -> Vec<(String, std::net::SocketAddr)> {
         let state = self.inner.state.lock().await;
         let listeners = state.plan.config.listeners.iter();
-        listeners.filter_map(|(name, listener)| Some((name.clone(), state.sockets.address(listener)?))).collect()
+        listeners.filter_map(|(name, listener)| Some((name.to_owned(), state.sockets.address(listener)?))).collect()
     }
 
     async fn stop_listeners(&self, StopListeners { which, how }: StopListeners) {

@@ -1,7 +1,6 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_ir::Config;
+use leno_ir::{Config, Resources};
 
 use super::{Rejection, ResourceType};
 use crate::check;
@@ -41,13 +40,13 @@ pub(super) fn usable(config: Arc<Config>, running: &Config, contexts: &TlsContex
 }
 
 /// Names and reasons.
-fn wrong<T>(all: &BTreeMap<String, T>, problem: impl Fn(&str, &T) -> Option<String>) -> Vec<(String, String)> {
-    all.iter().filter_map(|(name, value)| Some((name.clone(), problem(name, value)?))).collect()
+fn wrong<T>(all: &Resources<T>, problem: impl Fn(&str, &Arc<T>) -> Option<String>) -> Vec<(String, String)> {
+    all.iter().filter_map(|(name, value)| Some((name.to_owned(), problem(name, value)?))).collect()
 }
 
-fn restore<T: Clone>(all: &mut BTreeMap<String, T>, running: &BTreeMap<String, T>, name: &str) {
+fn restore<T>(all: &mut Resources<T>, running: &Resources<T>, name: &str) {
     match running.get(name) {
-        Some(last_good) => all.insert(name.to_owned(), last_good.clone()),
+        Some(last_good) => all.insert(name, last_good.clone()),
         None => all.remove(name),
     };
 }

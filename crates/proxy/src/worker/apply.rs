@@ -34,7 +34,7 @@ impl Worker {
     fn apply_clusters(&self, plan: &Plan) -> Vec<Rc<UpstreamCluster>> {
         let mut old = std::mem::take(&mut *self.clusters.borrow_mut());
         let mut clusters = FxHashMap::with_capacity_and_hasher(plan.config.clusters.len(), FxBuildHasher);
-        for (name, config) in &plan.config.clusters {
+        for (name, config) in plan.config.clusters.iter() {
             let endpoints = plan.endpoints(config);
             let shared = plan.shared(name);
             let cluster = match old.remove(name) {
@@ -45,7 +45,7 @@ impl Worker {
                 Some(cluster) => Rc::new(cluster.successor(config.clone(), shared, endpoints, self)),
                 None => Rc::new(UpstreamCluster::new(config.clone(), shared, endpoints, self)),
             };
-            clusters.insert(name.clone(), cluster);
+            clusters.insert(name.to_owned(), cluster);
         }
         *self.clusters.borrow_mut() = clusters;
         self.tell_zone();
@@ -92,7 +92,7 @@ impl Worker {
                         }
                         Err(error) => rejections.push(Rejection {
                             resource_type: ResourceType::Listener,
-                            name: name.clone(),
+                            name: name.to_owned(),
                             reason: format!("its socket cannot be watched: {error}"),
                         }),
                     }

@@ -35,7 +35,7 @@ impl Plan {
 
     /// Keeps what did not change of `self`.
     pub(crate) fn next(&self, config: Arc<Config>, dynamics: HashMap<String, Arc<Dynamics>>) -> Self {
-        let route_table = |(name, table): (&String, &Arc<leno_ir::RouteTable>)| {
+        let route_table = |(name, table): (&str, &Arc<leno_ir::RouteTable>)| {
             let kept = self
                 .config
                 .route_tables
@@ -43,7 +43,7 @@ impl Plan {
                 .filter(|old| Arc::ptr_eq(old, table) || old == &table)
                 .and_then(|_| self.routes.get(name).cloned());
             let new = || Arc::new(RouteRules::new(table.clone(), &format!("route table {name}"), &self.shared_states));
-            (name.clone(), kept.unwrap_or_else(new))
+            (name.to_owned(), kept.unwrap_or_else(new))
         };
         let routes = config.route_tables.iter().map(route_table).collect();
         let scopes = match self.config.scopes == config.scopes {
@@ -56,7 +56,7 @@ impl Plan {
         let limits = config
             .clusters
             .keys()
-            .map(|name| (name.clone(), self.limits.get(name).cloned().unwrap_or_default()))
+            .map(|name| (name.to_owned(), self.limits.get(name).cloned().unwrap_or_default()))
             .collect();
         Self { config, routes, scopes, limits, dynamics, shared_states: self.shared_states.clone() }
     }

@@ -34,9 +34,9 @@ impl Worker {
         };
         let worker = Rc::new(Self::new(seed));
         let plan = Arc::new(Plan::default().next(Arc::new(config), HashMap::new()));
-        for (name, config) in &plan.config.clusters {
+        for (name, config) in plan.config.clusters.iter() {
             let cluster = UpstreamCluster::new(config.clone(), plan.shared(name), plan.endpoints(config), &worker);
-            worker.clusters.borrow_mut().insert(name.clone(), Rc::new(cluster));
+            worker.clusters.borrow_mut().insert(name.to_owned(), Rc::new(cluster));
         }
         *worker.plan.borrow_mut() = plan;
         worker

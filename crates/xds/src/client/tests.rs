@@ -347,7 +347,7 @@ fn clients_converge_whatever_happens() {
         }
         pair.settle();
         // What was rejected comes again when it changes.
-        let names: Vec<String> = served.clusters.keys().cloned().collect();
+        let names: Vec<String> = served.clusters.keys().map(str::to_owned).collect();
         for name in names {
             put(&mut served, &name, 1000);
             let mut cluster = Cluster::new(name.as_str(), Discovery::Eds { service_name: name.clone() });

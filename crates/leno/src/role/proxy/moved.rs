@@ -16,18 +16,16 @@ pub(super) fn to_block(config: Arc<Config>, prefix: [u8; 2]) -> Arc<Config> {
     let Some(old) = config.listeners.values().find_map(of_outbound).filter(|old| *old != prefix) else { return config };
     tracing::warn!(?old, new = ?prefix, "the block of the last run is taken; the saved configuration is moved");
     let mut config = Arc::unwrap_or_clone(config);
-    for listener in config.listeners.values_mut() {
+    config.listeners.edit(|listener| {
         let listener = Arc::make_mut(listener);
         listener.address = moved(listener.address, old, prefix);
-    }
-    for cluster in config.clusters.values_mut() {
+    });
+    config.clusters.edit(|cluster| {
         if let Discovery::Static(endpoints) = &mut Arc::make_mut(cluster).discovery {
             move_endpoints(Arc::make_mut(endpoints), old, prefix);
         }
-    }
-    for endpoints in config.endpoints.values_mut() {
-        move_endpoints(Arc::make_mut(endpoints), old, prefix);
-    }
+    });
+    config.endpoints.edit(|endpoints| move_endpoints(Arc::make_mut(endpoints), old, prefix));
     Arc::new(config)
 }
 
