@@ -26,6 +26,6 @@ pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};
 pub use mesh::Mesh;
 pub use notify::Ready;
-pub use scene::{CALC, ECHO, both_answer, one_echo, subsets, two_echoes};
+pub use scene::{CALC, ECHO, REVIEWS, REVIEWS_ROUTE, both_answer, one_echo, subsets, two_echoes};
 pub use tools::{LIMIT, app, eventually, leno, need, need_program, prometheus_sum, said};
 pub use workload::{Workload, WorkloadOptions};
