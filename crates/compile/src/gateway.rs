@@ -16,13 +16,13 @@ use leno_ir::{
     Direction, FilterChain, FilterChainMatch, HttpConnectionManager, HttpEdge, Listener, ListenerOptions,
     NetworkFilter, Node, RouteSource, RouteTable, TransportProtocol, WeightedCluster,
 };
-use leno_model::{Gateway, GatewayListener, ListenerProtocol, Problem, RouteObject, Snapshot};
+use leno_model::{BackendTls, Gateway, GatewayListener, ListenerProtocol, Problem, RouteObject, Snapshot};
 use leno_names::ServiceKey;
 
 use crate::route_rules::{Entry, Scope};
 use crate::{listener, tcp};
 
-pub(crate) use tls::{cluster as tls_cluster, cluster_name as tls_cluster_name};
+pub(crate) use tls::cluster as tls_cluster;
 
 /// All but clusters, which services have.
 #[derive(Debug, Default)]
@@ -167,12 +167,8 @@ impl Compiling<'_> {
             let found = self.snapshot.backend((key.kind, &key.namespace), to, None);
             let Ok((service, port)) = found else { continue };
             let used = (service.key.clone(), port.number);
-            let name = service.cluster_name(port.number, None);
-            let name = match self.snapshot.backend_tls.get(&used) {
-                Some(leno_model::BackendTls::Broken) => continue,
-                Some(_) => tls_cluster_name(&name),
-                None => name,
-            };
+            let plain = service.cluster_name(port.number, None);
+            let Some(name) = cluster_name(self.snapshot, &used, plain) else { continue };
             self.compiled.used.insert(used);
             clusters.push(WeightedCluster::new(name, to.weight.unwrap_or(1)));
         }
@@ -188,6 +184,16 @@ impl Compiling<'_> {
             filter: NetworkFilter::Tcp(tcp::proxy(self.node, name.clone(), clusters)),
             name,
         })
+    }
+}
+
+/// The cluster through which gateways reach a port of a service: the plain one, or the one with TLS where a policy wants
+/// it. `None`: the policy cannot be followed.
+pub(crate) fn cluster_name(snapshot: &Snapshot, backend: &(ServiceKey, u16), plain: String) -> Option<String> {
+    match snapshot.backend_tls.get(backend) {
+        Some(BackendTls::Broken) => None,
+        Some(BackendTls::Checked { .. }) => Some(tls::cluster_name(&plain)),
+        None => Some(plain),
     }
 }
 
