@@ -94,11 +94,11 @@ impl IstioGateway {
     pub fn trusts(&self, proxy: GatewayProxy<'_>) -> bool {
         let account = proxy.service_account;
         let proved = [("app", account), ("istio", istio_label(account))];
-        let wanted = |(label, _): &(&str, &str)| self.selector.contains_key(*label);
+        let is_wanted = |(label, _): &(&str, &str)| self.selector.contains_key(*label);
         let holds = |(label, value): &(&str, &str)| self.selector.get(*label).is_none_or(|wanted| wanted == value);
         self.service_accounts.iter().any(|name| name == account)
             || self.is_namesake(proxy) && account == self.key.name
-            || proved.iter().any(|pair| wanted(&pair)) && proved.iter().all(|pair| holds(&pair))
+            || proved.iter().any(is_wanted) && proved.iter().all(holds)
     }
 }
 
