@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_ir::{Cluster, Config, Discovery, EndpointSet, Flavor, Listener, Node, Resources};
+use leno_ir::{Cluster, Config, Discovery, EndpointSet, Flavor, GatewayRole, Listener, Node, Resources};
 use leno_model::api::{Kind, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 use leno_names::ServiceKey;
 
 use crate::pieces::Pool;
 use crate::scope::{ForScope, finished};
-use crate::{endpoints, gateway, inbound, listener, mesh, routes};
+use crate::{endpoints, gateway, hash, inbound, listener, mesh, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +42,8 @@ pub struct Compiler {
     pool: Pool,
     /// The last configuration of each node.
     nodes: BTreeMap<String, Remembered>,
+    /// Of the snapshot, and of no service.
+    problems: Vec<Problem>,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,8 @@ struct Remembered {
     extra: u64,
     own: Own,
     config: Arc<Config>,
+    /// Of a gateway alone: what it cannot have.
+    problems: Vec<Problem>,
 }
 
 /// What a sidecar shares with nobody.
@@ -82,6 +86,7 @@ impl Compiler {
             flavors: BTreeSet::from([Flavor::Leno]),
             pool: Pool::default(),
             nodes: BTreeMap::new(),
+            problems: Vec::new(),
         }
     }
 
@@ -92,6 +97,15 @@ impl Compiler {
         let (same_access, same_entries) = same.unwrap_or_default();
         self.access += u64::from(!same_access);
         self.entries += u64::from(!same_entries);
+        if !same_entries {
+            self.problems.clear();
+            gateway::istio::check(snapshot, &mut self.problems);
+            for last in self.nodes.values_mut() {
+                if let Some(role) = &last.node.gateway {
+                    last.problems = gateway::istio::problems(snapshot, &last.node, role);
+                }
+            }
+        }
         let mut wanted: BTreeSet<_> = snapshot.scopes().into_iter().collect();
         let still = before.as_deref().is_some_and(|before| snapshot.has_scopes_of(before));
         self.scopes.retain(|scope, own| std::mem::take(&mut own.is_used) && still || wanted.contains(scope));
@@ -137,19 +151,22 @@ impl Compiler {
         let made = match last {
             Some(last) if last.revision == own.revision && last.extra == extra => last,
             last => {
-                let (config, parts) = match &node.gateway {
+                let (config, parts, problems) = match &node.gateway {
                     Some(role) => {
-                        let key = ResourceKey::new(Kind::Gateway, &role.namespace, &role.name);
-                        (entry_of(own, node, &key, role.bind), Own::default())
+                        let (config, problems) = entry_of(own, node, role);
+                        (config, Own::default(), problems)
                     }
-                    None => sidecar_of(own, node, last.as_ref(), extra),
+                    None => {
+                        let (config, parts) = sidecar_of(own, node, last.as_ref(), extra);
+                        (config, parts, Vec::new())
+                    }
                 };
                 let config = match last {
                     Some(last) => keeping(config, &last.config),
                     None => Arc::new(config),
                 };
-                let node = node.clone();
-                Remembered { node, scope, revision: own.revision, rules: own.rules, extra, own: parts, config }
+                let (revision, rules) = (own.revision, own.rules);
+                Remembered { node: node.clone(), scope, revision, rules, extra, own: parts, config, problems }
             }
         };
         let config = made.config.clone();
@@ -165,7 +182,8 @@ impl Compiler {
     /// Of the last snapshot, sorted.
     pub fn problems(&self) -> Vec<Problem> {
         let pieces = self.scopes.values().flat_map(ForScope::pieces);
-        let mut all: Vec<_> = pieces.flat_map(|pieces| pieces.problems.iter().cloned()).collect();
+        let of_nodes = self.nodes.values().flat_map(|node| &node.problems).chain(&self.problems);
+        let mut all: Vec<_> = pieces.flat_map(|pieces| &pieces.problems).chain(of_nodes).cloned().collect();
         all.sort();
         all.dedup();
         all
@@ -174,6 +192,7 @@ impl Compiler {
 
 fn same_entries(before: &Snapshot, snapshot: &Snapshot) -> bool {
     before.gateways == snapshot.gateways
+        && before.istio_gateways == snapshot.istio_gateways
         && before.backend_tls == snapshot.backend_tls
         && before.grants == snapshot.grants
 }
@@ -206,36 +225,49 @@ fn keep<T: PartialEq>(new: &mut Resources<T>, last: &Resources<T>) {
     new.extend(equal);
 }
 
-/// What a gateway runs: nothing until there is the object it is for.
-fn entry_of(own: &ForScope, node: &Node, key: &ResourceKey, bind: std::net::IpAddr) -> Config {
+/// What a gateway runs: nothing until there is an object that means it.
+fn entry_of(own: &ForScope, node: &Node, role: &GatewayRole) -> (Config, Vec<Problem>) {
     let mut config = Config::default();
     let snapshot = &*own.seen;
-    let Some(gateway) = snapshot.gateways.get(key) else { return config };
     let node = &mesh::with_access_log(node, &snapshot.mesh);
-    let compiled = gateway::compile(snapshot, gateway, node, bind);
+    let key = ResourceKey::new(Kind::Gateway, &role.namespace, &role.name);
+    let gateway = snapshot.gateways.get(&key).map(AsRef::as_ref);
+    let compiled = gateway::compile(snapshot, gateway, node, role);
     let clusters = own.clusters(node.flavor);
+    let mut used = BTreeSet::new();
+    let site = hash::Site { snapshot, own: None, namespace: &node.namespace };
+    for name in &compiled.clusters {
+        let plain = name.strip_prefix(gateway::istio::PASSED_ON).unwrap_or(name);
+        let Some((service, ..)) = site.target(plain) else { continue };
+        let Some(cluster) = clusters.get(plain) else { continue };
+        let cluster = if plain == name {
+            cluster.clone()
+        } else {
+            Arc::new(Cluster { name: name.clone(), tls: None, ..Cluster::clone(cluster) })
+        };
+        used.insert(service.key.clone());
+        config.clusters.insert(name.as_str(), cluster);
+    }
     for (service, port) in &compiled.used {
         let name = snapshot.services.get(service).map(|service| service.cluster_name(*port, None));
         let Some(plain) = name.and_then(|name| clusters.get(&name)) else { continue };
         let tls = snapshot.backend_tls.get(&(service.clone(), *port));
-        let cluster = match tls.and_then(|tls| gateway::tls_cluster(plain, gateway, tls)) {
+        let cluster = match gateway.zip(tls).and_then(|(gateway, tls)| gateway::tls_cluster(plain, gateway, tls)) {
             Some(cluster) => Arc::new(cluster),
             None => plain.clone(),
         };
-        if let Discovery::Eds { service_name } = &cluster.discovery
-            && let Some(set) = own.endpoints.get(service_name)
-        {
-            config.endpoints.insert(service_name.as_str(), set.clone());
-        }
+        used.insert(service.clone());
         config.clusters.insert(cluster.name.clone(), cluster);
     }
+    let names = config.clusters.values().filter_map(|cluster| match &cluster.discovery {
+        Discovery::Eds { service_name } => Some(service_name.as_str()),
+        _ => None,
+    });
+    config.endpoints = names.filter_map(|name| Some((name, own.endpoints.get(name)?.clone()))).collect();
     let locality = snapshot.mesh.locality_lb_setting.as_ref();
-    let services = compiled.used.iter().filter(|(service, _)| own.arranged.contains(service));
-    for (service, _) in services {
-        let arranged = snapshot.services.get(service).map(|service| endpoints::arranged_for(service, node, locality));
-        for set in
-            arranged.into_iter().flatten().filter(|set| config.endpoints.contains_key(&set.name)).collect::<Vec<_>>()
-        {
+    let arranged = used.intersection(&own.arranged).filter_map(|service| snapshot.services.get(service));
+    for set in arranged.flat_map(|service| endpoints::arranged_for(service, node, locality)) {
+        if config.endpoints.contains_key(&set.name) {
             config.endpoints.insert(set.name.clone(), Arc::new(set));
         }
     }
@@ -244,7 +276,7 @@ fn entry_of(own: &ForScope, node: &Node, key: &ResourceKey, bind: std::net::IpAd
     let listeners = compiled.listeners.into_iter();
     let listeners = listeners.map(|listener| finished(listener, snapshot, node, &config.route_tables));
     config.listeners = listeners.map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
-    config
+    (config, compiled.problems)
 }
 
 /// What a sidecar runs.

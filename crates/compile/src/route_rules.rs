@@ -18,7 +18,7 @@ use leno_names::{Fraction, ServiceKey};
 
 use crate::forward;
 use backends::Backends;
-use filters::{Effects, replacement};
+use filters::{Effects, parts, replacement};
 use matches::Rank;
 use rule::Rule;
 
@@ -107,7 +107,7 @@ fn routes(
     let mut routes = Vec::new();
     let mut left = backends.total();
     if backends.broken > 0 || left == 0 {
-        let share = if left == 0 { Fraction::ONE } else { backends::share(backends.broken, left) };
+        let share = if left == 0 { Fraction::ONE } else { parts(backends.broken, left) };
         routes.push(forward::direct(rule.name.clone(), with_share(share), 500, String::new()));
         left -= backends.broken.min(left);
     }
@@ -115,7 +115,7 @@ fn routes(
         if left == 0 {
             break;
         }
-        let matches = with_share(backends::share(special.weight, left));
+        let matches = with_share(parts(special.weight, left));
         left -= special.weight.min(left);
         let together = effects.and(&special.effects);
         routes.push(match &together.redirect {

@@ -18,4 +18,4 @@ mod stamp;
 mod status;
 
 pub use control::{Control, ControlConfig, IssueSecrets};
-pub use status::{Condition, NodeStatus, ObjectProxy, RejectedResource, Status};
+pub use status::{NodeStatus, ObjectProxy, RejectedResource, Status};

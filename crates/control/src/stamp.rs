@@ -54,9 +54,7 @@ fn gateway(state: &State, key: &ResourceKey, status: &mut Value) {
         }
         None => ("Pending", "no proxy has taken its configuration yet".to_owned()),
     };
-    let listeners = status["listeners"].as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
-    let listeners: Vec<&mut Value> = listeners.iter_mut().collect();
-    for listener in listeners {
+    for listener in status["listeners"].as_array_mut().into_iter().flatten() {
         unprogrammed(&mut listener["conditions"], "Pending", &pending.1);
     }
     unprogrammed(&mut status["conditions"], pending.0, &pending.1);

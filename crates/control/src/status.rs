@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use leno_api::{Kind, Located, Resource, ResourceKey};
 use leno_ir::Flavor;
+use leno_model::status::Condition;
 use leno_model::{Problem, Severity, Snapshot};
 use leno_xds_server::{Outcome, StatusReport};
 use serde::Serialize;
@@ -59,17 +60,6 @@ pub struct ObjectProxy {
     pub namespace: String,
     /// `in sync`, `pending` or `rejected`.
     pub state: &'static str,
-}
-
-/// In the manner of Kubernetes.
-#[derive(Clone, Debug, Serialize)]
-pub struct Condition {
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// `True`, `False` or `Unknown`.
-    pub status: &'static str,
-    pub reason: &'static str,
-    pub message: String,
 }
 
 /// By type URL and resource name.
@@ -186,16 +176,15 @@ impl Control {
     pub fn conditions(&self, key: &ResourceKey) -> Vec<Condition> {
         let mut state = self.shared.lock();
         if state.sources.in_force().get(key).is_none_or(|located| !self.shared.is_latest(key, located)) {
-            let message = "it is not compiled yet".to_owned();
-            let accepted = Condition { kind: "Accepted", ..Condition::pending(message.clone()) };
-            return vec![Condition { status: "Unknown", ..accepted }, Condition::pending(message)];
+            let message = "it is not compiled yet";
+            let unknown = Condition { kind: "Accepted", status: "Unknown", ..pending(message) };
+            return vec![unknown, pending(message)];
         }
         let accepted = accepted(&state, key);
         let programmed = if accepted.status == "False" {
-            let message = "a part of the object has no effect; see Accepted".to_owned();
-            Condition { kind: "Programmed", status: "False", reason: "Invalid", message }
+            Condition::fails("Programmed", "Invalid", "a part of the object has no effect; see Accepted")
         } else if *self.shared.published.borrow() < self.shared.store.revision() {
-            Condition::pending("it is not compiled yet".to_owned())
+            pending("it is not compiled yet")
         } else {
             programmed(&mut state, key)
         };
@@ -235,10 +224,8 @@ impl Shared {
     }
 }
 
-impl Condition {
-    fn pending(message: String) -> Self {
-        Self { kind: "Programmed", status: "False", reason: "Pending", message }
-    }
+fn pending(message: impl Into<String>) -> Condition {
+    Condition::fails("Programmed", "Pending", message)
 }
 
 fn accepted(state: &State, key: &ResourceKey) -> Condition {
@@ -249,9 +236,9 @@ fn accepted(state: &State, key: &ResourceKey) -> Condition {
     });
     let message = message.collect::<Vec<_>>().join("; ");
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        Condition { kind: "Accepted", status: "False", reason: "Invalid", message }
+        Condition::fails("Accepted", "Invalid", message)
     } else {
-        Condition { kind: "Accepted", status: "True", reason: "Accepted", message }
+        Condition { message, ..Condition::holds("Accepted", "Accepted") }
     }
 }
 
@@ -274,10 +261,10 @@ fn programmed(state: &mut State, key: &ResourceKey) -> Condition {
     let services = state.services_of(key);
     let concerns = |name: &str| services.iter().any(|fqdn| ends_with_host(name, fqdn));
     let mut rejected = Vec::new();
-    let mut pending = 0;
+    let mut waiting = 0;
     for session in state.sessions.values() {
         for kind in session.sync.types.values() {
-            pending += kind.pending.keys().filter(|name| concerns(name)).count();
+            waiting += kind.pending.keys().filter(|name| concerns(name)).count();
             rejected.extend(
                 kind.rejected
                     .iter()
@@ -287,11 +274,11 @@ fn programmed(state: &mut State, key: &ResourceKey) -> Condition {
         }
     }
     if !rejected.is_empty() {
-        Condition { kind: "Programmed", status: "False", reason: "Rejected", message: rejected.join("; ") }
-    } else if pending > 0 {
-        Condition::pending(format!("{pending} resources are not acknowledged yet"))
+        Condition::fails("Programmed", "Rejected", rejected.join("; "))
+    } else if waiting > 0 {
+        pending(format!("{waiting} resources are not acknowledged yet"))
     } else {
-        Condition { kind: "Programmed", status: "True", reason: "Programmed", message: String::new() }
+        Condition::holds("Programmed", "Programmed")
     }
 }
 

@@ -5,6 +5,7 @@ mod builder;
 mod credentials;
 mod entries;
 mod gateways;
+mod istio_gateways;
 mod objects;
 mod rules;
 mod services;

@@ -9,7 +9,9 @@ use crate::build::{self, Builder};
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort, Services};
+use crate::{
+    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, Service, ServicePort, Services,
+};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -48,6 +50,9 @@ pub struct Snapshot {
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
     pub gateways: Arc<BTreeMap<ResourceKey, Arc<Gateway>>>,
+    /// Istio's, oldest first.
+    #[serde(skip)]
+    pub istio_gateways: Arc<Vec<Arc<IstioGateway>>>,
     /// By service and port.
     #[serde(skip)]
     pub backend_tls: Arc<BTreeMap<(ServiceKey, u16), BackendTls>>,
@@ -79,6 +84,7 @@ impl Snapshot {
             settings,
             services: Services::new(),
             gateways: Arc::default(),
+            istio_gateways: Arc::default(),
             backend_tls: Arc::default(),
             grants: Arc::default(),
             statuses: Arc::default(),

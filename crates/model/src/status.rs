@@ -10,7 +10,7 @@ pub const CONTROLLER: &str = "leno.dev/gateway-controller";
 pub struct Condition {
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// `True` or `False`.
+    /// `True`, `False` or `Unknown`.
     pub status: &'static str,
     pub reason: &'static str,
     pub message: String,

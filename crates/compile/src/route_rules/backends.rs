@@ -1,11 +1,10 @@
 use leno_ir::WeightedCluster;
+use leno_model::Problem;
 use leno_model::api::{BackendRef, ResourceKey};
-use leno_model::{BackendTls, Problem};
-use leno_names::Fraction;
 
+use super::Scope;
 use super::filters::Effects;
 use super::rule::Rule;
-use super::{Scope, filters};
 use crate::gateway;
 
 /// The backends of a rule by what becomes of a request.
@@ -66,17 +65,8 @@ pub(super) fn cluster(scope: &mut Scope<'_>, route: &ResourceKey, to: &BackendRe
         }
     };
     let key = (service.key.clone(), port.number);
-    let name = service.cluster_name(port.number, None);
-    let tls = scope.gateway.and_then(|_| scope.snapshot.backend_tls.get(&key));
-    let name = match tls {
-        Some(BackendTls::Broken) => return None,
-        Some(BackendTls::Checked { .. }) => gateway::tls_cluster_name(&name),
-        None => name,
-    };
+    let plain = service.cluster_name(port.number, None);
+    let name = if scope.gateway.is_some() { gateway::cluster_name(scope.snapshot, &key, plain)? } else { plain };
     scope.used.insert(key);
     Some(name)
-}
-
-pub(super) fn share(part: u64, whole: u64) -> Fraction {
-    filters::parts(part, whole)
 }

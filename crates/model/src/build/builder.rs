@@ -292,10 +292,11 @@ impl Builder {
         };
         self.problems.of_rules.clear();
         let ruled = rules::rules(&world, &mut self.problems.of_rules);
-        let Ruled { rulebook, grants, gateways, backend_tls, access, statuses } = ruled;
+        let Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses } = ruled;
         next.rulebook = Arc::new(rulebook);
         next.grants = Arc::new(grants);
         next.gateways = Arc::new(gateways);
+        next.istio_gateways = Arc::new(istio_gateways);
         next.backend_tls = Arc::new(backend_tls);
         next.access = Arc::new(access);
         next.statuses = Arc::new(statuses);

@@ -10,10 +10,10 @@ mod certificates;
 mod listeners;
 mod policies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{Kind, Resource, ResourceKey, annotation};
+use leno_api::{Resource, ResourceKey, annotation};
 use leno_names::ServiceKey;
 
 use crate::gateway::{Gateway, MeshRoute};
@@ -28,6 +28,8 @@ pub(super) use certificates::value as secret_value;
 const BUILT_IN_CLASSES: [&str; 2] = ["leno", "istio"];
 /// Controllers whose classes are ours: where Leno runs, Istio does not.
 const CONTROLLERS: [&str; 2] = [CONTROLLER, "istio.io/gateway-controller"];
+/// Of an XMesh.
+const MESH_CONTROLLER: &str = "leno.dev/mesh-controller";
 
 const GROUP: &str = "gateway.networking.k8s.io";
 
@@ -85,38 +87,48 @@ pub(super) fn build(world: &World<'_>) -> Built {
 /// Names of the classes that are ours.
 fn classes<'a>(world: &World<'a>, built: &mut Built) -> Vec<&'a str> {
     let mut ours = Vec::new();
-    let mut written = Vec::new();
+    let mut written = BTreeSet::new();
     for resource in world.resources {
-        let (spec_controller, parameters, features) = match &**resource {
+        match &**resource {
             Resource::GatewayClass(class) => {
-                written.push(class.metadata.name.as_str());
-                (&class.spec.controller_name, class.spec.parameters_ref.is_some(), true)
+                let name = class.metadata.name.as_str();
+                written.insert(name);
+                if !CONTROLLERS.contains(&class.spec.controller_name.as_str()) {
+                    continue;
+                }
+                let accepted = accepted(class.spec.parameters_ref.is_some());
+                if accepted.is_true() {
+                    ours.push(name);
+                }
+                let conditions = vec![accepted, Condition::holds("SupportedVersion", "SupportedVersion")];
+                built.statuses.insert(resource.key(), with_features(conditions));
             }
-            Resource::XMesh(mesh) => (&mesh.spec.controller_name, mesh.spec.parameters_ref.is_some(), true),
-            _ => continue,
-        };
-        if !CONTROLLERS.contains(&spec_controller.as_str()) && spec_controller != "leno.dev/mesh-controller" {
-            continue;
+            Resource::XMesh(mesh) if is_mesh(&mesh.spec.controller_name) => {
+                let conditions = vec![accepted(mesh.spec.parameters_ref.is_some())];
+                built.statuses.insert(resource.key(), with_features(conditions));
+            }
+            _ => {}
         }
-        let key = resource.key();
-        let accepted = if parameters {
-            Condition::fails("Accepted", "InvalidParameters", "parameters of a class are not known here")
-        } else {
-            Condition::holds("Accepted", "Accepted")
-        };
-        if key.kind == Kind::GatewayClass && accepted.is_true() {
-            ours.extend(written.last().copied());
-        }
-        let mut conditions = vec![accepted];
-        if key.kind == Kind::GatewayClass {
-            conditions.push(Condition::holds("SupportedVersion", "SupportedVersion"));
-        }
-        let supported_features =
-            if features { FEATURES.iter().map(|&name| Feature { name }).collect() } else { Vec::new() };
-        built.statuses.insert(key, Status::Class(ClassStatus { conditions, supported_features }));
     }
-    ours.extend(BUILT_IN_CLASSES.iter().filter(|class| !written.contains(class)));
+    ours.extend(BUILT_IN_CLASSES.iter().filter(|class| !written.contains(*class)));
     ours
+}
+
+fn is_mesh(controller: &str) -> bool {
+    controller == MESH_CONTROLLER || CONTROLLERS.contains(&controller)
+}
+
+fn accepted(has_parameters: bool) -> Condition {
+    if has_parameters {
+        Condition::fails("Accepted", "InvalidParameters", "parameters of a class are not known here")
+    } else {
+        Condition::holds("Accepted", "Accepted")
+    }
+}
+
+fn with_features(conditions: Vec<Condition>) -> Status {
+    let supported_features = FEATURES.iter().map(|&name| Feature { name }).collect();
+    Status::Class(ClassStatus { conditions, supported_features })
 }
 
 /// What status says is wrong, for those who read problems.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use leno_api::{MeshConfig, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
-use super::{bind, gateways, smi};
+use super::{bind, gateways, istio_gateways, smi};
 use crate::client::Differences;
 use crate::hosts::Hosts;
 use crate::rulebook::Rulebook;
 use crate::sidecar::Sidecars;
 use crate::status::Status;
-use crate::{AccessRule, BackendTls, Gateway, Grants, MeshSettings, Problem, Services, Visibility};
+use crate::{AccessRule, BackendTls, Gateway, Grants, IstioGateway, MeshSettings, Problem, Services, Visibility};
 
 /// What rules are made of.
 pub(super) struct World<'a> {
@@ -28,6 +28,7 @@ pub(super) struct Ruled {
     pub rulebook: Rulebook,
     pub grants: Grants,
     pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
+    pub istio_gateways: Vec<Arc<IstioGateway>>,
     pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
     pub access: BTreeMap<(String, String), Vec<AccessRule>>,
     pub statuses: BTreeMap<ResourceKey, Status>,
@@ -37,9 +38,10 @@ pub(super) fn rules(world: &World<'_>, problems: &mut Vec<Problem>) -> Ruled {
     let World { resources, services, hosts, settings, mesh } = *world;
     let mut rulebook = Rulebook { differences: differences(services, hosts), ..Rulebook::default() };
     rulebook.sidecars = Sidecars::new(resources, &settings.root_namespace, &mut rulebook.differences, problems);
-    let mut binding = bind::Binding { services, hosts, rulebook: &mut rulebook };
+    let mut binding = bind::Binding { services, hosts, rulebook: &mut rulebook, at_gateways: Default::default() };
     binding.destination_rules(resources, mesh, &settings.root_namespace, problems);
     binding.virtual_services(resources, mesh, problems);
+    let istio_gateways = istio_gateways::build(resources, binding.at_gateways, problems);
     let grants = Grants::of(resources);
     let mut entry = gateways::build(&gateways::World::new(resources, services, &grants));
     problems.append(&mut entry.problems);
@@ -48,7 +50,7 @@ pub(super) fn rules(world: &World<'_>, problems: &mut Vec<Problem>) -> Ruled {
     let access = smi::access(resources, &specs, problems);
     bind::mesh_routes(entry.mesh_routes, services, &mut rulebook, problems);
     let gateways::Built { gateways, backend_tls, statuses, .. } = entry;
-    Ruled { rulebook, grants, gateways, backend_tls, access, statuses }
+    Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses }
 }
 
 /// What services differ by to those who look at them.

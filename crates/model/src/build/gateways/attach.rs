@@ -43,38 +43,26 @@ impl<'a> Route<'a> {
         let l4 = |rules: &'a [leno_api::L4Rule]| rules.iter().flat_map(|rule| &rule.backend_refs).collect();
         Some(match &**resource {
             Resource::HttpRoute(object) => {
-                let rules = &object.spec.rules;
-                let filters = || rules.iter().flat_map(|rule| &rule.filters);
-                let inner = || rules.iter().flat_map(|rule| &rule.backend_refs).flat_map(|to| &to.filters);
+                let parts = object.spec.rules.iter().map(|rule| (&*rule.filters, &*rule.backend_refs));
+                let (backends, unknown_filter) = followed(parts);
                 Self {
                     object: Some(RouteObject::Http(object.clone())),
                     parents: &object.spec.parent_refs,
                     hostnames: &object.spec.hostnames,
-                    backends: rules
-                        .iter()
-                        .flat_map(|rule| &rule.backend_refs)
-                        .chain(mirrors(filters()))
-                        .chain(mirrors(inner()))
-                        .collect(),
-                    unknown_filter: unknown(filters().chain(inner())),
+                    backends,
+                    unknown_filter,
                     key,
                 }
             }
             Resource::GrpcRoute(object) => {
-                let rules = &object.spec.rules;
-                let filters = || rules.iter().flat_map(|rule| &rule.filters);
-                let inner = || rules.iter().flat_map(|rule| &rule.backend_refs).flat_map(|to| &to.filters);
+                let parts = object.spec.rules.iter().map(|rule| (&*rule.filters, &*rule.backend_refs));
+                let (backends, unknown_filter) = followed(parts);
                 Self {
                     object: Some(RouteObject::Grpc(object.clone())),
                     parents: &object.spec.parent_refs,
                     hostnames: &object.spec.hostnames,
-                    backends: rules
-                        .iter()
-                        .flat_map(|rule| &rule.backend_refs)
-                        .chain(mirrors(filters()))
-                        .chain(mirrors(inner()))
-                        .collect(),
-                    unknown_filter: unknown(filters().chain(inner())),
+                    backends,
+                    unknown_filter,
                     key,
                 }
             }
@@ -233,8 +221,16 @@ impl<'a> Route<'a> {
     }
 }
 
-fn mirrors<'a>(filters: impl Iterator<Item = &'a Filter>) -> impl Iterator<Item = &'a BackendRef> {
-    filters.filter_map(|filter| filter.request_mirror.as_ref()).map(|mirror| &mirror.backend_ref)
+/// All backends of rules, given as filters and backends of each: those that get requests, then those that get copies. And
+/// a filter that nothing here knows.
+fn followed<'a>(
+    rules: impl Iterator<Item = (&'a [Filter], &'a [BackendRef])> + Clone,
+) -> (Vec<&'a BackendRef>, Option<&'static str>) {
+    let to = rules.clone().flat_map(|(_, backends)| backends);
+    let outer = rules.flat_map(|(filters, _)| filters);
+    let filters = outer.chain(to.clone().flat_map(|to| &to.filters));
+    let mirrors = filters.clone().filter_map(|filter| filter.request_mirror.as_ref()).map(|mirror| &mirror.backend_ref);
+    (to.chain(mirrors).collect(), unknown(filters))
 }
 
 fn unknown<'a>(mut filters: impl Iterator<Item = &'a Filter>) -> Option<&'static str> {
