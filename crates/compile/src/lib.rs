@@ -5,7 +5,7 @@
 //!             1 workload port -> 1 inbound listener, 1 static cluster
 //! Invariants  an unchanged piece is the same `Arc` as before; input order never matters
 //! Errors      `Problem`s; what cannot be compiled is left out, or answers 500 where a spec says so
-//! Cost        `update`: one comparison per service, work for the changed; `node`: one listener per service port
+//! Cost        `update`: what the snapshots differ in, and the services whose routes lead there; `node`: what is new of it
 //! Source      Istio's names of listeners, routes and clusters; Gateway API HTTPRoute precedence and filters
 #![forbid(unsafe_code)]
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use leno_compile::{Compiler, compile};
 use leno_ir::{Flavor, GatewayRole, HashSource, Node, RouteAction, WorkloadPort};
 use leno_model::api::{Kind, Resource, parse};
-use leno_model::{MeshSettings, Snapshot, service_keys};
+use leno_model::{Builder, MeshSettings, Snapshot, service_keys};
 
 fn node(flavor: Flavor) -> Node {
     let port = WorkloadPort {
@@ -168,4 +168,51 @@ fn what_a_service_hashes_by_is_seen_by_the_routes_of_others() {
     };
     assert_eq!(hashed_by("X-User"), [HashSource::Header("x-user".to_owned()).into()]);
     assert_eq!(hashed_by("x-tenant"), [HashSource::Header("x-tenant".to_owned()).into()]);
+}
+
+/// The objects of all cases, coming and going: what is followed change by change is what would be made anew.
+#[test]
+fn changes_one_by_one_make_the_same_as_all_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut random: u64 = 1;
+    for case in std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path()) {
+        let all = load(&case);
+        let numbers: BTreeMap<_, _> = service_keys(&all).into_iter().zip(256..).collect();
+        let settings = MeshSettings::new("cluster.local".parse().unwrap());
+        let nodes = [node(Flavor::Leno), node(Flavor::Grpc), ingress(), elsewhere()];
+        let mut builder = Builder::new(settings.clone());
+        let mut compiler = Compiler::new();
+        let mut present = BTreeMap::new();
+        for step in 0..3 * all.len() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Most of them are there after the first third; then single ones go and come back.
+            let object = if step < all.len() { &all[step] } else { &all[(random >> 33) as usize % all.len()] };
+            let key = object.key();
+            let new = if present.remove(&key).is_some() { None } else { Some(object.clone()) };
+            present.extend(new.clone().map(|new| (key.clone(), new)));
+            let snapshot = builder.update([(key.clone(), new)], &numbers).clone();
+            compiler.update(&snapshot);
+            let resources: Vec<_> = present.values().cloned().collect();
+            let (anew, problems) = Snapshot::build(&resources, &settings, &numbers);
+            let place = format!("{} after step {step}, {key}", case.display());
+            assert_eq!(builder.problems(), problems, "{place}");
+            assert_eq!(*snapshot, anew, "{place}");
+            // A fresh compiler is slow: each node is looked at once in a while.
+            let node = &nodes[step % nodes.len()];
+            let fresh = compile(&anew, node);
+            assert_eq!(*compiler.node(node), fresh.config, "{place}");
+        }
+    }
+}
+
+/// A sidecar of another namespace, which is of another scope where anything is said of namespaces.
+fn elsewhere() -> Node {
+    Node {
+        id: "cart-1.shop".to_owned(),
+        namespace: "shop".to_owned(),
+        workload: "cart-1".to_owned(),
+        labels: BTreeMap::from([("app".to_owned(), "cart".to_owned())]),
+        http_proxy: None,
+        ..node(Flavor::Leno)
+    }
 }

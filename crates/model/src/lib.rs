@@ -4,7 +4,7 @@
 //! Shape       n resources -> 1 `Snapshot` -> n `Service` -> n `ServicePort`, n `Workload`, 1 `Rules`
 //! Invariants  the order of the resources never matters; one bad object stops no other
 //! Errors      `Problem`s name object and field; the user's fault, all of them
-//! Cost        O(services × workloads of their namespace) per build; objects are shared, not copied
+//! Cost        all objects once, then what depends on a change ([`Builder`]); objects are shared, not copied
 //! Source      Istio networking v1; Gateway API GEP-1426 (GAMMA) for routes of services
 #![forbid(unsafe_code)]
 

@@ -10,7 +10,8 @@ use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
 use crate::{
-    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, Service, ServicePort, Services,
+    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, Service, ServicePort,
+    Services,
 };
 
 /// What holds for the mesh as a whole.
