@@ -9,7 +9,7 @@ use leno_ir::{
 use leno_model::{Location, Policies, PolicyPart, Problem, Protocol, Resolution, Service, ServicePort, Snapshot};
 
 use crate::policy::{self, Layer, Transport};
-use crate::{endpoints, mesh, tls};
+use crate::{endpoints, mesh, tls, traffic};
 
 /// One cluster per port and subset.
 pub(crate) fn compile(
@@ -62,6 +62,9 @@ fn one(
     cluster.http.protocol = protocol(port.protocol);
     mesh::defaults(&mut cluster, service, port, &snapshot.mesh);
     cluster.outlier_detection = policy::default_outlier_detection(flavor);
+    for held in service.attached.iter().flat_map(|attached| attached.layers(port.name.as_deref())) {
+        held.traffic.iter().for_each(|held| traffic::apply(&held.spec, &mut cluster));
+    }
     let mut transport = match service.location {
         Location::External => Transport::Plain,
         Location::Internal => Transport::Mesh,

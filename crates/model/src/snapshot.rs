@@ -9,7 +9,9 @@ use crate::build;
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
+use crate::{
+    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, RoutePolicies, Service, ServicePort,
+};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -56,6 +58,9 @@ pub struct Snapshot {
     /// Who may call whom; service accounts that are not in it may be called by everybody of the mesh.
     #[serde(skip)]
     pub access: BTreeMap<(String, String), Vec<AccessRule>>,
+    /// What Leno's own policies say of routes and gateways.
+    #[serde(skip)]
+    pub route_policies: Arc<RoutePolicies>,
     /// Of the objects that have more to say than problems.
     #[serde(skip)]
     pub statuses: BTreeMap<ResourceKey, Status>,
@@ -81,6 +86,7 @@ impl Snapshot {
             gateways: BTreeMap::new(),
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
+            route_policies: Arc::default(),
             statuses: BTreeMap::new(),
             mesh: Arc::default(),
             access: BTreeMap::new(),

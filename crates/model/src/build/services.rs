@@ -60,6 +60,7 @@ pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
         workloads: Vec::new(),
         rules: Rules::Default,
         policies: None,
+        attached: None,
         implicit: false,
         key,
     }
