@@ -8,6 +8,7 @@ use crate::{
 };
 
 mod http;
+mod istio_gateway;
 mod service_entry;
 mod sidecar;
 
@@ -25,6 +26,7 @@ pub(crate) fn check(resource: &Resource) -> Checked {
             report(&mut found, "spec.until", message);
         }
         Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
+        Resource::IstioGateway(object) => istio_gateway::check(&object.spec, &mut found),
         Resource::Service(object) => service(&object.spec, &mut found),
         Resource::Sidecar(object) => sidecar::check(&object.spec, &mut found),
         Resource::ServiceEntry(object) => service_entry::check(&object.spec, &mut found),

@@ -4,6 +4,7 @@ use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, Route
 use leno_model::{HeldPolicies, Problem, Rules, Service, ServicePort, Snapshot};
 
 use crate::requests::{self, Said};
+use crate::virtual_service::Place;
 use crate::{forward, hash, listener, route_rules, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
@@ -25,12 +26,15 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
     let routes = match &service.rules {
         Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, &policies, problems),
         // Istio: where none of its routes is for this client and port, it is as if there were none.
-        Rules::VirtualService(routes) => Some(virtual_service::compile(snapshot, port, routes, &policies, problems))
-            .filter(|routes| !routes.is_empty()),
+        Rules::VirtualService(routes) => {
+            let place = Place::of_mesh(port.number);
+            Some(virtual_service::compile(snapshot, place, routes, &policies, problems))
+                .filter(|routes| !routes.is_empty())
+        }
         Rules::Default => None,
     };
     let mut routes = routes.unwrap_or_else(|| vec![default_route(snapshot, service, port, &policies)]);
-    hash::apply(snapshot, service, &mut routes);
+    hash::apply(hash::Site::of(snapshot, service), &mut routes);
     let host = VirtualHost {
         name: format!("{}:{}", service.fqdn, port.number),
         // The listener's address is the service's alone: whatever the request calls it, it is meant.

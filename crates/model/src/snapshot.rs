@@ -10,7 +10,8 @@ use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
 use crate::{
-    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, RoutePolicies, Service, ServicePort,
+    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, RoutePolicies, Service,
+    ServicePort,
 };
 
 /// What holds for the mesh as a whole.
@@ -50,6 +51,9 @@ pub struct Snapshot {
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
     pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
+    /// Istio's, oldest first.
+    #[serde(skip)]
+    pub istio_gateways: Vec<Arc<IstioGateway>>,
     /// By service and port.
     #[serde(skip)]
     pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
@@ -84,6 +88,7 @@ impl Snapshot {
             settings,
             services: BTreeMap::new(),
             gateways: BTreeMap::new(),
+            istio_gateways: Vec::new(),
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
             route_policies: Arc::default(),

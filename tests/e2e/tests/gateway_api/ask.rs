@@ -1,11 +1,9 @@
 //! A request through a gateway, and what must come of it.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
-use leno_e2e::{Response, Session, request};
+use anyhow::{Context, ensure};
+use leno_e2e::{Response, over_tls, request};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -97,7 +95,7 @@ impl Ask {
         }
         let method = self.method.as_deref().unwrap_or("GET");
         match &self.sni {
-            Some(name) => over_tls(address, name, method, &self.path, &headers),
+            Some(name) => over_tls(address, name, None, (method, &self.path), &headers),
             None => request(address, method, &self.path, &headers, self.body.as_bytes()),
         }
     }
@@ -173,26 +171,4 @@ impl Redirect {
         ensure!(path == self.path.as_deref().unwrap_or(&ask.path), "path of {location}");
         Ok(())
     }
-}
-
-/// By `openssl s_client`, which believes every certificate.
-fn over_tls(address: &str, name: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Response> {
-    let mut command = Command::new("openssl");
-    command.args(["s_client", "-quiet", "-ign_eof", "-connect", address, "-servername", name]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    if !headers.iter().any(|(name, _)| *name == "host") {
-        head += &format!("host: {name}\r\n");
-    }
-    head += "\r\n";
-    // A refused handshake ends it before it reads.
-    let _ = child.stdin.take().context("a pipe")?.write_all(head.as_bytes());
-    let output = child.wait_with_output()?;
-    if output.stdout.is_empty() {
-        bail!("the handshake was refused");
-    }
-    Session::of_bytes(output.stdout).receive(method == "HEAD")
 }

@@ -1,9 +1,8 @@
 //! The certificates that upstream's suite makes before its first case.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use anyhow::ensure;
+use leno_e2e::Pem;
 
 const INFRA: &str = "gateway-conformance-infra";
 
@@ -49,14 +48,8 @@ pub(crate) fn make(directory: &Path) -> anyhow::Result<String> {
 }
 
 fn certificate(directory: &Path, names: &str) -> anyhow::Result<(String, String)> {
-    let (key, certificate) = (directory.join("made.key"), directory.join("made.pem"));
-    let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
-    command.args(["-subj", "/CN=conformance", "-addext", &format!("subjectAltName={names}")]);
-    command.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    ensure!(status.success(), "openssl does not make a certificate for {names}");
-    Ok((std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?))
+    let made = Pem::make(directory, "made", names)?;
+    Ok((std::fs::read_to_string(made.certificate)?, std::fs::read_to_string(made.key)?))
 }
 
 fn indented(text: &str) -> String {
