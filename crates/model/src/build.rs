@@ -5,6 +5,7 @@ mod credentials;
 mod entries;
 mod gateways;
 mod services;
+mod slices;
 mod smi;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use leno_api::{MeshConfig, OutboundMode, Resource, annotation, not_supported_yet
 use leno_names::ServiceKey;
 
 pub use gateways::BackendError;
-pub(crate) use gateways::backend;
+pub(crate) use gateways::{Attached, backend};
 
 use crate::client::Differences;
 use crate::hosts::Hosts;
