@@ -1,3 +1,4 @@
+use leno_api::{LabelRequirement, LabelSelector};
 use serde_json::Value;
 
 use crate::json::{Labels, labels, list, text, texts};
@@ -14,16 +15,11 @@ pub(crate) fn shown(wanted: &Labels) -> String {
 
 /// A LabelSelector of Kubernetes; an absent one selects all.
 pub(crate) fn label_selector(selector: &Value, of: &Labels) -> bool {
-    selects(&labels(selector, "matchLabels"), of)
-        && list(selector, "matchExpressions").iter().all(|expression| {
-            let value = of.get(text(expression, "key"));
-            let listed = value.is_some_and(|value| texts(expression, "values").contains(&value.as_str()));
-            match text(expression, "operator") {
-                "In" => listed,
-                "NotIn" => !listed,
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
+    let requirement = |expression: &Value| LabelRequirement {
+        key: text(expression, "key").to_owned(),
+        operator: text(expression, "operator").to_owned(),
+        values: texts(expression, "values").into_iter().map(str::to_owned).collect(),
+    };
+    let match_expressions = list(selector, "matchExpressions").iter().map(requirement).collect();
+    LabelSelector { match_expressions, match_labels: labels(selector, "matchLabels") }.selects(of)
 }

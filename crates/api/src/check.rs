@@ -8,6 +8,7 @@ use crate::{
 };
 
 mod http;
+mod istio_gateway;
 mod service_entry;
 mod sidecar;
 
@@ -21,6 +22,7 @@ pub(crate) fn check(resource: &Resource) -> Checked {
     match resource {
         Resource::DestinationRule(object) => destination_rule(&object.spec, &mut found),
         Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
+        Resource::IstioGateway(object) => istio_gateway::check(&object.spec, &mut found),
         Resource::Service(object) => service(&object.spec, &mut found),
         Resource::Sidecar(object) => sidecar::check(&object.spec, &mut found),
         Resource::ServiceEntry(object) => service_entry::check(&object.spec, &mut found),

@@ -1,5 +1,6 @@
 //! Istio's traffic objects.
 mod destination_rule;
+mod gateway;
 mod mesh_config;
 mod service_entry;
 mod sidecar;
@@ -12,6 +13,7 @@ pub use destination_rule::{
     PortSelector, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, RingHash, SimpleBalancer,
     Subset, TcpKeepalive, TcpPool, TlsMode, TlsSettings, TrafficPolicy, Tunnel, Warmup,
 };
+pub use gateway::{IstioGatewaySpec, Server, ServerCertificate, ServerPort, ServerTls, ServerTlsMode};
 pub use mesh_config::{MeshConfig, PathNormalization};
 pub use service_entry::{EntryLocation, EntryPort, EntryResolution, ServiceEntrySpec, WorkloadSelector};
 pub use sidecar::{EgressListener, IngressListener, OutboundMode, OutboundTrafficPolicy, SidecarPort, SidecarSpec};

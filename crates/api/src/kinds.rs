@@ -17,7 +17,7 @@ macro_rules! with_kinds {
             GrpcRoute "GRPCRoute" "gateway.networking.k8s.io" "grpcroutes" [] Namespaced ["v1"] crate::GrpcRoute;
             HttpRoute "HTTPRoute" "gateway.networking.k8s.io" "httproutes" [] Namespaced ["v1", "v1beta1"] crate::GatewayHttpRoute;
             HttpRouteGroup "HTTPRouteGroup" "specs.smi-spec.io" "httproutegroups" ["htr"] Namespaced ["v1alpha4", "v1alpha3", "v1alpha2", "v1alpha1"] crate::HttpRouteGroup;
-            IstioGateway "Gateway" "networking.istio.io" "gateways" ["gw"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::Unread;
+            IstioGateway "Gateway" "networking.istio.io" "gateways" ["gw"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::IstioGateway;
             ListenerSet "ListenerSet" "gateway.networking.k8s.io" "listenersets" ["lset"] Namespaced ["v1"] crate::ListenerSet;
             Namespace "Namespace" "" "namespaces" ["ns"] Cluster ["v1"] crate::Unread;
             PeerAuthentication "PeerAuthentication" "security.istio.io" "peerauthentications" ["pa"] Namespaced ["v1", "v1beta1"] crate::Unread;

@@ -18,6 +18,13 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.rules[].filters[].externalAuth",
         ],
         Kind::Gateway => &["spec.defaultScope"],
+        Kind::IstioGateway => &[
+            "spec.servers[].defaultEndpoint",
+            "spec.servers[].tls.caCertCredentialName",
+            "spec.servers[].tls.caCrl",
+            "spec.servers[].tls.ecdhCurves",
+            "spec.servers[].tls.insecureSkipVerify",
+        ],
         Kind::TcpRoute | Kind::TlsRoute => &["spec.useDefaultGateways"],
         Kind::Service => &["spec.externalName", "spec.sessionAffinityConfig"],
         Kind::VirtualService => &[

@@ -1,12 +1,14 @@
 //! Who may call a workload: rules of access as Envoy's RBAC on its inbound listeners. What no rule allows is refused.
 
 use leno_ir::{
-    ConnectionFilter, ConnectionRbac, HeaderMatch, HeaderMatchKind, HttpFilter, HttpFilterConfig, HttpRbac, Node,
-    Pattern, Permission, Principal, Rbac, RbacAction, RbacEnforcement, RbacPolicy, StringMatch,
+    ConnectionFilter, ConnectionRbac, HttpFilter, HttpFilterConfig, HttpRbac, Node, Pattern, Permission, Principal,
+    Rbac, RbacAction, RbacEnforcement, RbacPolicy, StringMatch,
 };
 use leno_model::api::SmiMatch;
 use leno_model::{AccessRule, Allowed, Snapshot};
 use leno_names::SpiffeId;
+
+use crate::headers::header;
 
 const HTTP_RBAC: &str = "envoy.filters.http.rbac";
 
@@ -80,21 +82,12 @@ fn request(written: &SmiMatch) -> Option<Permission> {
         all.push(Permission::UrlPath(StringMatch::Regex(Pattern::new(path).ok()?)));
     }
     if !written.methods.is_empty() && !written.methods.iter().any(|method| method == "*") {
-        let method = |method: &String| Permission::Header(header(":method", StringMatch::exact(method)));
+        let method = |method: &String| Permission::Header(header(":method".to_owned(), StringMatch::exact(method)));
         all.push(Permission::AnyOf(written.methods.iter().map(method).collect()));
     }
     for (name, pattern) in written.headers.iter().flatten() {
         let value = StringMatch::Regex(Pattern::new(pattern).ok()?);
-        all.push(Permission::Header(header(&name.to_ascii_lowercase(), value)));
+        all.push(Permission::Header(header(name.to_ascii_lowercase(), value)));
     }
     Some(if all.is_empty() { Permission::Any } else { Permission::AllOf(all) })
-}
-
-fn header(name: &str, value: StringMatch) -> HeaderMatch {
-    HeaderMatch {
-        name: name.to_owned(),
-        kind: HeaderMatchKind::Value(value),
-        invert: false,
-        treat_missing_as_empty: false,
-    }
 }

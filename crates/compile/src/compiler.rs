@@ -6,7 +6,7 @@ use leno_model::api::{Kind, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{endpoints, gateway, inbound, listener, mesh, route_filters, routes};
+use crate::{endpoints, gateway, hash, inbound, listener, mesh, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Compiler {
     pool: Pool,
     /// The last configuration of each node, so that unchanged listeners keep their identity.
     nodes: BTreeMap<String, Remembered>,
+    /// Of the snapshot, and of no service.
+    problems: Vec<Problem>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,8 @@ struct Remembered {
     extra: u64,
     node: Node,
     config: Config,
+    /// Of a gateway alone: what it cannot have.
+    problems: Vec<Problem>,
 }
 
 impl Compiler {
@@ -61,10 +65,18 @@ impl Compiler {
         self.access += u64::from(!same_access);
         let same_entries = before.is_some_and(|before| {
             before.gateways == snapshot.gateways
+                && before.istio_gateways == snapshot.istio_gateways
                 && before.backend_tls == snapshot.backend_tls
                 && before.grants == snapshot.grants
         });
         self.entries += u64::from(!same_entries);
+        self.problems.clear();
+        gateway::istio::check(snapshot, &mut self.problems);
+        for last in self.nodes.values_mut().filter(|_| !same_entries) {
+            if let Some(role) = &last.node.gateway {
+                last.problems = gateway::istio::problems(snapshot, &last.node, role);
+            }
+        }
         self.pool = Pool::default();
         let mut wanted: BTreeSet<_> = snapshot.scopes().into_iter().collect();
         wanted.extend(self.nodes.values().map(|last| scope_of(snapshot, &last.node)));
@@ -91,8 +103,8 @@ impl Compiler {
         let same = |last: &&Remembered| {
             last.scope == scope && last.rules == own.rules && last.extra == extra && last.node == *node
         };
-        let mut config = match last.filter(same) {
-            Some(last) => Config { endpoints: BTreeMap::new(), ..last.config.clone() },
+        let (mut config, problems) = match last.filter(same) {
+            Some(last) => (Config { endpoints: BTreeMap::new(), ..last.config.clone() }, last.problems.clone()),
             None => rules_of(own, node, last.map(|last| &last.config)),
         };
         let sets = own.services.values().flat_map(|pieces| &pieces.endpoints);
@@ -110,7 +122,8 @@ impl Compiler {
         sets.extend(arranged);
         sets.retain(|name, _| is_used(name));
         config.endpoints = sets;
-        let remembered = Remembered { scope, rules: own.rules, extra, node: node.clone(), config: config.clone() };
+        let remembered =
+            Remembered { scope, rules: own.rules, extra, node: node.clone(), config: config.clone(), problems };
         self.nodes.insert(node.id.clone(), remembered);
         config
     }
@@ -123,7 +136,8 @@ impl Compiler {
     /// Of the last snapshot, sorted.
     pub fn problems(&self) -> Vec<Problem> {
         let pieces = self.scopes.values().flat_map(|scope| scope.services.values());
-        let mut all: Vec<_> = pieces.flat_map(|pieces| pieces.problems.iter().cloned()).collect();
+        let of_nodes = self.nodes.values().flat_map(|node| &node.problems).chain(&self.problems);
+        let mut all: Vec<_> = pieces.flat_map(|pieces| &pieces.problems).chain(of_nodes).cloned().collect();
         all.sort();
         all.dedup();
         all
@@ -142,11 +156,12 @@ fn eds_name(cluster: &Cluster) -> Option<&str> {
 }
 
 /// All but the endpoints.
-fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
-    let Some(snapshot) = own.seen.as_deref() else { return Config::default() };
+fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> (Config, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let Some(snapshot) = own.seen.as_deref() else { return (Config::default(), problems) };
     let node = &mesh::with_access_log(node, &snapshot.mesh);
     let mut config = match &node.gateway {
-        Some(role) => entry_of(own, snapshot, node, role),
+        Some(role) => entry_of(own, snapshot, node, role, &mut problems),
         None => sidecar_of(own, snapshot, node),
     };
     if node.flavor != Flavor::Grpc {
@@ -162,23 +177,43 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> Config {
         keep(&mut config.route_tables, &last.route_tables);
         keep(&mut config.clusters, &last.clusters);
     }
-    config
+    (config, problems)
 }
 
-/// What a gateway runs: nothing until there is the object it is for.
-fn entry_of(own: &ForScope, snapshot: &Snapshot, node: &Node, role: &GatewayRole) -> Config {
+/// What a gateway runs: nothing until there is an object that means it.
+fn entry_of(
+    own: &ForScope,
+    snapshot: &Snapshot,
+    node: &Node,
+    role: &GatewayRole,
+    problems: &mut Vec<Problem>,
+) -> Config {
     let mut config = Config::default();
     let key = ResourceKey::new(Kind::Gateway, &role.namespace, &role.name);
-    let Some(gateway) = snapshot.gateways.get(&key) else { return config };
-    let compiled = gateway::compile(snapshot, gateway, node, role.bind);
+    let gateway = snapshot.gateways.get(&key).map(AsRef::as_ref);
+    let mut compiled = gateway::compile(snapshot, gateway, node, role);
+    problems.append(&mut compiled.problems);
+    let site = hash::Site { snapshot, own: None, namespace: &node.namespace };
+    for name in &compiled.clusters {
+        let plain = name.strip_prefix(gateway::istio::PASSED_ON).unwrap_or(name);
+        let Some((service, ..)) = site.target(plain) else { continue };
+        let clusters = own.services.get(&service.key).and_then(|pieces| pieces.clusters.get(&node.flavor));
+        let Some(cluster) = clusters.and_then(|clusters| clusters.get(plain)) else { continue };
+        let cluster = if plain == name {
+            cluster.clone()
+        } else {
+            Arc::new(Cluster { name: name.clone(), tls: None, ..Cluster::clone(cluster) })
+        };
+        config.clusters.insert(name.clone(), cluster);
+    }
     for (service, port) in &compiled.used {
         let name = snapshot.services.get(service).map(|service| service.cluster_name(*port, None));
         let clusters = own.services.get(service).and_then(|pieces| pieces.clusters.get(&node.flavor));
         let Some(plain) = name.zip(clusters).and_then(|(name, clusters)| clusters.get(&name)) else { continue };
         let backend = (service.clone(), *port);
         let is_raw = compiled.raw.contains(&backend);
-        let tls = snapshot.backend_tls.get(&backend);
-        let cluster = match tls.and_then(|tls| gateway::tls_cluster(plain, gateway, tls, is_raw)) {
+        let tls = gateway.zip(snapshot.backend_tls.get(&backend));
+        let cluster = match tls.and_then(|(gateway, tls)| gateway::tls_cluster(plain, gateway, tls, is_raw)) {
             Some(cluster) => Arc::new(cluster),
             None => plain.clone(),
         };

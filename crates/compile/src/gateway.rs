@@ -4,16 +4,18 @@
 //!             HTTPS: 1 listener -> 1 chain (by server name), 1 route table
 //!             TLS:   1 route -> 1 chain (by server name);  TCP: 1 port -> 1 chain
 //! Invariants  a request is served by the most specific listener that has its host, and by no other (listener isolation)
-//! Source      Gateway API v1.6: Gateway, HTTPRoute.spec.hostnames
+//! Source      Gateway API v1.6: Gateway, HTTPRoute.spec.hostnames. Istio's Gateways: `istio`
 
 mod hosts;
+pub(crate) mod istio;
+mod istio_tls;
 mod tls;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use leno_ir::{
-    Direction, FilterChain, FilterChainMatch, HttpConnectionManager, HttpEdge, Listener, ListenerOptions,
+    Direction, FilterChain, FilterChainMatch, GatewayRole, HttpConnectionManager, HttpEdge, Listener, ListenerOptions,
     NetworkFilter, Node, RouteSource, RouteTable, TransportProtocol, WeightedCluster,
 };
 use leno_model::{BackendTls, Gateway, GatewayListener, ListenerProtocol, Problem, RouteObject, Snapshot};
@@ -33,15 +35,26 @@ pub(crate) struct Compiled {
     pub(crate) used: BTreeSet<(ServiceKey, u16)>,
     /// Those among them that are sent bytes of any kind.
     pub(crate) raw: BTreeSet<(ServiceKey, u16)>,
+    /// Names of the clusters that VirtualServices lead to.
+    pub(crate) clusters: BTreeSet<String>,
     pub(crate) problems: Vec<Problem>,
 }
 
-pub(crate) fn compile(snapshot: &Snapshot, gateway: &Gateway, node: &Node, bind: IpAddr) -> Compiled {
+/// What the proxy of a role runs: the Gateway it is called after, and Istio's that select it.
+pub(crate) fn compile(snapshot: &Snapshot, gateway: Option<&Gateway>, node: &Node, role: &GatewayRole) -> Compiled {
     let mut compiled = Compiled::default();
+    if let Some(gateway) = gateway {
+        one(snapshot, gateway, node, role.bind, &mut compiled);
+    }
+    istio::compile(snapshot, node, role, &mut compiled);
+    compiled
+}
+
+fn one(snapshot: &Snapshot, gateway: &Gateway, node: &Node, bind: IpAddr, compiled: &mut Compiled) {
     let ports: BTreeSet<_> = gateway.listeners.iter().map(|listener| listener.port).collect();
     for port in ports {
         let on_port: Vec<_> = gateway.listeners.iter().filter(|listener| listener.port == port).collect();
-        let mut compiling = Compiling { snapshot, gateway, node, port, compiled: &mut compiled };
+        let mut compiling = Compiling { snapshot, gateway, node, port, compiled };
         let (chains, default) = compiling.chains(&on_port);
         if chains.is_empty() && default.is_none() {
             continue;
@@ -58,7 +71,6 @@ pub(crate) fn compile(snapshot: &Snapshot, gateway: &Gateway, node: &Node, bind:
             api: false,
         });
     }
-    compiled
 }
 
 /// `gateway|shop/entry|80`.
@@ -127,18 +139,8 @@ impl Compiling<'_> {
     }
 
     fn http(&mut self, name: String, table: RouteTable) -> FilterChain {
-        let mut manager = HttpConnectionManager::new(&name, RouteSource::Rds(name.clone()));
-        manager.access_log = listener::access_log(self.node);
-        // What strangers say of themselves counts for nothing.
-        manager.edge = HttpEdge { use_remote_address: true, normalize_path: true, ..HttpEdge::default() };
         self.compiled.tables.push(table);
-        FilterChain {
-            name,
-            matches: FilterChainMatch::default(),
-            tls: None,
-            connection_filters: Vec::new(),
-            filter: NetworkFilter::Http(Box::new(manager)),
-        }
+        http(self.node, name)
     }
 
     /// Of all listeners of the port, or what one of several that are chosen by server name answers.
@@ -197,6 +199,21 @@ pub(crate) fn cluster_name(snapshot: &Snapshot, backend: &(ServiceKey, u16), pla
         Some(BackendTls::Broken) => None,
         Some(BackendTls::Checked { .. }) => Some(tls::cluster_name(&plain)),
         None => Some(plain),
+    }
+}
+
+/// A chain with the routes of the table of the same name.
+fn http(node: &Node, name: String) -> FilterChain {
+    let mut manager = HttpConnectionManager::new(&name, RouteSource::Rds(name.clone()));
+    manager.access_log = listener::access_log(node);
+    // What strangers say of themselves counts for nothing.
+    manager.edge = HttpEdge { use_remote_address: true, normalize_path: true, ..HttpEdge::default() };
+    FilterChain {
+        name,
+        matches: FilterChainMatch::default(),
+        tls: None,
+        connection_filters: Vec::new(),
+        filter: NetworkFilter::Http(Box::new(manager)),
     }
 }
 

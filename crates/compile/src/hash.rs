@@ -6,43 +6,55 @@ use leno_model::{Service, Snapshot};
 
 use crate::cluster;
 
+/// Where the names of clusters are looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub snapshot: &'a Snapshot,
+    /// The service whose routes lead there; `None`: those of a gateway.
+    pub own: Option<&'a Service>,
+    /// That comes first where several have a service of one host.
+    pub namespace: &'a str,
+}
+
+impl<'a> Site<'a> {
+    pub(crate) fn of(snapshot: &'a Snapshot, service: &'a Service) -> Self {
+        Self { snapshot, own: Some(service), namespace: &service.key.namespace }
+    }
+
+    /// The service, port and subset that a cluster is of.
+    pub(crate) fn target(self, cluster: &str) -> Option<(&'a Service, u16, Option<String>)> {
+        // `Service::cluster_name`
+        let mut parts = cluster.splitn(4, '|').skip(1);
+        let (port, subset, host) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
+        let target = match self.own.filter(|own| own.fqdn == host) {
+            Some(own) => own,
+            None => self.snapshot.service(host, self.namespace)?,
+        };
+        Some((target, port, Some(subset.to_owned()).filter(|name| !name.is_empty())))
+    }
+}
+
 /// Gives each route the hash policies of its destinations.
-pub(crate) fn apply(snapshot: &Snapshot, service: &Service, routes: &mut [Route]) {
+pub(crate) fn apply(site: Site<'_>, routes: &mut [Route]) {
     for route in routes {
         if let RouteAction::Forward(forward) = &mut route.action {
-            forward.hash_policies = policies(snapshot, service, &forward.clusters);
+            forward.hash_policies = policies(site, &forward.clusters);
         }
     }
 }
 
 /// As Istio: those of all destinations after one another. Ours: equal ones once, so that parts of a split agree with the whole.
-pub(crate) fn policies(snapshot: &Snapshot, service: &Service, clusters: &[WeightedCluster]) -> Vec<HashPolicy> {
+pub(crate) fn policies(site: Site<'_>, clusters: &[WeightedCluster]) -> Vec<HashPolicy> {
     let mut policies: Vec<HashPolicy> = Vec::new();
     for cluster in clusters {
-        let source = source_of(snapshot, service, &cluster.name).map(HashPolicy::from);
+        let source = source_of(site, &cluster.name).map(HashPolicy::from);
         policies.extend(source.filter(|source| !policies.contains(source)));
     }
     policies
 }
 
-/// The service, port and subset that a cluster is of.
-pub(crate) fn target<'a>(
-    snapshot: &'a Snapshot,
-    service: &'a Service,
-    cluster: &str,
-) -> Option<(&'a Service, u16, Option<String>)> {
-    // `Service::cluster_name`
-    let mut parts = cluster.splitn(4, '|').skip(1);
-    let (port, subset, host) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
-    let target = match host == service.fqdn {
-        true => service,
-        false => snapshot.service(host, &service.key.namespace)?,
-    };
-    Some((target, port, Some(subset.to_owned()).filter(|name| !name.is_empty())))
-}
-
-fn source_of(snapshot: &Snapshot, service: &Service, cluster: &str) -> Option<HashSource> {
-    let (target, port, subset) = target(snapshot, service, cluster)?;
+fn source_of(site: Site<'_>, cluster: &str) -> Option<HashSource> {
+    let (target, port, subset) = site.target(cluster)?;
     let mut hash = None;
     for layer in cluster::layers_of(target, port, subset.as_deref()) {
         if layer.ends_hashing() {

@@ -1,4 +1,4 @@
-use leno_ir::{HeaderAppend, HeaderOps, HeaderValue};
+use leno_ir::{HeaderAppend, HeaderMatch, HeaderMatchKind, HeaderOps, HeaderValue, StringMatch};
 use leno_model::api::{HeaderModifier, HeaderOperations};
 
 /// Istio: `set` replaces, `add` appends. The authority is not a header here (see [`authority`]).
@@ -28,6 +28,11 @@ pub(crate) fn gateway(modifier: &HeaderModifier, into: &mut HeaderOps) {
 /// Gateway API has no operators: a percent sign is one.
 fn literal(name: &str, text: &str, append: HeaderAppend) -> HeaderValue {
     value(name, &text.replace('%', "%%"), append)
+}
+
+/// Holds where the header is there and has such a value.
+pub(crate) fn header(name: String, value: StringMatch) -> HeaderMatch {
+    HeaderMatch { name, kind: HeaderMatchKind::Value(value), invert: false, treat_missing_as_empty: false }
 }
 
 fn value(name: &str, value: &str, append: HeaderAppend) -> HeaderValue {

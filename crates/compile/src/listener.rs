@@ -7,7 +7,7 @@ use leno_ir::{
 };
 use leno_model::{Protocol, Service, ServicePort, Snapshot};
 
-use crate::{routes, tcp};
+use crate::{hash, routes, tcp};
 
 /// What an HTTP inspector finds in plaintext.
 const PLAIN_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
@@ -35,7 +35,8 @@ fn bound(snapshot: &Snapshot, node: &Node, service: &Service, port: &ServicePort
         filter,
     };
     let any = FilterChainMatch::default;
-    let tcp = |clusters| NetworkFilter::Tcp(tcp::outbound(snapshot, service, node, name.clone(), clusters));
+    let tcp =
+        |clusters| NetworkFilter::Tcp(tcp::outbound(hash::Site::of(snapshot, service), node, name.clone(), clusters));
     let http = || NetworkFilter::Http(Box::new(http(node, &name, &name)));
     let plain = || tcp(tcp::clusters(snapshot, service, port));
     let named = match port.protocol {

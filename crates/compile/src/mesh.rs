@@ -1,8 +1,10 @@
 //! What Istio's MeshConfig says for those who do not say it themselves.
 
-use leno_ir::{Cluster, EscapedSlashes, Listener, NetworkFilter, Node, TcpKeepalive, UpstreamProtocol};
+use leno_ir::{Cluster, EscapedSlashes, Listener, NetworkFilter, Node, UpstreamProtocol};
 use leno_model::api::{H2UpgradePolicy, MeshConfig};
 use leno_model::{Location, Protocol, Service, ServicePort};
+
+use crate::policy::keepalive;
 
 /// A proxy that names no access log writes that of the mesh.
 pub(crate) fn with_access_log(node: &Node, mesh: &MeshConfig) -> Node {
@@ -40,12 +42,8 @@ pub(crate) fn defaults(cluster: &mut Cluster, service: &Service, port: &ServiceP
     if let Some(timeout) = mesh.connect_timeout {
         cluster.connect_timeout = timeout.0;
     }
-    if let Some(keepalive) = &mesh.tcp_keepalive {
-        cluster.socket.keepalive = Some(TcpKeepalive {
-            probes: keepalive.probes.filter(|probes| *probes > 0),
-            time: keepalive.time.map(|time| time.0),
-            interval: keepalive.interval.map(|interval| interval.0),
-        });
+    if let Some(written) = &mesh.tcp_keepalive {
+        cluster.socket.keepalive = Some(keepalive(written));
     }
     let upgrades = mesh.h2_upgrade_policy == Some(H2UpgradePolicy::Upgrade);
     if upgrades && service.location == Location::Internal && port.protocol == Protocol::Http {

@@ -210,12 +210,8 @@ pub(crate) fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
         if let Some(timeout) = tcp.connect_timeout {
             cluster.connect_timeout = timeout.0;
         }
-        if let Some(keepalive) = &tcp.tcp_keepalive {
-            cluster.socket.keepalive = Some(TcpKeepalive {
-                probes: keepalive.probes.filter(|probes| *probes > 0),
-                time: keepalive.time.map(|time| time.0),
-                interval: keepalive.interval.map(|interval| interval.0),
-            });
+        if let Some(written) = &tcp.tcp_keepalive {
+            cluster.socket.keepalive = Some(keepalive(written));
         }
         if let Some(longest) = tcp.max_connection_duration {
             cluster.http.max_connection_duration = Some(longest.0);
@@ -249,6 +245,15 @@ pub(crate) fn connection_pool(pool: &ConnectionPool, cluster: &mut Cluster) {
     }
     if http.use_client_protocol == Some(true) {
         cluster.http.protocol = UpstreamProtocol::SameAsDownstream;
+    }
+}
+
+/// No probes means the system's number of them.
+pub(crate) fn keepalive(written: &api::TcpKeepalive) -> TcpKeepalive {
+    TcpKeepalive {
+        probes: written.probes.filter(|probes| *probes > 0),
+        time: written.time.map(|time| time.0),
+        interval: written.interval.map(|interval| interval.0),
     }
 }
 

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
+use crate::virtual_service::Place;
 use crate::{forward, hash, listener, route_rules, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
@@ -20,12 +21,13 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
         Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, problems),
         // Istio: where none of its routes is for this client and port, it is as if there were none.
         Rules::VirtualService(routes) => {
-            Some(virtual_service::compile(snapshot, port, routes, problems)).filter(|routes| !routes.is_empty())
+            Some(virtual_service::compile(snapshot, Place::of_mesh(port.number), routes, problems))
+                .filter(|routes| !routes.is_empty())
         }
         Rules::Default => None,
     };
     let mut routes = routes.unwrap_or_else(|| vec![default_route(snapshot, service, port)]);
-    hash::apply(snapshot, service, &mut routes);
+    hash::apply(hash::Site::of(snapshot, service), &mut routes);
     let host = VirtualHost {
         name: format!("{}:{}", service.fqdn, port.number),
         // The listener's address is the service's alone: whatever the request calls it, it is meant.

@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 
 use leno_ir::{CidrRange, HashPolicy, HashSource, Node, TcpProxy, Tunneling, WeightedCluster};
-use leno_model::api::{BackendRef, RouteDestination, TcpPool, Tunnel};
-use leno_model::{MeshRoute, Problem, RouteObject, Rules, Service, ServicePort, Snapshot};
+use leno_model::api::{BackendRef, RouteDestination, TcpMatch, TcpPool, TlsMatch, Tunnel};
+use leno_model::{MeshRoute, Problem, RouteObject, Rules, Service, ServicePort, Snapshot, VirtualRoutes};
 
 use crate::cluster::layers_of;
-use crate::virtual_service::includes_mesh;
+use crate::virtual_service::Place;
 use crate::{hash, listener};
 
 /// Chosen: Envoy's default is 1, which makes a TCP client see every endpoint that just died; nothing was sent yet, so trying
@@ -22,17 +22,17 @@ pub(crate) fn proxy(node: &Node, stat_prefix: String, clusters: Vec<WeightedClus
     }
 }
 
+/// `site`: where the clusters come from, with what DestinationRules say of their connections.
 pub(crate) fn outbound(
-    snapshot: &Snapshot,
-    service: &Service,
+    site: hash::Site<'_>,
     node: &Node,
     stat_prefix: String,
     clusters: Vec<WeightedCluster>,
 ) -> TcpProxy {
     let hashes_source = |policy: &HashPolicy| policy.source == HashSource::SourceIp;
-    let hash_source_ip = hash::policies(snapshot, service, &clusters).iter().any(hashes_source);
+    let hash_source_ip = hash::policies(site, &clusters).iter().any(hashes_source);
     let mut proxy = TcpProxy { hash_source_ip, ..proxy(node, stat_prefix, clusters) };
-    let first = proxy.clusters.first().and_then(|first| hash::target(snapshot, service, &first.name));
+    let first = proxy.clusters.first().and_then(|first| site.target(&first.name));
     if let Some((target, port, subset)) = first {
         for layer in layers_of(target, port, subset.as_deref()) {
             layer.tcp().into_iter().for_each(|pool| limits(pool, &mut proxy));
@@ -74,32 +74,50 @@ pub(crate) fn clusters(snapshot: &Snapshot, service: &Service, port: &ServicePor
         }
         Rules::Default => return fallback(),
     };
-    let place = Place { service, port };
-    let found = routes.tcp.iter().find(|(_, route)| {
-        let mut conditions = route.r#match.iter();
-        route.r#match.is_empty() || conditions.any(|one| place.fits(one.port, &one.destination_subnets, &one.gateways))
-    });
-    let clusters = found.map(|(_, route)| targets(snapshot, port, &routes.key.namespace, &route.route));
-    clusters.filter(|clusters| !clusters.is_empty()).unwrap_or_else(fallback)
+    first(snapshot, &Called::of(service, port), routes).unwrap_or_else(fallback)
 }
 
+/// Where connections go that come to a gateway.
+pub(crate) fn first_at(snapshot: &Snapshot, at: Place<'_>, routes: &VirtualRoutes) -> Option<Vec<WeightedCluster>> {
+    first(snapshot, &Called { at, addresses: &[] }, routes)
+}
+
+fn first(snapshot: &Snapshot, called: &Called<'_>, routes: &VirtualRoutes) -> Option<Vec<WeightedCluster>> {
+    let namespace = &routes.key.namespace;
+    let found = routes.tcp.iter().find(|(_, route)| {
+        let fits = |one: &TcpMatch| called.fits(one.port, &one.destination_subnets, &one.gateways, namespace);
+        route.r#match.is_empty() || route.r#match.iter().any(fits)
+    });
+    let clusters = found.map(|(_, route)| targets(snapshot, called.at.port, namespace, &route.route));
+    clusters.filter(|clusters| !clusters.is_empty())
+}
+
+/// Server names, and where connections go whose ClientHello asks for one of them.
+pub(crate) type Named = (Vec<String>, Vec<WeightedCluster>);
+
 /// Where connections go by the server name that a ClientHello asks for.
-pub(crate) fn by_server_name(
-    snapshot: &Snapshot,
-    service: &Service,
-    port: &ServicePort,
-) -> Vec<(Vec<String>, Vec<WeightedCluster>)> {
+pub(crate) fn by_server_name(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<Named> {
     let Rules::VirtualService(routes) = &service.rules else { return Vec::new() };
-    let place = Place { service, port };
+    named(snapshot, &Called::of(service, port), routes)
+}
+
+/// The same of those that come to a gateway.
+pub(crate) fn by_server_name_at(snapshot: &Snapshot, at: Place<'_>, routes: &VirtualRoutes) -> Vec<Named> {
+    named(snapshot, &Called { at, addresses: &[] }, routes)
+}
+
+fn named(snapshot: &Snapshot, called: &Called<'_>, routes: &VirtualRoutes) -> Vec<Named> {
+    let namespace = &routes.key.namespace;
     let (mut all, mut taken) = (Vec::new(), Vec::new());
     for (_, route) in &routes.tls {
-        let here = route.r#match.iter().filter(|one| place.fits(one.port, &one.destination_subnets, &one.gateways));
+        let fits = |one: &&TlsMatch| called.fits(one.port, &one.destination_subnets, &one.gateways, namespace);
         // A name has one chain: the first route has it.
-        let names = here.flat_map(|one| &one.sni_hosts).map(|name| name.to_ascii_lowercase());
+        let names = route.r#match.iter().filter(fits).flat_map(|one| &one.sni_hosts);
+        let names = names.map(|name| name.to_ascii_lowercase());
         let mut names: Vec<_> = names.filter(|name| !taken.contains(name)).collect();
         names.sort();
         names.dedup();
-        let clusters = targets(snapshot, port, &routes.key.namespace, &route.route);
+        let clusters = targets(snapshot, called.at.port, namespace, &route.route);
         if !names.is_empty() && !clusters.is_empty() {
             taken.extend(names.iter().cloned());
             all.push((names, clusters));
@@ -110,7 +128,12 @@ pub(crate) fn by_server_name(
 
 /// Destinations of `tcp` and `tls` routes that lead nowhere.
 pub(crate) fn check(snapshot: &Snapshot, service: &Service, problems: &mut Vec<Problem>) {
-    let Rules::VirtualService(routes) = &service.rules else { return };
+    if let Rules::VirtualService(routes) = &service.rules {
+        check_routes(snapshot, routes, problems);
+    }
+}
+
+pub(crate) fn check_routes(snapshot: &Snapshot, routes: &VirtualRoutes, problems: &mut Vec<Problem>) {
     let tcp = routes.tcp.iter().map(|(index, route)| (format!("spec.tcp[{index}]"), &route.route));
     let tls = routes.tls.iter().map(|(index, route)| (format!("spec.tls[{index}]"), &route.route));
     for (at, targets) in tcp.chain(tls) {
@@ -130,22 +153,27 @@ pub(crate) fn check(snapshot: &Snapshot, service: &Service, problems: &mut Vec<P
     }
 }
 
-/// What is called.
-struct Place<'a> {
-    service: &'a Service,
-    port: &'a ServicePort,
+/// What is called: where, and by which addresses.
+struct Called<'a> {
+    at: Place<'a>,
+    /// None where a connection is not known by the address it was for.
+    addresses: &'a [String],
 }
 
-impl Place<'_> {
+impl<'a> Called<'a> {
+    fn of(service: &'a Service, port: &ServicePort) -> Self {
+        Self { at: Place::of_mesh(port.number), addresses: &service.addresses }
+    }
+
     /// What a connection was for is known by its address here: of subnets those count that hold a virtual address.
-    fn fits(&self, port: Option<u16>, subnets: &[String], gateways: &[String]) -> bool {
-        port.is_none_or(|number| number == self.port.number)
-            && includes_mesh(gateways)
+    fn fits(&self, port: Option<u16>, subnets: &[String], gateways: &[String], namespace: &str) -> bool {
+        port.is_none_or(|number| number == self.at.port)
+            && self.at.is_among(gateways, namespace)
             && (subnets.is_empty() || subnets.iter().filter_map(|text| range(text)).any(|range| self.is_in(range)))
     }
 
     fn is_in(&self, range: CidrRange) -> bool {
-        let addresses = self.service.addresses.iter().filter_map(|text| self::range(text));
+        let addresses = self.addresses.iter().filter_map(|text| self::range(text));
         addresses.map(|address| address.address()).any(|address| range.contains(address))
     }
 }
@@ -158,17 +186,12 @@ fn range(text: &str) -> Option<CidrRange> {
     CidrRange::new(address, bits.map_or(Some(whole), |bits| bits.parse().ok())?)
 }
 
-fn targets(
-    snapshot: &Snapshot,
-    port: &ServicePort,
-    namespace: &str,
-    written: &[RouteDestination],
-) -> Vec<WeightedCluster> {
+fn targets(snapshot: &Snapshot, port: u16, namespace: &str, written: &[RouteDestination]) -> Vec<WeightedCluster> {
     let single = written.len() == 1;
     let target = |target: &RouteDestination| {
         let to = &target.destination;
         let found = snapshot.service(&to.host, namespace)?;
-        let number = to.port.as_ref().map_or(port.number, |port| port.number);
+        let number = to.port.as_ref().map_or(port, |port| port.number);
         let weight = target.weight.unwrap_or(u32::from(single));
         Some(WeightedCluster::new(found.cluster_name(number, to.subset.as_deref()), weight))
     };

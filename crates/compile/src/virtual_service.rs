@@ -5,21 +5,45 @@ use leno_ir::{
     RedirectPath, Rewrite, Route, RouteAction, RouteMatch, StringMatch, WeightedCluster,
 };
 use leno_model::api::{self, DerivePort, Destination, HttpMatch, HttpRoute, Percent, ResourceKey};
-use leno_model::{HttpRule, Problem, ServicePort, Snapshot, VirtualRoutes};
+use leno_model::{HttpRule, Problem, Snapshot, VirtualRoutes, gateway_named};
 use leno_names::Fraction;
 
 use crate::{forward, headers, route_filters};
 
-/// The routes that hold on `port`, in the order written.
+/// Where routes are to hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub port: u16,
+    /// `None`: in sidecars.
+    pub gateway: Option<&'a ResourceKey>,
+}
+
+impl Place<'_> {
+    pub(crate) const fn of_mesh(port: u16) -> Self {
+        Self { port, gateway: None }
+    }
+
+    /// Whether a condition that names gateways, in an object of `namespace`, holds here.
+    pub(crate) fn is_among(self, gateways: &[String], namespace: &str) -> bool {
+        let is_here = |text: &String| match (gateway_named(text, namespace), self.gateway) {
+            (None, here) => here.is_none(),
+            (Some((namespace, name)), Some(here)) => here.namespace == namespace && here.name == name,
+            (Some(_), None) => false,
+        };
+        gateways.is_empty() || gateways.iter().any(is_here)
+    }
+}
+
+/// The routes that hold in a place, in the order written.
 pub(crate) fn compile(
     snapshot: &Snapshot,
-    port: &ServicePort,
+    place: Place<'_>,
     routes: &VirtualRoutes,
     problems: &mut Vec<Problem>,
 ) -> Vec<Route> {
     let mut compiled = Vec::new();
     for HttpRule { object, index, route } in &routes.http {
-        let mut compiling = Compiling { snapshot, port, object, problems };
+        let mut compiling = Compiling { snapshot, place, object, problems };
         let Some(action) = compiling.action(route, *index) else { continue };
         for matches in compiling.matches(route) {
             let name = route.name.clone().unwrap_or_else(|| format!("{}.{index}", object.name));
@@ -37,7 +61,7 @@ pub(crate) fn compile(
 
 struct Compiling<'a> {
     snapshot: &'a Snapshot,
-    port: &'a ServicePort,
+    place: Place<'a>,
     object: &'a ResourceKey,
     problems: &'a mut Vec<Problem>,
 }
@@ -48,7 +72,8 @@ impl Compiling<'_> {
             return vec![RouteMatch::any()];
         }
         let is_here = |condition: &&HttpMatch| {
-            condition.port.is_none_or(|port| port == self.port.number) && includes_mesh(&condition.gateways)
+            condition.port.is_none_or(|port| port == self.place.port)
+                && self.place.is_among(&condition.gateways, &self.object.namespace)
         };
         route.r#match.iter().filter(is_here).filter_map(route_match).collect()
     }
@@ -56,7 +81,7 @@ impl Compiling<'_> {
     fn action(&mut self, route: &HttpRoute, index: usize) -> Option<RouteAction> {
         let at = format!("spec.http[{index}]");
         if let Some(redirect) = &route.redirect {
-            return Some(RouteAction::Redirect(self::redirect(redirect, self.port)));
+            return Some(RouteAction::Redirect(self::redirect(redirect, self.place.port)));
         }
         if let Some(direct) = &route.direct_response {
             let body = direct.body.as_ref().and_then(|body| body.string.clone()).unwrap_or_default();
@@ -105,13 +130,13 @@ impl Compiling<'_> {
         let Some(service) = self.snapshot.service(&destination.host, namespace) else {
             let message = format!("no service of the mesh is called \"{}\"; requests get 503", destination.host);
             self.problems.push(Problem::error(self.object, format!("{at}.host"), "unknown_host", message));
-            let port = wanted.unwrap_or(self.port.number);
+            let port = wanted.unwrap_or(self.place.port);
             return format!("outbound|{port}|{}|{}", subset.unwrap_or_default(), destination.host);
         };
         // Without a port: the one that was called, or the only one there is.
         let only = (service.ports.len() == 1).then(|| service.ports.first().map(|port| port.number)).flatten();
-        let same = service.port(self.port.number).map(|port| port.number);
-        let port = wanted.or(same).or(only).unwrap_or(self.port.number);
+        let same = service.port(self.place.port).map(|port| port.number);
+        let port = wanted.or(same).or(only).unwrap_or(self.place.port);
         if service.port(port).is_none() {
             let message = format!("service {} has no port {port}; requests get 503", service.key);
             self.problems.push(Problem::error(self.object, format!("{at}.port"), "unknown_port", message));
@@ -139,11 +164,6 @@ impl Compiling<'_> {
     }
 }
 
-/// Whether a condition holds in sidecars.
-pub(crate) fn includes_mesh(gateways: &[String]) -> bool {
-    gateways.is_empty() || gateways.iter().any(|gateway| gateway == "mesh")
-}
-
 fn fraction(percent: Option<&Percent>) -> Fraction {
     percent.map_or(Fraction::ONE, |percent| Fraction::from_percent_f64(percent.value).unwrap_or(Fraction::ONE))
 }
@@ -165,12 +185,12 @@ fn action_for(action: &RouteAction, route: &HttpRoute, matches: &RouteMatch) -> 
     action
 }
 
-fn redirect(written: &api::HttpRedirect, port: &ServicePort) -> Redirect {
+fn redirect(written: &api::HttpRedirect, port: u16) -> Redirect {
     let full = written.uri.clone().map(RedirectPath::Full);
     Redirect {
         scheme: written.scheme.clone(),
         host: written.authority.clone(),
-        port: written.port.or((written.derive_port == Some(DerivePort::FromRequestPort)).then_some(port.number)),
+        port: written.port.or((written.derive_port == Some(DerivePort::FromRequestPort)).then_some(port)),
         path: full.or_else(|| written.prefix_rewrite.clone().map(RedirectPath::Prefix)),
         status: written.redirect_code.unwrap_or(301),
         strip_query: false,

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leno_compile::{Compiler, compile};
-use leno_ir::{Flavor, HashSource, Node, RouteAction, WorkloadPort};
-use leno_model::api::{Resource, parse};
+use leno_ir::{Flavor, GatewayRole, HashSource, Node, RouteAction, WorkloadPort};
+use leno_model::api::{Kind, Resource, parse};
 use leno_model::{MeshSettings, Snapshot, service_keys};
 
 fn node(flavor: Flavor) -> Node {
@@ -37,6 +37,25 @@ fn node(flavor: Flavor) -> Node {
     }
 }
 
+/// A gateway as `leno proxy --gateway istio-ingressgateway -n istio-system` is one.
+fn ingress() -> Node {
+    let (namespace, name) = ("istio-system".to_owned(), "istio-ingressgateway".to_owned());
+    let labels = [("app", name.as_str()), ("istio", "ingressgateway")];
+    Node {
+        id: "ingress-1.istio-system".to_owned(),
+        namespace: namespace.clone(),
+        service_account: name.clone(),
+        workload: "ingress-1".to_owned(),
+        service: None,
+        labels: labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into(),
+        ports: Vec::new(),
+        outbound_prefix: None,
+        http_proxy: None,
+        gateway: Some(GatewayRole { namespace, name, bind: "0.0.0.0".parse().unwrap() }),
+        ..node(Flavor::Leno)
+    }
+}
+
 fn load(case: &Path) -> Vec<Arc<Resource>> {
     let parsed = parse("in.yaml", &std::fs::read_to_string(case.join("in.yaml")).unwrap());
     assert!(parsed.problems.is_empty(), "{:#?}", parsed.problems);
@@ -59,6 +78,14 @@ fn output(resources: &[Arc<Resource>]) -> String {
             problems.extend(compiled.problems.iter().map(ToString::to_string));
             text.push_str(&serde_saphyr::to_string(&BTreeMap::from([("problems", &problems)])).unwrap());
         }
+        text.push_str("---\n");
+        text.push_str(&serde_saphyr::to_string(&compiled.config).unwrap());
+    }
+    if resources.iter().any(|resource| resource.kind() == Kind::IstioGateway) {
+        let compiled = compile(&snapshot, &ingress());
+        text.push_str("---\n");
+        let found: Vec<_> = compiled.problems.iter().map(ToString::to_string).collect();
+        text.push_str(&serde_saphyr::to_string(&BTreeMap::from([("gateway problems", found)])).unwrap());
         text.push_str("---\n");
         text.push_str(&serde_saphyr::to_string(&compiled.config).unwrap());
     }

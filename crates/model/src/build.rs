@@ -4,6 +4,7 @@ mod bind;
 mod credentials;
 mod entries;
 mod gateways;
+mod istio_gateways;
 mod services;
 mod slices;
 mod smi;
@@ -49,9 +50,11 @@ pub(crate) fn build(
     let hosts = hosts(&services, &entries, settings);
     let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
     rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences, &mut problems);
-    let mut binding = bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook };
+    let mut binding =
+        bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook, at_gateways: Default::default() };
     binding.destination_rules(&resources, &mesh, &settings.root_namespace, &mut problems);
     binding.virtual_services(&resources, &mesh, &mut problems);
+    let istio_gateways = istio_gateways::build(&resources, binding.at_gateways, &mut problems);
     let grants = Grants::of(&resources);
     let mut entry = gateways::build(&gateways::World::new(&resources, &services, &grants));
     problems.append(&mut entry.problems);
@@ -63,6 +66,7 @@ pub(crate) fn build(
     let mut snapshot = Snapshot {
         services,
         gateways: entry.gateways,
+        istio_gateways,
         backend_tls: entry.backend_tls,
         grants,
         statuses: entry.statuses,

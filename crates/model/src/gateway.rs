@@ -55,6 +55,20 @@ pub enum ListenerProtocol {
     TlsTerminate,
 }
 
+impl ListenerProtocol {
+    /// Whether one port can have listeners for both: those that are chosen by server name can.
+    pub const fn shares_port_with(self, other: Self) -> bool {
+        const fn family(protocol: ListenerProtocol) -> u8 {
+            match protocol {
+                ListenerProtocol::Http => 0,
+                ListenerProtocol::Https | ListenerProtocol::TlsPassthrough | ListenerProtocol::TlsTerminate => 1,
+                ListenerProtocol::Tcp => 2,
+            }
+        }
+        family(self) == family(other)
+    }
+}
+
 /// PEM, from a Secret.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Certificate {

@@ -15,6 +15,7 @@ mod client;
 mod gateway;
 mod grants;
 mod hosts;
+mod istio_gateway;
 mod policies;
 mod problem;
 mod protocol;
@@ -37,6 +38,9 @@ pub use gateway::{
 };
 pub use grants::{Grants, Referent, Referrer};
 pub use hosts::covers;
+pub use istio_gateway::{
+    BoundRoutes, ClientChecks, GatewayProxy, IstioGateway, IstioServer, ServerHost, gateway_named, istio_label,
+};
 /// The objects as written, for those who interpret their rules.
 pub use leno_api as api;
 pub use policies::{Credential, Policies, PolicyPart, PolicySubset};

@@ -9,7 +9,9 @@ use crate::build::{self, Attached};
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
-use crate::{AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, Problem, Service, ServicePort};
+use crate::{
+    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, Service, ServicePort,
+};
 
 /// What holds for the mesh as a whole.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -48,6 +50,9 @@ pub struct Snapshot {
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
     pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
+    /// Istio's, oldest first.
+    #[serde(skip)]
+    pub istio_gateways: Vec<Arc<IstioGateway>>,
     /// By service and port.
     #[serde(skip)]
     pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
@@ -79,6 +84,7 @@ impl Snapshot {
             settings,
             services: BTreeMap::new(),
             gateways: BTreeMap::new(),
+            istio_gateways: Vec::new(),
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
             statuses: BTreeMap::new(),

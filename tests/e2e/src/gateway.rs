@@ -27,19 +27,34 @@ impl Mesh {
     /// # Errors
     /// When it does not come up.
     pub fn gateway(&self, namespace: &str, gateway: &str, token: &str) -> anyhow::Result<GatewayProxy> {
-        self.gateway_at(free_address()?, namespace, gateway, token)
+        self.gateway_with(namespace, gateway, token, &[])
+    }
+
+    /// The same with more options of `leno proxy`.
+    ///
+    /// # Errors
+    /// As [`Mesh::gateway`].
+    pub fn gateway_with(
+        &self,
+        namespace: &str,
+        gateway: &str,
+        token: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<GatewayProxy> {
+        self.gateway_at(free_address()?, namespace, gateway, token, arguments)
     }
 
     /// The same at an address that [`free_address`] gave.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// As [`Mesh::gateway`].
     pub fn gateway_at(
         &self,
         address: Ipv4Addr,
         namespace: &str,
         gateway: &str,
         token: &str,
+        arguments: &[&str],
     ) -> anyhow::Result<GatewayProxy> {
         // Not by the gateway's name, which may be as long as a name can be.
         let name = format!("gateway-{address}").replace('.', "-");
@@ -48,7 +63,7 @@ impl Mesh {
         let mut command = Command::new(leno());
         command.args(["proxy", "--control", self.address("xds"), "--gateway", gateway, "-n", namespace]);
         command.args(["--bind", &address.to_string(), "--workload", &name, "--threads", "1", "--drain-deadline", "1s"]);
-        command.arg("--state").arg(self.path().join("state").join(&name));
+        command.args(arguments).arg("--state").arg(self.path().join("state").join(&name));
         command.arg("--access-log").arg(self.log(&format!("{name}.access")));
         command.arg("--notify").arg(inbox.path()).env("LENO_JOIN_TOKEN", token).env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

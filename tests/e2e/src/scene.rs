@@ -25,6 +25,25 @@ spec:
   ports: [{ name: grpc, port: 9000 }]
 ";
 
+/// A service of which tests ask the API alone.
+pub const REVIEWS: &str = "apiVersion: v1
+kind: Service
+metadata: { name: reviews }
+spec:
+  selector: { app: reviews }
+  ports: [{ name: http, port: 9080 }]
+";
+/// What a VirtualService says of it.
+pub const REVIEWS_ROUTE: &str = "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: reviews, labels: { team: red } }
+spec:
+  hosts: [reviews]
+  http:
+    - timeout: 2s
+      route: [{ destination: { host: reviews } }]
+";
+
 /// The versions `v1` and `v2` of a service as subsets, to stand behind other objects in one file.
 pub fn subsets(service: &str) -> String {
     format!(

@@ -3,25 +3,9 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use leno_e2e::{LIMIT, Mesh, WorkloadOptions, app, eventually, leno, said};
+use leno_e2e::{LIMIT, Mesh, REVIEWS as SERVICE, REVIEWS_ROUTE as ROUTE, WorkloadOptions, app, eventually, leno, said};
 use serde_json::Value;
 
-const SERVICE: &str = "apiVersion: v1
-kind: Service
-metadata: { name: reviews }
-spec:
-  selector: { app: reviews }
-  ports: [{ name: http, port: 9080 }]
-";
-const ROUTE: &str = "apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: reviews, labels: { team: red } }
-spec:
-  hosts: [reviews]
-  http:
-    - timeout: 2s
-      route: [{ destination: { host: reviews } }]
-";
 #[test]
 fn an_object_is_applied_shown_and_deleted() -> anyhow::Result<()> {
     let mesh = Mesh::start("")?;

@@ -4,25 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use leno_e2e::{LIMIT, Mesh, eventually, need, said};
+use leno_e2e::{LIMIT, Mesh, REVIEWS as SERVICE, REVIEWS_ROUTE as ROUTE, eventually, need, said};
 use serde_json::Value;
 
-const SERVICE: &str = "apiVersion: v1
-kind: Service
-metadata: { name: reviews }
-spec:
-  selector: { app: reviews }
-  ports: [{ name: http, port: 9080 }]
-";
-const ROUTE: &str = "apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: reviews, labels: { team: red } }
-spec:
-  hosts: [reviews]
-  http:
-    - timeout: 2s
-      route: [{ destination: { host: reviews } }]
-";
 /// Longer than anything takes; an end to a command that hangs.
 const PATIENCE: &str = "--request-timeout=60s";
 

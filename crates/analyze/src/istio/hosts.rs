@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use leno_model::covers;
 use serde_json::Value;
 
 use crate::Object;
@@ -91,12 +92,7 @@ pub(crate) fn whole(namespace: &str, host: &str) -> String {
 
 /// Whether two hosts, either of which may begin with `*`, have a name in common.
 pub(crate) fn overlap(a: &str, b: &str) -> bool {
-    match (a.strip_prefix('*'), b.strip_prefix('*')) {
-        (Some(a), Some(b)) => a.ends_with(b) || b.ends_with(a),
-        (Some(suffix), None) => b.ends_with(suffix),
-        (None, Some(suffix)) => a.ends_with(suffix),
-        (None, None) => a == b,
-    }
+    covers(a, b) || covers(b, a)
 }
 
 /// A destination of a VirtualService, and where it stands.

@@ -71,7 +71,7 @@ pub(super) fn downstream(listener: &GatewayListener, alpn: &[&str]) -> Downstrea
     }
 }
 
-fn pem(certificate: &Certificate) -> PemCertificate {
+pub(super) fn pem(certificate: &Certificate) -> PemCertificate {
     PemCertificate {
         chain: DataSource::inline(certificate.chain.as_bytes()),
         private_key: DataSource::inline(certificate.private_key.as_bytes()),

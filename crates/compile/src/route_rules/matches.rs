@@ -1,7 +1,9 @@
 use std::cmp::Reverse;
 
-use leno_ir::{HeaderMatch, HeaderMatchKind, PathMatch, Pattern, QueryMatch, QueryMatchKind, RouteMatch, StringMatch};
+use leno_ir::{PathMatch, Pattern, QueryMatch, QueryMatchKind, RouteMatch, StringMatch};
 use leno_model::api::{GrpcMethodMatch, GrpcRouteMatch, HttpRouteMatch, PathKind, ValueMatch, ValueMatchKind};
+
+use crate::headers::header;
 
 /// Smaller comes first. HTTPRoute: exact path, longest prefix, method, most headers, most query parameters. GRPCRoute: longest
 /// service, longest method, most headers.
@@ -84,10 +86,6 @@ fn headers(written: &[ValueMatch], matches: &mut RouteMatch) -> Option<()> {
         matches.headers.push(header(entry.name.to_ascii_lowercase(), string_match(entry)?));
     }
     Some(())
-}
-
-fn header(name: String, value: StringMatch) -> HeaderMatch {
-    HeaderMatch { name, kind: HeaderMatchKind::Value(value), invert: false, treat_missing_as_empty: false }
 }
 
 fn string_match(entry: &ValueMatch) -> Option<StringMatch> {

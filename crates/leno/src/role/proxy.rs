@@ -70,7 +70,8 @@ const OF_A_SIDECAR: [&str; 16] = [
 pub(crate) struct ProxyCommand {
     #[command(flatten)]
     pub(crate) proxy: ProxyArgs,
-    /// Serve the Gateway of this name (Gateway API, in the namespace of `-n`) instead of being a sidecar.
+    /// Be a gateway instead of a sidecar: serve the Gateway of this name in the namespace of `-n`, and Istio's Gateways whose
+    /// selectors fit the labels `app=NAME`, `istio=NAME` without "istio-", and those of `--label`.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["bootstrap", "service", "ports", "app_address"])]
     gateway: Option<String>,
     /// Where the listeners of the gateway are bound, each on its own port.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use leno_ir::{Flavor, GatewayRole, Node, WorkloadPort};
+use leno_model::istio_label;
 use leno_proxy::Block;
 
 use super::proxy_args::ProxyArgs;
@@ -114,10 +115,14 @@ pub(crate) fn node(args: &ProxyArgs, flavor: Flavor, prefix: [u8; 2]) -> anyhow:
 pub(crate) fn gateway(args: &ProxyArgs, bind: IpAddr, prefix: [u8; 2]) -> anyhow::Result<Node> {
     let sidecar = node(args, Flavor::Leno, prefix)?;
     let own = IpAddr::from([prefix[0], prefix[1], 0, 1]);
+    let mut labels = sidecar.labels.clone();
+    // As in Istio's chart `gateway`, so that selectors of Istio's Gateways mean what they say.
+    labels.entry("istio".to_owned()).or_insert_with(|| istio_label(&args.service).to_owned());
     let reached = if bind.is_unspecified() { address(args, own) } else { args.address.unwrap_or(bind) };
     Ok(Node {
         address: Some(reached),
         service: None,
+        labels,
         outbound_prefix: None,
         http_proxy: None,
         gateway: Some(GatewayRole { namespace: args.namespace.clone(), name: args.service.clone(), bind }),

@@ -7,7 +7,9 @@ use leno_api::{MeshConfig, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
 use super::credentials::Secrets;
+use super::istio_gateways::Bound;
 use crate::hosts::{Hosts, covers};
+use crate::istio_gateway::BoundRoutes;
 use crate::rulebook::{DestinationRuleEntry, Rulebook, VirtualServiceEntry, merge};
 use crate::virtual_routes::Delegates;
 use crate::{MeshRoute, Problem, Service, VirtualRoutes, Visibility};
@@ -19,6 +21,8 @@ pub(super) struct Binding<'a> {
     pub services: &'a Services,
     pub hosts: &'a Hosts,
     pub rulebook: &'a mut Rulebook,
+    /// What is said of gateways.
+    pub at_gateways: Bound,
 }
 
 impl Binding<'_> {
@@ -71,11 +75,6 @@ impl Binding<'_> {
         for resource in resources {
             let Resource::VirtualService(object) = &**resource else { continue };
             let key = resource.key();
-            if !object.spec.gateways.is_empty() && !object.spec.gateways.iter().any(|gateway| gateway == "mesh") {
-                let message = "not supported yet: gateways other than \"mesh\"; the object has no effect";
-                problems.push(Problem::warning(&key, "spec.gateways", "not_supported_yet", message));
-                continue;
-            }
             let visibility =
                 Visibility::of(&object.spec.export_to, &mesh.default_virtual_service_export_to, &key.namespace);
             if visibility != Visibility::Everywhere {
@@ -83,6 +82,15 @@ impl Binding<'_> {
             }
             let routes = Arc::new(VirtualRoutes::new(&key, object, &delegates, problems));
             routes.tell_apart(&mut self.rulebook.differences);
+            let gateways = &object.spec.gateways;
+            if !gateways.is_empty() {
+                let hosts = object.spec.hosts.iter().map(|host| self.host(host, &key.namespace)).collect();
+                let (routes, visibility) = (routes.clone(), visibility.clone());
+                self.at_gateways.add(gateways, BoundRoutes { routes, hosts, visibility });
+            }
+            if !gateways.is_empty() && !gateways.iter().any(|gateway| gateway == "mesh") {
+                continue;
+            }
             for (index, host) in object.spec.hosts.iter().enumerate() {
                 let field = format!("spec.hosts[{index}]");
                 let meant = self.host(host, &key.namespace);

@@ -51,6 +51,12 @@ impl<'a> Secrets<'a> {
         found
     }
 
+    /// Those of one name, by namespace.
+    pub(super) fn everywhere(&self, name: &str) -> BTreeMap<String, Credential> {
+        let namespaces = self.all.keys().filter(|(_, own)| *own == name).map(|(namespace, _)| *namespace);
+        namespaces.filter_map(|namespace| Some((namespace.to_owned(), self.credential(namespace, name)?))).collect()
+    }
+
     fn credential(&self, namespace: &str, name: &str) -> Option<Credential> {
         let secret = self.all.get(&(namespace, name)).copied();
         let apart = self.all.get(&(namespace, &*format!("{name}-cacert"))).copied();

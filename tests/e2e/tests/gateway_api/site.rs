@@ -211,7 +211,7 @@ impl Site {
         let object = self.object("Gateway", name)?;
         let mut wanted = object["spec"]["addresses"].as_array().into_iter().flatten();
         let gateway = if wanted.any(|address| address["value"] == self.usable.to_string()) {
-            self.mesh.gateway_at(self.usable, namespace, own, &token)?
+            self.mesh.gateway_at(self.usable, namespace, own, &token, &[])?
         } else {
             self.mesh.gateway(namespace, own, &token)?
         };
