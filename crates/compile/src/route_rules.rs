@@ -26,7 +26,7 @@ use rule::Rule;
 /// Where routes are compiled for, and what they turn out to need.
 pub(crate) struct Scope<'a> {
     pub(crate) snapshot: &'a Snapshot,
-    /// Of the service, for backends that name no port.
+    /// Of the service that the routes are attached to; `None`: to a gateway.
     pub(crate) default_port: Option<u16>,
     /// The listener of a gateway: TLS to backends follows policies, and redirects stay on its port unless told otherwise.
     pub(crate) gateway: Option<Entry>,
@@ -104,7 +104,7 @@ fn policies(scope: &Scope<'_>, route: &ResourceKey, rule: &Rule<'_>) -> HeldPoli
     let own = scope.snapshot.route_policies.of_rule(route, Some(&rule.name));
     let backend = match rule.backends {
         [only] if scope.gateway.is_some() => {
-            let found = scope.snapshot.backend((route.kind, &route.namespace), only, scope.default_port).ok();
+            let found = scope.snapshot.backend((route.kind, &route.namespace), only).ok();
             found.and_then(|(service, port)| {
                 Some(service.attached.as_ref()?.own.section(port.name.as_deref()).by_callers())
             })

@@ -8,6 +8,7 @@ mod gateways;
 mod istio_gateways;
 mod services;
 mod settings;
+mod slices;
 mod smi;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ use leno_api::{MeshConfig, OutboundMode, Resource, annotation, not_supported_yet
 use leno_names::ServiceKey;
 
 pub use gateways::BackendError;
-pub(crate) use gateways::backend;
+pub(crate) use gateways::{Attached, backend};
 
 use crate::client::Differences;
 use crate::hosts::Hosts;

@@ -5,7 +5,7 @@ use leno_api::{BackendRef, Kind, MeshConfig, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
-use crate::build;
+use crate::build::{self, Attached};
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
@@ -101,17 +101,25 @@ impl Snapshot {
         }
     }
 
-    /// The service and port that a route of `kind` in `namespace` means.
+    /// The service and port that a route of `kind` in `namespace` means that is attached to a gateway.
     ///
     /// # Errors
     /// There is none, or it may not be used.
-    pub fn backend(
+    pub fn backend(&self, from: (Kind, &str), to: &BackendRef) -> Result<(&Service, &ServicePort), BackendError> {
+        build::backend(&self.services, Attached::Gateway(&self.grants), from, to)
+    }
+
+    /// The same for a route that is attached to `port` of a service.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn mesh_backend(
         &self,
-        (kind, namespace): (Kind, &str),
+        from: (Kind, &str),
         to: &BackendRef,
-        default_port: Option<u16>,
+        port: u16,
     ) -> Result<(&Service, &ServicePort), BackendError> {
-        build::backend(&self.services, &self.grants, (kind, namespace), to, default_port)
+        build::backend(&self.services, Attached::Service { port: Some(port) }, from, to)
     }
 
     /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.
