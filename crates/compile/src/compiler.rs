@@ -110,8 +110,12 @@ impl Compiler {
         let still = before.as_deref().is_some_and(|before| snapshot.has_scopes_of(before));
         self.scopes.retain(|scope, own| std::mem::take(&mut own.is_used) && still || wanted.contains(scope));
         wanted.extend(self.scopes.keys().cloned());
+        let all = before.as_deref().is_none_or(|before| !same_for_all(before, snapshot));
+        if all {
+            self.pool.clear();
+        }
         for scope in wanted {
-            self.see(&scope, before.as_deref(), false);
+            self.see(&scope, before.as_deref(), all);
         }
     }
 
@@ -195,6 +199,17 @@ fn same_entries(before: &Snapshot, snapshot: &Snapshot) -> bool {
         && before.istio_gateways == snapshot.istio_gateways
         && before.backend_tls == snapshot.backend_tls
         && before.grants == snapshot.grants
+        && before.route_policies == snapshot.route_policies
+}
+
+/// Whether the same may be compiled of services that are the same.
+fn same_for_all(before: &Snapshot, snapshot: &Snapshot) -> bool {
+    let same_policies = Arc::ptr_eq(&before.route_policies, &snapshot.route_policies)
+        || before.route_policies.routes == snapshot.route_policies.routes;
+    same_policies
+        && before.grants == snapshot.grants
+        && before.mesh == snapshot.mesh
+        && before.settings == snapshot.settings
 }
 
 /// The configuration, with what equals the last one's in the last one's identity.
@@ -251,8 +266,10 @@ fn entry_of(own: &ForScope, node: &Node, role: &GatewayRole) -> (Config, Vec<Pro
     for (service, port) in &compiled.used {
         let name = snapshot.services.get(service).map(|service| service.cluster_name(*port, None));
         let Some(plain) = name.and_then(|name| clusters.get(&name)) else { continue };
-        let tls = snapshot.backend_tls.get(&(service.clone(), *port));
-        let cluster = match gateway.zip(tls).and_then(|(gateway, tls)| gateway::tls_cluster(plain, gateway, tls)) {
+        let backend = (service.clone(), *port);
+        let is_raw = compiled.raw.contains(&backend);
+        let tls = gateway.zip(snapshot.backend_tls.get(&backend));
+        let cluster = match tls.and_then(|(gateway, tls)| gateway::tls_cluster(plain, gateway, tls, is_raw)) {
             Some(cluster) => Arc::new(cluster),
             None => plain.clone(),
         };
@@ -290,7 +307,8 @@ fn sidecar_of(own: &mut ForScope, node: &Node, last: Option<&Remembered>, access
         ..Config::default()
     };
     let mut parts = match last {
-        Some(last) if last.rules == own.rules && last.extra == access => last.own.clone(),
+        // Which service's limits a workload has depends on what stands behind services.
+        Some(last) if last.rules == own.rules && last.extra == access && !own.is_limited() => last.own.clone(),
         Some(last) => Own { arranged: last.own.arranged.clone(), ..own_parts(own, logged) },
         None => own_parts(own, logged),
     };

@@ -18,7 +18,9 @@ use leno_ir::{
     Direction, FilterChain, FilterChainMatch, GatewayRole, HttpConnectionManager, HttpEdge, Listener, ListenerOptions,
     NetworkFilter, Node, RouteSource, RouteTable, TransportProtocol, WeightedCluster,
 };
-use leno_model::{BackendTls, Gateway, GatewayListener, ListenerProtocol, Problem, RouteObject, Snapshot};
+use leno_model::{
+    BackendTls, Gateway, GatewayListener, HeldPolicies, ListenerProtocol, Problem, RouteObject, Snapshot,
+};
 use leno_names::ServiceKey;
 
 use crate::route_rules::{Entry, Scope};
@@ -33,6 +35,8 @@ pub(crate) struct Compiled {
     pub(crate) tables: Vec<RouteTable>,
     /// Service and port of every backend.
     pub(crate) used: BTreeSet<(ServiceKey, u16)>,
+    /// Those among them that are sent bytes of any kind.
+    pub(crate) raw: BTreeSet<(ServiceKey, u16)>,
     /// Names of the clusters that VirtualServices lead to.
     pub(crate) clusters: BTreeSet<String>,
     pub(crate) problems: Vec<Problem>,
@@ -148,10 +152,11 @@ impl Compiling<'_> {
             snapshot: self.snapshot,
             default_port: None,
             gateway: Some(entry),
+            policies: HeldPolicies::default(),
             used: &mut self.compiled.used,
             problems: &mut self.compiled.problems,
         };
-        let virtual_hosts = hosts::compile(&mut scope, listeners, one);
+        let virtual_hosts = hosts::compile(&mut scope, &self.gateway.key, listeners, one);
         RouteTable { ignore_port_in_host_matching: true, ..RouteTable::new(name, virtual_hosts) }
     }
 
@@ -166,11 +171,12 @@ impl Compiling<'_> {
         let key = route.key();
         let mut clusters = Vec::new();
         for to in backends {
-            let found = self.snapshot.backend((key.kind, &key.namespace), to, None);
+            let found = self.snapshot.backend((key.kind, &key.namespace), to);
             let Ok((service, port)) = found else { continue };
             let used = (service.key.clone(), port.number);
             let plain = service.cluster_name(port.number, None);
             let Some(name) = cluster_name(self.snapshot, &used, plain) else { continue };
+            self.compiled.raw.insert(used.clone());
             self.compiled.used.insert(used);
             clusters.push(WeightedCluster::new(name, to.weight.unwrap_or(1)));
         }

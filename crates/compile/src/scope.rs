@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
-use leno_ir::{Cluster, EndpointSet, Flavor, Listener, Node, Resources, RouteTable};
+use leno_ir::{Cluster, EndpointSet, Flavor, Listener, NetworkFilter, Node, Resources, RouteTable};
 use leno_model::{MeshSettings, Service, Snapshot};
 use leno_names::ServiceKey;
 
 use crate::pieces::{Outside, Pieces, Pool, Subject};
-use crate::{endpoints, listener, mesh, route_filters, routes};
+use crate::{endpoints, listener, mesh, rate_limit, route_filters, routes};
 
 #[derive(Debug)]
 pub(crate) struct ForScope {
@@ -27,6 +27,8 @@ pub(crate) struct ForScope {
     pub arranged: BTreeSet<ServiceKey>,
     /// With something wrong.
     wrong: BTreeSet<ServiceKey>,
+    /// Whose instances limit the rate of requests.
+    limited: BTreeSet<ServiceKey>,
     dressed: BTreeMap<Dress, Dressed>,
     /// Grows with every change.
     pub revision: u64,
@@ -85,6 +87,7 @@ impl ForScope {
             grpc_routes: Resources::new(),
             arranged: BTreeSet::new(),
             wrong: BTreeSet::new(),
+            limited: BTreeSet::new(),
             dressed: BTreeMap::new(),
             revision: 0,
             rules: 0,
@@ -96,7 +99,6 @@ impl ForScope {
     /// Takes over a new snapshot, as the scope sees it. `all`: nothing of before holds.
     pub(crate) fn update(&mut self, seen: &Arc<Snapshot>, flavors: &BTreeSet<Flavor>, pool: &mut Pool, all: bool) {
         let before = std::mem::replace(&mut self.seen, seen.clone());
-        let all = all || before.grants != seen.grants || before.mesh != seen.mesh || before.settings != seen.settings;
         let mut changed = BTreeSet::new();
         let mut outside_changed = all;
         for item in before.services.diff(&seen.services) {
@@ -125,7 +127,9 @@ impl ForScope {
             }
         }
         changed.extend(rules.iter().cloned());
-        for key in &changed {
+        // Those that are gone first: a host, and all that is called after it, may now be another service's.
+        let (there, gone): (Vec<_>, Vec<_>) = changed.iter().partition(|key| seen.services.contains_key(*key));
+        for key in gone.into_iter().chain(there) {
             self.service(key, flavors, pool, rules.contains(key), all);
         }
         self.dressed.retain(|_, dressed| std::mem::take(&mut dressed.is_used));
@@ -168,6 +172,7 @@ impl ForScope {
         let locality = self.seen.mesh.locality_lb_setting.as_ref();
         let service = new.as_ref().map(|(subject, _)| &*subject.service);
         note(&mut self.arranged, key, service.is_some_and(|service| endpoints::is_arranged(service, locality)));
+        note(&mut self.limited, key, service.is_some_and(rate_limit::is_limited));
         drop(last);
         match new {
             Some(new) => drop(self.services.insert(key.clone(), new)),
@@ -177,6 +182,11 @@ impl ForScope {
 
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Pieces> {
         self.wrong.iter().filter_map(|key| self.services.get(key)).map(|(_, pieces)| &**pieces)
+    }
+
+    /// Whether any service has limits that its instances see to.
+    pub(crate) fn is_limited(&self) -> bool {
+        !self.limited.is_empty()
     }
 
     pub(crate) fn clusters(&self, flavor: Flavor) -> Resources<Cluster> {
@@ -229,7 +239,8 @@ impl ForScope {
             false => Vec::new(),
         };
         for dressed in self.dressed.values_mut() {
-            for key in rules.iter().chain(&gone) {
+            let (there, left): (Vec<_>, Vec<_>) = rules.iter().partition(|key| self.seen.services.contains_key(*key));
+            for key in gone.iter().chain(left).chain(there) {
                 dressed.service(&self.seen, key, &self.routes);
             }
         }
@@ -272,6 +283,11 @@ pub(crate) fn finished(
     if node.flavor != Flavor::Grpc {
         route_filters::add(&mut listener, tables);
         mesh::normalize(&mut listener, &seen.mesh);
+        for chain in listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain) {
+            if let NetworkFilter::Http(manager) = &mut chain.filter {
+                rate_limit::limit_routes(manager, tables, &seen.route_policies);
+            }
+        }
     }
     listener
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leno_api::{Kind, ParseProblem, Resource, ResourceKey};
 use leno_compile::Compiler;
@@ -83,6 +83,8 @@ pub(crate) struct State {
     pub(crate) sources: Sources,
     pub(crate) builder: Builder,
     pub(crate) problems: Vec<Problem>,
+    /// When an object changes by itself next.
+    pub(crate) next_change: Option<tokio::time::Instant>,
     /// Which services an object has a part in; made when somebody asks, forgotten with the snapshot.
     pub(crate) parts: Option<Parts>,
     /// The statuses that were last given.
@@ -112,6 +114,7 @@ impl Control {
             sources: Sources::default(),
             builder: Builder::new(config.settings.clone()),
             problems: Vec::new(),
+            next_change: None,
             parts: None,
             given: Statuses::new(),
         };
@@ -217,7 +220,8 @@ impl Control {
             (all, state.indices.numbers().clone())
         };
         all.extend(resources.iter().map(|resource| (resource.key(), Arc::new(resource.clone()))));
-        let all: Vec<_> = all.into_values().collect();
+        let today = SystemTime::now();
+        let all: Vec<_> = all.into_values().map(|resource| resource.at(today)).collect();
         for key in leno_model::service_keys(&all) {
             // Nothing is bound: any number will do.
             numbers.entry(key).or_insert(u16::MAX);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -38,7 +38,7 @@ impl Shared {
         }
         let state = self.lock();
         let secrets = state.sessions.values().filter_map(|session| session.renew_secrets);
-        state.registrations.next_deadline().into_iter().chain(secrets).min()
+        state.registrations.next_deadline().into_iter().chain(secrets).chain(state.next_change).min()
     }
 
     /// Builds the snapshot and gives every session what it should run now.
@@ -54,7 +54,10 @@ impl Shared {
         }
         state.renew_secrets(now, &self.config.issue_secrets);
         let stored = self.store.contents();
-        let changes = state.sources.update(&directory, stored, &mut state.registrations);
+        let today = SystemTime::now();
+        let changes = state.sources.update(&directory, stored, &mut state.registrations, today);
+        let change = state.sources.next_change();
+        state.next_change = change.map(|moment| now + moment.duration_since(today).unwrap_or_default());
         let changed: Vec<_> = changes.iter().filter_map(|(_, resource)| resource.clone()).collect();
         state.indices.allot(leno_model::service_keys(&changed), &self.store);
         state.snapshot = state.builder.update(changes, state.indices.numbers()).clone();

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use leno_api::{Located, Resource, ResourceKey};
 use leno_model::Problem;
@@ -17,11 +18,18 @@ pub(crate) struct Sources {
     in_force: BTreeMap<ResourceKey, Located<Arc<Resource>>>,
     /// Of objects that are not in force.
     problems: BTreeMap<ResourceKey, Vec<Problem>>,
+    /// When objects in force change by themselves.
+    moments: BTreeMap<ResourceKey, SystemTime>,
 }
 
 impl Sources {
     pub(crate) const fn in_force(&self) -> &BTreeMap<ResourceKey, Located<Arc<Resource>>> {
         &self.in_force
+    }
+
+    /// The next time that one of them changes by itself.
+    pub(crate) fn next_change(&self) -> Option<SystemTime> {
+        self.moments.values().min().copied()
     }
 
     pub(crate) fn problems(&self) -> impl Iterator<Item = &Problem> {
@@ -34,6 +42,7 @@ impl Sources {
         files: &Arc<DirectoryContent>,
         stored: Contents,
         registrations: &mut Registrations,
+        today: SystemTime,
     ) -> Vec<(ResourceKey, Option<Arc<Resource>>)> {
         let mut looked_at = registrations.take_changed();
         looked_at.extend(stored.changed_since(&self.stored).cloned());
@@ -42,14 +51,27 @@ impl Sources {
         if !Arc::ptr_eq(&before, files) {
             looked_at.extend(differing(&before, files).into_iter().cloned());
         }
-        let changes = looked_at.into_iter().filter_map(|key| self.look_at(key, registrations));
-        changes.collect()
+        let due: BTreeSet<_> =
+            self.moments.iter().filter(|(_, moment)| **moment <= today).map(|(key, _)| key.clone()).collect();
+        looked_at.extend(due.iter().cloned());
+        let looked_at = looked_at.into_iter();
+        let changes = looked_at.filter_map(|key| self.look_at(key, registrations, &due));
+        let changes: Vec<_> = changes.collect();
+        let as_of = |(key, resource): (ResourceKey, Option<Arc<Resource>>)| {
+            match resource.as_ref().and_then(|resource| resource.changes_at(today)) {
+                Some(moment) => drop(self.moments.insert(key.clone(), moment)),
+                None => drop(self.moments.remove(&key)),
+            }
+            (key, resource.map(|resource| resource.at(today)))
+        };
+        changes.into_iter().map(as_of).collect()
     }
 
     fn look_at(
         &mut self,
         key: ResourceKey,
         registrations: &Registrations,
+        due: &BTreeSet<ResourceKey>,
     ) -> Option<(ResourceKey, Option<Arc<Resource>>)> {
         let mut problems = Vec::new();
         let file = self.files.resources.get(&key);
@@ -81,7 +103,7 @@ impl Sources {
             Some(now) => drop(self.in_force.insert(key.clone(), now)),
             None => drop(self.in_force.remove(&key)),
         }
-        (!same).then_some((key, value))
+        (!same || due.contains(&key)).then_some((key, value))
     }
 }
 

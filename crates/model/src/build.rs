@@ -1,5 +1,6 @@
 //! Resources to snapshot, at once or change by change.
 
+mod attach;
 mod bind;
 mod builder;
 mod credentials;
@@ -9,6 +10,8 @@ mod istio_gateways;
 mod objects;
 mod rules;
 mod services;
+mod settings;
+mod slices;
 mod smi;
 mod workloads;
 
@@ -20,7 +23,7 @@ use leno_names::ServiceKey;
 
 pub use builder::Builder;
 pub use gateways::BackendError;
-pub(crate) use gateways::backend;
+pub(crate) use gateways::{Attached, backend};
 
 /// Every service of the mesh, those included that only workloads name: each wants a number.
 pub fn service_keys(resources: &[Arc<Resource>]) -> BTreeSet<ServiceKey> {

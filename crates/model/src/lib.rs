@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod attached;
 mod backend_tls;
 mod build;
 mod client;
@@ -30,6 +31,7 @@ mod visibility;
 mod workload;
 
 pub use access::{AccessRule, Allowed};
+pub use attached::{Attached, Held, HeldPolicies, RoutePolicies, ServicePolicies};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
 pub use build::{BackendError, Builder, service_keys};
 pub use client::{Client, Scope};
@@ -46,7 +48,7 @@ pub use leno_api as api;
 pub use policies::{Credential, Policies, PolicyPart, PolicySubset};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
-pub use service::{Location, Resolution, Rules, Service, ServicePort, Services};
+pub use service::{Location, Resolution, Rules, Service, ServicePort, Services, Strangers};
 pub use sidecar::Ingress;
 pub use snapshot::{MeshSettings, Snapshot};
 pub use virtual_routes::{HttpRule, VirtualRoutes};

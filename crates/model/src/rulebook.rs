@@ -178,7 +178,7 @@ impl<T: PartialEq> ByHost<T> {
 }
 
 /// Keys of which there is only one value, or two that differ.
-fn unequal<'a, K: Ord, V: PartialEq>(
+pub(crate) fn unequal<'a, K: Ord, V: PartialEq>(
     one: &'a BTreeMap<K, V>,
     other: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = &'a K> {

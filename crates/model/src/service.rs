@@ -6,7 +6,7 @@ use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{MeshRoute, Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
+use crate::{MeshRoute, Policies, PolicySubset, Protocol, ServicePolicies, VirtualRoutes, Visibility, Workload};
 
 /// By key; cheap to clone, and quick to compare with what it was made of.
 pub type Services = OrdMap<ServiceKey, Arc<Service>>;
@@ -33,10 +33,15 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Who may stand behind it.
     pub service_accounts: BTreeSet<String>,
-    /// By name; all have an allowed service account.
+    /// By name; all have an allowed service account. Then what EndpointSlices name.
     pub workloads: Vec<Arc<Workload>>,
+    #[serde(skip_serializing_if = "Strangers::is_none")]
+    pub strangers: Strangers,
     pub rules: Rules,
     pub policies: Option<Arc<Policies>>,
+    /// What Leno's own policies say of it, those for its namespace and the mesh included.
+    #[serde(skip)]
+    pub attached: Option<Arc<ServicePolicies>>,
     /// Nobody wrote it: workloads named it.
     pub implicit: bool,
 }
@@ -49,6 +54,24 @@ pub enum Location {
     External,
     #[default]
     Internal,
+}
+
+/// Whether what stands behind a service may know nothing of the mesh, as EndpointSlices say.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strangers {
+    /// All endpoints do not.
+    All,
+    #[default]
+    None,
+    /// Each endpoint says.
+    Some,
+}
+
+impl Strangers {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// How a service's endpoints are found.
@@ -145,16 +168,19 @@ impl Service {
             ports,
             service_accounts,
             workloads: _,
+            strangers,
             rules,
             policies,
+            attached,
             implicit,
         } = self;
         (key, fqdn, origins, visibility) == (&other.key, &other.fqdn, &other.origins, &other.visibility)
             && (location, resolution, addresses) == (&other.location, &other.resolution, &other.addresses)
             && (subject_alt_names, index, ports) == (&other.subject_alt_names, &other.index, &other.ports)
-            && (service_accounts, implicit) == (&other.service_accounts, &other.implicit)
+            && (service_accounts, implicit, strangers) == (&other.service_accounts, &other.implicit, &other.strangers)
             && rules == &other.rules
             && policies == &other.policies
+            && attached == &other.attached
     }
 
     /// `outbound|9080|v1|reviews.default.svc.cluster.local`.
@@ -192,6 +218,7 @@ impl Service {
     /// The objects that say how it is called.
     pub fn rules_keys(&self) -> Vec<ResourceKey> {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
+        keys.extend(self.attached.iter().flat_map(|attached| attached.objects()).cloned());
         match &self.rules {
             Rules::Default => {}
             Rules::Routes(routes) => keys.extend(routes.iter().map(|route| route.route.key())),

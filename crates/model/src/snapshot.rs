@@ -5,13 +5,13 @@ use leno_api::{BackendRef, Kind, MeshConfig, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
-use crate::build::{self, Builder};
+use crate::build::{self, Attached, Builder};
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
 use crate::{
-    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, Service, ServicePort,
-    Services,
+    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, RoutePolicies, Service,
+    ServicePort, Services,
 };
 
 /// What holds for the mesh as a whole.
@@ -62,6 +62,9 @@ pub struct Snapshot {
     /// Who may call whom; service accounts that are not in it may be called by everybody of the mesh.
     #[serde(skip)]
     pub access: Arc<BTreeMap<(String, String), Vec<AccessRule>>>,
+    /// What Leno's own policies say of routes and gateways.
+    #[serde(skip)]
+    pub route_policies: Arc<RoutePolicies>,
     /// Of the objects that have more to say than problems.
     #[serde(skip)]
     pub statuses: Arc<BTreeMap<ResourceKey, Status>>,
@@ -88,6 +91,7 @@ impl Snapshot {
             istio_gateways: Arc::default(),
             backend_tls: Arc::default(),
             grants: Arc::default(),
+            route_policies: Arc::default(),
             statuses: Arc::default(),
             mesh: Arc::default(),
             access: Arc::default(),
@@ -97,17 +101,25 @@ impl Snapshot {
         }
     }
 
-    /// The service and port that a route of `kind` in `namespace` means.
+    /// The service and port that a route of `kind` in `namespace` means that is attached to a gateway.
     ///
     /// # Errors
     /// There is none, or it may not be used.
-    pub fn backend(
+    pub fn backend(&self, from: (Kind, &str), to: &BackendRef) -> Result<(&Service, &ServicePort), BackendError> {
+        build::backend(&self.services, Attached::Gateway(&self.grants), from, to)
+    }
+
+    /// The same for a route that is attached to `port` of a service.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn mesh_backend(
         &self,
-        (kind, namespace): (Kind, &str),
+        from: (Kind, &str),
         to: &BackendRef,
-        default_port: Option<u16>,
+        port: u16,
     ) -> Result<(&Service, &ServicePort), BackendError> {
-        build::backend(&self.services, &self.grants, (kind, namespace), to, default_port)
+        build::backend(&self.services, Attached::Service { port: Some(port) }, from, to)
     }
 
     /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use leno_api::{Kind, MeshConfig, OutboundMode, Resource, ResourceKey, not_supported_yet};
 use leno_names::ServiceKey;
 
+use super::attach::Attachments;
 use super::entries::{self, Entries};
 use super::objects::{Objects, place, unique};
 use super::rules::{self, Ruled};
 use super::services::{self, Selector};
+use super::settings;
+use super::slices::{self, Slices};
 use super::workloads::Workloads;
 use crate::hosts::Hosts;
 use crate::rulebook::Affected;
-use crate::{MeshSettings, Problem, Scope, Services, Snapshot, Workload};
+use crate::{MeshSettings, Problem, Scope, Service, Services, Snapshot, Workload};
 
 /// The mesh as objects make it, kept so that a change of one object costs what depends on it.
 ///
@@ -24,10 +27,13 @@ pub struct Builder {
     objects: Objects,
     workloads: Workloads,
     entries: Entries,
+    slices: Slices,
     /// Services by what selects their workloads.
     selecting: BTreeMap<Selector, BTreeSet<ServiceKey>>,
     /// Before any rule.
     bare: Services,
+    /// Leno's own policies.
+    attachments: Attachments,
     snapshot: Arc<Snapshot>,
     is_new: bool,
     problems: Found,
@@ -60,6 +66,8 @@ impl Builder {
             objects: Objects::default(),
             workloads: Workloads::default(),
             entries: Entries::default(),
+            slices: Slices::default(),
+            attachments: Attachments::default(),
             selecting: BTreeMap::new(),
             bare: Services::new(),
             is_new: true,
@@ -95,11 +103,8 @@ impl Builder {
             self.read_mesh(&mut next, &mut work);
         }
         let changed = self.make_services(&mut next, &mut work, indices);
-        let before = next.rulebook.clone();
-        if work.rules {
-            self.make_rules(&mut next);
-        }
-        self.bind(&mut next, changed, &before);
+        let affected = if work.rules { self.make_rules(&mut next) } else { Vec::new() };
+        self.bind(&mut next, changed, affected);
         self.snapshot = Arc::new(next);
         &self.snapshot
     }
@@ -160,6 +165,7 @@ impl Builder {
                 work.add(ServiceKey::new(&key.namespace, name), domain);
             }
             work.services.extend(self.entries.choosing(workload, domain));
+            work.services.extend(self.slices.naming(workload).cloned());
         }
     }
 
@@ -200,7 +206,19 @@ impl Builder {
                     work.services.extend(entries::keys(object, domain));
                 }
             }
-            Kind::ConfigMap => work.mesh = true,
+            Kind::EndpointSlice => {
+                for (resource, is_there) in old.iter().map(|old| (old, false)).chain(new.map(|new| (new, true))) {
+                    let Resource::EndpointSlice(slice) = &**resource else { continue };
+                    let place = place(key, resource);
+                    if is_there {
+                        self.slices.add(place, slice);
+                    } else {
+                        self.slices.remove(&place, slice);
+                    }
+                    work.services.extend(slices::service_of(slice));
+                }
+            }
+            Kind::ConfigMap | Kind::MeshConfig => work.mesh = true,
             _ => work.rules = true,
         }
     }
@@ -208,7 +226,8 @@ impl Builder {
     /// What the mesh says of itself may be about every service.
     fn read_mesh(&mut self, next: &mut Snapshot, work: &mut Work) {
         self.problems.of_mesh.clear();
-        let mesh = mesh_config(&self.objects, &self.given, &mut self.problems.of_mesh);
+        let mut mesh = mesh_config(&self.objects, &self.given, &mut self.problems.of_mesh);
+        settings::lay_over(&mut mesh, self.objects.iter(), &mut self.problems.of_mesh);
         let settings = self.given.with(&mesh);
         if *next.mesh == mesh && next.settings == settings {
             return;
@@ -226,8 +245,8 @@ impl Builder {
         work: &mut Work,
         indices: &BTreeMap<ServiceKey, u16>,
     ) -> BTreeSet<ServiceKey> {
-        let Self { objects, workloads, entries, bare, problems: found, .. } = self;
-        let world = services::World { objects, workloads, entries, settings: &next.settings, mesh: &next.mesh };
+        let Self { objects, workloads, entries, slices, bare, problems: found, .. } = self;
+        let world = services::World { objects, workloads, entries, slices, settings: &next.settings, mesh: &next.mesh };
         let mut changed = BTreeSet::new();
         let mut names_changed = false;
         for key in std::mem::take(&mut work.services) {
@@ -266,8 +285,8 @@ impl Builder {
 
     /// Services of the mesh before hosts of ServiceEntries, those in order of age.
     fn hosts(&self, next: &Snapshot) -> Hosts {
-        let Self { objects, workloads, entries, .. } = self;
-        let world = services::World { objects, workloads, entries, settings: &next.settings, mesh: &next.mesh };
+        let Self { objects, workloads, entries, slices, .. } = self;
+        let world = services::World { objects, workloads, entries, slices, settings: &next.settings, mesh: &next.mesh };
         let mut hosts = Hosts::new(&next.settings.domain);
         for (key, service) in self.bare.iter().filter(|(_, service)| service.is_of_mesh()) {
             hosts.add(&service.fqdn, key);
@@ -281,7 +300,8 @@ impl Builder {
         hosts
     }
 
-    fn make_rules(&mut self, next: &mut Snapshot) {
+    /// Gives the services that rules may hold for that did not.
+    fn make_rules(&mut self, next: &mut Snapshot) -> Vec<Affected> {
         let resources: Vec<_> = self.objects.iter().cloned().collect();
         let world = rules::World {
             resources: &resources,
@@ -292,21 +312,27 @@ impl Builder {
         };
         self.problems.of_rules.clear();
         let ruled = rules::rules(&world, &mut self.problems.of_rules);
-        let Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses } = ruled;
+        let Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses, attachments } = ruled;
+        let affected = vec![rulebook.affected(&next.rulebook, &next.hosts), attachments.affected(&self.attachments)];
         next.rulebook = Arc::new(rulebook);
+        next.route_policies = Arc::new(attachments.routes.clone());
+        self.attachments = attachments;
         next.grants = Arc::new(grants);
         next.gateways = Arc::new(gateways);
         next.istio_gateways = Arc::new(istio_gateways);
         next.backend_tls = Arc::new(backend_tls);
         next.access = Arc::new(access);
         next.statuses = Arc::new(statuses);
+        affected
     }
 
     /// Gives services the rules that clients of their own namespaces see.
-    fn bind(&self, next: &mut Snapshot, mut changed: BTreeSet<ServiceKey>, before: &Arc<crate::rulebook::Rulebook>) {
-        match next.rulebook.affected(before, &next.hosts) {
-            Affected::All => changed.extend(self.bare.keys().cloned()),
-            Affected::Some(keys) => changed.extend(keys),
+    fn bind(&self, next: &mut Snapshot, mut changed: BTreeSet<ServiceKey>, affected: Vec<Affected>) {
+        for affected in affected {
+            match affected {
+                Affected::All => changed.extend(self.bare.keys().cloned()),
+                Affected::Some(keys) => changed.extend(keys),
+            }
         }
         for key in changed {
             let Some(service) = self.bare.get(&key) else {
@@ -314,7 +340,11 @@ impl Builder {
                 continue;
             };
             let scope = Scope { namespace: key.namespace.clone(), labels: BTreeMap::new() };
-            let bound = next.with_rules_for(service, &scope, None);
+            let service = match self.attachments.of_service(&key) {
+                None => service.clone(),
+                attached => Arc::new(Service { attached, ..Service::clone(service) }),
+            };
+            let bound = next.with_rules_for(&service, &scope, None);
             if next.services.get(&key).is_none_or(|old| *old != bound) {
                 next.services.insert(key, bound);
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use leno_api::{MeshConfig, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
+use super::attach::Attachments;
 use super::{bind, gateways, istio_gateways, smi};
 use crate::client::Differences;
 use crate::hosts::Hosts;
@@ -32,6 +33,7 @@ pub(super) struct Ruled {
     pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
     pub access: BTreeMap<(String, String), Vec<AccessRule>>,
     pub statuses: BTreeMap<ResourceKey, Status>,
+    pub attachments: Attachments,
 }
 
 pub(super) fn rules(world: &World<'_>, problems: &mut Vec<Problem>) -> Ruled {
@@ -47,10 +49,13 @@ pub(super) fn rules(world: &World<'_>, problems: &mut Vec<Problem>) -> Ruled {
     problems.append(&mut entry.problems);
     let specs = smi::Specs::of(resources);
     entry.mesh_routes.extend(smi::splits(resources, &specs, services, &settings.domain, problems));
+    let mut attachments = Attachments::of(resources, services, &settings.root_namespace);
+    problems.append(&mut attachments.problems);
+    entry.statuses.append(&mut attachments.statuses);
     let access = smi::access(resources, &specs, problems);
     bind::mesh_routes(entry.mesh_routes, services, &mut rulebook, problems);
     let gateways::Built { gateways, backend_tls, statuses, .. } = entry;
-    Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses }
+    Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses, attachments }
 }
 
 /// What services differ by to those who look at them.

@@ -8,9 +8,11 @@ use leno_names::{ServiceKey, dns_label};
 
 use super::entries::{self, Entries};
 use super::objects::Objects;
+use super::slices::{self, Slices};
 use super::workloads::Workloads;
 use crate::{
-    Address, Location, MeshSettings, Problem, Protocol, Resolution, Rules, Service, ServicePort, Visibility, Workload,
+    Address, Location, MeshSettings, Problem, Protocol, Resolution, Rules, Service, ServicePort, Strangers, Visibility,
+    Workload,
 };
 
 /// Istio's annotation on a Service, in place of the field that other kinds have.
@@ -21,6 +23,7 @@ pub(super) struct World<'a> {
     pub objects: &'a Objects,
     pub workloads: &'a Workloads,
     pub entries: &'a Entries,
+    pub slices: &'a Slices,
     pub settings: &'a MeshSettings,
     pub mesh: &'a MeshConfig,
 }
@@ -44,6 +47,7 @@ impl World<'_> {
             Some(object) => {
                 let mut service = written(object, self.settings, self.mesh);
                 select(&mut service, &object.spec.selector, self.workloads, problems);
+                slices::extend(self.slices, self.workloads, &mut service, problems);
                 Some(service)
             }
             None if is_implied(self.workloads, key) => {
@@ -82,8 +86,10 @@ pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
         ports: Vec::new(),
         service_accounts: BTreeSet::from([key.name.clone()]),
         workloads: Vec::new(),
+        strangers: Strangers::None,
         rules: Rules::Default,
         policies: None,
+        attached: None,
         implicit: false,
         key,
     }

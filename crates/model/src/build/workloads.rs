@@ -1,11 +1,13 @@
 //! Workloads by what selects them: every service looks only at those that it may mean.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use leno_api::ResourceKey;
 
-use crate::Workload;
+use crate::{Address, Workload};
 
 type List = Vec<Arc<Workload>>;
 
@@ -21,6 +23,7 @@ struct Namespace {
     /// Label, value.
     by_label: BTreeMap<String, BTreeMap<String, List>>,
     by_service: BTreeMap<String, List>,
+    by_address: BTreeMap<IpAddr, List>,
 }
 
 impl Workloads {
@@ -46,6 +49,11 @@ impl Workloads {
         list().map_or(&[], Vec::as_slice)
     }
 
+    /// The workload that an address is; of several the last.
+    pub(super) fn at(&self, namespace: &str, address: IpAddr) -> Option<&Arc<Workload>> {
+        self.namespaces.get(namespace)?.by_address.get(&address)?.last()
+    }
+
     /// Those that say they belong to a service.
     pub(super) fn of_service(&self, namespace: &str, service: &str) -> &[Arc<Workload>] {
         let list = || self.namespaces.get(namespace)?.by_service.get(service);
@@ -61,18 +69,24 @@ impl Namespace {
         if let Some(service) = &workload.service {
             insert(slot(&mut self.by_service, service), workload);
         }
+        if let Address::Ip(ip) = workload.address {
+            insert(self.by_address.entry(ip).or_default(), workload);
+        }
     }
 
     fn remove(&mut self, workload: &Workload) {
         for (label, value) in &workload.labels {
             let Some(values) = self.by_label.get_mut(label) else { continue };
-            remove(values, value, workload);
+            remove(values, value.as_str(), workload);
             if values.is_empty() {
                 self.by_label.remove(label);
             }
         }
         if let Some(service) = &workload.service {
-            remove(&mut self.by_service, service, workload);
+            remove(&mut self.by_service, service.as_str(), workload);
+        }
+        if let Address::Ip(ip) = &workload.address {
+            remove(&mut self.by_address, ip, workload);
         }
     }
 }
@@ -88,7 +102,7 @@ fn insert(list: &mut List, workload: &Arc<Workload>) {
     }
 }
 
-fn remove(lists: &mut BTreeMap<String, List>, name: &str, workload: &Workload) {
+fn remove<K: Borrow<Q> + Ord, Q: Ord + ?Sized>(lists: &mut BTreeMap<K, List>, name: &Q, workload: &Workload) {
     let Some(list) = lists.get_mut(name) else { return };
     if let Ok(at) = list.binary_search_by(|other| other.key.cmp(&workload.key)) {
         list.remove(at);

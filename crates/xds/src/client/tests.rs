@@ -70,7 +70,7 @@ fn apply(server: &mut DeltaServer, old: &Config, new: &Config) {
         .values()
         .for_each(|value| server.set(RouteTable, Arc::new(codec::encode_route_table(value, flavor))));
     new.scopes.values().for_each(|value| server.set(ResourceKind::Scope, Arc::new(codec::encode_scope(value, flavor))));
-    for name in old.clusters.keys().filter(|name| !new.clusters.contains_key(*name)) {
+    for name in old.clusters.keys().filter(|name| !new.clusters.contains_key(name)) {
         [Cluster, Endpoints, Listener, RouteTable].into_iter().for_each(|kind| server.remove(kind, name));
     }
 }
