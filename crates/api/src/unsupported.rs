@@ -18,7 +18,6 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.rules[].filters[].externalAuth",
         ],
         Kind::Gateway => &["spec.defaultScope"],
-        Kind::RateLimitPolicy => &["spec.failureMode", "spec.scope"],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",
@@ -57,6 +56,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         | Kind::ListenerSet
         | Kind::MeshConfig
         | Kind::Namespace
+        | Kind::RateLimitPolicy
         | Kind::ReferenceGrant
         | Kind::RetryPolicy
         | Kind::SmiTcpRoute
