@@ -26,6 +26,7 @@ mod policy;
 mod route_filters;
 mod route_rules;
 mod routes;
+mod session;
 mod tcp;
 mod tls;
 mod virtual_service;

@@ -4,7 +4,7 @@ use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, Route
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
 use crate::virtual_service::Place;
-use crate::{forward, hash, listener, route_rules, tcp, virtual_service};
+use crate::{forward, hash, listener, route_rules, session, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -41,7 +41,10 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
 fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Route {
     let mut forward = Forward::to(service.cluster_name(port.number, None));
     forward.retry = forward::retry(None, &snapshot.mesh).0;
-    Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)))
+    let mut route = Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)));
+    let session = service.traffic.as_ref().and_then(|traffic| traffic.session.as_ref());
+    route.filters.extend(session.map(|written| session::of(written, &service.key.name)));
+    route
 }
 
 /// The forward proxy's table for applications in `namespace`: the same routes, chosen by authority.

@@ -10,6 +10,7 @@
 
 mod access;
 mod backend_tls;
+mod backend_traffic;
 mod build;
 mod client;
 mod gateway;
@@ -31,6 +32,7 @@ mod workload;
 
 pub use access::{AccessRule, Allowed};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
+pub use backend_traffic::{BackendTraffic, RetryShare};
 pub use build::{BackendError, service_keys};
 pub use client::{Client, Scope};
 pub use gateway::{

@@ -5,7 +5,7 @@ use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{MeshRoute, Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
+use crate::{BackendTraffic, MeshRoute, Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +35,8 @@ pub struct Service {
     pub strangers: Strangers,
     pub rules: Rules,
     pub policies: Option<Arc<Policies>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Arc<BackendTraffic>>,
     /// Nobody wrote it: workloads named it.
     pub implicit: bool,
 }
@@ -161,6 +163,7 @@ impl Service {
     /// The objects that say how it is called.
     pub fn rules_keys(&self) -> Vec<ResourceKey> {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
+        keys.extend(self.traffic.iter().map(|traffic| traffic.policy.clone()));
         match &self.rules {
             Rules::Default => {}
             Rules::Routes(routes) => keys.extend(routes.iter().map(|route| route.route.key())),
