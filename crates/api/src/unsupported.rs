@@ -15,6 +15,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             &["spec.useDefaultGateways", "spec.rules[].filters[].extensionRef", "spec.rules[].filters[].externalAuth"]
         }
         Kind::Gateway => &["spec.defaultScope"],
+        Kind::RateLimitPolicy => &["spec.failureMode", "spec.scope"],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",
@@ -44,14 +45,20 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         Kind::WorkloadGroup => &["spec.probe"],
         Kind::BackendTlsPolicy
         | Kind::ConfigMap
+        | Kind::DeadlinePolicy
         | Kind::EndpointSlice
+        | Kind::FaultPolicy
         | Kind::GatewayClass
+        | Kind::HedgePolicy
         | Kind::HttpRouteGroup
         | Kind::ListenerSet
+        | Kind::MeshConfig
         | Kind::Namespace
         | Kind::ReferenceGrant
+        | Kind::RetryPolicy
         | Kind::SmiTcpRoute
         | Kind::SmiUdpRoute
+        | Kind::TrafficPolicy
         | Kind::TrafficSplit
         | Kind::TrafficTarget
         | Kind::Secret

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod attached;
 mod backend_tls;
 mod backend_traffic;
 mod build;
@@ -31,6 +32,7 @@ mod visibility;
 mod workload;
 
 pub use access::{AccessRule, Allowed};
+pub use attached::{Attached, Held, HeldPolicies, RoutePolicies, ServicePolicies};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
 pub use backend_traffic::{BackendTraffic, RetryShare};
 pub use build::{BackendError, service_keys};

@@ -5,7 +5,9 @@ use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{BackendTraffic, MeshRoute, Policies, PolicySubset, Protocol, VirtualRoutes, Visibility, Workload};
+use crate::{
+    BackendTraffic, MeshRoute, Policies, PolicySubset, Protocol, ServicePolicies, VirtualRoutes, Visibility, Workload,
+};
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +39,9 @@ pub struct Service {
     pub policies: Option<Arc<Policies>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Arc<BackendTraffic>>,
+    /// What Leno's own policies say of it, those for its namespace and the mesh included.
+    #[serde(skip)]
+    pub attached: Option<Arc<ServicePolicies>>,
     /// Nobody wrote it: workloads named it.
     pub implicit: bool,
 }
@@ -164,6 +169,7 @@ impl Service {
     pub fn rules_keys(&self) -> Vec<ResourceKey> {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
         keys.extend(self.traffic.iter().map(|traffic| traffic.policy.clone()));
+        keys.extend(self.attached.iter().flat_map(|attached| attached.objects()).cloned());
         match &self.rules {
             Rules::Default => {}
             Rules::Routes(routes) => keys.extend(routes.iter().map(|route| route.route.key())),

@@ -65,6 +65,7 @@ pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
         rules: Rules::Default,
         policies: None,
         traffic: None,
+        attached: None,
         implicit: false,
         key,
     }
