@@ -11,14 +11,10 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.trafficPolicy.portLevelSettings[].*",
             "spec.subsets[].trafficPolicy.portLevelSettings[].*",
         ],
-        Kind::GrpcRoute | Kind::HttpRoute => &[
-            "spec.useDefaultGateways",
-            "spec.rules[].sessionPersistence",
-            "spec.rules[].filters[].extensionRef",
-            "spec.rules[].filters[].externalAuth",
-        ],
+        Kind::GrpcRoute | Kind::HttpRoute => {
+            &["spec.useDefaultGateways", "spec.rules[].filters[].extensionRef", "spec.rules[].filters[].externalAuth"]
+        }
         Kind::Gateway => &["spec.defaultScope"],
-        Kind::RateLimitPolicy => &["spec.failureMode", "spec.scope"],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",
@@ -57,6 +53,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         | Kind::ListenerSet
         | Kind::MeshConfig
         | Kind::Namespace
+        | Kind::RateLimitPolicy
         | Kind::ReferenceGrant
         | Kind::RetryPolicy
         | Kind::SmiTcpRoute
@@ -64,7 +61,9 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         | Kind::TrafficPolicy
         | Kind::TrafficSplit
         | Kind::TrafficTarget
-        | Kind::Secret => &[],
+        | Kind::Secret
+        | Kind::XBackendTrafficPolicy
+        | Kind::XMesh => &[],
         // Read and held against their schema only.
         _ => &["spec"],
     }

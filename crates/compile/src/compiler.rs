@@ -8,7 +8,7 @@ use leno_names::ServiceKey;
 
 use crate::pieces::Pool;
 use crate::scope::{ForScope, finished};
-use crate::{endpoints, gateway, hash, inbound, listener, mesh, routes};
+use crate::{endpoints, gateway, hash, inbound, listener, mesh, rate_limit, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -293,6 +293,10 @@ fn entry_of(own: &ForScope, node: &Node, role: &GatewayRole) -> (Config, Vec<Pro
     let listeners = compiled.listeners.into_iter();
     let listeners = listeners.map(|listener| finished(listener, snapshot, node, &config.route_tables));
     config.listeners = listeners.map(|listener| (listener.name.clone(), Arc::new(listener))).collect();
+    if config.listeners.values().any(|listener| rate_limit::asks(listener)) {
+        let control = rate_limit::cluster(node, &snapshot.settings);
+        config.clusters.extend(control.map(|control| (control.name.clone(), Arc::new(control))));
+    }
     (config, compiled.problems)
 }
 
@@ -316,6 +320,10 @@ fn sidecar_of(own: &mut ForScope, node: &Node, last: Option<&Remembered>, access
         config.route_tables.insert(routes::PROXY_TABLE, own.proxy_table(logged));
     }
     arrange(own, node, last, &mut parts);
+    if own.outbound_asks(logged) || parts.listeners.iter().any(|listener| rate_limit::asks(listener)) {
+        let control = rate_limit::cluster(node, &own.seen.settings);
+        config.clusters.extend(control.map(|control| (control.name.clone(), Arc::new(control))));
+    }
     config.listeners.extend(parts.listeners.iter().map(|listener| (listener.name.as_str(), listener.clone())));
     config.clusters.extend(parts.clusters.iter().map(|cluster| (cluster.name.as_str(), cluster.clone())));
     let arranged = parts.arranged.values().flatten();

@@ -29,9 +29,11 @@ mod route_filters;
 mod route_rules;
 mod routes;
 mod scope;
+mod session;
 mod tcp;
 mod tls;
 mod traffic;
 mod virtual_service;
 
 pub use compiler::{Compiled, Compiler, compile};
+pub use rate_limit::domain as limit_domain;

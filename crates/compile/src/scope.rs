@@ -57,6 +57,8 @@ struct Dressed {
     node: Node,
     listeners: Resources<Listener>,
     names: BTreeMap<ServiceKey, Vec<String>>,
+    /// Services whose listeners ask the control plane.
+    asking: BTreeSet<ServiceKey>,
     /// The forward proxy's, of the rules of that number.
     table: Option<(u64, Arc<RouteTable>)>,
     is_used: bool,
@@ -203,6 +205,11 @@ impl ForScope {
         self.dressed(node).listeners.clone()
     }
 
+    /// Whether any of these listeners asks the control plane.
+    pub(crate) fn outbound_asks(&mut self, node: &Node) -> bool {
+        !self.dressed(node).asking.is_empty()
+    }
+
     /// The table of the forward proxy.
     pub(crate) fn proxy_table(&mut self, node: &Node) -> Arc<RouteTable> {
         let rules = self.rules;
@@ -249,7 +256,14 @@ impl ForScope {
 
 impl Dressed {
     fn new(node: Node) -> Self {
-        Self { node, listeners: Resources::new(), names: BTreeMap::new(), table: None, is_used: true }
+        Self {
+            node,
+            listeners: Resources::new(),
+            names: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            table: None,
+            is_used: true,
+        }
     }
 
     /// Listeners of one service, in the place of those it had.
@@ -261,6 +275,7 @@ impl Dressed {
         for name in old.iter().filter(|name| !new.iter().any(|listener| listener.name == **name)) {
             self.listeners.remove(name);
         }
+        note(&mut self.asking, key, new.iter().any(rate_limit::asks));
         let names: Vec<_> = new.iter().map(|listener| listener.name.clone()).collect();
         for listener in new {
             if self.listeners.get(&listener.name).is_none_or(|old| **old != listener) {

@@ -1,12 +1,14 @@
 //! From what changed to what each node gets. One task does it, one round at a time.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use leno_api::Kind;
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::Shared;
+use crate::limits;
 
 /// After a round so long is waited: what comes meanwhile is one round. The first change after a pause goes out at once.
 const GATHER: Duration = Duration::from_millis(10);
@@ -58,6 +60,10 @@ impl Shared {
         let changes = state.sources.update(&directory, stored, &mut state.registrations, today);
         let change = state.sources.next_change();
         state.next_change = change.map(|moment| now + moment.duration_since(today).unwrap_or_default());
+        if changes.iter().any(|(key, _)| key.kind == Kind::RateLimitPolicy) {
+            let policies = Arc::new(limits::of(state.sources.of_kind(Kind::RateLimitPolicy)));
+            *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = policies;
+        }
         let changed: Vec<_> = changes.iter().filter_map(|(_, resource)| resource.clone()).collect();
         state.indices.allot(leno_model::service_keys(&changed), &self.store);
         state.snapshot = state.builder.update(changes, state.indices.numbers()).clone();

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use leno_api::{Located, Resource, ResourceKey};
+use leno_api::{Kind, Located, Resource, ResourceKey};
 use leno_model::Problem;
 use leno_store::{Contents, DirectoryContent};
 
@@ -25,6 +25,11 @@ pub(crate) struct Sources {
 impl Sources {
     pub(crate) const fn in_force(&self) -> &BTreeMap<ResourceKey, Located<Arc<Resource>>> {
         &self.in_force
+    }
+
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
+        let all = self.in_force.range(ResourceKey::new(kind, "", "")..).take_while(move |(key, _)| key.kind == kind);
+        all.map(|(_, located)| &located.value)
     }
 
     /// The next time that one of them changes by itself.

@@ -13,6 +13,7 @@ mod services;
 mod settings;
 mod slices;
 mod smi;
+mod traffic;
 mod workloads;
 
 use std::collections::BTreeSet;

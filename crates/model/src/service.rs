@@ -6,7 +6,9 @@ use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{MeshRoute, Policies, PolicySubset, Protocol, ServicePolicies, VirtualRoutes, Visibility, Workload};
+use crate::{
+    BackendTraffic, MeshRoute, Policies, PolicySubset, Protocol, ServicePolicies, VirtualRoutes, Visibility, Workload,
+};
 
 /// By key; cheap to clone, and quick to compare with what it was made of.
 pub type Services = OrdMap<ServiceKey, Arc<Service>>;
@@ -39,6 +41,8 @@ pub struct Service {
     pub strangers: Strangers,
     pub rules: Rules,
     pub policies: Option<Arc<Policies>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Arc<BackendTraffic>>,
     /// What Leno's own policies say of it, those for its namespace and the mesh included.
     #[serde(skip)]
     pub attached: Option<Arc<ServicePolicies>>,
@@ -172,6 +176,7 @@ impl Service {
             rules,
             policies,
             attached,
+            traffic,
             implicit,
         } = self;
         (key, fqdn, origins, visibility) == (&other.key, &other.fqdn, &other.origins, &other.visibility)
@@ -181,6 +186,7 @@ impl Service {
             && rules == &other.rules
             && policies == &other.policies
             && attached == &other.attached
+            && traffic == &other.traffic
     }
 
     /// `outbound|9080|v1|reviews.default.svc.cluster.local`.
@@ -218,6 +224,7 @@ impl Service {
     /// The objects that say how it is called.
     pub fn rules_keys(&self) -> Vec<ResourceKey> {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
+        keys.extend(self.traffic.iter().map(|traffic| traffic.policy.clone()));
         keys.extend(self.attached.iter().flat_map(|attached| attached.objects()).cloned());
         match &self.rules {
             Rules::Default => {}

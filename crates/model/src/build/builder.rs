@@ -11,9 +11,10 @@ use super::rules::{self, Ruled};
 use super::services::{self, Selector};
 use super::settings;
 use super::slices::{self, Slices};
+use super::traffic::Traffic;
 use super::workloads::Workloads;
 use crate::hosts::Hosts;
-use crate::rulebook::Affected;
+use crate::rulebook::{Affected, unequal};
 use crate::{MeshSettings, Problem, Scope, Service, Services, Snapshot, Workload};
 
 /// The mesh as objects make it, kept so that a change of one object costs what depends on it.
@@ -34,6 +35,7 @@ pub struct Builder {
     bare: Services,
     /// Leno's own policies.
     attachments: Attachments,
+    traffic: Traffic,
     snapshot: Arc<Snapshot>,
     is_new: bool,
     problems: Found,
@@ -68,6 +70,7 @@ impl Builder {
             entries: Entries::default(),
             slices: Slices::default(),
             attachments: Attachments::default(),
+            traffic: Traffic::new(),
             selecting: BTreeMap::new(),
             bare: Services::new(),
             is_new: true,
@@ -312,11 +315,17 @@ impl Builder {
         };
         self.problems.of_rules.clear();
         let ruled = rules::rules(&world, &mut self.problems.of_rules);
-        let Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses, attachments } = ruled;
-        let affected = vec![rulebook.affected(&next.rulebook, &next.hosts), attachments.affected(&self.attachments)];
+        let Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses, attachments, traffic } =
+            ruled;
+        let affected = vec![
+            rulebook.affected(&next.rulebook, &next.hosts),
+            attachments.affected(&self.attachments),
+            Affected::Some(unequal(&traffic, &self.traffic).cloned().collect()),
+        ];
         next.rulebook = Arc::new(rulebook);
         next.route_policies = Arc::new(attachments.routes.clone());
         self.attachments = attachments;
+        self.traffic = traffic;
         next.grants = Arc::new(grants);
         next.gateways = Arc::new(gateways);
         next.istio_gateways = Arc::new(istio_gateways);
@@ -340,9 +349,9 @@ impl Builder {
                 continue;
             };
             let scope = Scope { namespace: key.namespace.clone(), labels: BTreeMap::new() };
-            let service = match self.attachments.of_service(&key) {
-                None => service.clone(),
-                attached => Arc::new(Service { attached, ..Service::clone(service) }),
+            let service = match (self.attachments.of_service(&key), self.traffic.get(&key).cloned()) {
+                (None, None) => service.clone(),
+                (attached, traffic) => Arc::new(Service { attached, traffic, ..Service::clone(service) }),
             };
             let bound = next.with_rules_for(&service, &scope, None);
             if next.services.get(&key).is_none_or(|old| *old != bound) {

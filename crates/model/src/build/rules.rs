@@ -7,6 +7,7 @@ use leno_api::{MeshConfig, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
 use super::attach::Attachments;
+use super::traffic::{self, Traffic};
 use super::{bind, gateways, istio_gateways, smi};
 use crate::client::Differences;
 use crate::hosts::Hosts;
@@ -34,6 +35,7 @@ pub(super) struct Ruled {
     pub access: BTreeMap<(String, String), Vec<AccessRule>>,
     pub statuses: BTreeMap<ResourceKey, Status>,
     pub attachments: Attachments,
+    pub traffic: Traffic,
 }
 
 pub(super) fn rules(world: &World<'_>, problems: &mut Vec<Problem>) -> Ruled {
@@ -52,10 +54,13 @@ pub(super) fn rules(world: &World<'_>, problems: &mut Vec<Problem>) -> Ruled {
     let mut attachments = Attachments::of(resources, services, &settings.root_namespace);
     problems.append(&mut attachments.problems);
     entry.statuses.append(&mut attachments.statuses);
+    let (traffic, policies) = traffic::of(resources, services);
+    problems.extend(policies.iter().flat_map(|(key, status)| gateways::problems(key, status)));
+    entry.statuses.extend(policies);
     let access = smi::access(resources, &specs, problems);
     bind::mesh_routes(entry.mesh_routes, services, &mut rulebook, problems);
     let gateways::Built { gateways, backend_tls, statuses, .. } = entry;
-    Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses, attachments }
+    Ruled { rulebook, grants, gateways, istio_gateways, backend_tls, access, statuses, attachments, traffic }
 }
 
 /// What services differ by to those who look at them.
