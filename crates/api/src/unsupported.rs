@@ -15,7 +15,6 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             &["spec.useDefaultGateways", "spec.rules[].filters[].extensionRef", "spec.rules[].filters[].externalAuth"]
         }
         Kind::Gateway => &["spec.defaultScope"],
-        Kind::RateLimitPolicy => &["spec.failureMode", "spec.scope"],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",
@@ -54,6 +53,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         | Kind::ListenerSet
         | Kind::MeshConfig
         | Kind::Namespace
+        | Kind::RateLimitPolicy
         | Kind::ReferenceGrant
         | Kind::RetryPolicy
         | Kind::SmiTcpRoute

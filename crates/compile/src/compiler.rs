@@ -178,6 +178,9 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> (Config, Vec<
             }
         }
     }
+    if let Some(cluster) = rate_limit::cluster(&config, node, &snapshot.settings) {
+        config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
+    }
     if let Some(last) = last {
         keep(&mut config.listeners, &last.listeners);
         keep(&mut config.route_tables, &last.route_tables);

@@ -9,6 +9,7 @@
 
 mod control;
 mod indices;
+mod limits;
 mod metrics;
 mod publish;
 mod registration;
