@@ -20,6 +20,9 @@ use crate::{Address, Health, Problem, Service, Strangers, Workload};
 /// Names the service.
 const SERVICE: &str = "kubernetes.io/service-name";
 
+/// Addresses that a service has already; those of strangers with their ports, as ports of one address may be spread over slices.
+type Taken = BTreeSet<(IpAddr, Option<BTreeMap<String, u16>>)>;
+
 /// All slices of services, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Slices {
@@ -69,9 +72,16 @@ impl Slices {
 /// Adds the endpoints of slices to a service that is written.
 pub(super) fn extend(slices: &Slices, workloads: &Workloads, service: &mut Service, problems: &mut Vec<Problem>) {
     let Some(own) = slices.of_services.get(&service.key) else { return };
+    let addresses = service.workloads.iter().filter_map(|workload| match workload.address {
+        Address::Ip(ip) => Some((ip, None)),
+        Address::Name(_) => None,
+    });
+    let mut taken: Taken = addresses.collect();
     for ((_, key), Slice { object: slice, .. }) in own {
         let ports = ports(slice, service);
         let from = service.workloads.len();
+        let own = || service.workloads.iter().filter_map(|workload| Some((place(workload)?.1, None))).collect();
+        let taken = taken.entry(service.key.clone()).or_insert_with(own);
         for (index, endpoint) in slice.endpoints.iter().enumerate() {
             let Some(health) = health(slice, index) else { continue };
             for text in &endpoint.addresses {
@@ -81,14 +91,12 @@ pub(super) fn extend(slices: &Slices, workloads: &Workloads, service: &mut Servi
                     problems.push(Problem::error(key, field, "name_not_looked_up", message));
                     continue;
                 };
-                // Ports of one address may be spread over slices.
-                let is_known = |workload: &Arc<Workload>| {
-                    workload.address == Address::Ip(ip) && (!workload.is_stranger || workload.ports == ports)
-                };
-                if service.workloads.iter().any(is_known) {
+                let place = (ip, Some(ports.clone()));
+                if taken.contains(&(ip, None)) || !taken.insert(place) {
                     continue;
                 }
                 if let Some(workload) = workloads.at(&key.namespace, ip) {
+                    taken.insert((ip, None));
                     service.service_accounts.insert(workload.service_account.clone());
                     service.workloads.push(Arc::clone(workload));
                     continue;
