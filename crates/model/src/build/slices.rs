@@ -80,8 +80,6 @@ pub(super) fn extend(slices: &Slices, workloads: &Workloads, service: &mut Servi
     for ((_, key), Slice { object: slice, .. }) in own {
         let ports = ports(slice, service);
         let from = service.workloads.len();
-        let own = || service.workloads.iter().filter_map(|workload| Some((place(workload)?.1, None))).collect();
-        let taken = taken.entry(service.key.clone()).or_insert_with(own);
         for (index, endpoint) in slice.endpoints.iter().enumerate() {
             let Some(health) = health(slice, index) else { continue };
             for text in &endpoint.addresses {
