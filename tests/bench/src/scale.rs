@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use leno_api::{BackendRef, GatewayHttpRoute, HttpRouteRule, ParentRef, Resource, Service, ServicePort, WorkloadEntry};
 use leno_compile::Compiler;
-use leno_ir::{Flavor, Node};
-use leno_model::{MeshSettings, Snapshot, service_keys};
+use leno_ir::{Config, Flavor, Node, ResourceChange, Resources};
+use leno_model::{Builder, MeshSettings, service_keys};
+use leno_names::ServiceKey;
+use leno_xds::codec;
 use serde::Serialize;
 
 #[derive(Args)]
@@ -31,54 +33,88 @@ struct Outcome {
     services: usize,
     endpoints: usize,
     routes: usize,
+    /// From the objects to the encoded resources of a node.
     full_compile_ms: f64,
-    /// From the changed object to the endpoint sets of a node.
+    /// Resources that the node is sent.
+    full_sent: usize,
     endpoint_change_ms: f64,
-    /// From the changed object to the route tables of a node.
+    endpoint_change_sent: usize,
     route_change_ms: f64,
+    route_change_sent: usize,
     resident_bytes: u64,
 }
 
 pub(crate) fn run(args: &ScaleArgs) -> anyhow::Result<()> {
-    let mut resources = resources(args);
-    let settings = MeshSettings::new("cluster.local".parse()?);
+    let resources = resources(args);
     let indices: BTreeMap<_, _> = service_keys(&resources).into_iter().zip(256..).collect();
-    let node = node();
-    let mut compiler = Compiler::new();
-    let mut compile = |resources: &[Arc<Resource>]| {
-        let started = Instant::now();
-        let (snapshot, problems) = Snapshot::build(resources, &settings, &indices);
-        compiler.update(&Arc::new(snapshot));
-        let config = compiler.node(&node);
-        assert!(problems.is_empty(), "{}", problems[0]);
-        std::hint::black_box(config);
-        started.elapsed()
+    let mut core = Core {
+        builder: Builder::new(MeshSettings::new("cluster.local".parse()?)),
+        compiler: Compiler::new(),
+        indices,
+        node: node(),
+        config: Arc::default(),
     };
-    let full = compile(&resources);
-    let mut change = |resources: &mut Vec<Arc<Resource>>, place: usize, make: &dyn Fn(usize) -> Resource| {
-        let mut took: Vec<_> = (0..args.rounds)
-            .map(|round| {
-                resources[place] = Arc::new(make(round));
-                compile(resources)
-            })
-            .collect();
+    let (full, resources_sent) = core.take(resources);
+    let changes = |core: &mut Core, make: &dyn Fn(usize) -> Resource| {
+        let mut took: Vec<_> = (0..args.rounds).map(|round| core.take(vec![Arc::new(make(round))])).collect();
         took.sort();
         took[took.len() / 2]
     };
-    let endpoint = change(&mut resources, args.services, &|round| workload(0, 0, 100 + round));
-    let route_place = resources.len() - 1;
-    let route = change(&mut resources, route_place, &|round| route(args.routes - 1, 1 + round as u32));
+    let (endpoint, endpoint_sent) = changes(&mut core, &|round| workload(0, 0, 100 + round));
+    let (route, route_sent) = changes(&mut core, &|round| self::route(args.routes - 1, 2 + round as u32));
     let outcome = Outcome {
         services: args.services,
         endpoints: args.services * args.endpoints,
         routes: args.routes,
         full_compile_ms: milliseconds(full),
+        full_sent: resources_sent,
         endpoint_change_ms: milliseconds(endpoint),
+        endpoint_change_sent: endpoint_sent,
         route_change_ms: milliseconds(route),
+        route_change_sent: route_sent,
         resident_bytes: resident_bytes()?,
     };
     println!("{}", serde_json::to_string(&outcome)?);
     Ok(())
+}
+
+/// What the control plane does between a changed object and the bytes for one node.
+struct Core {
+    builder: Builder,
+    compiler: Compiler,
+    indices: BTreeMap<ServiceKey, u16>,
+    node: Node,
+    config: Arc<Config>,
+}
+
+impl Core {
+    /// Takes over objects; gives how long it took, and how many resources the node is sent.
+    fn take(&mut self, resources: Vec<Arc<Resource>>) -> (Duration, usize) {
+        let changes: Vec<_> = resources.into_iter().map(|resource| (resource.key(), Some(resource))).collect();
+        let started = Instant::now();
+        let snapshot = self.builder.update(changes, &self.indices).clone();
+        self.compiler.update(&snapshot);
+        let new = self.compiler.node(&self.node);
+        let old = std::mem::replace(&mut self.config, new);
+        let (new, flavor) = (&self.config, Flavor::Leno);
+        let sent = encoded(&old.clusters, &new.clusters, |value| codec::encode_cluster(value, flavor))
+            + encoded(&old.endpoints, &new.endpoints, |value| codec::encode_endpoints(value, flavor))
+            + encoded(&old.listeners, &new.listeners, |value| codec::encode_listener(value, flavor))
+            + encoded(&old.route_tables, &new.route_tables, |value| codec::encode_route_table(value, flavor));
+        let took = started.elapsed();
+        let problems = self.builder.problems();
+        assert!(problems.is_empty(), "{}", problems[0]);
+        (took, sent)
+    }
+}
+
+/// Encodes what is new; nothing is kept, as in the control plane while no stream holds it.
+fn encoded<T>(old: &Resources<T>, new: &Resources<T>, encode: impl Fn(&T) -> leno_xds::Resource) -> usize {
+    let encode = |change| match change {
+        ResourceChange::Set(_, value) => drop(std::hint::black_box(encode(value))),
+        ResourceChange::Removed(_) => {}
+    };
+    new.changes_since(old).map(encode).count()
 }
 
 fn milliseconds(time: Duration) -> f64 {
