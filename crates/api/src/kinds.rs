@@ -11,7 +11,7 @@ macro_rules! with_kinds {
             ConfigMap "ConfigMap" "" "configmaps" ["cm"] Namespaced ["v1"] crate::ConfigMap;
             DestinationRule "DestinationRule" "networking.istio.io" "destinationrules" ["dr"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::DestinationRule;
             EndpointSlice "EndpointSlice" "discovery.k8s.io" "endpointslices" [] Namespaced ["v1"] crate::EndpointSlice;
-            EnvoyFilter "EnvoyFilter" "networking.istio.io" "envoyfilters" [] Namespaced ["v1alpha3"] crate::Unread;
+            EnvoyFilter "EnvoyFilter" "networking.istio.io" "envoyfilters" [] Namespaced ["v1alpha3"] crate::EnvoyFilter;
             Gateway "Gateway" "gateway.networking.k8s.io" "gateways" ["gtw"] Namespaced ["v1", "v1beta1"] crate::Gateway;
             GatewayClass "GatewayClass" "gateway.networking.k8s.io" "gatewayclasses" ["gc"] Cluster ["v1", "v1beta1"] crate::GatewayClass;
             GrpcRoute "GRPCRoute" "gateway.networking.k8s.io" "grpcroutes" [] Namespaced ["v1"] crate::GrpcRoute;

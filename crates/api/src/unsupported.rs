@@ -18,6 +18,15 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.rules[].filters[].externalAuth",
         ],
         Kind::Gateway => &["spec.defaultScope"],
+        Kind::EnvoyFilter => &[
+            "spec.configPatches[].match.listener.filterChain.applicationProtocols",
+            "spec.configPatches[].match.listener.filterChain.transportSocket",
+            "spec.configPatches[].match.listener.listenerFilter",
+            "spec.configPatches[].match.proxy",
+            "spec.configPatches[].match.waypoint",
+            "spec.configPatches[].patch.filterClass",
+            "spec.targetRefs",
+        ],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",

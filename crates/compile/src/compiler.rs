@@ -37,6 +37,7 @@ pub struct Compiler {
     pool: Pool,
     /// The last configuration of each node, so that unchanged listeners keep their identity.
     nodes: BTreeMap<String, Remembered>,
+    finish: Option<Finisher>,
     /// Of the snapshot, and of no service.
     problems: Vec<Problem>,
 }
@@ -53,9 +54,16 @@ struct Remembered {
     problems: Vec<Problem>,
 }
 
+/// Changes what a node runs, in words that only Envoy's API has, and says what cannot be done.
+pub type Finisher = fn(&Snapshot, &Node, &mut Config) -> Vec<Problem>;
+
 impl Compiler {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    pub fn finished_by(finish: Finisher) -> Self {
+        Self { finish: Some(finish), ..Self::default() }
     }
 
     /// Makes `snapshot` what nodes are compiled from.
@@ -105,7 +113,7 @@ impl Compiler {
         };
         let (mut config, problems) = match last.filter(same) {
             Some(last) => (Config { endpoints: BTreeMap::new(), ..last.config.clone() }, last.problems.clone()),
-            None => rules_of(own, node, last.map(|last| &last.config)),
+            None => rules_of(own, node, self.finish, last.map(|last| &last.config)),
         };
         let sets = own.services.values().flat_map(|pieces| &pieces.endpoints);
         let used: Option<BTreeSet<_>> =
@@ -156,7 +164,7 @@ fn eds_name(cluster: &Cluster) -> Option<&str> {
 }
 
 /// All but the endpoints.
-fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> (Config, Vec<Problem>) {
+fn rules_of(own: &ForScope, node: &Node, finish: Option<Finisher>, last: Option<&Config>) -> (Config, Vec<Problem>) {
     let mut problems = Vec::new();
     let Some(snapshot) = own.seen.as_deref() else { return (Config::default(), problems) };
     let node = &mesh::with_access_log(node, &snapshot.mesh);
@@ -171,6 +179,9 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> (Config, Vec<
             route_filters::add(listener, tables);
             mesh::normalize(listener, &snapshot.mesh);
         }
+    }
+    if let Some(finish) = finish {
+        problems.extend(finish(snapshot, node, &mut config));
     }
     if let Some(last) = last {
         keep(&mut config.listeners, &last.listeners);

@@ -30,4 +30,4 @@ mod tcp;
 mod tls;
 mod virtual_service;
 
-pub use compiler::{Compiled, Compiler, compile};
+pub use compiler::{Compiled, Compiler, Finisher, compile};

@@ -11,7 +11,7 @@ mod smi;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{MeshConfig, Resource, annotation, not_supported_yet};
+use leno_api::{EnvoyFilter, MeshConfig, Resource, annotation, not_supported_yet};
 use leno_names::ServiceKey;
 
 pub use gateways::BackendError;
@@ -66,6 +66,7 @@ pub(crate) fn build(
         services,
         gateways: entry.gateways,
         istio_gateways,
+        envoy_filters: envoy_filters(&resources),
         backend_tls: entry.backend_tls,
         grants,
         statuses: entry.statuses,
@@ -79,6 +80,16 @@ pub(crate) fn build(
     problems.sort();
     problems.dedup();
     (snapshot, problems)
+}
+
+fn envoy_filters(resources: &[Arc<Resource>]) -> Vec<Arc<EnvoyFilter>> {
+    let filter = |resource: &Arc<Resource>| match &**resource {
+        Resource::EnvoyFilter(object) => Some(Arc::new((**object).clone())),
+        _ => None,
+    };
+    let mut all: Vec<_> = resources.iter().filter_map(filter).collect();
+    all.sort_by_key(|filter| filter.spec.priority.unwrap_or_default());
+    all
 }
 
 /// What Istio's ConfigMap says of the mesh: `istio` in `istio-system` or in the root namespace, the key `mesh`.
