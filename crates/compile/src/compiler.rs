@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, Discovery, Flavor, GatewayRole, Node};
-use leno_model::api::{Kind, ResourceKey};
+use leno_model::api::{Kind, OutboundMode, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{endpoints, gateway, hash, inbound, listener, mesh, route_filters, routes};
+use crate::{cluster, endpoints, gateway, hash, inbound, listener, mesh, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -236,6 +236,10 @@ fn sidecar_of(own: &ForScope, snapshot: &Snapshot, node: &Node) -> Config {
     }
     let mut listeners = listener::outbound(snapshot, node);
     if let Some(address) = node.http_proxy {
+        if snapshot.strangers == OutboundMode::AllowAny && node.flavor == Flavor::Leno {
+            let cluster = cluster::passthrough();
+            config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
+        }
         listeners.push(listener::http_proxy(node, address));
         let table = routes::proxy_table(snapshot, &node.namespace, |service, name| {
             own.services.get(&service.key)?.routes.get(name).map(AsRef::as_ref)

@@ -84,7 +84,8 @@ impl ForScope {
             names(before) == names(seen) && before.grants == seen.grants && before.mesh == seen.mesh
         });
         self.services.retain(|key, _| seen.services.contains_key(key));
-        let same_ingress = before.as_ref().is_some_and(|before| before.ingress == seen.ingress);
+        let same_ingress =
+            before.as_ref().is_some_and(|before| before.ingress == seen.ingress && before.strangers == seen.strangers);
         let mut any_rules_changed = !same_names || !same_ingress;
         let mut place = None;
         for (key, service) in &seen.services {

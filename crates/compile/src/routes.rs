@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
+use leno_model::api::OutboundMode;
 use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
 
 use crate::virtual_service::Place;
-use crate::{forward, hash, listener, route_rules, tcp, virtual_service};
+use crate::{cluster, forward, hash, listener, route_rules, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -77,8 +78,29 @@ pub(crate) fn proxy_table<'a>(
         host.domains.retain(|domain| taken.insert(domain.clone()));
     }
     table.virtual_hosts.retain(|host| !host.domains.is_empty());
-    table.virtual_hosts.push(strangers());
+    table.virtual_hosts.push(match snapshot.strangers {
+        OutboundMode::AllowAny => passed_on(),
+        OutboundMode::RegistryOnly => strangers(),
+    });
     table
+}
+
+/// What the mesh does not know is reached as if there were no proxy; named as in Istio.
+fn passed_on() -> VirtualHost {
+    let route = |path, upgrades| {
+        let forward = Forward { upgrades, ..Forward::to(cluster::PASSTHROUGH) };
+        let matches = RouteMatch { path, ..RouteMatch::any() };
+        Route::new("allow_any", matches, RouteAction::Forward(Box::new(forward)))
+    };
+    VirtualHost {
+        name: "allow_any".to_owned(),
+        domains: vec!["*".to_owned()],
+        routes: vec![
+            route(PathMatch::Connect, vec![RouteUpgrade::connect()]),
+            route(RouteMatch::any().path, Vec::new()),
+        ],
+        ..VirtualHost::default()
+    }
 }
 
 /// A port that speaks no HTTP is reached through a tunnel.

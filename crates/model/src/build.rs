@@ -11,7 +11,7 @@ mod smi;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{MeshConfig, OutboundMode, Resource, annotation, not_supported_yet};
+use leno_api::{MeshConfig, Resource, annotation, not_supported_yet};
 use leno_names::ServiceKey;
 
 pub use gateways::BackendError;
@@ -48,7 +48,7 @@ pub(crate) fn build(
     }
     let hosts = hosts(&services, &entries, settings);
     let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
-    rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences, &mut problems);
+    rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences);
     let mut binding =
         bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook, at_gateways: Default::default() };
     binding.destination_rules(&resources, &mesh, &settings.root_namespace, &mut problems);
@@ -95,10 +95,6 @@ fn mesh_config(resources: &[Arc<Resource>], settings: &MeshSettings, problems: &
         let path = if field.is_empty() { "data.mesh".to_owned() } else { format!("data.mesh.{field}") };
         Problem::warning(&key, path, "not_supported_yet", message)
     }));
-    if config.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.mode == Some(OutboundMode::AllowAny)) {
-        let message = "not supported yet: ALLOW_ANY; the forward proxy refuses hosts that nobody has described";
-        problems.push(Problem::warning(&key, "data.mesh.outboundTrafficPolicy.mode", "not_supported_yet", message));
-    }
     config
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{BackendRef, Kind, MeshConfig, Resource, ResourceKey};
+use leno_api::{BackendRef, Kind, MeshConfig, OutboundMode, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
@@ -47,6 +47,9 @@ pub struct Snapshot {
     /// How workloads of those who see it so are reached.
     #[serde(skip)]
     pub ingress: Ingress,
+    /// What becomes of requests to hosts that nobody has described; ours: they are refused unless somebody wants it otherwise.
+    #[serde(skip)]
+    pub strangers: OutboundMode,
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
     pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
@@ -91,6 +94,7 @@ impl Snapshot {
             mesh: Arc::default(),
             access: BTreeMap::new(),
             ingress: Ingress::default(),
+            strangers: OutboundMode::RegistryOnly,
             hosts,
             rulebook: Arc::default(),
         }

@@ -387,3 +387,71 @@ spec:
     assert_eq!(client.get("api.example", "/a//b/../c")?.text(), "api GET /a/c HTTP/1.1 api.example");
     Ok(())
 }
+
+#[test]
+fn strangers_are_reached_where_somebody_wants_it() -> anyhow::Result<()> {
+    let port = stranger("outside")?;
+    let mesh = Mesh::start("")?;
+    let token = mesh.token(&["client"], 1)?;
+    let client = mesh.client("client", &token)?;
+    let authorities = [format!("localhost:{port}"), format!("127.0.0.1:{port}")];
+    let all = |status: u16| {
+        eventually(&format!("strangers answer {status}"), LIMIT, || {
+            let answers = authorities.iter().map(|authority| client.get(authority, "/there").ok());
+            let answers: Vec<_> = answers.collect::<Option<_>>()?;
+            answers.iter().all(|answer| answer.status == status).then_some(answers)
+        })
+    };
+    all(502);
+
+    // Patterns, and hosts that are looked up when they are asked for.
+    mesh.write_resources(
+        "patterns.yaml",
+        &format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: pattern }}
+spec: {{ hosts: ['*.0.0.1'], ports: [{{ number: {port}, name: http, protocol: HTTP }}], resolution: NONE }}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: asked }}
+spec: {{ hosts: [localhost], ports: [{{ number: {port}, name: http, protocol: HTTP }}], resolution: DYNAMIC_DNS }}
+"
+        ),
+    )?;
+    for (answer, authority) in all(200).iter().zip(&authorities) {
+        assert_eq!(answer.text(), format!("outside GET /there HTTP/1.1 {authority}"));
+    }
+    std::fs::remove_file(mesh.path().join("resources/patterns.yaml"))?;
+    all(502);
+
+    mesh.write_resources(
+        "mesh-config.yaml",
+        "apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data:
+  mesh: |
+    outboundTrafficPolicy: { mode: ALLOW_ANY }
+",
+    )?;
+    all(200);
+    let mut session = Session::connect(client.ready.address("http_proxy"))?;
+    session.send(format!("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n\r\n", authorities[0]).as_bytes())?;
+    assert_eq!(session.receive(true)?.status, 200);
+    session.send(b"GET /within HTTP/1.1\r\nhost: within.example\r\n\r\n")?;
+    assert_eq!(session.receive(false)?.text(), "outside GET /within HTTP/1.1 within.example");
+
+    // A Sidecar has the last word.
+    mesh.write_resources(
+        "sidecar.yaml",
+        "apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: { name: strict }
+spec: { outboundTrafficPolicy: { mode: REGISTRY_ONLY } }
+",
+    )?;
+    all(502);
+    Ok(())
+}
