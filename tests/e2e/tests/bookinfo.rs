@@ -210,11 +210,13 @@ fn faults_and_timeouts_are_injected_for_one_user() -> anyhow::Result<()> {
     assert_eq!(failure.text(), "fault filter abort");
     assert_eq!(shop.ask("ratings", None).as_deref(), Some("ratings-v1"));
     // The task "Request timeouts": half a second for what takes longer.
-    shop.apply(&routes("details", &format!("{}    timeout: 0.5s\n", to("details", &["v1"]))))?;
-    let late = eventually("the request is given up", LIMIT, || {
-        shop.page.request("GET", "details:9080", "/hold/for-ever", &[], b"").ok().filter(|answer| answer.status == 504)
+    let timeout = "    timeout: 0.5s\n    headers: { response: { set: { x-task: timeout } } }\n";
+    shop.apply(&routes("details", &format!("{}{timeout}", to("details", &["v1"]))))?;
+    eventually("the route is there", LIMIT, || {
+        shop.answer("details", None).ok()?.header("x-task").is_some().then_some(())
     });
-    assert_eq!(late.text(), "upstream request timeout");
+    let late = shop.page.request("GET", "details:9080", "/hold/for-ever", &[], b"")?;
+    assert_eq!((late.status, late.text().as_str()), (504, "upstream request timeout"));
     assert_eq!(shop.ask("details", None).as_deref(), Some("details-v1"));
     Ok(())
 }
