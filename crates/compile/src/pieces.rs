@@ -85,7 +85,7 @@ impl ForScope {
         });
         self.services.retain(|key, _| seen.services.contains_key(key));
         let same_ingress =
-            before.as_ref().is_some_and(|before| before.ingress == seen.ingress && before.strangers == seen.strangers);
+            before.as_ref().is_some_and(|before| before.ingress == seen.ingress && before.outbound == seen.outbound);
         let mut any_rules_changed = !same_names || !same_ingress;
         let mut place = None;
         for (key, service) in &seen.services {
