@@ -68,7 +68,7 @@ pub(crate) struct Group {
 pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<i32> {
     let after = files::read(&args.file)?;
     let is_live = args.from.is_empty();
-    let before = if is_live { live::inputs(&args.connection).await? } else { files::read(&args.from)? };
+    let before = live::files_or_mesh(&args.from, &args.connection).await?;
     let groups = compare(&before, &after, is_live, &args.trust_domain);
     print!("{}", render(&groups, args.output));
     Ok(i32::from(groups.iter().any(|group| !group.changes.is_empty())))
@@ -76,10 +76,7 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<i32> {
 
 /// With `is_applied` objects of `before` that `after` does not have stay.
 pub(crate) fn compare(before: &[Input], after: &[Input], is_applied: bool, trust_domain: &TrustDomain) -> Vec<Group> {
-    let (before, mut after) = (Loaded::of(before), Loaded::of(after));
-    for problem in &after.problems {
-        eprintln!("{problem}");
-    }
+    let (before, mut after) = (Loaded::of(before), Loaded::told(after));
     if is_applied {
         after.add_missing(&before);
     }

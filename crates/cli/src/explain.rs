@@ -8,13 +8,14 @@ mod steps;
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use leno_names::TrustDomain;
 
 use crate::connection::ConnectionArgs;
+use crate::live;
 use crate::loaded::Loaded;
 use crate::mesh::Mesh;
-use crate::{files, live};
+use crate::output::Format;
 
 pub(crate) use request::Request;
 #[cfg(test)]
@@ -49,19 +50,9 @@ pub struct ExplainArgs {
     connection: ConnectionArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Json,
-    Text,
-}
-
 pub(crate) async fn run(args: ExplainArgs) -> anyhow::Result<i32> {
     let request = Request::read(&args.method, &args.to, &args.header)?;
-    let inputs = if args.file.is_empty() { live::inputs(&args.connection).await? } else { files::read(&args.file)? };
-    let loaded = Loaded::of(&inputs);
-    for problem in &loaded.problems {
-        eprintln!("{problem}");
-    }
+    let loaded = Loaded::told(&live::files_or_mesh(&args.file, &args.connection).await?);
     let mut mesh = Mesh::of(&loaded.resources, &args.trust_domain);
     let explanation = explain(&loaded, &mut mesh, &args.from, &request)?;
     match args.output {

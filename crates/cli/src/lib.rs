@@ -24,6 +24,7 @@ mod live;
 mod loaded;
 mod mesh;
 mod misuse;
+mod output;
 mod problem;
 mod report;
 mod rows;

@@ -1,9 +1,11 @@
+use std::path::PathBuf;
+
 use leno_api::Kind;
 
 use crate::client::Refusal;
 use crate::connection::ConnectionArgs;
 use crate::files::Input;
-use crate::kinds;
+use crate::{files, kinds};
 
 /// Every object of the running mesh, each as a text of its own.
 pub(crate) async fn inputs(connection: &ConnectionArgs) -> anyhow::Result<Vec<Input>> {
@@ -25,4 +27,9 @@ pub(crate) async fn inputs(connection: &ConnectionArgs) -> anyhow::Result<Vec<In
         }
     }
     Ok(inputs)
+}
+
+/// What the files hold; without any, the running mesh.
+pub(crate) async fn files_or_mesh(files: &[PathBuf], connection: &ConnectionArgs) -> anyhow::Result<Vec<Input>> {
+    if files.is_empty() { inputs(connection).await } else { files::read(files) }
 }

@@ -32,6 +32,15 @@ impl Loaded {
         loaded
     }
 
+    /// The same; what is wrong is printed for whoever reads the terminal.
+    pub(crate) fn told(inputs: &[Input]) -> Self {
+        let loaded = Self::of(inputs);
+        for problem in &loaded.problems {
+            eprintln!("{problem}");
+        }
+        loaded
+    }
+
     fn take(&mut self, document: Document) {
         match leno_api::read(&document) {
             _ if leno_api::is_foreign(&document) => {}

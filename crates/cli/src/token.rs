@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::connection::ConnectionArgs;
 use crate::kinds;
 use crate::misuse::Misuse;
+use crate::output::Format;
 use crate::rows::text;
 use crate::table::Table;
 
@@ -66,12 +67,6 @@ struct RevokeArgs {
     id: String,
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Json,
-    Text,
 }
 
 pub(crate) async fn run(args: TokenArgs) -> anyhow::Result<i32> {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use leno_ir::{
     BalancerPolicy, Cluster, Discovery, Dns, DnsLookupFamily, DynamicHosts, EndpointSet, Flavor, LeastRequest,
-    RingFunction, UpstreamProtocol,
+    RingFunction, SocketMatch, UpstreamProtocol,
 };
-use leno_model::{Location, Policies, PolicyPart, Problem, Protocol, Resolution, Service, ServicePort, Snapshot};
+use leno_model::{
+    Location, Policies, PolicyPart, Problem, Protocol, Resolution, Service, ServicePort, Snapshot, Strangers,
+};
 
 use crate::policy::{self, Layer, Transport};
 use crate::{endpoints, mesh, tls};
@@ -62,12 +64,16 @@ fn one(
     cluster.http.protocol = protocol(port.protocol);
     mesh::defaults(&mut cluster, service, port, &snapshot.mesh);
     cluster.outlier_detection = policy::default_outlier_detection(flavor);
-    let mut transport = match service.location {
-        Location::External => Transport::Plain,
-        Location::Internal => Transport::Mesh,
+    let mut transport = match (service.location, service.strangers) {
+        (Location::External, _) | (_, Strangers::All) => Transport::Plain,
+        (Location::Internal, Strangers::None | Strangers::Some) => Transport::Mesh,
     };
     for layer in layers {
         layer.apply(&mut cluster, &mut transport, problems);
+    }
+    if service.strangers == Strangers::Some && matches!(transport, Transport::Mesh) {
+        let plain = SocketMatch { name: "plain".to_owned(), labels: endpoints::stranger(), ..SocketMatch::default() };
+        cluster.socket_matches.push(plain);
     }
     cluster.balancer = balancer(cluster.balancer, flavor);
     if let Discovery::DynamicHosts(_) = &cluster.discovery {

@@ -221,8 +221,10 @@ fn entry_of(
         let name = snapshot.services.get(service).map(|service| service.cluster_name(*port, None));
         let clusters = own.services.get(service).and_then(|pieces| pieces.clusters.get(&node.flavor));
         let Some(plain) = name.zip(clusters).and_then(|(name, clusters)| clusters.get(&name)) else { continue };
-        let tls = snapshot.backend_tls.get(&(service.clone(), *port));
-        let cluster = match gateway.zip(tls).and_then(|(gateway, tls)| gateway::tls_cluster(plain, gateway, tls)) {
+        let backend = (service.clone(), *port);
+        let is_raw = compiled.raw.contains(&backend);
+        let tls = gateway.zip(snapshot.backend_tls.get(&backend));
+        let cluster = match tls.and_then(|(gateway, tls)| gateway::tls_cluster(plain, gateway, tls, is_raw)) {
             Some(cluster) => Arc::new(cluster),
             None => plain.clone(),
         };
@@ -247,7 +249,7 @@ fn sidecar_of(own: &ForScope, snapshot: &Snapshot, node: &Node) -> Config {
     }
     let mut listeners = listener::outbound(snapshot, node);
     if let Some(address) = node.http_proxy {
-        if snapshot.strangers == OutboundMode::AllowAny && node.flavor == Flavor::Leno {
+        if snapshot.outbound == OutboundMode::AllowAny && node.flavor == Flavor::Leno {
             let cluster = cluster::passthrough();
             config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
         }

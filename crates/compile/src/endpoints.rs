@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use leno_ir::{Endpoint, EndpointHealth, EndpointSet, Node, WorkloadLabels};
+use leno_ir::{Endpoint, EndpointHealth, EndpointSet, Labels, Node, WorkloadLabels};
 use leno_model::api::LocalityLb;
 use leno_model::{Address, Health, Service, ServicePort, Workload};
 
@@ -78,6 +78,11 @@ fn candidates<'a>(service: &'a Service, port: &ServicePort, subset: Option<&str>
     workloads.filter_map(candidate).collect()
 }
 
+/// What endpoints are labelled with that know nothing of the mesh's mutual TLS.
+pub(crate) fn stranger() -> Labels {
+    Labels::from([("leno.dev/transport".to_owned(), leno_ir::MetadataValue::String("plain".to_owned()))])
+}
+
 fn endpoint(service: &Service, workload: &Workload, port: u16) -> Endpoint {
     let (address, name) = match &workload.address {
         Address::Ip(ip) => (SocketAddr::new(*ip, port), None),
@@ -99,6 +104,7 @@ fn endpoint(service: &Service, workload: &Workload, port: u16) -> Endpoint {
             version: workload.labels.get("version").cloned().unwrap_or_default(),
             cluster: String::new(),
         },
+        socket_labels: if workload.is_stranger { stranger() } else { Labels::new() },
         ..Endpoint::new(address)
     }
 }

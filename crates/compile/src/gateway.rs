@@ -33,6 +33,8 @@ pub(crate) struct Compiled {
     pub(crate) tables: Vec<RouteTable>,
     /// Service and port of every backend.
     pub(crate) used: BTreeSet<(ServiceKey, u16)>,
+    /// Those among them that are sent bytes of any kind.
+    pub(crate) raw: BTreeSet<(ServiceKey, u16)>,
     /// Names of the clusters that VirtualServices lead to.
     pub(crate) clusters: BTreeSet<String>,
     pub(crate) problems: Vec<Problem>,
@@ -166,11 +168,12 @@ impl Compiling<'_> {
         let key = route.key();
         let mut clusters = Vec::new();
         for to in backends {
-            let found = self.snapshot.backend((key.kind, &key.namespace), to, None);
+            let found = self.snapshot.backend((key.kind, &key.namespace), to);
             let Ok((service, port)) = found else { continue };
             let used = (service.key.clone(), port.number);
             let plain = service.cluster_name(port.number, None);
             let Some(name) = cluster_name(self.snapshot, &used, plain) else { continue };
+            self.compiled.raw.insert(used.clone());
             self.compiled.used.insert(used);
             clusters.push(WeightedCluster::new(name, to.weight.unwrap_or(1)));
         }

@@ -86,7 +86,7 @@ impl ForScope {
         self.services.retain(|key, _| seen.services.contains_key(key));
         let same_ingress = before.as_ref().is_some_and(|before| {
             before.ingress == seen.ingress
-                && before.strangers == seen.strangers
+                && before.outbound == seen.outbound
                 && before.envoy_filters == seen.envoy_filters
         });
         let mut any_rules_changed = !same_names || !same_ingress;

@@ -25,7 +25,7 @@ use rule::Rule;
 /// Where routes are compiled for, and what they turn out to need.
 pub(crate) struct Scope<'a> {
     pub(crate) snapshot: &'a Snapshot,
-    /// Of the service, for backends that name no port.
+    /// Of the service that the routes are attached to; `None`: to a gateway.
     pub(crate) default_port: Option<u16>,
     /// The listener of a gateway: TLS to backends follows policies, and redirects stay on its port unless told otherwise.
     pub(crate) gateway: Option<Entry>,

@@ -78,7 +78,7 @@ pub(crate) fn proxy_table<'a>(
         host.domains.retain(|domain| taken.insert(domain.clone()));
     }
     table.virtual_hosts.retain(|host| !host.domains.is_empty());
-    table.virtual_hosts.push(match snapshot.strangers {
+    table.virtual_hosts.push(match snapshot.outbound {
         OutboundMode::AllowAny => passed_on(),
         OutboundMode::RegistryOnly => strangers(),
     });

@@ -214,7 +214,7 @@ fn of_routes(snapshot: &Snapshot, port: &ServicePort, routes: &[MeshRoute]) -> V
     };
     let key = route.route.key();
     let cluster = |to: &BackendRef| {
-        let (service, port) = snapshot.backend((key.kind, &key.namespace), to, Some(port.number)).ok()?;
+        let (service, port) = snapshot.mesh_backend((key.kind, &key.namespace), to, port.number).ok()?;
         let weight = to.weight.unwrap_or(1);
         (weight > 0).then(|| WeightedCluster::new(service.cluster_name(port.number, None), weight))
     };

@@ -82,15 +82,7 @@ fn own(cluster: &mut Cluster, secured: &Secured<'_>, settings: &TlsSettings, cre
         cluster.http.server_name =
             Some(ServerNameOfRequest { is_sent: true, is_checked: checks_server_name, header: None });
     }
-    let alpn: &[&str] = match cluster.http.protocol {
-        _ if !secured.port.protocol.may_be_http() => &[],
-        UpstreamProtocol::Http1 => &["http/1.1"],
-        UpstreamProtocol::Http2 => &["h2"],
-        UpstreamProtocol::Negotiated | UpstreamProtocol::SameAsDownstream => &["h2", "http/1.1"],
-    };
-    if cluster.http.protocol == UpstreamProtocol::SameAsDownstream && secured.port.protocol.may_be_http() {
-        cluster.http.protocol = UpstreamProtocol::Negotiated;
-    }
+    let alpn = if secured.port.protocol.may_be_http() { negotiate(cluster) } else { Vec::new() };
     cluster.tls = Some(UpstreamTls {
         certificate: (settings.mode == Some(TlsMode::Mutual)).then(|| certificate(settings, credential)).flatten(),
         validation: (!is_blind).then(|| PeerValidation {
@@ -99,11 +91,24 @@ fn own(cluster: &mut Cluster, secured: &Secured<'_>, settings: &TlsSettings, cre
             checks: PeerChecks::default(),
         }),
         sni: written_sni.or(host),
-        alpn: alpn.iter().map(|&protocol| protocol.to_owned()).collect(),
+        alpn,
         parameters: TlsParameters::between(TlsVersion::Tls12, TlsVersion::Tls13),
         max_session_keys: 1,
         auto_sni_san_validation: checks_server_name,
     });
+}
+
+/// What is said in ALPN to a server that is no part of the mesh; with both versions of HTTP it is the server that chooses.
+pub(crate) fn negotiate(cluster: &mut Cluster) -> Vec<String> {
+    let words: &[&str] = match cluster.http.protocol {
+        UpstreamProtocol::Http1 => &["http/1.1"],
+        UpstreamProtocol::Http2 => &["h2"],
+        UpstreamProtocol::Negotiated | UpstreamProtocol::SameAsDownstream => {
+            cluster.http.protocol = UpstreamProtocol::Negotiated;
+            &["h2", "http/1.1"]
+        }
+    };
+    words.iter().map(|&word| word.to_owned()).collect()
 }
 
 fn alternative(name: &str) -> SubjectAltName {

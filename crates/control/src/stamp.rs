@@ -1,9 +1,10 @@
 //! Statuses as they are read: with times and generations, and with what gateways say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::SystemTime;
 
-use leno_api::{Kind, ResourceKey};
+use leno_api::{Kind, Resource, ResourceKey};
 use serde_json::{Value, json};
 
 use crate::Control;
@@ -37,11 +38,18 @@ fn gateway(state: &State, key: &ResourceKey, status: &mut Value) {
         node.gateway.as_ref().is_some_and(|role| role.namespace == key.namespace && role.name == key.name)
     };
     let sessions: Vec<_> = state.sessions.values().filter(|session| serves(&session.node)).collect();
-    let addresses: std::collections::BTreeSet<_> = sessions.iter().filter_map(|session| session.node.address).collect();
-    let addresses: Vec<_> =
-        addresses.iter().map(|address| json!({ "type": "IPAddress", "value": address.to_string() })).collect();
+    let served: BTreeSet<_> = sessions.iter().filter_map(|session| session.node.address).collect();
+    let wanted = wanted_addresses(state, key);
+    let is_wanted = |address: &&IpAddr| wanted.is_empty() || wanted.contains(&address.to_string());
+    let addresses: Vec<_> = served.iter().filter(is_wanted).map(ToString::to_string).collect();
+    let missing: Vec<_> = wanted.into_iter().filter(|address| !addresses.contains(address)).collect();
     if !addresses.is_empty() {
-        status["addresses"] = Value::Array(addresses);
+        let address = |value: String| json!({ "type": "IPAddress", "value": value });
+        status["addresses"] = addresses.into_iter().map(address).collect();
+    }
+    if !missing.is_empty() && !sessions.is_empty() {
+        let message = format!("no proxy serves it at {}; start one with --bind", missing.join(", "));
+        unprogrammed(&mut status["conditions"], "AddressNotUsable", &message);
     }
     // Where there is nothing to send, as with one TCP route whose backends are all wrong, there is nothing to take.
     let is_served = |session: &&&NodeSession| session.sync.in_sync() || session.config.borrow().listeners.is_empty();
@@ -57,6 +65,15 @@ fn gateway(state: &State, key: &ResourceKey, status: &mut Value) {
         unprogrammed(&mut listener["conditions"], "Pending", &pending.1);
     }
     unprogrammed(&mut status["conditions"], pending.0, &pending.1);
+}
+
+/// The addresses that its author asks for.
+fn wanted_addresses(state: &State, key: &ResourceKey) -> Vec<String> {
+    let located = state.resources.get(key);
+    let Some(Resource::Gateway(object)) = located.map(|located| &*located.value) else { return Vec::new() };
+    let ip =
+        object.spec.addresses.iter().filter(|address| address.r#type.as_deref().is_none_or(|kind| kind == "IPAddress"));
+    ip.filter_map(|address| address.value.clone()).collect()
 }
 
 fn unprogrammed(conditions: &mut Value, reason: &str, message: &str) {

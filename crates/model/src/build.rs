@@ -6,6 +6,7 @@ mod entries;
 mod gateways;
 mod istio_gateways;
 mod services;
+mod slices;
 mod smi;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use leno_api::{EnvoyFilter, MeshConfig, Resource, annotation, not_supported_yet}
 use leno_names::ServiceKey;
 
 pub use gateways::BackendError;
-pub(crate) use gateways::backend;
+pub(crate) use gateways::{Attached, backend};
 
 use crate::client::Differences;
 use crate::hosts::Hosts;

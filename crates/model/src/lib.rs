@@ -46,7 +46,7 @@ pub use leno_api as api;
 pub use policies::{Credential, Policies, PolicyPart, PolicySubset};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
-pub use service::{Location, Resolution, Rules, Service, ServicePort};
+pub use service::{Location, Resolution, Rules, Service, ServicePort, Strangers};
 pub use sidecar::Ingress;
 pub use snapshot::{MeshSettings, Snapshot};
 pub use virtual_routes::{HttpRule, VirtualRoutes};

@@ -29,8 +29,10 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Who may stand behind it.
     pub service_accounts: BTreeSet<String>,
-    /// By name; all have an allowed service account.
+    /// By name; all have an allowed service account. Then what EndpointSlices name.
     pub workloads: Vec<Arc<Workload>>,
+    #[serde(skip_serializing_if = "Strangers::is_none")]
+    pub strangers: Strangers,
     pub rules: Rules,
     pub policies: Option<Arc<Policies>>,
     /// Nobody wrote it: workloads named it.
@@ -45,6 +47,24 @@ pub enum Location {
     External,
     #[default]
     Internal,
+}
+
+/// Whether what stands behind a service may know nothing of the mesh, as EndpointSlices say.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strangers {
+    /// All endpoints do not.
+    All,
+    #[default]
+    None,
+    /// Each endpoint says.
+    Some,
+}
+
+impl Strangers {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// How a service's endpoints are found.

@@ -69,7 +69,7 @@ impl Sidecars {
     }
 
     /// What becomes of requests to strangers, where a Sidecar says it.
-    pub(crate) fn strangers(&self, scope: &Scope, root: &str) -> Option<OutboundMode> {
+    pub(crate) fn outbound(&self, scope: &Scope, root: &str) -> Option<OutboundMode> {
         self.of(scope, root).find_map(|sidecar| sidecar.spec.outbound_traffic_policy.as_ref()?.mode)
     }
 

@@ -5,7 +5,7 @@ use leno_api::{BackendRef, EnvoyFilter, Kind, MeshConfig, OutboundMode, Resource
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
-use crate::build;
+use crate::build::{self, Attached};
 use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
@@ -49,7 +49,7 @@ pub struct Snapshot {
     pub ingress: Ingress,
     /// What becomes of requests to hosts that nobody has described; ours: they are refused unless somebody wants it otherwise.
     #[serde(skip)]
-    pub strangers: OutboundMode,
+    pub outbound: OutboundMode,
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
     pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
@@ -98,23 +98,31 @@ impl Snapshot {
             mesh: Arc::default(),
             access: BTreeMap::new(),
             ingress: Ingress::default(),
-            strangers: OutboundMode::RegistryOnly,
+            outbound: OutboundMode::RegistryOnly,
             hosts,
             rulebook: Arc::default(),
         }
     }
 
-    /// The service and port that a route of `kind` in `namespace` means.
+    /// The service and port that a route of `kind` in `namespace` means that is attached to a gateway.
     ///
     /// # Errors
     /// There is none, or it may not be used.
-    pub fn backend(
+    pub fn backend(&self, from: (Kind, &str), to: &BackendRef) -> Result<(&Service, &ServicePort), BackendError> {
+        build::backend(&self.services, Attached::Gateway(&self.grants), from, to)
+    }
+
+    /// The same for a route that is attached to `port` of a service.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn mesh_backend(
         &self,
-        (kind, namespace): (Kind, &str),
+        from: (Kind, &str),
         to: &BackendRef,
-        default_port: Option<u16>,
+        port: u16,
     ) -> Result<(&Service, &ServicePort), BackendError> {
-        build::backend(&self.services, &self.grants, (kind, namespace), to, default_port)
+        build::backend(&self.services, Attached::Service { port: Some(port) }, from, to)
     }
 
     /// `indices` are the numbers of [`service_keys`](crate::service_keys). Problems come sorted.

@@ -66,9 +66,9 @@ impl Snapshot {
         services.values().for_each(|service| hosts.add(&service.fqdn, &service.key));
         let ingress = self.rulebook.sidecars.ingress(scope, &self.settings.root_namespace);
         let of_mesh = self.mesh.outbound_traffic_policy.as_ref().and_then(|policy| policy.mode);
-        let said = self.rulebook.sidecars.strangers(scope, &self.settings.root_namespace).or(of_mesh);
-        let strangers = said.unwrap_or(self.strangers);
-        Self { services, hosts, ingress, strangers, ..self.clone() }
+        let said = self.rulebook.sidecars.outbound(scope, &self.settings.root_namespace).or(of_mesh);
+        let outbound = said.unwrap_or(self.outbound);
+        Self { services, hosts, ingress, outbound, ..self.clone() }
     }
 
     /// Of the services of one host that which clients in `namespace` see: their own first.

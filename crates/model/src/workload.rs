@@ -27,6 +27,9 @@ pub struct Workload {
     pub registered: bool,
     /// The service it says it belongs to.
     pub service: Option<String>,
+    /// It knows nothing of the mesh: an EndpointSlice names it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_stranger: bool,
 }
 
 /// Where a workload is reached.
@@ -75,17 +78,30 @@ impl Workload {
     /// One that is written as a part of `key`.
     pub(crate) fn written(key: ResourceKey, address: Address, spec: &WorkloadEntrySpec) -> Self {
         Self {
-            key,
-            address,
             ports: spec.ports.clone(),
-            protocols: BTreeMap::new(),
             labels: spec.labels.clone(),
             service_account: spec.service_account.clone().unwrap_or_else(|| "default".to_owned()),
             locality: spec.locality.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default(),
             weight: spec.weight.unwrap_or(1).max(1),
+            ..Self::at(key, address)
+        }
+    }
+
+    /// One of which nothing is known but where it is.
+    pub(crate) fn at(key: ResourceKey, address: Address) -> Self {
+        Self {
+            key,
+            address,
+            ports: BTreeMap::new(),
+            protocols: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            service_account: "default".to_owned(),
+            locality: Locality::default(),
+            weight: 1,
             health: Health::Healthy,
             registered: false,
             service: None,
+            is_stranger: false,
         }
     }
 

@@ -41,7 +41,21 @@ impl Mesh {
         token: &str,
         arguments: &[&str],
     ) -> anyhow::Result<GatewayProxy> {
-        let address = address()?;
+        self.gateway_at(free_address()?, namespace, gateway, token, arguments)
+    }
+
+    /// The same at an address that [`free_address`] gave.
+    ///
+    /// # Errors
+    /// As [`Mesh::gateway`].
+    pub fn gateway_at(
+        &self,
+        address: Ipv4Addr,
+        namespace: &str,
+        gateway: &str,
+        token: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<GatewayProxy> {
         // Not by the gateway's name, which may be as long as a name can be.
         let name = format!("gateway-{address}").replace('.', "-");
         let inbox = Inbox::bind(self.path(), &name)?;
@@ -68,7 +82,10 @@ impl Mesh {
 }
 
 /// Of 127.0.0.0/16, which no workload takes.
-fn address() -> anyhow::Result<Ipv4Addr> {
+///
+/// # Errors
+/// When none is free.
+pub fn free_address() -> anyhow::Result<Ipv4Addr> {
     for _ in 0..1000 {
         let given = GIVEN.fetch_add(1, Ordering::Relaxed);
         // Processes that run at once have numbers near one another.

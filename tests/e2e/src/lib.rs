@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod bootstrap;
+mod client;
+mod echo;
 mod gateway;
 mod guest;
 mod http;
@@ -21,7 +23,9 @@ mod tools;
 mod workload;
 
 pub use bootstrap::{Sandbox, StaticProxy};
-pub use gateway::GatewayProxy;
+pub use client::{Caller, GrpcAnswer};
+pub use echo::{Echo, EchoTls, Spoken};
+pub use gateway::{GatewayProxy, free_address};
 pub use guest::{EnvoyGuest, EnvoyOptions, GrpcClient, script};
 pub use http::{Response, Session, request};
 pub use load::{Load, LoadReport};
@@ -29,5 +33,5 @@ pub use mesh::Mesh;
 pub use notify::Ready;
 pub use openssl::{Pem, over_tls};
 pub use scene::{CALC, ECHO, REVIEWS, REVIEWS_ROUTE, both_answer, one_echo, subsets, two_echoes};
-pub use tools::{LIMIT, app, eventually, leno, need, need_program, prometheus_sum, said};
+pub use tools::{LIMIT, app, echo_server, eventually, leno, need, need_program, prometheus_sum, said};
 pub use workload::{Workload, WorkloadOptions};

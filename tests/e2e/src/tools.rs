@@ -19,12 +19,24 @@ pub fn leno() -> PathBuf {
 /// # Panics
 /// When it is not there.
 pub fn app() -> PathBuf {
+    beside("leno-e2e-app")
+}
+
+/// The echo server of the tests: `leno-e2e-echo`, built beside them.
+///
+/// # Panics
+/// When it is not there.
+pub fn echo_server() -> PathBuf {
+    beside("leno-e2e-echo")
+}
+
+fn beside(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("a running test has a path");
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    path.push("leno-e2e-app");
+    path.push(name);
     assert!(path.exists(), "{} is not built", path.display());
     path
 }

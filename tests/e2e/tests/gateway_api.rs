@@ -7,10 +7,18 @@
 
 #[path = "gateway_api/ask.rs"]
 mod ask;
+#[path = "gateway_api/call.rs"]
+mod call;
 #[path = "gateway_api/case.rs"]
 mod case;
+#[path = "gateway_api/cluster.rs"]
+mod cluster;
+#[path = "gateway_api/many.rs"]
+mod many;
 #[path = "gateway_api/page.rs"]
 mod page;
+#[path = "gateway_api/pods.rs"]
+mod pods;
 #[path = "gateway_api/secrets.rs"]
 mod secrets;
 #[path = "gateway_api/site.rs"]
@@ -21,7 +29,6 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use case::Case;
-use leno_e2e::need_program;
 use site::Site;
 
 /// What became of a case.
@@ -46,9 +53,6 @@ fn data() -> Option<PathBuf> {
 #[test]
 fn the_conformance_cases_give_what_the_page_says() -> anyhow::Result<()> {
     let Some(manifests) = data() else { return Ok(()) };
-    if !need_program("openssl") {
-        return Ok(());
-    }
     if let Err(error) = TcpListener::bind("127.0.0.1:80")
         && error.kind() == std::io::ErrorKind::PermissionDenied
     {
@@ -80,5 +84,6 @@ fn the_conformance_cases_give_what_the_page_says() -> anyhow::Result<()> {
     if only.is_some() {
         return Ok(());
     }
+    page::check_claims(&site.claims()?, &cases, &outcomes)?;
     page::check(&here.join("../../docs/conformance.md"), &cases, &outcomes)
 }

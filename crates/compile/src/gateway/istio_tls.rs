@@ -20,7 +20,7 @@ pub(super) fn downstream(
     let alpn: &[&str] = if server.protocol == ListenerProtocol::Https { &["h2", "http/1.1"] } else { &[] };
     let alpn = alpn.iter().map(|&word| word.to_owned()).collect();
     if tls.mode() == ServerTlsMode::IstioMutual {
-        let ids = tls.subject_alt_names.iter().map(|name| StringMatch::exact(name));
+        let ids = tls.subject_alt_names.iter().map(StringMatch::exact);
         return Some(DownstreamTls::of_mesh(Some(PeerValidation::of_mesh(ids)), alpn));
     }
     let mut report = |field: &str, reason, message: String| {

@@ -7,14 +7,15 @@ use leno_ir::{
 };
 use leno_model::{BackendName, BackendRoots, BackendTls, Certificate, Gateway, GatewayListener};
 
-use crate::tls::SYSTEM_ROOTS;
+use crate::tls::{SYSTEM_ROOTS, negotiate};
 
 /// The cluster of the same endpoints with TLS as a policy wants it.
 pub(crate) fn cluster_name(plain: &str) -> String {
     format!("tls|{plain}")
 }
 
-pub(crate) fn cluster(plain: &Cluster, gateway: &Gateway, tls: &BackendTls) -> Option<Cluster> {
+/// `is_raw`: what is sent is not known to be HTTP.
+pub(crate) fn cluster(plain: &Cluster, gateway: &Gateway, tls: &BackendTls, is_raw: bool) -> Option<Cluster> {
     let BackendTls::Checked { server_name, names, roots } = tls else { return None };
     let dns = |name: &str| match name.strip_prefix('*') {
         Some(suffix) => StringMatch::Suffix { text: suffix.to_owned(), ignore_case: true },
@@ -37,19 +38,17 @@ pub(crate) fn cluster(plain: &Cluster, gateway: &Gateway, tls: &BackendTls) -> O
         subject_alt_names,
         checks: PeerChecks::default(),
     };
-    Some(Cluster {
-        name: cluster_name(&plain.name),
-        tls: Some(UpstreamTls {
-            certificate: gateway.client_certificate.as_deref().map(|own| CertificateSource::Pem(vec![pem(own)])),
-            validation: Some(validation),
-            sni: Some(server_name.clone()),
-            alpn: Vec::new(),
-            parameters: TlsParameters::between(TlsVersion::Tls12, TlsVersion::Tls13),
-            max_session_keys: 1,
-            auto_sni_san_validation: false,
-        }),
-        ..plain.clone()
-    })
+    let mut cluster = Cluster { name: cluster_name(&plain.name), socket_matches: Vec::new(), ..plain.clone() };
+    cluster.tls = Some(UpstreamTls {
+        certificate: gateway.client_certificate.as_deref().map(|own| CertificateSource::Pem(vec![pem(own)])),
+        validation: Some(validation),
+        sni: Some(server_name.clone()),
+        alpn: if is_raw { Vec::new() } else { negotiate(&mut cluster) },
+        parameters: TlsParameters::between(TlsVersion::Tls12, TlsVersion::Tls13),
+        max_session_keys: 1,
+        auto_sni_san_validation: false,
+    });
+    Some(cluster)
 }
 
 pub(super) fn downstream(listener: &GatewayListener, alpn: &[&str]) -> DownstreamTls {

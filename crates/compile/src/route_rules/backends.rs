@@ -56,7 +56,11 @@ impl Backends {
 /// The cluster behind a reference; `None` with a problem.
 pub(super) fn cluster(scope: &mut Scope<'_>, route: &ResourceKey, to: &BackendRef, at: &str) -> Option<String> {
     let (kind, namespace) = (route.kind, route.namespace.as_str());
-    let (service, port) = match scope.snapshot.backend((kind, namespace), to, scope.default_port) {
+    let found = match scope.default_port {
+        Some(port) => scope.snapshot.mesh_backend((kind, namespace), to, port),
+        None => scope.snapshot.backend((kind, namespace), to),
+    };
+    let (service, port) = match found {
         Ok(found) => found,
         Err(error) => {
             let message = format!("{}; its share of the requests gets 500", error.message);

@@ -72,6 +72,8 @@ impl Rule<'_> {
         let mut policy = forward::default_retry();
         policy.per_try_timeout = self.timeouts.backend_request.map(|timeout| timeout.0).filter(|t| !t.is_zero());
         let Some(written) = self.retry else { return policy };
+        // HTTPRouteRetry: whoever asks for retries means failures of connections and timeouts of the backend, too.
+        policy.on.push(RetryOn::Reset);
         policy.attempts = written.attempts.unwrap_or(policy.attempts);
         if let Some(base) = written.backoff {
             policy.back_off_base = base.0;

@@ -6,8 +6,10 @@ use leno_api::{
 };
 use leno_names::{ServiceKey, dns_label};
 
+use super::slices;
 use crate::{
-    Address, Location, MeshSettings, Problem, Protocol, Resolution, Rules, Service, ServicePort, Visibility, Workload,
+    Address, Location, MeshSettings, Problem, Protocol, Resolution, Rules, Service, ServicePort, Strangers, Visibility,
+    Workload,
 };
 
 /// Istio's annotation on a Service, in place of the field that other kinds have.
@@ -32,6 +34,7 @@ pub(super) fn services(world: &World<'_>, problems: &mut Vec<Problem>) -> BTreeM
             all.insert(service.key.clone(), service);
         }
     }
+    slices::add(resources, workloads, &mut all, problems);
     for (key, ports) in implied(workloads) {
         if !all.contains_key(&key) {
             let mut service = empty(key, settings);
@@ -58,6 +61,7 @@ pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
         ports: Vec::new(),
         service_accounts: BTreeSet::from([key.name.clone()]),
         workloads: Vec::new(),
+        strangers: Strangers::None,
         rules: Rules::Default,
         policies: None,
         implicit: false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
-use leno_e2e::{Response, over_tls, request};
+use leno_e2e::{Caller, Response, request};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,13 +14,27 @@ type Headers = BTreeMap<String, String>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ask {
+    #[serde(default)]
     gateway: String,
+    /// In place of a gateway: the workload that asks, and whom.
+    from: Option<String>,
+    to: Option<String>,
     /// Whose port is asked; the first one's unless said.
     listener: Option<String>,
     /// With TLS, and this server name.
     sni: Option<String>,
+    /// Shown in TLS: that of a Secret.
+    certificate: Option<String>,
+    /// The connection or its handshake is refused.
+    #[serde(default)]
+    refused: bool,
+    #[serde(default)]
+    http2: bool,
     host: Option<String>,
     path: String,
+    /// Like no request before.
+    #[serde(default)]
+    unique: bool,
     method: Option<String>,
     #[serde(default)]
     headers: Headers,
@@ -49,6 +63,10 @@ struct Seen {
     headers: Headers,
     #[serde(default)]
     absent: Vec<String>,
+    sni: Option<String>,
+    /// Of a Secret.
+    certificate: Option<String>,
+    protocol: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,11 +91,31 @@ struct Redirect {
 
 impl Ask {
     pub(crate) fn is_answered(&self, site: &mut Site) -> anyhow::Result<()> {
-        let address = site.gateway(&self.gateway)?;
-        let port = site.port(&self.gateway, self.listener.as_deref())?;
-        let address = format!("{address}:{port}");
-        let response = self.send(&address).with_context(|| self.words())?;
-        self.check(&response, &address).with_context(|| format!("{} answered {}", self.words(), response.status))
+        self.answer_of(site).map(drop)
+    }
+
+    /// What came back, when it is what must come. The path is the one that was asked.
+    pub(crate) fn answer_of(&self, site: &mut Site) -> anyhow::Result<(Response, String)> {
+        let address = match &self.from {
+            Some(pod) => site.seen_from(pod, self.to.as_ref().or(self.host.as_ref()).context("nobody is asked")?)?,
+            None => {
+                let port = site.port(&self.gateway, self.listener.as_deref())?;
+                format!("{}:{port}", site.gateway(&self.gateway)?)
+            }
+        };
+        let mut path = self.path.clone();
+        if self.unique {
+            path += &format!("{}id={}", if path.contains('?') { "&" } else { "?" }, site.unique());
+        }
+        let response = self.send(&address, &path, site);
+        if self.refused {
+            ensure!(response.is_err(), "{} was answered", self.words());
+            return Ok((Response { status: 0, headers: Vec::new(), body: Vec::new() }, path));
+        }
+        let response = response.with_context(|| self.words())?;
+        let checked = self.check(&response, &address, &path, site);
+        checked.with_context(|| format!("{} answered {}", self.words(), response.status))?;
+        Ok((response, path))
     }
 
     fn words(&self) -> String {
@@ -85,7 +123,7 @@ impl Ask {
         format!("{} {host}{}", self.method.as_deref().unwrap_or("GET"), self.path)
     }
 
-    fn send(&self, address: &str) -> anyhow::Result<Response> {
+    fn send(&self, address: &str, path: &str, site: &Site) -> anyhow::Result<Response> {
         let echo: Vec<_> = self.echo.iter().map(|(name, value)| format!("{name}:{value}")).collect();
         let echo = echo.join(",");
         let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -94,13 +132,15 @@ impl Ask {
             headers.push(("x-echo-set-header", &echo));
         }
         let method = self.method.as_deref().unwrap_or("GET");
-        match &self.sni {
-            Some(name) => over_tls(address, name, None, (method, &self.path), &headers),
-            None => request(address, method, &self.path, &headers, self.body.as_bytes()),
+        if self.sni.is_none() && !self.http2 {
+            return request(address, method, path, &headers, self.body.as_bytes());
         }
+        let certificate = self.certificate.as_ref().map(|secret| site.certificate(secret)).transpose()?;
+        let caller = Caller { address, server_name: self.sni.as_deref(), certificate: certificate.as_ref() };
+        caller.request(self.http2, method, path, &headers, self.body.as_bytes())
     }
 
-    fn check(&self, response: &Response, address: &str) -> anyhow::Result<()> {
+    fn check(&self, response: &Response, address: &str, path: &str, site: &Site) -> anyhow::Result<()> {
         ensure!(self.status.contains(&response.status), "not {:?}", self.status);
         if let Some(wanted) = &self.redirect {
             wanted.check(response, self, address)?;
@@ -123,19 +163,19 @@ impl Ask {
             ensure!(all(name).is_none(), "{name} is in the answer: {:?}", all(name));
         }
         if response.status == 200 && self.backend.is_some() {
-            self.check_seen(&response.json()?)?;
+            self.check_seen(&response.json()?, path, site)?;
         }
         Ok(())
     }
 
-    fn check_seen(&self, saw: &Value) -> anyhow::Result<()> {
+    fn check_seen(&self, saw: &Value, asked: &str, site: &Site) -> anyhow::Result<()> {
         let backend = saw["app"].as_str().unwrap_or_default();
         let wanted = self.backend.as_deref().unwrap_or_default();
         ensure!(backend == wanted, "{backend} was reached, not {wanted}");
         let none = Seen::default();
         let seen = self.seen.as_ref().unwrap_or(&none);
         let is_as_asked = self.seen.is_none();
-        let path = seen.path.as_deref().unwrap_or(&self.path);
+        let path = seen.path.as_deref().filter(|_| !self.unique).unwrap_or(asked);
         ensure!(saw["path"] == path, "the backend saw path {}, not {path}", saw["path"]);
         let method = seen.method.as_deref().or(self.method.as_deref().filter(|_| is_as_asked)).unwrap_or("GET");
         ensure!(saw["method"] == method, "the backend saw method {}", saw["method"]);
@@ -148,6 +188,17 @@ impl Ask {
         }
         for name in &seen.absent {
             ensure!(saw["headers"][name.as_str()].is_null(), "the backend saw {name}");
+        }
+        for (name, wanted) in [("sni", &seen.sni), ("protocol", &seen.protocol)] {
+            if let Some(wanted) = wanted {
+                ensure!(saw[name] == wanted.as_str(), "the backend saw {name} {}, not {wanted}", saw[name]);
+            }
+        }
+        if let Some(secret) = &seen.certificate {
+            let own = site.certificate(secret)?;
+            let tight = |text: &str| text.split_whitespace().collect::<String>();
+            let shown = saw["certificate"].as_str().context("no certificate was shown")?;
+            ensure!(tight(shown) == tight(&own.chain), "another certificate was shown: {shown}");
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ask::Ask;
+use crate::call::{Call, Line};
+use crate::many;
 use crate::site::Site;
 
 /// Chosen: a configuration arrives within a fraction of a second; the rest is for a loaded machine.
@@ -40,6 +42,11 @@ pub(crate) enum Step {
         conditions: Vec<Condition>,
         names: Option<Vec<String>>,
     },
+    /// Where the gateway says it is reached.
+    Addresses {
+        gateway: String,
+        values: Vec<String>,
+    },
     AttachedSets {
         object: String,
         count: u64,
@@ -52,6 +59,26 @@ pub(crate) enum Step {
         #[serde(flatten)]
         condition: Condition,
     },
+    /// Makes or overwrites an object with what another holds.
+    Copy {
+        kind: String,
+        from: String,
+        object: String,
+    },
+    Delete {
+        kind: String,
+        object: String,
+    },
+    /// Fills an EndpointSlice with those of a workload.
+    Endpoints {
+        object: String,
+        of: String,
+    },
+    /// It is older than whatever comes next: ages are in seconds.
+    Old {
+        kind: String,
+        object: String,
+    },
     /// Every condition speaks of the object as it is now.
     Latest {
         kind: String,
@@ -63,6 +90,12 @@ pub(crate) enum Step {
         object: String,
         listeners: Vec<Listener>,
     },
+    /// Copies of a request go to these, too: each time, or of so many in a hundred.
+    Mirrored {
+        ask: Box<Ask>,
+        to: Vec<String>,
+        percent: Option<u32>,
+    },
     NoRoutes {
         object: String,
     },
@@ -70,7 +103,68 @@ pub(crate) enum Step {
         kind: String,
         object: String,
     },
+    /// Many times: each answer is of the backend that a header names.
+    OwnHeader {
+        ask: Box<Ask>,
+        header: String,
+        times: u32,
+    },
+    /// Exactly these parents are spoken of: `KIND NAMESPACE/NAME`.
+    Parents {
+        kind: String,
+        object: String,
+        parents: Vec<String>,
+    },
+    Patch {
+        kind: String,
+        object: String,
+        patch: Value,
+    },
+    /// A call of gRPC.
+    Call(Box<Call>),
+    /// A line of TCP, perhaps in TLS.
+    Line(Line),
     Request(Box<Ask>),
+    /// A proxy serves the gateway from now on.
+    Serve {
+        gateway: String,
+    },
+    /// Makes an object.
+    Write {
+        object: Value,
+    },
+    WebSocket {
+        gateway: String,
+        path: String,
+        frames: Vec<String>,
+    },
+    /// The share of each backend.
+    Weights {
+        #[serde(flatten)]
+        way: Way,
+        weights: std::collections::BTreeMap<String, f64>,
+    },
+}
+
+/// What is asked many times.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Way {
+    Ask(Box<Ask>),
+    Call(Box<Call>),
+    Line(Line),
+}
+
+impl Way {
+    /// Who has answered.
+    pub(crate) fn app(&self, site: &mut Site) -> anyhow::Result<String> {
+        let saw = match self {
+            Self::Ask(ask) => ask.answer_of(site)?.0.json()?,
+            Self::Call(call) => call.is_answered(site)?,
+            Self::Line(line) => line.is_answered(site)?,
+        };
+        Ok(saw["app"].as_str().context("no app in the answer")?.to_owned())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,28 +187,80 @@ pub(crate) struct Listener {
 
 impl Case {
     pub(crate) fn run(&self, site: &mut Site) -> anyhow::Result<()> {
-        site.apply(&self.manifests)?;
-        let done = self.steps.iter().enumerate().try_for_each(|(index, step)| {
+        let applied = site.apply(&self.manifests, self.steps.iter().any(Step::changes_objects));
+        let run = |(index, step): (usize, &Step)| {
             let deadline = Instant::now() + PATIENCE;
             loop {
                 let error = match step.holds(site) {
                     Ok(()) => return Ok(()),
                     Err(error) => error,
                 };
-                if Instant::now() > deadline {
+                if step.changes_objects() || Instant::now() > deadline {
                     return Err(error.context(format!("step {}", index + 1)));
                 }
                 site.pause();
             }
-        });
+        };
+        let done = applied.and_then(|()| self.steps.iter().enumerate().try_for_each(run));
         site.clear()?;
         done
     }
 }
 
 impl Step {
+    /// Such a step is taken once.
+    const fn changes_objects(&self) -> bool {
+        matches!(
+            self,
+            Self::Copy { .. } | Self::Delete { .. } | Self::Endpoints { .. } | Self::Patch { .. } | Self::Write { .. }
+        )
+    }
+
     fn holds(&self, site: &mut Site) -> anyhow::Result<()> {
         match self {
+            Self::Addresses { gateway, values } => {
+                let said = site.status("Gateway", gateway)?["addresses"].take();
+                let said: Vec<_> =
+                    said.as_array().into_iter().flatten().filter_map(|one| one["value"].as_str()).collect();
+                let usable = site.usable().to_string();
+                let values: Vec<_> =
+                    values.iter().map(|one| if one == "USABLE" { usable.as_str() } else { one.as_str() }).collect();
+                ensure!(said == values, "{gateway} is reached at {said:?}, not {values:?}");
+                Ok(())
+            }
+            Self::Call(call) => call.is_answered(site).map(drop),
+            Self::Line(line) => line.is_answered(site).map(drop),
+            Self::Copy { kind, from, object } => site.copy(kind, from, object),
+            Self::Delete { kind, object } => site.delete(kind, object),
+            Self::Endpoints { object, of } => {
+                let endpoints = site.endpoints_of(of)?;
+                site.patch("EndpointSlice", object, &serde_json::json!({ "endpoints": endpoints }))
+            }
+            Self::Mirrored { ask, to, percent } => many::mirrored(site, ask, to, *percent),
+            Self::Old { kind, object } => {
+                let made = &site.object(kind, object)?["metadata"]["creationTimestamp"];
+                let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+                ensure!(made.as_str().is_some_and(|made| made < now.as_str()), "{object} was made now: {made}");
+                Ok(())
+            }
+            Self::OwnHeader { ask, header, times } => many::own_header(site, ask, header, *times),
+            Self::Parents { kind, object, parents } => {
+                let status = site.status(kind, object)?;
+                let (own, _) = object.split_once('/').context("no namespace")?;
+                let said = status["parents"].as_array().into_iter().flatten().map(|entry| {
+                    let text =
+                        |name: &str, default: &str| entry["parentRef"][name].as_str().unwrap_or(default).to_owned();
+                    format!("{} {}/{}", text("kind", "Gateway"), text("namespace", own), text("name", ""))
+                });
+                let said: Vec<_> = said.collect();
+                ensure!(said == *parents, "{object} speaks of {said:?}, not of {parents:?}");
+                Ok(())
+            }
+            Self::Patch { kind, object, patch } => site.patch(kind, object, patch),
+            Self::Serve { gateway } => site.gateway(gateway).map(drop),
+            Self::Write { object } => site.write(object),
+            Self::WebSocket { gateway, path, frames } => many::web_socket(site, gateway, path, frames),
+            Self::Weights { way, weights } => many::are_near(weights, || way.app(site)),
             Self::Accepted { gateway, kind, routes } => {
                 let (gateway, _) = gateway.split_once('#').unwrap_or((gateway, ""));
                 site.gateway(gateway)?;
@@ -167,7 +313,8 @@ impl Step {
                     (object, status)
                 })?;
                 let now = object["metadata"]["generation"].as_i64().unwrap_or(1);
-                let conditions = status["conditions"].as_array().context("no conditions")?;
+                let mut conditions = Vec::new();
+                conditions_of(&status, &mut conditions);
                 ensure!(!conditions.is_empty(), "no conditions");
                 let old = conditions.iter().find(|one| one["observedGeneration"] != now);
                 ensure!(old.is_none(), "{old:?} is not of generation {now}");
@@ -250,6 +397,14 @@ impl Condition {
             self.reason.as_deref().unwrap_or("any reason"),
         );
         Ok(())
+    }
+}
+
+/// All of a status, wherever they are.
+fn conditions_of<'a>(status: &'a Value, all: &mut Vec<&'a Value>) {
+    all.extend(status["conditions"].as_array().into_iter().flatten());
+    for name in ["parents", "ancestors"] {
+        status[name].as_array().into_iter().flatten().for_each(|one| conditions_of(one, all));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `docs/conformance.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -53,6 +53,26 @@ pub(crate) fn check(path: &Path, cases: &[Case], outcomes: &BTreeMap<&str, Outco
     let written = std::fs::read_to_string(path).unwrap_or_default();
     let differs: Vec<_> = page.lines().filter(|line| !written.lines().any(|other| other == *line)).collect();
     ensure!(written == page, "docs/conformance.md is not what the run gives (UPDATE=1 writes it): {differs:#?}");
+    Ok(())
+}
+
+/// A class claims the features of which cases pass and none fails, and no others.
+///
+/// # Errors
+/// When it claims what does not pass, or hides what does.
+pub(crate) fn check_claims(
+    claimed: &[String],
+    cases: &[Case],
+    outcomes: &BTreeMap<&str, Outcome>,
+) -> anyhow::Result<()> {
+    let features = |wanted: fn(&Outcome) -> bool| {
+        let of = cases.iter().filter(move |case| outcomes.get(&*case.name).is_some_and(wanted));
+        of.flat_map(|case| case.features.iter().map(String::as_str)).collect::<BTreeSet<_>>()
+    };
+    let fail = features(|outcome| matches!(outcome, Outcome::Fails(_)));
+    let pass = features(|outcome| matches!(outcome, Outcome::Passes));
+    let shown: Vec<_> = pass.difference(&fail).copied().collect();
+    ensure!(shown == claimed, "cases show {shown:#?}, and the class claims {claimed:#?}");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use leno_api::{BackendRef, Filter, Kind, ParentRef, Resource, ResourceKey};
 use leno_names::ServiceKey;
 
 use super::listeners::Draft;
-use super::{Built, GROUP, World, backend};
+use super::{Attached, Built, GROUP, World, backend};
 use crate::gateway::{AttachedRoute, MeshRoute, RouteObject, intersection};
 use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
 
@@ -26,11 +26,10 @@ struct Route<'a> {
 pub(super) fn routes(world: &World<'_>, drafts: &mut BTreeMap<ResourceKey, Draft<'_>>, built: &mut Built) {
     for resource in world.resources {
         let Some(route) = Route::of(resource) else { continue };
-        let resolved = route.resolved(world);
         let mut status = RouteStatus::default();
         for parent in route.parents {
             let Some(mut conditions) = route.attach(world, parent, drafts, built) else { continue };
-            conditions.push(resolved.clone());
+            conditions.push(route.resolved(world, parent));
             status.parents.push(ParentStatus { parent_ref: parent.clone(), controller_name: CONTROLLER, conditions });
         }
         built.statuses.insert(route.key, Status::Route(status));
@@ -94,16 +93,23 @@ impl<'a> Route<'a> {
         })
     }
 
-    /// The condition `ResolvedRefs`.
-    fn resolved(&self, world: &World<'_>) -> Condition {
+    /// The condition `ResolvedRefs` at one parent.
+    fn resolved(&self, world: &World<'_>, parent: &ParentRef) -> Condition {
         let from = (self.key.kind, &*self.key.namespace);
-        // A mesh route without a port means the port it is attached to.
-        let default = self.parents.iter().find_map(|parent| parent.port);
-        let error = self.backends.iter().find_map(|to| backend(world.services, world.grants, from, to, default).err());
+        let attached = match parent.kind.as_deref() {
+            Some("Service") => Attached::Service { port: parent.port.or_else(|| self.first_port(world, parent)) },
+            _ => Attached::Gateway(world.grants),
+        };
+        let error = self.backends.iter().find_map(|to| backend(world.services, attached, from, to).err());
         match error {
             Some(error) => Condition::fails("ResolvedRefs", error.reason, error.message),
             None => Condition::holds("ResolvedRefs", "ResolvedRefs"),
         }
+    }
+
+    fn first_port(&self, world: &World<'_>, parent: &ParentRef) -> Option<u16> {
+        let namespace = parent.namespace.as_deref().unwrap_or(&self.key.namespace);
+        world.services.get(&ServiceKey::new(namespace, &parent.name))?.ports.first().map(|port| port.number)
     }
 
     fn accepted(&self) -> Vec<Condition> {

@@ -17,13 +17,22 @@ pub struct BackendError {
     pub message: String,
 }
 
+/// Where a route is attached, which decides what its references mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Attached<'a> {
+    /// What was hidden may become visible to strangers: backends of other namespaces have to be granted.
+    Gateway(&'a Grants),
+    /// To a port of a service, which a backend without a port means, too. Clients could call the backend themselves, so
+    /// nobody is asked (GEP-1294).
+    Service { port: Option<u16> },
+}
+
 /// The service and the port behind a reference of a route of `kind` in `namespace`.
 pub(crate) fn backend<'a, S: AsRef<Service>>(
     services: &'a BTreeMap<ServiceKey, S>,
-    grants: &Grants,
+    attached: Attached<'_>,
     (kind, namespace): (Kind, &str),
     to: &BackendRef,
-    default_port: Option<u16>,
 ) -> Result<(&'a Service, &'a ServicePort), BackendError> {
     let fail = |reason, message: String| Err(BackendError { reason, message });
     let group = to.group.as_deref().unwrap_or_default();
@@ -33,14 +42,21 @@ pub(crate) fn backend<'a, S: AsRef<Service>>(
     }
     let target = to.namespace.as_deref().unwrap_or(namespace);
     let referrer = Referrer { group: GROUP, kind: kind.as_str(), namespace };
-    if !grants.permit(referrer, Referent { group: "", kind: "Service", namespace: target, name: &to.name }) {
+    let referent = Referent { group: "", kind: "Service", namespace: target, name: &to.name };
+    if let Attached::Gateway(grants) = attached
+        && !grants.permit(referrer, referent)
+    {
         return fail("RefNotPermitted", format!("a backend in namespace {target} needs a ReferenceGrant there"));
     }
     let key = ServiceKey::new(target, &to.name);
     let Some(service) = services.get(&key).map(AsRef::as_ref) else {
         return fail("BackendNotFound", format!("there is no service {key}"));
     };
-    let Some(number) = to.port.or(default_port) else {
+    let default = match attached {
+        Attached::Gateway(_) => None,
+        Attached::Service { port } => port,
+    };
+    let Some(number) = to.port.or(default) else {
         return fail("BackendNotFound", format!("which port of service {key} is not said"));
     };
     match service.port(number) {

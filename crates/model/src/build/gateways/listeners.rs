@@ -86,6 +86,8 @@ impl DraftListener<'_> {
             .unwrap_or_else(|| Condition { status: "False", ..Condition::holds("Conflicted", "NoConflicts") });
         let programmed = if self.is_programmed() {
             Condition::holds("Programmed", "Programmed")
+        } else if let Some(conflict) = &self.conflict {
+            Condition::fails("Programmed", conflict.reason, conflict.message.clone())
         } else if self.protocol == Some(Spoken::Udp) {
             Condition::fails("Programmed", "Invalid", "UDP is understood, and not served yet")
         } else {

@@ -7,9 +7,8 @@ use leno_names::ServiceKey;
 
 use super::certificates::From;
 use super::listeners::Draft;
-use super::{Built, World, backend};
+use super::{Attached, Built, World, backend};
 use crate::backend_tls::{BackendName, BackendRoots, BackendTls};
-use crate::gateway::RouteObject;
 use crate::status::{AncestorStatus, CONTROLLER, Condition, PolicyStatus, Status};
 
 /// The oldest policy of a port wins; one that names the port beats one for the whole service.
@@ -127,16 +126,9 @@ fn uses(world: &World<'_>, draft: &Draft<'_>, targets: &impl Fn(&ServiceKey) -> 
     let routes = draft.listeners.iter().flat_map(|listener| &listener.routes);
     routes.map(|attached| &attached.route).any(|route| {
         let from = (route.kind(), route.metadata().namespace());
-        let backends: Vec<_> = match route {
-            RouteObject::Grpc(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
-            RouteObject::Derived { route: object, .. } | RouteObject::Http(object) => {
-                object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect()
-            }
-            RouteObject::Tcp(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
-            RouteObject::Tls(object) => object.spec.rules.iter().flat_map(|rule| &rule.backend_refs).collect(),
-        };
-        backends.iter().any(|to| {
-            backend(world.services, world.grants, from, to, None).is_ok_and(|(service, _)| targets(&service.key))
+        route.backends().iter().any(|to| {
+            backend(world.services, Attached::Gateway(world.grants), from, to)
+                .is_ok_and(|(service, _)| targets(&service.key))
         })
     })
 }

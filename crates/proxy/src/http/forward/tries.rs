@@ -198,11 +198,15 @@ impl Forwarder<'_, '_> {
                         pick.finish(outcome, self.context.worker.now());
                     }
                     let can_replay = tries.replay.is_possible() && self.raw.is_none();
-                    if was_stale && can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method) {
+                    // A replacement that the policy would give anyway is one of its retries; another one nobody asked for.
+                    let wanting = tries.policy.as_deref().filter(|policy| wants_retry_after_failure(policy, &failure));
+                    let (counts, is_left) = (wanting.is_some(), wanting.is_none_or(|one| tries.retries < one.attempts));
+                    let may_replace = can_replay && !tries.has_replaced_stale && is_idempotent(&self.request.method);
+                    if was_stale && may_replace && is_left {
                         tries.has_replaced_stale = true;
-                        let is_wanted = |policy: &RetryPolicy| wants_retry_after_failure(policy, &failure);
-                        if !tries.policy.as_deref().is_some_and(is_wanted) {
-                            // Nobody asked for another, so it does not count.
+                        if counts {
+                            tries.retries += 1;
+                        } else {
                             self.exchange.attempts -= 1;
                         }
                         tries.replay.restart();
