@@ -161,7 +161,7 @@ impl Patcher {
 
     fn merge_bytes(&mut self, name: &str, body: &[u8], value: &Value) -> Result<Vec<u8>> {
         let change = self.read(name, value, true)?;
-        merge::merge(self.reader.pool(), name, body, &change)
+        merge::merge(self.reader.pool(), name, body, &change, &typed(value))
             .map_err(|error| vec![PatchProblem::new("", error.to_string())])
     }
 

@@ -1,5 +1,5 @@
 use leno_ir::{Direction, FilterChain, FilterChainMatch, HttpConnectionManager, HttpFilterConfig, ListenerOptions};
-use leno_ir::{NetworkFilter, RouteSource};
+use leno_ir::{NetworkFilter, RouteSource, ServerHeader};
 use serde_json::json;
 
 use super::*;
@@ -78,6 +78,9 @@ fn merging_changes_what_is_named_and_nothing_else() {
         "typed_config": {
             "@type": MANAGER,
             "xff_num_trusted_hops": 2,
+            "server_name": "shop",
+            // The first value of its enum, which the wire leaves out.
+            "serverHeaderTransformation": "OVERWRITE",
             "common_http_protocol_options": { "idle_timeout": "0.5s", "max_headers_count": 7 },
             "http_protocol_options": { "header_key_format": { "proper_case_words": {} } },
         },
@@ -87,6 +90,7 @@ fn merging_changes_what_is_named_and_nothing_else() {
     let (before, after) = (listener(), manager(&changed));
     let before = manager(&before);
     assert_eq!(after.edge.xff_num_trusted_hops, 2);
+    assert_eq!((&*after.edge.server_name, after.edge.server_header), ("shop", ServerHeader::Overwrite));
     assert_eq!(after.idle_timeout, Some(std::time::Duration::from_millis(500)));
     assert_eq!(after.max_request_headers_count, 7);
     assert_ne!(after.http1, before.http1);
