@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod command;
+mod crds;
 mod descriptors;
 mod fuzz;
 mod instructions;
@@ -31,6 +32,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// What CI runs: `lint`, `test`, a short `fuzz`, `instructions`.
     Ci,
+    /// Write the CustomResourceDefinitions and JSON Schemas of Leno's own kinds.
+    Crds,
     /// Cut out of Envoy's API what a static bootstrap may name.
     Descriptors,
     /// Run the fuzz targets of all parsers of foreign bytes.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
             .and_then(|()| test::run(&test::TestArgs::default()))
             .and_then(|()| fuzz::run(&fuzz::FuzzArgs::default()))
             .and_then(|()| instructions::run(&instructions::InstructionsArgs::default())),
+        Command::Crds => crds::run(),
         Command::Descriptors => descriptors::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Instructions(args) => instructions::run(&args),

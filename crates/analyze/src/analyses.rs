@@ -1,6 +1,6 @@
 use crate::finding::{Finding, Findings};
 use crate::objects::Objects;
-use crate::{gateway_api, istio, smi};
+use crate::{gateway_api, istio, own, smi};
 
 type Analysis = fn(&Objects, &mut Findings);
 
@@ -49,6 +49,7 @@ const ANALYSES: &[(&str, Analysis)] = &[
     ("leno.Listeners", gateway_api::listeners::conflicts),
     ("leno.Matches", gateway_api::matches::shadowed),
     ("leno.MutualTls", gateway_api::mutual_tls::mismatches),
+    ("leno.OwnPolicies", own::targets),
     ("leno.PolicySelectors", gateway_api::policies::selectors),
     ("leno.PolicyTargets", gateway_api::policies::targets),
     ("leno.Rivals", smi::rivals),

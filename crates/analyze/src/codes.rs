@@ -88,4 +88,5 @@ codes! {
     LEN0015 Error "A TrafficSplit names a service that does not exist.";
     LEN0016 Error "A TrafficTarget or TrafficSplit names rules that do not exist.";
     LEN0017 Warning "Objects of different kinds, or several of one, route for the same service.";
+    LEN0018 Warning "Several policies of one kind have the same target; the oldest counts.";
 }

@@ -11,12 +11,15 @@ kinds! {
     BACKEND_TLS_POLICY "gateway.networking.k8s.io" "BackendTLSPolicy";
     CONFIG_MAP "" "ConfigMap";
     CUSTOM_RESOURCE_DEFINITION "apiextensions.k8s.io" "CustomResourceDefinition";
+    DEADLINE_POLICY "leno.dev" "DeadlinePolicy";
     DEPLOYMENT "apps" "Deployment";
     DESTINATION_RULE "networking.istio.io" "DestinationRule";
     ENVOY_FILTER "networking.istio.io" "EnvoyFilter";
+    FAULT_POLICY "leno.dev" "FaultPolicy";
     GATEWAY "gateway.networking.k8s.io" "Gateway";
     GATEWAY_CLASS "gateway.networking.k8s.io" "GatewayClass";
     GRPC_ROUTE "gateway.networking.k8s.io" "GRPCRoute";
+    HEDGE_POLICY "leno.dev" "HedgePolicy";
     HTTP_ROUTE "gateway.networking.k8s.io" "HTTPRoute";
     HTTP_ROUTE_GROUP "specs.smi-spec.io" "HTTPRouteGroup";
     ISTIO_GATEWAY "networking.istio.io" "Gateway";
@@ -28,8 +31,10 @@ kinds! {
     PEER_AUTHENTICATION "security.istio.io" "PeerAuthentication";
     POD "" "Pod";
     PROXY_CONFIG "networking.istio.io" "ProxyConfig";
+    RATE_LIMIT_POLICY "leno.dev" "RateLimitPolicy";
     REFERENCE_GRANT "gateway.networking.k8s.io" "ReferenceGrant";
     REQUEST_AUTHENTICATION "security.istio.io" "RequestAuthentication";
+    RETRY_POLICY "leno.dev" "RetryPolicy";
     SECRET "" "Secret";
     SERVICE "" "Service";
     SERVICE_ENTRY "networking.istio.io" "ServiceEntry";
@@ -39,6 +44,7 @@ kinds! {
     TCP_ROUTE "gateway.networking.k8s.io" "TCPRoute";
     TELEMETRY "telemetry.istio.io" "Telemetry";
     TLS_ROUTE "gateway.networking.k8s.io" "TLSRoute";
+    TRAFFIC_POLICY "leno.dev" "TrafficPolicy";
     TRAFFIC_SPLIT "split.smi-spec.io" "TrafficSplit";
     TRAFFIC_TARGET "access.smi-spec.io" "TrafficTarget";
     UDP_ROUTE "gateway.networking.k8s.io" "UDPRoute";
@@ -51,7 +57,7 @@ kinds! {
 }
 
 /// Kinds that have no namespace.
-pub(crate) const OF_CLUSTER: [(&str, &str); 8] = [
+pub(crate) const OF_CLUSTER: [(&str, &str); 9] = [
     CUSTOM_RESOURCE_DEFINITION,
     GATEWAY_CLASS,
     MUTATING_WEBHOOK,
@@ -60,4 +66,5 @@ pub(crate) const OF_CLUSTER: [(&str, &str); 8] = [
     VALIDATING_WEBHOOK,
     ("", "PersistentVolume"),
     ("gateway.networking.x-k8s.io", "XMesh"),
+    ("leno.dev", "MeshConfig"),
 ];

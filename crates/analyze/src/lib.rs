@@ -16,6 +16,7 @@ mod istio;
 mod json;
 mod kinds;
 mod objects;
+mod own;
 mod routes;
 mod selector;
 mod smi;

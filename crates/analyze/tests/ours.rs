@@ -189,3 +189,30 @@ fn anything_can_be_analysed() {
         found(&[text.to_owned()]);
     }
 }
+
+fn own(kind: &str, name: &str, spec: &str) -> String {
+    object("leno.dev/v1", kind, name, spec)
+}
+
+#[test]
+fn own_policies_have_targets_of_their_own() {
+    let all = [
+        service("a"),
+        own("RetryPolicy", "a", "{ targetRefs: [{ kind: Service, name: a }] }"),
+        own("RetryPolicy", "b", "{ targetRefs: [{ kind: Service, name: a }, { kind: Service, name: none }] }"),
+        own("RetryPolicy", "c", "{ targetRefs: [{ kind: Service, name: a, sectionName: http }] }"),
+        own("DeadlinePolicy", "d", "{ request: 1s }"),
+        own("DeadlinePolicy", "e", "{ request: 2s }"),
+        own("HedgePolicy", "f", "{ after: 1s, targetRefs: [{ kind: HTTPRoute, name: a }] }"),
+    ];
+    let found = found(&all);
+    assert_eq!(
+        found,
+        [
+            "LEN0012 b spec.targetRefs[1].name",
+            "LEN0018 b spec.targetRefs[0]",
+            "LEN0018 e spec.targetRefs",
+            "LEN0012 f spec.targetRefs[0].name"
+        ]
+    );
+}

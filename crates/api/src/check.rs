@@ -21,6 +21,10 @@ pub(crate) fn check(resource: &Resource) -> Checked {
     metadata(resource, &mut found);
     match resource {
         Resource::DestinationRule(object) => destination_rule(&object.spec, &mut found),
+        Resource::FaultPolicy(object) if !object.spec.until.is_empty() && object.spec.end().is_none() => {
+            let message = format!("\"{}\" is no moment; write it like 2030-01-31T18:00:00Z", object.spec.until);
+            report(&mut found, "spec.until", message);
+        }
         Resource::HttpRoute(object) => http_route(&object.spec, &mut found),
         Resource::IstioGateway(object) => istio_gateway::check(&object.spec, &mut found),
         Resource::Service(object) => service(&object.spec, &mut found),

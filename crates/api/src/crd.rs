@@ -13,8 +13,12 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use crate::Kind;
+use crate::leno;
 use crate::parse::code;
 use crate::tree::{Finding, Tree};
+
+/// Of the kinds whose schemas are those of the types here.
+const OWN_GROUP: &str = "leno.dev";
 
 /// A file of schemas, read at most once.
 type File = LazyLock<Value>;
@@ -32,6 +36,9 @@ fn file(text: &str) -> Value {
 /// The schema of `kind` in one of its versions; `None` for kinds that are no custom resources.
 pub fn schema(kind: Kind, version: &str) -> Option<&'static Value> {
     let group = kind.group();
+    if group == OWN_GROUP {
+        return kind.versions().contains(&version).then(|| leno::schema(kind)).flatten();
+    }
     let file: &'static Value = match group {
         "gateway.networking.k8s.io" | "gateway.networking.x-k8s.io" => &GATEWAY_API,
         _ if group.ends_with(".istio.io") => &ISTIO,

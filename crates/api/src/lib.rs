@@ -11,11 +11,13 @@
 mod check;
 mod core;
 mod crd;
+mod described;
 mod document;
 mod gateway;
 mod istio;
 mod kind;
 mod kinds;
+pub mod leno;
 mod metadata;
 mod parse;
 mod resource;
@@ -62,9 +64,10 @@ pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
 pub use parse::{Located, ParseProblem, Parsed, Skipped, is_foreign, parse, read};
 pub use resource::{
-    BackendTlsPolicy, DestinationRule, EnvoyFilter, Gateway, GatewayClass, GatewayHttpRoute, GatewayTcpRoute,
-    GatewayTlsRoute, GatewayUdpRoute, GrpcRoute, HttpRouteGroup, IstioGateway, ListenerSet, Object, ReferenceGrant,
-    Resource, ResourceKey, Service, ServiceEntry, Sidecar, SmiPortsRoute, TrafficSplit, TrafficTarget, Unread,
+    BackendTlsPolicy, DeadlinePolicy, DestinationRule, EnvoyFilter, FaultPolicy, Gateway, GatewayClass,
+    GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute, GatewayUdpRoute, GrpcRoute, HedgePolicy, HttpRouteGroup,
+    IstioGateway, LenoMeshConfig, LenoTrafficPolicy, ListenerSet, Object, RateLimitPolicy, ReferenceGrant, Resource,
+    ResourceKey, RetryPolicy, Service, ServiceEntry, Sidecar, SmiPortsRoute, TrafficSplit, TrafficTarget, Unread,
     VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
 };
 pub use smi::{
@@ -79,6 +82,8 @@ pub use values::{GatewayDuration, GoDuration};
 pub mod annotation {
     /// On a WorkloadEntry: `draining` or `unhealthy`; callers stop choosing it.
     pub const HEALTH: &str = "leno.dev/health";
+    /// On a FaultPolicy: `true` when its end has come, as whoever has a clock says.
+    pub const OVER: &str = "leno.dev/over";
     /// On a WorkloadEntry: application protocols by port, `9080=http,9090=tcp`.
     pub const PROTOCOLS: &str = "leno.dev/protocols";
     /// On a WorkloadEntry: `true` when control wrote it for an open stream.

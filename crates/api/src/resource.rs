@@ -3,6 +3,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::with_kinds;
+use crate::leno::{
+    DeadlinePolicySpec, FaultPolicySpec, HedgePolicySpec, MeshConfigSpec, RateLimitPolicySpec, RetryPolicySpec,
+    TrafficPolicySpec,
+};
 use crate::schema::{Opaque, is_default};
 use crate::tree::{Finding, Tree, read};
 use crate::{
@@ -53,6 +57,13 @@ pub type HttpRouteGroup = Object<HttpRouteGroupSpec>;
 pub type SmiPortsRoute = Object<SmiPortsSpec>;
 pub type TrafficSplit = Object<TrafficSplitSpec>;
 pub type TrafficTarget = Object<TrafficTargetSpec>;
+pub type DeadlinePolicy = Object<DeadlinePolicySpec>;
+pub type FaultPolicy = Object<FaultPolicySpec>;
+pub type HedgePolicy = Object<HedgePolicySpec>;
+pub type LenoMeshConfig = Object<MeshConfigSpec>;
+pub type LenoTrafficPolicy = Object<TrafficPolicySpec>;
+pub type RateLimitPolicy = Object<RateLimitPolicySpec>;
+pub type RetryPolicy = Object<RetryPolicySpec>;
 /// An object whose wish is held against its schema and otherwise kept as written.
 pub type Unread = Object<Option<serde_json::Value>>;
 

@@ -27,6 +27,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.configPatches[].patch.filterClass",
             "spec.targetRefs",
         ],
+        Kind::RateLimitPolicy => &["spec.failureMode", "spec.scope"],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",
@@ -56,14 +57,20 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         Kind::WorkloadGroup => &["spec.probe"],
         Kind::BackendTlsPolicy
         | Kind::ConfigMap
+        | Kind::DeadlinePolicy
         | Kind::EndpointSlice
+        | Kind::FaultPolicy
         | Kind::GatewayClass
+        | Kind::HedgePolicy
         | Kind::HttpRouteGroup
         | Kind::ListenerSet
+        | Kind::MeshConfig
         | Kind::Namespace
         | Kind::ReferenceGrant
+        | Kind::RetryPolicy
         | Kind::SmiTcpRoute
         | Kind::SmiUdpRoute
+        | Kind::TrafficPolicy
         | Kind::TrafficSplit
         | Kind::TrafficTarget
         | Kind::Secret => &[],

@@ -9,6 +9,7 @@ use crate::diff::DiffArgs;
 use crate::explain::ExplainArgs;
 use crate::get::GetArgs;
 use crate::misuse::Misuse;
+use crate::schema::{CrdsArgs, SchemaArgs};
 use crate::status::StatusArgs;
 use crate::token::TokenArgs;
 use crate::validate::ValidateArgs;
@@ -22,6 +23,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Show what a proxy runs.
     Config(ConfigArgs),
+    /// Print the CustomResourceDefinitions of Leno's own kinds.
+    Crds(CrdsArgs),
     /// Delete objects from the mesh.
     Delete(DeleteArgs),
     /// Show one object with what became of it.
@@ -32,6 +35,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List objects, or show one.
     Get(GetArgs),
+    /// Print the JSON Schema of a kind.
+    Schema(SchemaArgs),
     /// Show whether every proxy runs what the mesh says.
     Status(StatusArgs),
     /// Make, list and revoke the tokens with which workloads join the mesh.
@@ -60,11 +65,13 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Analyze(args) => crate::analyze::run(*args).await,
         Command::Apply(args) => crate::apply::run(args).await,
         Command::Config(args) => crate::config::run(args).await,
+        Command::Crds(args) => crate::schema::crds(&args),
         Command::Delete(args) => crate::delete::run(args).await,
         Command::Describe(args) => crate::describe::run(args).await,
         Command::Diff(args) => crate::diff::run(args).await,
         Command::Explain(args) => crate::explain::run(args).await,
         Command::Get(args) => crate::get::run(args).await,
+        Command::Schema(args) => crate::schema::run(&args),
         Command::Status(args) => crate::status::run(args).await,
         Command::Token(args) => crate::token::run(args).await,
         Command::Validate(args) => crate::validate::run(&args),

@@ -28,6 +28,7 @@ mod output;
 mod problem;
 mod report;
 mod rows;
+mod schema;
 mod status;
 mod table;
 mod token;

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use leno_api::{Document, Resource, ResourceKey};
 
@@ -51,7 +52,7 @@ impl Loaded {
                     self.problems.push(at(&document, &key, "metadata.name", "duplicate", "error", message));
                 } else {
                     self.places.insert(key, (self.documents.len(), self.resources.len()));
-                    self.resources.push(Arc::new(resource));
+                    self.resources.push(Arc::new(resource).at(SystemTime::now()));
                 }
             }
             Err(problems) => self.problems.extend(problems.into_iter().map(FileProblem::from)),

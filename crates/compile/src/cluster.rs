@@ -11,7 +11,7 @@ use leno_model::{
 };
 
 use crate::policy::{self, Layer, Transport};
-use crate::{endpoints, mesh, tls};
+use crate::{endpoints, mesh, tls, traffic};
 
 /// One cluster per port and subset.
 pub(crate) fn compile(
@@ -64,6 +64,9 @@ fn one(
     cluster.http.protocol = protocol(port.protocol);
     mesh::defaults(&mut cluster, service, port, &snapshot.mesh);
     cluster.outlier_detection = policy::default_outlier_detection(flavor);
+    for held in service.attached.iter().flat_map(|attached| attached.layers(port.name.as_deref())) {
+        held.traffic.iter().for_each(|held| traffic::apply(&held.spec, &mut cluster));
+    }
     let mut transport = match (service.location, service.strangers) {
         (Location::External, _) | (_, Strangers::All) => Transport::Plain,
         (Location::Internal, Strangers::None | Strangers::Some) => Transport::Mesh,

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_ir::{Cluster, Config, Discovery, Flavor, GatewayRole, Node};
+use leno_ir::{Cluster, Config, Discovery, Flavor, GatewayRole, NetworkFilter, Node};
 use leno_model::api::{Kind, OutboundMode, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{cluster, endpoints, gateway, hash, inbound, listener, mesh, route_filters, routes};
+use crate::{cluster, endpoints, gateway, hash, inbound, listener, mesh, rate_limit, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,6 +76,7 @@ impl Compiler {
                 && before.istio_gateways == snapshot.istio_gateways
                 && before.backend_tls == snapshot.backend_tls
                 && before.grants == snapshot.grants
+                && before.route_policies == snapshot.route_policies
         });
         self.entries += u64::from(!same_entries);
         self.problems.clear();
@@ -178,6 +179,11 @@ fn rules_of(own: &ForScope, node: &Node, finish: Option<Finisher>, last: Option<
             let listener = Arc::make_mut(listener);
             route_filters::add(listener, tables);
             mesh::normalize(listener, &snapshot.mesh);
+            for chain in listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain) {
+                if let NetworkFilter::Http(manager) = &mut chain.filter {
+                    rate_limit::limit_routes(manager, tables, &snapshot.route_policies);
+                }
+            }
         }
     }
     if let Some(finish) = finish {

@@ -18,7 +18,9 @@ use leno_ir::{
     Direction, FilterChain, FilterChainMatch, GatewayRole, HttpConnectionManager, HttpEdge, Listener, ListenerOptions,
     NetworkFilter, Node, RouteSource, RouteTable, TransportProtocol, WeightedCluster,
 };
-use leno_model::{BackendTls, Gateway, GatewayListener, ListenerProtocol, Problem, RouteObject, Snapshot};
+use leno_model::{
+    BackendTls, Gateway, GatewayListener, HeldPolicies, ListenerProtocol, Problem, RouteObject, Snapshot,
+};
 use leno_names::ServiceKey;
 
 use crate::route_rules::{Entry, Scope};
@@ -150,10 +152,11 @@ impl Compiling<'_> {
             snapshot: self.snapshot,
             default_port: None,
             gateway: Some(entry),
+            policies: HeldPolicies::default(),
             used: &mut self.compiled.used,
             problems: &mut self.compiled.problems,
         };
-        let virtual_hosts = hosts::compile(&mut scope, listeners, one);
+        let virtual_hosts = hosts::compile(&mut scope, &self.gateway.key, listeners, one);
         RouteTable { ignore_port_in_host_matching: true, ..RouteTable::new(name, virtual_hosts) }
     }
 

@@ -6,11 +6,11 @@ use leno_ir::{
     ForwardClientCert, HttpConnectionManager, Listener, ListenerOptions, LocalityEndpoints, NetworkFilter, Node,
     PeerValidation, Route, RouteAction, RouteMatch, RouteSource, RouteTable, VirtualHost, WorkloadPort,
 };
-use leno_model::api::ConnectionPool;
-use leno_model::{Ingress, Protocol, Snapshot};
+use leno_model::api::{ConnectionPool, IntOrString};
+use leno_model::{Ingress, Protocol, Service, ServicePort, Snapshot};
 
 use crate::access::Guard;
-use crate::{listener, policy, tcp};
+use crate::{listener, policy, rate_limit, tcp};
 
 const HTTP_ALPN: [&str; 4] = ["h2", "http/1.1", "istio-h2", "istio-http/1.1"];
 const TCP_ALPN: &str = "istio";
@@ -25,6 +25,7 @@ pub(crate) fn compile(snapshot: &Snapshot, node: &Node) -> (Vec<Listener>, Vec<C
         if let Some(guard) = Guard::of(snapshot, node, port.app) {
             protect(&mut listener, &guard, port.app);
         }
+        limit(&mut listener, snapshot, node, port.app);
         listeners.push(listener);
         let mut cluster = cluster(&port);
         pool.into_iter().for_each(|pool| policy::connection_pool(pool, &mut cluster));
@@ -61,6 +62,29 @@ fn protect(listener: &mut Listener, guard: &Guard<'_>, port: u16) {
         match &mut chain.filter {
             NetworkFilter::Http(manager) => manager.filters.push(guard.of_requests(port)),
             NetworkFilter::Tcp(_) => chain.connection_filters.push(guard.of_connections(port)),
+        }
+    }
+}
+
+/// The limits of the service that the workload is an instance of.
+fn limit(listener: &mut Listener, snapshot: &Snapshot, node: &Node, port: u16) {
+    let own = |service: &&Arc<Service>| {
+        let is_named = node.service.as_deref() == Some(&*service.key.name) && service.key.namespace == node.namespace;
+        is_named
+            || service.workloads.iter().any(|one| one.key.name == node.workload && one.key.namespace == node.namespace)
+    };
+    let held = snapshot.services.values().filter(own).find_map(|service| {
+        let is_here = |to: &&ServicePort| match &to.target {
+            IntOrString::Int(number) => *number == port,
+            IntOrString::String(_) => true,
+        };
+        let named = service.ports.iter().find(is_here).and_then(|port| port.name.as_deref());
+        service.attached.as_ref()?.of_port(named).rate_limit
+    });
+    let Some(held) = held else { return };
+    for chain in listener.filter_chains.iter_mut().chain(&mut listener.default_filter_chain) {
+        if let NetworkFilter::Http(manager) = &mut chain.filter {
+            rate_limit::limit_all(&held, manager);
         }
     }
 }

@@ -23,11 +23,14 @@ mod locality;
 mod mesh;
 mod pieces;
 mod policy;
+mod rate_limit;
+mod requests;
 mod route_filters;
 mod route_rules;
 mod routes;
 mod tcp;
 mod tls;
+mod traffic;
 mod virtual_service;
 
 pub use compiler::{Compiled, Compiler, Finisher, compile};

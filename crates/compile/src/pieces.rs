@@ -81,7 +81,10 @@ impl ForScope {
         let before = self.seen.replace(seen.clone());
         // Routes of one service name others: with another set of names or ports, each may read differently.
         let same_names = before.as_ref().is_some_and(|before| {
-            names(before) == names(seen) && before.grants == seen.grants && before.mesh == seen.mesh
+            names(before) == names(seen)
+                && before.grants == seen.grants
+                && before.mesh == seen.mesh
+                && before.route_policies.routes == seen.route_policies.routes
         });
         self.services.retain(|key, _| seen.services.contains_key(key));
         let same_ingress = before.as_ref().is_some_and(|before| {

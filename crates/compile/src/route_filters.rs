@@ -14,7 +14,7 @@ use leno_names::Fraction;
 use crate::virtual_service::string_match;
 
 /// Envoy's names, in the order of the chain.
-const FAULT: &str = "envoy.filters.http.fault";
+pub(crate) const FAULT: &str = "envoy.filters.http.fault";
 pub(crate) const STATEFUL_SESSION: &str = "envoy.filters.http.stateful_session";
 pub(crate) const CORS: &str = "envoy.filters.http.cors";
 

@@ -13,10 +13,11 @@ mod rule;
 use std::collections::BTreeSet;
 
 use leno_ir::{Forward, HeaderOps, Redirect, RedirectPath, Route, RouteAction, RouteMatch};
-use leno_model::{MeshRoute, Problem, RouteObject, ServicePort, Snapshot};
+use leno_model::api::ResourceKey;
+use leno_model::{HeldPolicies, MeshRoute, Problem, RouteObject, ServicePort, Snapshot};
 use leno_names::{Fraction, ServiceKey};
 
-use crate::forward;
+use crate::{forward, requests};
 use backends::Backends;
 use filters::{Effects, parts, replacement};
 use matches::Rank;
@@ -29,6 +30,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) default_port: Option<u16>,
     /// The listener of a gateway: TLS to backends follows policies, and redirects stay on its port unless told otherwise.
     pub(crate) gateway: Option<Entry>,
+    /// What holds where no policy speaks of the route: of the service, or of the listener.
+    pub(crate) policies: HeldPolicies,
     /// Service and port of every backend.
     pub(crate) used: &'a mut BTreeSet<(ServiceKey, u16)>,
     pub(crate) problems: &'a mut Vec<Problem>,
@@ -52,6 +55,7 @@ pub(crate) fn compile(
     snapshot: &Snapshot,
     port: &ServicePort,
     routes: &[MeshRoute],
+    policies: &HeldPolicies,
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<Route>> {
     let http = |route: &&MeshRoute| {
@@ -63,7 +67,14 @@ pub(crate) fn compile(
         return None;
     }
     let mut used = BTreeSet::new();
-    let mut scope = Scope { snapshot, default_port: Some(port.number), gateway: None, used: &mut used, problems };
+    let mut scope = Scope {
+        snapshot,
+        default_port: Some(port.number),
+        gateway: None,
+        policies: policies.clone(),
+        used: &mut used,
+        problems,
+    };
     // In a mesh hostnames say nothing: the service is the host.
     let mut all: Vec<_> = attached.iter().flat_map(|route| ranked(&mut scope, &route.route)).collect();
     // Stable: among equals the older object, then the earlier rule, stays first.
@@ -78,12 +89,29 @@ pub(crate) fn ranked(scope: &mut Scope<'_>, object: &RouteObject) -> Vec<Ranked>
     for rule in rule::of(object) {
         let backends = Backends::of(scope, &key, &rule);
         let effects = Effects::of(scope, &key, &rule);
+        let policies = policies(scope, &key, &rule);
         for condition in &rule.matches {
-            let routes = routes(scope, &rule, &backends, &effects, &condition.matches);
+            let mut routes = routes(scope, &rule, &backends, &effects, &condition.matches);
+            routes.iter_mut().for_each(|route| requests::apply(&policies, rule.said(), route));
             all.push(Ranked { rank: condition.rank, routes });
         }
     }
     all
+}
+
+/// What holds for a rule. At a gateway a service's policies hold for rules that lead to it alone.
+fn policies(scope: &Scope<'_>, route: &ResourceKey, rule: &Rule<'_>) -> HeldPolicies {
+    let own = scope.snapshot.route_policies.of_rule(route, Some(&rule.name));
+    let backend = match rule.backends {
+        [only] if scope.gateway.is_some() => {
+            let found = scope.snapshot.backend((route.kind, &route.namespace), only).ok();
+            found.and_then(|(service, port)| {
+                Some(service.attached.as_ref()?.own.section(port.name.as_deref()).by_callers())
+            })
+        }
+        _ => None,
+    };
+    own.or(&backend.unwrap_or_default()).or(&scope.policies)
 }
 
 /// What one match gives: what fails, what goes elsewhere, and the rest.

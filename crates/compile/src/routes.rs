@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
 use leno_model::api::OutboundMode;
-use leno_model::{Problem, Rules, Service, ServicePort, Snapshot};
+use leno_model::{HeldPolicies, Problem, Rules, Service, ServicePort, Snapshot};
 
+use crate::requests::{self, Said};
 use crate::virtual_service::Place;
 use crate::{cluster, forward, hash, listener, route_rules, tcp, virtual_service};
 
@@ -18,16 +19,22 @@ pub(crate) fn compile(snapshot: &Snapshot, service: &Service, problems: &mut Vec
 
 fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &mut Vec<Problem>) -> RouteTable {
     let name = service.cluster_name(port.number, None);
+    let policies = service
+        .attached
+        .as_ref()
+        .map(|attached| attached.of_port(port.name.as_deref()).by_callers())
+        .unwrap_or_default();
     let routes = match &service.rules {
-        Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, problems),
+        Rules::Routes(routes) => route_rules::compile(snapshot, port, routes, &policies, problems),
         // Istio: where none of its routes is for this client and port, it is as if there were none.
         Rules::VirtualService(routes) => {
-            Some(virtual_service::compile(snapshot, Place::of_mesh(port.number), routes, problems))
+            let place = Place::of_mesh(port.number);
+            Some(virtual_service::compile(snapshot, place, routes, &policies, problems))
                 .filter(|routes| !routes.is_empty())
         }
         Rules::Default => None,
     };
-    let mut routes = routes.unwrap_or_else(|| vec![default_route(snapshot, service, port)]);
+    let mut routes = routes.unwrap_or_else(|| vec![default_route(snapshot, service, port, &policies)]);
     hash::apply(hash::Site::of(snapshot, service), &mut routes);
     let host = VirtualHost {
         name: format!("{}:{}", service.fqdn, port.number),
@@ -39,10 +46,12 @@ fn table(snapshot: &Snapshot, service: &Service, port: &ServicePort, problems: &
     RouteTable::new(name, vec![host])
 }
 
-fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Route {
+fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort, policies: &HeldPolicies) -> Route {
     let mut forward = Forward::to(service.cluster_name(port.number, None));
     forward.retry = forward::retry(None, &snapshot.mesh).0;
-    Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)))
+    let mut route = Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)));
+    requests::apply(policies, Said::default(), &mut route);
+    route
 }
 
 /// The forward proxy's table for applications in `namespace`: the same routes, chosen by authority.

@@ -5,9 +5,10 @@ use leno_ir::{
     RedirectPath, Rewrite, Route, RouteAction, RouteMatch, StringMatch, WeightedCluster,
 };
 use leno_model::api::{self, DerivePort, Destination, HttpMatch, HttpRoute, Percent, ResourceKey};
-use leno_model::{HttpRule, Problem, Snapshot, VirtualRoutes, gateway_named};
+use leno_model::{HeldPolicies, HttpRule, Problem, Snapshot, VirtualRoutes, gateway_named};
 use leno_names::Fraction;
 
+use crate::requests::{self, Said};
 use crate::{forward, headers, route_filters};
 
 /// Where routes are to hold.
@@ -39,21 +40,30 @@ pub(crate) fn compile(
     snapshot: &Snapshot,
     place: Place<'_>,
     routes: &VirtualRoutes,
+    policies: &HeldPolicies,
     problems: &mut Vec<Problem>,
 ) -> Vec<Route> {
     let mut compiled = Vec::new();
     for HttpRule { object, index, route } in &routes.http {
         let mut compiling = Compiling { snapshot, place, object, problems };
         let Some(action) = compiling.action(route, *index) else { continue };
+        let said = Said {
+            retries: route.retries.is_some(),
+            timeout: route.timeout.is_some(),
+            try_timeout: route.retries.as_ref().is_some_and(|retries| retries.per_try_timeout.is_some()),
+            fault: route.fault.is_some(),
+        };
         for matches in compiling.matches(route) {
             let name = route.name.clone().unwrap_or_else(|| format!("{}.{index}", object.name));
             let action = action_for(&action, route, &matches);
-            compiled.push(Route {
+            let mut one = Route {
                 request_headers: headers::istio(&route.headers.request),
                 response_headers: headers::istio(&route.headers.response),
                 filters: route_filters::compile(route),
                 ..Route::new(name, matches, action)
-            });
+            };
+            requests::apply(policies, said, &mut one);
+            compiled.push(one);
         }
     }
     compiled

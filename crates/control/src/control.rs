@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leno_api::{Kind, Located, ParseProblem, Resource, ResourceKey};
 use leno_compile::Compiler;
@@ -81,6 +81,8 @@ pub(crate) struct State {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) resources: BTreeMap<ResourceKey, Located<Arc<Resource>>>,
     pub(crate) problems: Vec<Problem>,
+    /// When an object changes by itself next.
+    pub(crate) next_change: Option<tokio::time::Instant>,
     /// Which services an object has a part in; made when somebody asks, forgotten with the snapshot.
     pub(crate) parts: Option<Parts>,
     /// The statuses that were last given.
@@ -109,6 +111,7 @@ impl Control {
             snapshot: Arc::new(empty),
             resources: BTreeMap::new(),
             problems: Vec::new(),
+            next_change: None,
             parts: None,
             given: Statuses::new(),
         };
@@ -213,7 +216,8 @@ impl Control {
             (all, state.indices.numbers().clone())
         };
         all.extend(resources.iter().map(|resource| (resource.key(), Arc::new(resource.clone()))));
-        let all: Vec<_> = all.into_values().collect();
+        let today = SystemTime::now();
+        let all: Vec<_> = all.into_values().map(|resource| resource.at(today)).collect();
         for key in leno_model::service_keys(&all) {
             // Nothing is bound: any number will do.
             numbers.entry(key).or_insert(u16::MAX);

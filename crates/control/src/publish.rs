@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leno_api::{Located, Resource, ResourceKey};
 use leno_ir::Config;
@@ -43,7 +43,7 @@ impl Shared {
         }
         let state = self.lock();
         let secrets = state.sessions.values().filter_map(|session| session.renew_secrets);
-        state.registrations.next_deadline().into_iter().chain(secrets).min()
+        state.registrations.next_deadline().into_iter().chain(secrets).chain(state.next_change).min()
     }
 
     /// Builds the snapshot and gives every session what it should run now.
@@ -59,7 +59,10 @@ impl Shared {
         }
         state.renew_secrets(now, &self.config.issue_secrets);
         let (resources, mut problems) = gather(&directory.resources, &self.store.list(), state);
-        let list: Vec<_> = resources.values().map(|located| located.value.clone()).collect();
+        let today = SystemTime::now();
+        let list: Vec<_> = resources.values().map(|located| located.value.at(today)).collect();
+        let change = list.iter().filter_map(|resource| resource.changes_at(today)).min();
+        state.next_change = change.map(|moment| now + moment.duration_since(today).unwrap_or_default());
         state.indices.allot(leno_model::service_keys(&list), &self.store);
         let (snapshot, found) = Snapshot::build(&list, &self.config.settings, state.indices.numbers());
         state.snapshot = Arc::new(snapshot);

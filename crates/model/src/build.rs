@@ -1,11 +1,13 @@
 //! Resources to snapshot.
 
+mod attach;
 mod bind;
 mod credentials;
 mod entries;
 mod gateways;
 mod istio_gateways;
 mod services;
+mod settings;
 mod slices;
 mod smi;
 
@@ -38,14 +40,17 @@ pub(crate) fn build(
             Problem::warning(&key, field, "not_supported_yet", message)
         }));
     }
-    let mesh = mesh_config(&resources, settings, &mut problems);
+    let mut mesh = mesh_config(&resources, settings, &mut problems);
+    settings::lay_over(&mut mesh, &resources, &mut problems);
     let settings = &settings.with(&mesh);
     let workloads = workloads(&resources, &mut problems);
     let world = services::World { resources: &resources, workloads: &workloads, settings, mesh: &mesh };
     let mut services = services::services(&world, &mut problems);
     let entries = entries::add(&world, &mut services, &mut problems);
+    let attachments = attach::Attachments::of(&resources, &services, &settings.root_namespace);
     for (key, service) in &mut services {
         service.index = indices.get(key).copied();
+        service.attached = attachments.of_service(key);
     }
     let hosts = hosts(&services, &entries, settings);
     let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
@@ -60,6 +65,8 @@ pub(crate) fn build(
     problems.append(&mut entry.problems);
     let specs = smi::Specs::of(&resources);
     entry.mesh_routes.extend(smi::splits(&resources, &specs, &services, &settings.domain, &mut problems));
+    problems.extend(attachments.problems);
+    entry.statuses.extend(attachments.statuses);
     let access = smi::access(&resources, &specs, &mut problems);
     bind::mesh_routes(entry.mesh_routes, &services, &mut rulebook, &mut problems);
     let services = services.into_iter().map(|(key, service)| (key, Arc::new(service))).collect();
@@ -71,6 +78,7 @@ pub(crate) fn build(
         backend_tls: entry.backend_tls,
         grants,
         statuses: entry.statuses,
+        route_policies: Arc::new(attachments.routes),
         mesh: Arc::new(mesh),
         access,
         hosts,

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod attached;
 mod backend_tls;
 mod build;
 mod client;
@@ -30,6 +31,7 @@ mod visibility;
 mod workload;
 
 pub use access::{AccessRule, Allowed};
+pub use attached::{Attached, Held, HeldPolicies, RoutePolicies, ServicePolicies};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
 pub use build::{BackendError, service_keys};
 pub use client::{Client, Scope};

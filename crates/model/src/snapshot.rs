@@ -10,7 +10,8 @@ use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
 use crate::{
-    AccessRule, BackendError, BackendTls, Client, Gateway, Grants, Ingress, IstioGateway, Problem, Service, ServicePort,
+    AccessRule, BackendError, BackendTls, Client, Gateway, Grants, Ingress, IstioGateway, Problem, RoutePolicies,
+    Service, ServicePort,
 };
 
 /// What holds for the mesh as a whole.
@@ -67,6 +68,9 @@ pub struct Snapshot {
     /// Who may call whom; service accounts that are not in it may be called by everybody of the mesh.
     #[serde(skip)]
     pub access: BTreeMap<(String, String), Vec<AccessRule>>,
+    /// What Leno's own policies say of routes and gateways.
+    #[serde(skip)]
+    pub route_policies: Arc<RoutePolicies>,
     /// Of the objects that have more to say than problems.
     #[serde(skip)]
     pub statuses: BTreeMap<ResourceKey, Status>,
@@ -94,6 +98,7 @@ impl Snapshot {
             envoy_filters: Vec::new(),
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
+            route_policies: Arc::default(),
             statuses: BTreeMap::new(),
             mesh: Arc::default(),
             access: BTreeMap::new(),

@@ -25,13 +25,12 @@ pub(super) fn check(kind: Kind, version: &str, schema: &Schema, tree: &Tree, fou
         let errors = errors.into_vec().into_iter().filter(|error| error.kind != ErrorKind::UnsupportedReference);
         found.extend(errors.map(|error| Finding {
             path: error.field_path.trim_start_matches('.').to_owned(),
-            message: words(&error.rule),
+            message: words(&error.rule).unwrap_or(error.message),
         }));
     }
 }
 
-/// A rule that has no words yet speaks for itself.
-fn words(rule: &str) -> String {
-    let known = super::WORDS.get(rule).and_then(Schema::as_str);
-    known.map_or_else(|| format!("must hold: {rule}"), str::to_owned)
+/// Of the rules of other projects; ours bring theirs along.
+fn words(rule: &str) -> Option<String> {
+    super::WORDS.get(rule).and_then(Schema::as_str).map(str::to_owned)
 }

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use leno_ir::{RouteMatch, VirtualHost};
+use leno_model::api::ResourceKey;
 use leno_model::{AttachedRoute, GatewayListener, RouteObject, covers};
 
 use crate::forward;
@@ -18,6 +19,7 @@ const MISDIRECTED: u16 = 421;
 /// `one`: only what that listener serves, as it was chosen by server name; hosts of the others are misdirected.
 pub(super) fn compile(
     scope: &mut Scope<'_>,
+    gateway: &ResourceKey,
     listeners: &[&GatewayListener],
     one: Option<&GatewayListener>,
 ) -> Vec<VirtualHost> {
@@ -37,7 +39,10 @@ pub(super) fn compile(
                 // The same answer for what the chosen listener covers less well and for what it does not cover.
                 vec![forward::direct("misdirected".to_owned(), RouteMatch::any(), MISDIRECTED, String::new())]
             }
-            _ => routes(scope, owner, &domain),
+            _ => {
+                scope.policies = scope.snapshot.route_policies.of_listener(gateway, &owner.name);
+                routes(scope, owner, &domain)
+            }
         };
         hosts.push(VirtualHost { name: domain.clone(), domains: vec![domain], routes, ..VirtualHost::default() });
     }

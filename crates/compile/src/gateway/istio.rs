@@ -15,7 +15,9 @@ use leno_ir::{
     Node, RequireTls, Route, RouteAction, RouteMatch, RouteTable, VirtualHost, WeightedCluster,
 };
 use leno_model::api::{ResourceKey, ServerTlsMode};
-use leno_model::{BoundRoutes, GatewayProxy, IstioGateway, IstioServer, ListenerProtocol, Problem, Snapshot, covers};
+use leno_model::{
+    BoundRoutes, GatewayProxy, HeldPolicies, IstioGateway, IstioServer, ListenerProtocol, Problem, Snapshot, covers,
+};
 
 use super::{Compiled, free, http, istio_tls, server_names};
 use crate::virtual_service::Place;
@@ -85,7 +87,7 @@ pub(crate) fn check(snapshot: &Snapshot, problems: &mut Vec<Problem>) {
         let Some(port) = gateway.servers.first().map(|server| server.port) else { continue };
         let place = Place { port, gateway: Some(&gateway.key) };
         for bound in &gateway.routes {
-            virtual_service::compile(snapshot, place, &bound.routes, problems);
+            virtual_service::compile(snapshot, place, &bound.routes, &HeldPolicies::default(), problems);
             tcp::check_routes(snapshot, &bound.routes, problems);
         }
     }
@@ -258,7 +260,8 @@ impl<'a> Compiling<'a> {
     fn routes(&self, gateway: &ResourceKey, bound: &BoundRoutes) -> Vec<Route> {
         let place = Place { port: self.port, gateway: Some(gateway) };
         // What leads nowhere was reported by `check`.
-        let mut routes = virtual_service::compile(self.snapshot, place, &bound.routes, &mut Vec::new());
+        let mut routes =
+            virtual_service::compile(self.snapshot, place, &bound.routes, &HeldPolicies::default(), &mut Vec::new());
         let site = hash::Site { snapshot: self.snapshot, own: None, namespace: &bound.routes.key.namespace };
         hash::apply(site, &mut routes);
         routes

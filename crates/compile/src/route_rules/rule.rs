@@ -4,6 +4,7 @@ use leno_model::api::{BackendRef, Filter, HttpRetry, HttpRouteMatch, HttpTimeout
 
 use super::matches::{Condition, grpc, http};
 use crate::forward;
+use crate::requests::Said;
 
 /// What HTTPRoute and GRPCRoute have in common.
 pub(super) struct Rule<'a> {
@@ -68,6 +69,15 @@ fn or_any(conditions: impl Iterator<Item = Condition>, any: bool) -> Vec<Conditi
 }
 
 impl Rule<'_> {
+    pub(super) fn said(&self) -> Said {
+        Said {
+            retries: self.retry.is_some(),
+            timeout: self.timeouts.request.is_some(),
+            try_timeout: self.timeouts.backend_request.is_some(),
+            fault: false,
+        }
+    }
+
     pub(super) fn retry(&self) -> RetryPolicy {
         let mut policy = forward::default_retry();
         policy.per_try_timeout = self.timeouts.backend_request.map(|timeout| timeout.0).filter(|t| !t.is_zero());

@@ -174,8 +174,8 @@ impl Forwarder<'_, '_> {
     /// Tells the upstream how long its answer to the next try is waited for.
     pub(super) fn tell_timeout(&mut self, now: Instant) {
         let timeouts = &self.deadlines.timeouts;
-        // A try that is hedged may use all of the route's time.
-        let per_try = timeouts.per_try.filter(|_| self.hedge.is_none() || timeouts.route.is_none());
+        // A try that is hedged may use all of the route's time, which may be without bounds.
+        let per_try = timeouts.per_try.filter(|_| self.hedge.is_none());
         let Some(mut expected) = per_try.or(timeouts.route) else { return };
         if let Some(deadline) = self.deadlines.route {
             // Zero would say that there is no limit.

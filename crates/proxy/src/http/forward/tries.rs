@@ -365,8 +365,11 @@ impl Forwarder<'_, '_> {
         }
         let mut head = self.exchange_heads(&mut peer, &mut tries.replay).await;
         if matches!(head, Err(Failure::PerTryTimeout)) && self.hedge.is_some() {
+            // What must not be processed twice is not asked for twice.
+            let may_double = |policy: &RetryPolicy| policy.retry_non_idempotent || is_idempotent(&self.request.method);
             // A clone of what is borrowed, but for what the client said.
-            if let Some(policy) = tries.policy.clone().filter(|_| self.take_retry(tries)) {
+            let policy = tries.policy.clone().filter(|policy| may_double(policy));
+            if let Some(policy) = policy.filter(|_| self.take_retry(tries)) {
                 tries.avoid(&pick);
                 self.hedge(&policy, (peer, pick, sent), &mut tries.replay);
                 return Err(Miss::Hedged);
