@@ -35,6 +35,8 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.servers[].tls.ecdhCurves",
             "spec.servers[].tls.insecureSkipVerify",
         ],
+        // A sidecar knows these before it knows the mesh: `--threads`, its environment.
+        Kind::ProxyConfig => &["spec.concurrency", "spec.environmentVariables", "spec.image"],
         Kind::TcpRoute | Kind::TlsRoute => &["spec.useDefaultGateways"],
         Kind::Service => &["spec.externalName", "spec.sessionAffinityConfig"],
         Kind::VirtualService => &[

@@ -113,3 +113,95 @@ fn what_the_proxy_cannot_do_is_refused_with_its_field() {
     let found = change(PatchPart::NetworkFilter { name: None }, PatchOperation::Merge, &misspelt).expect_err("a typo");
     assert_eq!(found[0].field, "typed_config.xff_trusted_hops");
 }
+
+/// HTTP filters that Istio's users insert, and whether the proxy has them.
+#[test]
+fn filters_of_the_field_are_inserted_or_refused() {
+    let extensions = "type.googleapis.com/envoy.extensions";
+    let service =
+        json!({ "grpc_service": { "envoy_grpc": { "cluster_name": "ratelimit" } }, "transport_api_version": "V3" });
+    let cases = [
+        (
+            "envoy.filters.http.ratelimit",
+            json!({
+                "@type": format!("{extensions}.filters.http.ratelimit.v3.RateLimit"),
+                "domain": "shop", "failure_mode_deny": true, "timeout": "10s", "rate_limit_service": service,
+            }),
+            true,
+        ),
+        (
+            "envoy.filters.http.compressor",
+            json!({
+                "@type": format!("{extensions}.filters.http.compressor.v3.Compressor"),
+                "response_direction_config": { "common_config": { "min_content_length": 100, "content_type": ["text/html"] } },
+                "compressor_library": {
+                    "name": "gzip",
+                    "typed_config": { "@type": format!("{extensions}.compression.gzip.compressor.v3.Gzip") },
+                },
+            }),
+            true,
+        ),
+        (
+            "envoy.filters.http.ext_proc",
+            json!({
+                "@type": format!("{extensions}.filters.http.ext_proc.v3.ExternalProcessor"),
+                "grpc_service": { "envoy_grpc": { "cluster_name": "processor" } },
+            }),
+            false,
+        ),
+        (
+            "envoy.filters.http.wasm",
+            json!({ "@type": format!("{extensions}.filters.http.wasm.v3.Wasm"), "config": {} }),
+            false,
+        ),
+    ];
+    for (name, config, is_known) in cases {
+        let value = json!({ "name": name, "typed_config": config });
+        let part = PatchPart::HttpFilter { name: Some("envoy.filters.http.router") };
+        let changed = change(part, PatchOperation::InsertBefore, &value);
+        assert_eq!(matches!(changed, Ok(Some(_))), is_known, "{name}: {changed:?}");
+        if let Err(found) = changed {
+            assert!(!found.is_empty() && found.iter().all(|problem| !problem.field.is_empty()), "{name}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn clusters_are_changed_and_made() {
+    let before =
+        Cluster::new("outbound|80||web", leno_ir::Discovery::Eds { service_name: "outbound|80||web".to_owned() });
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let value = json!({
+        "connect_timeout": "0.25s",
+        "upstream_connection_options": { "tcp_keepalive": { "keepalive_time": 300, "keepalive_probes": 9 } },
+        "circuit_breakers": { "thresholds": [{ "max_connections": 5 }] },
+        "typed_extension_protocol_options": {
+            options: {
+                "@type": format!("type.googleapis.com/{options}"),
+                "explicit_http_config": { "http_protocol_options": { "header_key_format": {
+                    "stateful_formatter": {
+                        "name": "preserve_case",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+                        },
+                    },
+                } } },
+            },
+        },
+    });
+    let mut patcher = Patcher::new();
+    let patch = Patch { part: PatchPart::Whole, operation: PatchOperation::Merge, value: &value };
+    let changed = patcher.cluster(&before, patch);
+    let after = changed.expect("it is supported").expect("it is a change");
+    assert_eq!(after.connect_timeout, std::time::Duration::from_millis(250));
+    assert_eq!(after.socket.keepalive.as_ref().and_then(|keepalive| keepalive.probes), Some(9));
+    assert_eq!(after.discovery, before.discovery);
+
+    let endpoint =
+        json!({ "endpoint": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 8081 } } } });
+    let value = json!({
+        "name": "ratelimit", "type": "STATIC", "connect_timeout": "10s", "lb_policy": "ROUND_ROBIN",
+        "load_assignment": { "cluster_name": "ratelimit", "endpoints": [{ "lb_endpoints": [endpoint] }] },
+    });
+    assert_eq!(patcher.new_cluster(&value).expect("it is whole").name, "ratelimit");
+}
