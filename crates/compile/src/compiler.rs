@@ -255,12 +255,14 @@ fn sidecar_of(own: &ForScope, snapshot: &Snapshot, node: &Node) -> Config {
     }
     let mut listeners = listener::outbound(snapshot, node);
     if let Some(address) = node.http_proxy {
-        if snapshot.outbound == OutboundMode::AllowAny && node.flavor == Flavor::Leno {
+        // Guests cannot look up what a request names.
+        let outbound = if node.flavor == Flavor::Leno { snapshot.outbound } else { OutboundMode::RegistryOnly };
+        if outbound == OutboundMode::AllowAny {
             let cluster = cluster::passthrough();
             config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
         }
         listeners.push(listener::http_proxy(node, address));
-        let table = routes::proxy_table(snapshot, &node.namespace, |service, name| {
+        let table = routes::proxy_table(snapshot, &node.namespace, outbound, |service, name| {
             own.services.get(&service.key)?.routes.get(name).map(AsRef::as_ref)
         });
         config.route_tables.insert(routes::PROXY_TABLE.to_owned(), Arc::new(table));

@@ -58,6 +58,7 @@ fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort, pol
 pub(crate) fn proxy_table<'a>(
     snapshot: &Snapshot,
     namespace: &str,
+    outbound: OutboundMode,
     table_of: impl Fn(&Service, &str) -> Option<&'a RouteTable>,
 ) -> RouteTable {
     let mut table = RouteTable::new(PROXY_TABLE, Vec::new());
@@ -87,7 +88,7 @@ pub(crate) fn proxy_table<'a>(
         host.domains.retain(|domain| taken.insert(domain.clone()));
     }
     table.virtual_hosts.retain(|host| !host.domains.is_empty());
-    table.virtual_hosts.push(match snapshot.outbound {
+    table.virtual_hosts.push(match outbound {
         OutboundMode::AllowAny => passed_on(),
         OutboundMode::RegistryOnly => strangers(),
     });
