@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use leno_e2e::{LIMIT, Mesh, Session, WorkloadOptions, eventually, need_program};
+use leno_e2e::{LIMIT, Mesh, Pem, Session, WorkloadOptions, eventually, need_program, over_tls};
 
 /// A server that knows nothing of the mesh. Every answer says what was asked for, of which host.
 fn stranger(name: &'static str) -> anyhow::Result<u16> {
@@ -453,5 +453,62 @@ spec: { outboundTrafficPolicy: { mode: REGISTRY_ONLY } }
 ",
     )?;
     all(502);
+    Ok(())
+}
+
+#[test]
+fn a_gateway_passes_tls_on_by_server_name() -> anyhow::Result<()> {
+    if !need_program("openssl") {
+        return Ok(());
+    }
+    let mesh = Mesh::start("")?;
+    let server = tls_server(mesh.path(), "db.shop.example")?;
+    mesh.write_resources(
+        "passed-on.yaml",
+        &format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: db }}
+spec:
+  hosts: [db.shop.example]
+  ports: [{{ number: 8443, name: tls, protocol: TLS, targetPort: {} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{ name: passed-on }}
+spec:
+  selector: {{ istio: ingressgateway }}
+  servers:
+  - port: {{ number: 8443, name: tls, protocol: TLS }}
+    hosts: ['*.shop.example']
+    tls: {{ mode: PASSTHROUGH }}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: db }}
+spec:
+  hosts: [db.shop.example]
+  gateways: [passed-on]
+  tls:
+  - match: [{{ port: 8443, sniHosts: [db.shop.example] }}]
+    route: [{{ destination: {{ host: db.shop.example, port: {{ number: 8443 }} }} }}]
+",
+            server.port
+        ),
+    )?;
+    let token = mesh.token(&["ingressgateway"], 1)?;
+    let gateway = mesh.gateway("default", "ingressgateway", &token)?;
+    let file = |name: &str| mesh.path().join(name);
+    // Only the server wants it: had TLS ended at the gateway, nobody would have.
+    let client = Pem { certificate: file("client.pem"), key: file("client.key") };
+    let address = format!("{}:8443", gateway.address);
+    let get = |name: &str, shown: Option<&Pem>| over_tls(&address, name, shown, ("GET", "/"), &[]);
+    eventually("the server answers", LIMIT, || {
+        get("db.shop.example", Some(&client)).ok().filter(|answer| answer.status == 200)
+    });
+    assert!(get("db.shop.example", None).is_err(), "the server wants a certificate");
+    assert!(get("other.shop.example", Some(&client)).is_err(), "nobody has this name");
     Ok(())
 }
