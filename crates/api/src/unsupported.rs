@@ -11,12 +11,9 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.trafficPolicy.portLevelSettings[].*",
             "spec.subsets[].trafficPolicy.portLevelSettings[].*",
         ],
-        Kind::GrpcRoute | Kind::HttpRoute => &[
-            "spec.useDefaultGateways",
-            "spec.rules[].sessionPersistence",
-            "spec.rules[].filters[].extensionRef",
-            "spec.rules[].filters[].externalAuth",
-        ],
+        Kind::GrpcRoute | Kind::HttpRoute => {
+            &["spec.useDefaultGateways", "spec.rules[].filters[].extensionRef", "spec.rules[].filters[].externalAuth"]
+        }
         Kind::Gateway => &["spec.defaultScope"],
         Kind::EnvoyFilter => &[
             "spec.configPatches[].match.listener.filterChain.applicationProtocols",
@@ -75,7 +72,9 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         | Kind::TrafficPolicy
         | Kind::TrafficSplit
         | Kind::TrafficTarget
-        | Kind::Secret => &[],
+        | Kind::Secret
+        | Kind::XBackendTrafficPolicy
+        | Kind::XMesh => &[],
         // Read and held against their schema only.
         _ => &["spec"],
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leno_ir::{
     BalancerPolicy, Cluster, Discovery, Dns, DnsLookupFamily, DynamicHosts, EndpointSet, Flavor, LeastRequest,
-    RingFunction, SocketMatch, UpstreamProtocol,
+    RetryBudget, RingFunction, SocketMatch, UpstreamProtocol,
 };
 use leno_model::{
     Location, Policies, PolicyPart, Problem, Protocol, Resolution, Service, ServicePort, Snapshot, Strangers,
@@ -71,6 +71,10 @@ fn one(
         (Location::External, _) | (_, Strangers::All) => Transport::Plain,
         (Location::Internal, Strangers::None | Strangers::Some) => Transport::Mesh,
     };
+    if let Some(retries) = service.traffic.as_ref().and_then(|traffic| traffic.retries) {
+        cluster.circuit_breakers.default.retry_budget =
+            Some(RetryBudget { budget: retries.share, min_retry_concurrency: retries.least.get() });
+    }
     for layer in layers {
         layer.apply(&mut cluster, &mut transport, problems);
     }

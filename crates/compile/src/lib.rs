@@ -28,6 +28,7 @@ mod requests;
 mod route_filters;
 mod route_rules;
 mod routes;
+mod session;
 mod tcp;
 mod tls;
 mod traffic;

@@ -6,7 +6,7 @@ use leno_model::{HeldPolicies, Problem, Rules, Service, ServicePort, Snapshot};
 
 use crate::requests::{self, Said};
 use crate::virtual_service::Place;
-use crate::{cluster, forward, hash, listener, route_rules, tcp, virtual_service};
+use crate::{cluster, forward, hash, listener, route_rules, session, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -50,6 +50,8 @@ fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort, pol
     let mut forward = Forward::to(service.cluster_name(port.number, None));
     forward.retry = forward::retry(None, &snapshot.mesh).0;
     let mut route = Route::new("default", RouteMatch::any(), RouteAction::Forward(Box::new(forward)));
+    let session = service.traffic.as_ref().and_then(|traffic| traffic.session.as_ref());
+    route.filters.extend(session.map(|written| session::of(written, &service.key.name)));
     requests::apply(policies, Said::default(), &mut route);
     route
 }

@@ -10,6 +10,7 @@ mod services;
 mod settings;
 mod slices;
 mod smi;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub(crate) fn build(
     let world = services::World { resources: &resources, workloads: &workloads, settings, mesh: &mesh };
     let mut services = services::services(&world, &mut problems);
     let entries = entries::add(&world, &mut services, &mut problems);
+    let policies = traffic::apply(&resources, &mut services);
+    problems.extend(policies.iter().flat_map(|(key, status)| gateways::problems(key, status)));
     let attachments = attach::Attachments::of(&resources, &services, &settings.root_namespace);
     for (key, service) in &mut services {
         service.index = indices.get(key).copied();
@@ -63,6 +66,7 @@ pub(crate) fn build(
     let grants = Grants::of(&resources);
     let mut entry = gateways::build(&gateways::World::new(&resources, &services, &grants));
     problems.append(&mut entry.problems);
+    entry.statuses.extend(policies);
     let specs = smi::Specs::of(&resources);
     entry.mesh_routes.extend(smi::splits(&resources, &specs, &services, &settings.domain, &mut problems));
     problems.extend(attachments.problems);

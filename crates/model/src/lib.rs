@@ -11,6 +11,7 @@
 mod access;
 mod attached;
 mod backend_tls;
+mod backend_traffic;
 mod build;
 mod client;
 mod gateway;
@@ -33,6 +34,7 @@ mod workload;
 pub use access::{AccessRule, Allowed};
 pub use attached::{Attached, Held, HeldPolicies, RoutePolicies, ServicePolicies};
 pub use backend_tls::{BackendName, BackendRoots, BackendTls};
+pub use backend_traffic::{BackendTraffic, RetryShare};
 pub use build::{BackendError, service_keys};
 pub use client::{Client, Scope};
 pub use gateway::{

@@ -5,7 +5,9 @@ use leno_api::{IntOrString, ResourceKey};
 use leno_names::ServiceKey;
 use serde::Serialize;
 
-use crate::{MeshRoute, Policies, PolicySubset, Protocol, ServicePolicies, VirtualRoutes, Visibility, Workload};
+use crate::{
+    BackendTraffic, MeshRoute, Policies, PolicySubset, Protocol, ServicePolicies, VirtualRoutes, Visibility, Workload,
+};
 
 /// A name that clients call, what stands behind it and how requests get there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +37,8 @@ pub struct Service {
     pub strangers: Strangers,
     pub rules: Rules,
     pub policies: Option<Arc<Policies>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Arc<BackendTraffic>>,
     /// What Leno's own policies say of it, those for its namespace and the mesh included.
     #[serde(skip)]
     pub attached: Option<Arc<ServicePolicies>>,
@@ -164,6 +168,7 @@ impl Service {
     /// The objects that say how it is called.
     pub fn rules_keys(&self) -> Vec<ResourceKey> {
         let mut keys: Vec<_> = self.policies.iter().flat_map(|policies| policies.objects.iter().cloned()).collect();
+        keys.extend(self.traffic.iter().map(|traffic| traffic.policy.clone()));
         keys.extend(self.attached.iter().flat_map(|attached| attached.objects()).cloned());
         match &self.rules {
             Rules::Default => {}

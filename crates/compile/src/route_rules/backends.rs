@@ -1,6 +1,6 @@
 use leno_ir::WeightedCluster;
-use leno_model::Problem;
 use leno_model::api::{BackendRef, ResourceKey};
+use leno_model::{Problem, Service};
 
 use super::Scope;
 use super::filters::Effects;
@@ -28,12 +28,16 @@ impl Backends {
         for (index, to) in rule.backends.iter().enumerate() {
             let weight = to.weight.unwrap_or(1);
             let at = format!("{}.backendRefs[{index}]", rule.at);
-            let Some(name) = cluster(scope, route, to, &at) else {
+            let Some((name, service)) = cluster_of(scope, route, to, &at) else {
                 all.broken += u64::from(weight);
                 continue;
             };
             let mut cluster = WeightedCluster::new(name, weight);
-            let effects = Effects::of_filters(scope, route, &to.filters, &at);
+            let mut effects = Effects::of_filters(scope, route, &to.filters, &at);
+            // What a rule says of sessions holds for all its backends (GEP-1619).
+            if rule.session.is_none() {
+                effects = effects.with_session(service);
+            }
             if effects.concerns_the_request() {
                 cluster.weight = 1;
                 all.special.push(Special { weight: u64::from(weight), cluster, effects });
@@ -55,6 +59,16 @@ impl Backends {
 
 /// The cluster behind a reference; `None` with a problem.
 pub(super) fn cluster(scope: &mut Scope<'_>, route: &ResourceKey, to: &BackendRef, at: &str) -> Option<String> {
+    cluster_of(scope, route, to, at).map(|(name, _)| name)
+}
+
+/// With the service that it belongs to.
+fn cluster_of<'a>(
+    scope: &mut Scope<'a>,
+    route: &ResourceKey,
+    to: &BackendRef,
+    at: &str,
+) -> Option<(String, &'a Service)> {
     let (kind, namespace) = (route.kind, route.namespace.as_str());
     let found = match scope.default_port {
         Some(port) => scope.snapshot.mesh_backend((kind, namespace), to, port),
@@ -72,5 +86,5 @@ pub(super) fn cluster(scope: &mut Scope<'_>, route: &ResourceKey, to: &BackendRe
     let plain = service.cluster_name(port.number, None);
     let name = if scope.gateway.is_some() { gateway::cluster_name(scope.snapshot, &key, plain)? } else { plain };
     scope.used.insert(key);
-    Some(name)
+    Some((name, service))
 }

@@ -1,15 +1,15 @@
 //! What filters of a rule, or of one backend, do with a request.
 
 use leno_ir::{
-    CorsPolicy, FilterOverride, FilterOverrides, HeaderOps, Mirror, PathMatch, Rewrite, RouteFilterConfig,
-    RouteSession, SessionCookie, SessionState, StatefulSession, StringMatch,
+    CorsPolicy, FilterOverride, FilterOverrides, HeaderOps, Mirror, PathMatch, Rewrite, RouteFilterConfig, StringMatch,
 };
-use leno_model::api::{Filter, HttpCors, PathModifier, RequestRedirect, ResourceKey, SessionPersistence};
+use leno_model::Service;
+use leno_model::api::{Filter, HttpCors, PathModifier, RequestRedirect, ResourceKey};
 use leno_names::Fraction;
 
 use super::rule::Rule;
 use super::{Scope, backends};
-use crate::{headers, route_filters};
+use crate::{headers, route_filters, session};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Effects {
@@ -28,11 +28,21 @@ impl Effects {
     pub(super) fn of(scope: &mut Scope<'_>, route: &ResourceKey, rule: &Rule<'_>) -> Self {
         let mut effects = Self::of_filters(scope, route, rule.filters, &rule.at);
         if let Some(written) = rule.session {
-            let config =
-                RouteFilterConfig::StatefulSession(RouteSession::Session(Box::new(session(written, &rule.name))));
-            effects.filters.insert(route_filters::STATEFUL_SESSION.to_owned(), FilterOverride::Config(config));
+            let (name, filter) = session::of(written, &rule.name);
+            effects.filters.insert(name, filter);
+            let at = format!("{}.sessionPersistence", rule.at);
+            scope.problems.extend(session::problem(written, route, &at));
         }
         effects
+    }
+
+    /// With the session that a policy of the backend asks for.
+    pub(super) fn with_session(mut self, service: &Service) -> Self {
+        if let Some(written) = service.traffic.as_ref().and_then(|traffic| traffic.session.as_ref()) {
+            let (name, filter) = session::of(written, &service.key.name);
+            self.filters.insert(name, filter);
+        }
+        self
     }
 
     pub(super) fn of_filters(scope: &mut Scope<'_>, route: &ResourceKey, written: &[Filter], at: &str) -> Self {
@@ -72,11 +82,12 @@ impl Effects {
     }
 
     /// More than headers: such a backend needs a route of its own.
-    pub(super) const fn concerns_the_request(&self) -> bool {
+    pub(super) fn concerns_the_request(&self) -> bool {
         self.redirect.is_some()
             || self.host_rewrite.is_some()
             || self.path.is_some()
             || !self.mirrors.is_empty()
+            || !self.filters.is_empty()
             || self.is_unknown
     }
 
@@ -88,6 +99,7 @@ impl Effects {
         both.host_rewrite = backend.host_rewrite.clone().or(both.host_rewrite);
         both.path = backend.path.clone().or(both.path);
         both.mirrors.extend(backend.mirrors.iter().cloned());
+        both.filters.extend(backend.filters.clone());
         for (ops, more) in [(&mut both.request, &backend.request), (&mut both.response, &backend.response)] {
             ops.remove.extend(more.remove.iter().cloned());
             ops.add.extend(more.add.iter().cloned());
@@ -138,22 +150,4 @@ fn origin(text: &str) -> Option<StringMatch> {
             leno_ir::Pattern::new(&pattern).ok().map(StringMatch::Regex)
         }
     }
-}
-
-/// A session without a name gets one of the rule.
-fn session(written: &SessionPersistence, rule: &str) -> StatefulSession {
-    let ttl = written.absolute_timeout.map(|timeout| timeout.0);
-    let state = if written.r#type.as_deref() == Some("Header") {
-        written.header.as_ref().map(|header| SessionState::Header(header.name.to_ascii_lowercase()))
-    } else {
-        let cookie = written.cookie.clone().unwrap_or_default();
-        let is_permanent = cookie.lifetime_type.as_deref() == Some("Permanent");
-        Some(SessionState::Cookie(SessionCookie {
-            name: cookie.name.unwrap_or_else(|| format!("leno-session-{rule}")),
-            ttl: ttl.filter(|_| is_permanent).unwrap_or_default(),
-            path: cookie.path.unwrap_or_else(|| "/".to_owned()),
-            attributes: vec![("HttpOnly".to_owned(), String::new())],
-        }))
-    };
-    StatefulSession { state, strict: false, missing_status: None, stat_prefix: String::new() }
 }

@@ -136,7 +136,7 @@ fn with_features(conditions: Vec<Condition>) -> Status {
 }
 
 /// What status says is wrong, for those who read problems.
-fn problems(key: &ResourceKey, status: &Status) -> Vec<Problem> {
+pub(super) fn problems(key: &ResourceKey, status: &Status) -> Vec<Problem> {
     let wrong = |condition: &&Condition| {
         // `Conflicted` is bad when it holds.
         condition.is_true() == (condition.kind == "Conflicted") && !condition.message.is_empty()

@@ -64,6 +64,7 @@ pub(super) fn empty(key: ServiceKey, settings: &MeshSettings) -> Service {
         strangers: Strangers::None,
         rules: Rules::Default,
         policies: None,
+        traffic: None,
         attached: None,
         implicit: false,
         key,

@@ -31,6 +31,7 @@ use std::time::Instant;
 
 use leno_ir::{
     AttemptCount, Cluster, HttpConnectionManager, ProxyProtocolVersion, Redirect, RouteAction, RouterOptions,
+    WeightedCluster,
 };
 use leno_routing::Matched;
 
@@ -271,6 +272,7 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 let status = forward.cluster_not_found_status;
                 let chosen = picked.cluster.and_then(|at| forward.clusters.get(at));
                 let chosen = chosen.ok_or(Failure::NoCluster { status })?;
+                let chosen = self.where_the_session_is(&forward.clusters, chosen);
                 let ops = rules.response_headers(matched, Some(chosen));
                 self.attempt_count = matched.virtual_host.attempt_count;
                 if let Err(failure) = self.serve(Route { rules: &rules, matched }, forward, chosen, &ops).await {
@@ -279,6 +281,21 @@ impl<'a, 'd> Forwarder<'a, 'd> {
                 Ok(())
             }
         }
+    }
+
+    /// A session stays at its endpoint even where a route splits its traffic (GEP-1619). Envoy lets the dice decide, and then
+    /// the session is over.
+    fn where_the_session_is<'c>(
+        &self,
+        clusters: &'c [WeightedCluster],
+        chosen: &'c WeightedCluster,
+    ) -> &'c WeightedCluster {
+        let wanted = self.run.as_ref().and_then(|run| run.host_override).and_then(|wanted| wanted.address);
+        let Some(address) = wanted.filter(|_| clusters.len() > 1) else { return chosen };
+        let has_it = |one: &&WeightedCluster| {
+            self.context.worker.cluster(&one.name).is_some_and(|cluster| cluster.has_endpoint(address))
+        };
+        std::iter::once(chosen).chain(clusters).find(has_it).unwrap_or(chosen)
     }
 
     /// What the router at the end of the filters has been told.
