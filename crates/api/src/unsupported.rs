@@ -24,7 +24,6 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.configPatches[].patch.filterClass",
             "spec.targetRefs",
         ],
-        Kind::RateLimitPolicy => &["spec.failureMode", "spec.scope"],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",
@@ -65,6 +64,7 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
         | Kind::ListenerSet
         | Kind::MeshConfig
         | Kind::Namespace
+        | Kind::RateLimitPolicy
         | Kind::ReferenceGrant
         | Kind::RetryPolicy
         | Kind::SmiTcpRoute

@@ -8,6 +8,7 @@ use crate::describe::DescribeArgs;
 use crate::diff::DiffArgs;
 use crate::explain::ExplainArgs;
 use crate::get::GetArgs;
+use crate::kubeconfig::KubeconfigArgs;
 use crate::misuse::Misuse;
 use crate::schema::{CrdsArgs, SchemaArgs};
 use crate::status::StatusArgs;
@@ -35,6 +36,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List objects, or show one.
     Get(GetArgs),
+    /// Let kubectl know the control plane.
+    Kubeconfig(KubeconfigArgs),
     /// Print the JSON Schema of a kind.
     Schema(SchemaArgs),
     /// Show whether every proxy runs what the mesh says.
@@ -71,6 +74,7 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Diff(args) => crate::diff::run(args).await,
         Command::Explain(args) => crate::explain::run(args).await,
         Command::Get(args) => crate::get::run(args).await,
+        Command::Kubeconfig(args) => crate::kubeconfig::run(&args),
         Command::Schema(args) => crate::schema::run(&args),
         Command::Status(args) => crate::status::run(args).await,
         Command::Token(args) => crate::token::run(args).await,

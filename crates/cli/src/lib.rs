@@ -20,6 +20,7 @@ mod explain;
 mod files;
 mod get;
 mod kinds;
+mod kubeconfig;
 mod live;
 mod loaded;
 mod mesh;

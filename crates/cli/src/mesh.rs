@@ -60,6 +60,7 @@ impl Mesh {
             gateway: None,
             access_log: None,
             access_log_format: None,
+            control: None,
         })
     }
 }

@@ -186,6 +186,9 @@ fn rules_of(own: &ForScope, node: &Node, finish: Option<Finisher>, last: Option<
             }
         }
     }
+    if let Some(cluster) = rate_limit::cluster(&config, node, &snapshot.settings) {
+        config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
+    }
     if let Some(finish) = finish {
         problems.extend(finish(snapshot, node, &mut config));
     }

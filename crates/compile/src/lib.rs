@@ -35,3 +35,4 @@ mod traffic;
 mod virtual_service;
 
 pub use compiler::{Compiled, Compiler, Finisher, compile};
+pub use rate_limit::domain as limit_domain;

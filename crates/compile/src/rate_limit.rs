@@ -1,4 +1,5 @@
-//! Leno's RateLimitPolicy as Envoy's filter `local_ratelimit`: one filter a limit, which has its own tokens.
+//! Leno's RateLimitPolicy as Envoy's filters: `local_ratelimit`, one for each limit, which has its own tokens; for limits of the
+//! whole mesh `ratelimit`, one for each policy, which asks the control plane.
 //!
 //! Shape       a service's policy -> filters of its instances' inbound listeners; a route's or gateway's -> filters that are off
 //!             but where a route turns them on
@@ -6,16 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leno_ir::{
-    FilterOverride, HeaderMetadata, HeaderMetadataKind, HeaderMetadataValue, HeaderOps, HeaderToMetadata,
-    HeaderToMetadataRule, HttpConnectionManager, HttpFilter, HttpFilterConfig, LimitedDescriptor, LocalRateLimit,
-    MetadataSource, MetadataSourceField, RateLimitAction, RateLimitRule, Route, RouteSource, RouteTable, TokenBucket,
-    VirtualHostRules,
+    Cluster, Config, Discovery, Endpoint, EndpointSet, FilterChain, FilterOverride, HeaderMetadata, HeaderMetadataKind,
+    HeaderMetadataValue, HeaderOps, HeaderToMetadata, HeaderToMetadataRule, HttpConnectionManager, HttpFilter,
+    HttpFilterConfig, LimitedDescriptor, LocalRateLimit, LocalityEndpoints, MetadataSource, MetadataSourceField,
+    NetworkFilter, Node, PeerValidation, RateLimit, RateLimitAction, RateLimitRule, RateLimitedRequests, Route,
+    RouteSource, RouteTable, StringMatch, TokenBucket, UpstreamProtocol, UpstreamTls, VirtualHostRules,
 };
-use leno_model::api::leno::{LimitBy, LimitKey, RateLimitPolicySpec, RequestLimit};
-use leno_model::{Held, RoutePolicies};
-use leno_names::Fraction;
+use leno_model::api::ResourceKey;
+use leno_model::api::leno::{FailureMode, LimitBy, LimitKey, LimitScope, RateLimitPolicySpec, RequestLimit};
+use leno_model::{Held, MeshSettings, RoutePolicies};
+use leno_names::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, Fraction, SpiffeId};
 
 use crate::requests;
 
@@ -25,6 +29,12 @@ const IDENTITY: &str = "identity";
 const IDENTITY_FILTER: &str = "leno.rate_limit.identity";
 /// Buckets of one limit, chosen: 10,000 callers, of which the one that was away the longest is forgotten first.
 const MAX_BUCKETS: u32 = 10_000;
+
+/// The control plane, which counts for all proxies.
+const CLUSTER: &str = "leno_control";
+/// How long a request waits to be counted, chosen: many round trips within a data centre, and short enough that a control plane
+/// that hangs is a nuisance and no outage.
+const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// `leno.rate_limit/shop/per-user/0`.
 fn name(held: &Held<RateLimitPolicySpec>, index: usize) -> String {
@@ -76,12 +86,79 @@ fn add(held: &Held<RateLimitPolicySpec>, manager: &mut HttpConnectionManager, di
         let config = HttpFilterConfig::HeaderToMetadata(identity());
         manager.filters.push(HttpFilter { name: IDENTITY_FILTER.to_owned(), disabled, config });
     }
+    if held.spec.scope == Some(LimitScope::Mesh) {
+        let config = HttpFilterConfig::RateLimit(Box::new(shared(held)));
+        manager.filters.push(HttpFilter { name: name(held, 0), disabled, config });
+        return;
+    }
     // Nobody verifies tokens yet, and without the claim all would be counted together; the author is told.
-    let is_known = |limit: &RequestLimit| limit.by.iter().all(|by| by.r#type != LimitKey::Claim);
     for (index, limit) in held.spec.limits.iter().enumerate().filter(|(_, limit)| is_known(limit)) {
         let config = HttpFilterConfig::LocalRateLimit(Box::new(local(limit)));
         manager.filters.push(HttpFilter { name: name(held, index), disabled, config });
     }
+}
+
+fn is_known(limit: &RequestLimit) -> bool {
+    limit.by.iter().all(|by| by.r#type != LimitKey::Claim)
+}
+
+/// What the control plane knows the limits of a policy by.
+pub fn domain(policy: &ResourceKey) -> String {
+    format!("leno.dev/{}/{}", policy.namespace, policy.name)
+}
+
+/// The control plane, asked about all limits of the policy at once; the first entry says which limit it is.
+fn shared(held: &Held<RateLimitPolicySpec>) -> RateLimit {
+    let limits = held.spec.limits.iter().enumerate().filter(|(_, limit)| is_known(limit));
+    let rules = limits.map(|(index, limit)| {
+        let place = RateLimitAction::GenericKey { key: "limit".to_owned(), value: index.to_string() };
+        RateLimitRule::new(std::iter::once(place).chain(parts(limit).into_iter().map(|(action, _)| action)).collect())
+    });
+    RateLimit {
+        domain: domain(&held.object),
+        stage: 0,
+        requests: RateLimitedRequests::Both,
+        timeout: Some(TIMEOUT),
+        failure_mode_deny: held.spec.failure_mode == Some(FailureMode::Closed),
+        failure_mode_deny_share: None,
+        enabled: Fraction::ONE,
+        enforced: Fraction::ONE,
+        rules: rules.collect(),
+        resource_exhausted: true,
+        cluster: CLUSTER.to_owned(),
+        limit_headers: true,
+        ratelimited_header: false,
+        rate_limited_status: LocalRateLimit::STATUS,
+        status_on_error: 500,
+        response_headers: HeaderOps::default(),
+        stat_prefix: String::new(),
+    }
+}
+
+/// The control plane as a cluster, where a listener asks it.
+pub(crate) fn cluster(config: &Config, node: &Node, settings: &MeshSettings) -> Option<Cluster> {
+    let chains = config.listeners.values().flat_map(|one| one.filter_chains.iter().chain(&one.default_filter_chain));
+    let asks = |chain: &FilterChain| match &chain.filter {
+        NetworkFilter::Http(manager) => manager
+            .filters
+            .iter()
+            .any(|filter| matches!(&filter.config, HttpFilterConfig::RateLimit(limit) if limit.cluster == CLUSTER)),
+        NetworkFilter::Tcp(_) => false,
+    };
+    let address = node.control.filter(|_| chains.into_iter().any(asks))?;
+    let locality =
+        LocalityEndpoints { weight: 1, endpoints: vec![Endpoint::new(address)], ..LocalityEndpoints::default() };
+    let set = EndpointSet { name: CLUSTER.to_owned(), localities: vec![locality], ..EndpointSet::default() };
+    let mut cluster = Cluster::new(CLUSTER, Discovery::Static(Arc::new(set)));
+    cluster.http.protocol = UpstreamProtocol::Http2;
+    // Refused connections are told at once; of one that hangs nobody should wait for long.
+    cluster.connect_timeout = TIMEOUT;
+    let id = SpiffeId::new(settings.trust_domain.clone(), CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT);
+    cluster.tls = Some(UpstreamTls {
+        alpn: vec!["h2".to_owned()],
+        ..UpstreamTls::of_mesh(PeerValidation::of_mesh([StringMatch::exact(id.to_string())]))
+    });
+    Some(cluster)
 }
 
 fn needs_identity(spec: &RateLimitPolicySpec) -> bool {
@@ -144,10 +221,7 @@ fn bucket(limit: &RequestLimit) -> TokenBucket {
     TokenBucket {
         max_tokens: limit.burst.unwrap_or(limit.requests).min(if limit.requests == 0 { 0 } else { u32::MAX }),
         tokens_per_fill: limit.requests.max(1),
-        fill_interval: limit
-            .per
-            .map_or(std::time::Duration::from_secs(1), |per| per.0)
-            .max(TokenBucket::MIN_FILL_INTERVAL),
+        fill_interval: limit.per.map_or(Duration::from_secs(1), |per| per.0).max(TokenBucket::MIN_FILL_INTERVAL),
     }
 }
 

@@ -34,6 +34,7 @@ fn node(flavor: Flavor) -> Node {
         access_log: Some("-".to_owned()),
         gateway: None,
         access_log_format: None,
+        control: Some("192.0.2.1:15012".parse().unwrap()),
     }
 }
 

@@ -11,7 +11,7 @@ use leno_names::SpiffeId;
 use leno_runtime::Tasks;
 use leno_store::{DirectoryContent, EmbeddedStore};
 use leno_telemetry::Registry;
-use leno_xds_server::{ConfigSource, Outcome, Refusal, Secrets, Session, StatusReport};
+use leno_xds_server::{ConfigSource, Outcome, Refusal, Secrets, Session, SharedLimits, StatusReport};
 use tokio::sync::{Notify, watch};
 
 use crate::indices::Indices;
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     /// Set once: what is registered stays so for the next start.
     pub(crate) stopped: AtomicBool,
     pub(crate) metrics: Metrics,
+    /// Held only to take or replace what is in it: requests wait for it.
+    pub(crate) limits: Mutex<Arc<SharedLimits>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -126,6 +128,7 @@ impl Control {
             published: watch::Sender::new(0),
             stopped: AtomicBool::new(false),
             metrics: Metrics::register(registry),
+            limits: Mutex::default(),
         });
         shared.publish();
         tasks.spawn("publisher", publish::run(shared.clone()));

@@ -10,6 +10,7 @@
 mod control;
 mod envoy_filters;
 mod indices;
+mod limits;
 mod metrics;
 mod publish;
 mod registration;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use leno_api::{Located, Resource, ResourceKey};
@@ -12,6 +12,7 @@ use leno_model::{Problem, Snapshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::{Shared, State};
+use crate::limits;
 
 /// After a round so long is waited: what comes meanwhile is one round. The first change after a pause goes out at once.
 const GATHER: Duration = Duration::from_millis(10);
@@ -63,6 +64,7 @@ impl Shared {
         let list: Vec<_> = resources.values().map(|located| located.value.at(today)).collect();
         let change = list.iter().filter_map(|resource| resource.changes_at(today)).min();
         state.next_change = change.map(|moment| now + moment.duration_since(today).unwrap_or_default());
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits::of(&list));
         state.indices.allot(leno_model::service_keys(&list), &self.store);
         let (snapshot, found) = Snapshot::build(&list, &self.config.settings, state.indices.numbers());
         state.snapshot = Arc::new(snapshot);

@@ -39,5 +39,4 @@ pub use tls::{ClientAuth, ClientTls, ServerTls, TlsError};
 pub use token::{JoinToken, JoinTokenError};
 
 /// Namespace and service account of the control plane itself.
-pub const CONTROL_NAMESPACE: &str = "leno-system";
-pub const CONTROL_SERVICE_ACCOUNT: &str = "leno-control";
+pub use leno_names::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT};

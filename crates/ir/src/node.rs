@@ -38,6 +38,8 @@ pub struct Node {
     pub access_log: Option<String>,
     /// `ACCESS_LOG_FORMAT`: `json`, or the text format with operators; `None`: Istio's text format.
     pub access_log_format: Option<String>,
+    /// Where it reaches the control plane, as that sees it: not part of the introduction.
+    pub control: Option<SocketAddr>,
 }
 
 /// The Gateway that a node serves.

@@ -17,4 +17,4 @@ pub use fraction::{Fraction, FractionError};
 pub use grpc::GRPC_STATUSES;
 pub use locality::{Locality, LocalityError};
 pub use service::{NameError, ServiceKey, dns_label, dns_name};
-pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
+pub use spiffe::{CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, SpiffeId, SpiffeIdError, TrustDomain};

@@ -1,6 +1,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Namespace and service account of the control plane itself.
+pub const CONTROL_NAMESPACE: &str = "leno-system";
+pub const CONTROL_SERVICE_ACCOUNT: &str = "leno-control";
+
 use serde::{Deserialize, Serialize};
 
 /// The root of trust that issued an identity: lower-case letters, digits, `.`, `-` and `_` (SPIFFE-ID §2.1).

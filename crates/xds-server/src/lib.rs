@@ -11,6 +11,7 @@
 mod body;
 mod cache;
 mod feed;
+mod limits;
 mod metrics;
 mod protocol;
 mod serve;
@@ -18,5 +19,6 @@ mod service;
 mod source;
 mod stream;
 
+pub use limits::{Counting, LimitSource, SharedLimit, SharedLimits, rate_limit_service};
 pub use serve::{PeerAddr, XdsServer};
 pub use source::{ConfigSource, Outcome, Refusal, SecretText, Secrets, Session, SessionGuard, StatusReport, StreamEnd};

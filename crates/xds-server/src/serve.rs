@@ -27,8 +27,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ping period and the wait for its answer: a peer that vanished is noticed within their sum.
 const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(4);
-/// Streams of one connection: a proxy needs one, and some for certificates.
-const MAX_STREAMS: u32 = 64;
+/// Streams of one connection: a proxy needs one, some for certificates, and one for each request that is being counted.
+const MAX_STREAMS: u32 = 256;
 /// After a failed accept (out of descriptors, mostly) so long nothing is accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// After the drain has begun, streams have been told and have this long to end.
@@ -110,6 +110,10 @@ fn with_h2(tls: Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PeerAddr(pub SocketAddr);
 
+/// Where the peer of a request has reached us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalAddr(pub(crate) SocketAddr);
+
 #[derive(Clone)]
 struct Acceptor {
     tls: TlsAcceptor,
@@ -137,6 +141,7 @@ impl Acceptor {
     }
 
     async fn serve(mut self, stream: TlsStream<TcpStream>, addr: SocketAddr) {
+        let local = stream.get_ref().0.local_addr().ok().map(LocalAddr);
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let peer = (!certificates.is_empty()).then(|| leno_identity::peer_spiffe_id(certificates));
         let peer = match peer.transpose() {
@@ -153,6 +158,9 @@ impl Acceptor {
             let (body, end) = WatchedBody::new(body);
             parts.extensions.insert(end);
             parts.extensions.insert(PeerAddr(addr));
+            if let Some(local) = local {
+                parts.extensions.insert(local);
+            }
             if let Some(peer) = peer.clone() {
                 parts.extensions.insert(peer);
             }

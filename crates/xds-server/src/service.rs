@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::body::BodyEnd;
 use crate::protocol::Protocol;
+use crate::serve::LocalAddr;
 use crate::stream::{Context, Stream};
 
 /// Room for one unanswered response per type and a few answers to foreign types.
@@ -35,9 +36,10 @@ impl Ads {
             ));
         };
         let body_end = request.extensions().get::<BodyEnd>().cloned().unwrap_or_default();
+        let local = request.extensions().get::<LocalAddr>().map(|local| local.0);
         let (responses, receiver) = mpsc::channel(RESPONSES);
         let (context, requests) = (self.context.clone(), request.into_inner());
-        let stream = Stream::<P> { context, peer, requests, responses, body_end };
+        let stream = Stream::<P> { context, peer, local, requests, responses, body_end };
         self.tasks.spawn("xds-stream", stream.run());
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) type Responses<P> = mpsc::Sender<Result<<P as Protocol>::Response, St
 pub(crate) struct Stream<P: Protocol> {
     pub(crate) context: Context,
     pub(crate) peer: SpiffeId,
+    /// Where it has reached us.
+    pub(crate) local: Option<SocketAddr>,
     pub(crate) requests: Streaming<P::Request>,
     /// At most one response per type is unanswered, so it only fills when the peer does not read; then we stop reading
     /// as well until it does or the connection dies of a missed ping.
@@ -51,7 +54,7 @@ impl<P: Protocol> Stream<P> {
             Err(_elapsed) => return self.refuse(Status::deadline_exceeded("no request in time")).await,
         };
         let node = match node_of::<P>(&request) {
-            Ok(node) => node,
+            Ok(node) => Node { control: self.local, ..node },
             Err(status) => return self.refuse(status).await,
         };
         let (id, flavor) = (node.id.clone(), node.flavor);

@@ -156,5 +156,6 @@ fn node() -> Node {
         gateway: None,
         access_log: None,
         access_log_format: None,
+        control: None,
     }
 }

@@ -110,6 +110,8 @@ fn kinds_and_fields_are_explained() -> anyhow::Result<()> {
     assert!(explained.contains("timeout"), "{explained}");
     let explained = kubectl.ok(&["explain", "gateways.gateway.networking.k8s.io.spec.listeners", "--recursive"])?;
     assert!(explained.contains("allowedRoutes"), "{explained}");
+    let explained = kubectl.ok(&["explain", "retrypolicies.spec.attempts"])?;
+    assert!(explained.contains("Tries after the first"), "{explained}");
     let unknown = kubectl.refused(&["explain", "virtualservices.spec.nothing"])?;
     assert!(unknown.contains("nothing"), "{unknown}");
     Ok(())

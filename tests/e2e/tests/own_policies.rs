@@ -179,6 +179,51 @@ spec:
 }
 
 #[test]
+fn a_limit_for_the_mesh_is_one_for_all_instances() -> anyhow::Result<()> {
+    let policy = |mode: &str| {
+        format!(
+            "{ECHO}---
+apiVersion: leno.dev/v1
+kind: RateLimitPolicy
+metadata: {{ name: echo }}
+spec:
+  targetRefs: [{{ kind: Service, name: echo }}]
+  scope: Mesh
+  failureMode: {mode}
+  limits: [{{ requests: 4, per: 1h, by: [{{ type: Header, name: x-user }}] }}]
+"
+        )
+    };
+    let (mut mesh, servers, client) = leno_e2e::two_echoes(&policy("Closed"))?;
+    let ask = |user: &str| client.request("GET", "echo:8080", "/", &[("x-user", user)], b"");
+    // What cannot be counted in time is refused: Closed.
+    let mut answers = std::collections::BTreeMap::new();
+    eventually("the limit is reached", LIMIT, || {
+        let response = ask("ann").ok()?;
+        if response.status == 200 {
+            *answers.entry(response.header("x-app")?.to_owned()).or_insert(0) += 1;
+        }
+        (response.status == 429).then_some(())
+    });
+    assert_eq!(answers.values().sum::<i32>(), 4, "{answers:?}");
+    for _ in 0..10 {
+        assert_eq!(ask("ann")?.status, 429, "whichever instance it is");
+    }
+    assert_eq!(ask("bob")?.status, 200, "others have tokens of their own");
+
+    mesh.kill_control();
+    eventually("nobody counts, so nobody may pass", LIMIT, || (ask("bob").ok()?.status == 500).then_some(()));
+    mesh.start_control()?;
+    mesh.write_resources("mesh.yaml", &policy("Open"))?;
+    let is_open = |server: &Workload| !server.admin("/config_dump").contains("failure_mode_deny");
+    eventually("both have the new policy", LIMIT, || servers.iter().all(is_open).then_some(()));
+    eventually("it counts again", LIMIT, || (ask("ann").ok()?.status == 429).then_some(()));
+    mesh.kill_control();
+    eventually("nobody counts, so all may pass", LIMIT, || (ask("ann").ok()?.status == 200).then_some(()));
+    Ok(())
+}
+
+#[test]
 fn the_nearest_traffic_policy_and_the_mesh_config_hold() -> anyhow::Result<()> {
     let rules = "---
 apiVersion: leno.dev/v1

@@ -128,5 +128,6 @@ pub(crate) fn node(workload: &str, service: &str) -> Node {
         access_log: None,
         gateway: None,
         access_log_format: None,
+        control: None,
     }
 }

@@ -212,7 +212,8 @@ async fn start_xds(
     let listener = bind(args.xds).await?;
     let address = listener.local_addr()?;
     let server = XdsServer::new(Arc::new(control.clone()), registry);
-    let others = tonic::service::Routes::new(leno_ca::csr_service(ca.clone()));
+    let limits = leno_xds_server::rate_limit_service(Arc::new(control.clone()));
+    let others = tonic::service::Routes::new(leno_ca::csr_service(ca.clone())).add_service(limits);
     let server_tasks = tasks.clone();
     tasks.spawn("xds-server", async move { server.serve(listener, tls, others, server_tasks, drain).await });
     Ok(address)

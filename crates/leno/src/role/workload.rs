@@ -105,6 +105,7 @@ pub(crate) fn node(args: &ProxyArgs, flavor: Flavor, prefix: [u8; 2]) -> anyhow:
         access_log: args.access_log.clone(),
         gateway: None,
         access_log_format: args.access_log_format.clone(),
+        control: None,
     })
 }
 

@@ -232,6 +232,7 @@ pub(crate) fn node(id: &str) -> Node {
         access_log: None,
         gateway: None,
         access_log_format: None,
+        control: None,
     }
 }
 

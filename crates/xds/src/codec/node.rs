@@ -94,6 +94,7 @@ pub fn decode_node(node: &ProtoNode) -> Result<Node> {
         gateway: text("GATEWAY").map(|text| read_gateway(&text, text_of(fields, "GATEWAY_BIND"))).transpose()?,
         access_log: text("ACCESS_LOG"),
         access_log_format: text("ACCESS_LOG_FORMAT"),
+        control: None,
         id: node.id.clone(),
     })
 }

@@ -296,6 +296,7 @@ fn a_node_introduces_itself_completely() {
         access_log: Some("-".into()),
         gateway: None,
         access_log_format: None,
+        control: None,
     };
     assert_eq!(decode_node(&encode_node(&node)), Ok(node.clone()));
     let mut foreign = encode_node(&node);
