@@ -19,8 +19,6 @@ use super::{dns, endpoints};
 const AGGREGATE_TYPE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
 
 const DYNAMIC_TYPE: &str = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
-/// One for all clusters, as Envoy wants equal names to have equal settings.
-const DNS_CACHE: &str = "hosts";
 
 pub(super) fn encode(proto: &mut Proto, discovery: &Discovery) {
     let kind = match discovery {
@@ -35,7 +33,7 @@ pub(super) fn encode(proto: &mut Proto, discovery: &Discovery) {
         Discovery::Dns(config) => dns::encode(proto, config),
         Discovery::DynamicHosts(config) => {
             let cache = DnsCacheConfig {
-                name: DNS_CACHE.to_owned(),
+                name: cache_name(config),
                 dns_lookup_family: dns::family(config.lookup_family).into(),
                 dns_refresh_rate: duration(config.refresh_rate),
                 host_ttl: duration(config.host_ttl),
@@ -43,6 +41,8 @@ pub(super) fn encode(proto: &mut Proto, discovery: &Discovery) {
             };
             let config = DynamicConfig {
                 cluster_implementation_specifier: Some(ClusterImplementationSpecifier::DnsCacheConfig(cache)),
+                // The cluster's TLS says itself which names are checked.
+                allow_insecure_cluster_options: true,
                 ..DynamicConfig::default()
             };
             proto.cluster_discovery_type = Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
@@ -114,9 +114,15 @@ fn decode_aggregate(config: &ClusterConfig) -> Result<Discovery> {
     Ok(Discovery::Aggregate(config.clusters.clone()))
 }
 
+/// Envoy wants caches of one name to have the same settings.
+fn cache_name(config: &DynamicHosts) -> String {
+    let DynamicHosts { lookup_family, refresh_rate, host_ttl } = config;
+    format!("hosts-{lookup_family:?}-{}-{}", refresh_rate.as_nanos(), host_ttl.as_nanos())
+}
+
 /// One cache of all that is looked up; caches of others have no limits that we could share.
 fn decode_dynamic(config: &DynamicConfig) -> Result<Discovery> {
-    refuse!(config, allow_insecure_cluster_options, allow_coalesced_connections);
+    refuse!(config, allow_coalesced_connections);
     let Some(ClusterImplementationSpecifier::DnsCacheConfig(cache)) = &config.cluster_implementation_specifier else {
         return Err(DecodeError::unsupported("sub_clusters_config"));
     };
