@@ -2,13 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, Discovery, EndpointSet, Flavor, GatewayRole, Listener, Node, Resources};
-use leno_model::api::{Kind, ResourceKey};
+use leno_model::api::{Kind, OutboundMode, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 use leno_names::ServiceKey;
 
 use crate::pieces::Pool;
 use crate::scope::{ForScope, finished};
-use crate::{endpoints, gateway, hash, inbound, listener, mesh, rate_limit, routes};
+use crate::{cluster, endpoints, gateway, hash, inbound, listener, mesh, rate_limit, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +42,7 @@ pub struct Compiler {
     pool: Pool,
     /// The last configuration of each node.
     nodes: BTreeMap<String, Remembered>,
+    finish: Option<Finisher>,
     /// Of the snapshot, and of no service.
     problems: Vec<Problem>,
 }
@@ -70,6 +71,9 @@ struct Own {
     arranged: BTreeMap<ServiceKey, Vec<Arc<EndpointSet>>>,
 }
 
+/// Changes what a node runs, in words that only Envoy's API has, and says what cannot be done.
+pub type Finisher = fn(&Snapshot, &Node, &mut Config) -> Vec<Problem>;
+
 impl Default for Compiler {
     fn default() -> Self {
         Self::new()
@@ -86,8 +90,13 @@ impl Compiler {
             flavors: BTreeSet::from([Flavor::Leno]),
             pool: Pool::default(),
             nodes: BTreeMap::new(),
+            finish: None,
             problems: Vec::new(),
         }
+    }
+
+    pub fn finished_by(finish: Finisher) -> Self {
+        Self { finish: Some(finish), ..Self::default() }
     }
 
     /// Makes `snapshot` what nodes are compiled from.
@@ -155,7 +164,7 @@ impl Compiler {
         let made = match last {
             Some(last) if last.revision == own.revision && last.extra == extra => last,
             last => {
-                let (config, parts, problems) = match &node.gateway {
+                let (mut config, parts, mut problems) = match &node.gateway {
                     Some(role) => {
                         let (config, problems) = entry_of(own, node, role);
                         (config, Own::default(), problems)
@@ -165,6 +174,9 @@ impl Compiler {
                         (config, parts, Vec::new())
                     }
                 };
+                if let Some(finish) = self.finish {
+                    problems.extend(finish(&own.seen, node, &mut config));
+                }
                 let config = match last {
                     Some(last) => keeping(config, &last.config),
                     None => Arc::new(config),
@@ -318,6 +330,10 @@ fn sidecar_of(own: &mut ForScope, node: &Node, last: Option<&Remembered>, access
     };
     if node.http_proxy.is_some() {
         config.route_tables.insert(routes::PROXY_TABLE, own.proxy_table(logged));
+        if own.outbound_mode(node) == OutboundMode::AllowAny {
+            let strangers = cluster::passthrough();
+            config.clusters.insert(strangers.name.clone(), Arc::new(strangers));
+        }
     }
     arrange(own, node, last, &mut parts);
     if own.outbound_asks(logged) || parts.listeners.iter().any(|listener| rate_limit::asks(listener)) {

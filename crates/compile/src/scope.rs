@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 use leno_ir::{Cluster, EndpointSet, Flavor, Listener, NetworkFilter, Node, Resources, RouteTable};
+use leno_model::api::OutboundMode;
 use leno_model::{MeshSettings, Service, Snapshot};
 use leno_names::ServiceKey;
 
@@ -136,7 +137,9 @@ impl ForScope {
         }
         self.dressed.retain(|_, dressed| std::mem::take(&mut dressed.is_used));
         self.dress_anew(&rules, all);
-        let same_ingress = before.ingress == seen.ingress;
+        let same_ingress = before.ingress == seen.ingress
+            && before.outbound == seen.outbound
+            && (Arc::ptr_eq(&before.envoy_filters, &seen.envoy_filters) || before.envoy_filters == seen.envoy_filters);
         if !changed.is_empty() || !same_ingress || all {
             self.revision += 1;
             self.last_changed = (!all).then_some(changed);
@@ -217,7 +220,8 @@ impl ForScope {
             return table.clone();
         }
         let table_of = |_: &Service, name: &str| self.routes.get(name).map(AsRef::as_ref);
-        let table = Arc::new(routes::proxy_table(&self.seen, &node.namespace, table_of));
+        let outbound = self.outbound_mode(node);
+        let table = Arc::new(routes::proxy_table(&self.seen, &node.namespace, outbound, table_of));
         let dressed = self.dressed(node);
         let table = match dressed.table.take() {
             Some((_, old)) if old == table => old,
@@ -225,6 +229,11 @@ impl ForScope {
         };
         dressed.table = Some((rules, table.clone()));
         table
+    }
+
+    /// What becomes of requests to strangers. Guests cannot look up what a request names.
+    pub(crate) fn outbound_mode(&self, node: &Node) -> OutboundMode {
+        if node.flavor == Flavor::Leno { self.seen.outbound } else { OutboundMode::RegistryOnly }
     }
 
     fn dressed(&mut self, node: &Node) -> &mut Dressed {

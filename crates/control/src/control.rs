@@ -111,7 +111,7 @@ impl Control {
             sessions: BTreeMap::new(),
             next_session: 1,
             indices,
-            compiler: Compiler::new(),
+            compiler: Compiler::finished_by(crate::envoy_filters::apply),
             snapshot: Arc::new(empty),
             sources: Sources::default(),
             builder: Builder::new(config.settings.clone()),

@@ -68,12 +68,6 @@ impl Shared {
         state.indices.allot(leno_model::service_keys(&changed), &self.store);
         state.snapshot = state.builder.update(changes, state.indices.numbers()).clone();
         state.compiler.update(&state.snapshot);
-        let mut problems = state.builder.problems();
-        problems.extend(state.sources.problems().cloned());
-        problems.extend(state.compiler.problems());
-        problems.sort();
-        problems.dedup();
-        state.problems = problems;
         state.parts = None;
         for session in state.sessions.values() {
             let config = state.compiler.node(&session.node);
@@ -85,6 +79,13 @@ impl Shared {
                 differs
             });
         }
+        // After the nodes: only with one it is known what it cannot run.
+        let mut problems = state.builder.problems();
+        problems.extend(state.sources.problems().cloned());
+        problems.extend(state.compiler.problems());
+        problems.sort();
+        problems.dedup();
+        state.problems = problems;
         self.metrics.snapshots.inc();
         self.metrics.services.set(i64::try_from(state.snapshot.services.len()).unwrap_or(i64::MAX));
         self.metrics.nodes.set(i64::try_from(state.sessions.len()).unwrap_or(i64::MAX));

@@ -91,6 +91,14 @@ impl<T> Resources<T> {
         self.map.values().map(|entry| &entry.0)
     }
 
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &Arc<T>) -> bool) {
+        let gone: Vec<_> =
+            self.map.iter().filter(|(name, entry)| !keep(name, &entry.0)).map(|(name, _)| name.clone()).collect();
+        for name in gone {
+            self.map.remove(&name);
+        }
+    }
+
     /// Lets `change` have each of them; those it leaves as they are keep their identity.
     pub fn edit(&mut self, mut change: impl FnMut(&mut Arc<T>)) {
         for (name, entry) in self.clone().map {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
+use leno_api::OutboundMode;
 use leno_names::ServiceKey;
 
 use crate::hosts::Hosts;
@@ -58,7 +59,13 @@ impl Snapshot {
         let mut hosts = Hosts::new(&self.settings.domain);
         services.values().for_each(|service| hosts.add(&service.fqdn, &service.key));
         let ingress = self.rulebook.sidecars.ingress(scope, &self.settings.root_namespace);
-        Self { services, hosts: Arc::new(hosts), ingress, ..self.clone() }
+        Self { services, hosts: Arc::new(hosts), ingress, outbound: self.outbound_of(scope), ..self.clone() }
+    }
+
+    fn outbound_of(&self, scope: &Scope) -> OutboundMode {
+        let of_mesh = self.mesh.outbound_traffic_policy.as_ref().and_then(|policy| policy.mode);
+        let said = self.rulebook.sidecars.outbound(scope, &self.settings.root_namespace).or(of_mesh);
+        said.unwrap_or(self.outbound)
     }
 
     /// [`Snapshot::seen_by`] once more, after `before` was seen as `seen`: only what changed in between is looked at.
@@ -94,7 +101,8 @@ impl Snapshot {
             }
             services.insert(key, new);
         }
-        Some(Self { services, hosts: seen.hosts.clone(), ingress: seen.ingress.clone(), ..self.clone() })
+        let (hosts, ingress) = (seen.hosts.clone(), seen.ingress.clone());
+        Some(Self { services, hosts, ingress, outbound: self.outbound_of(scope), ..self.clone() })
     }
 
     /// Whether every client is of the scope that it was of.

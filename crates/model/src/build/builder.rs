@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{Kind, MeshConfig, OutboundMode, Resource, ResourceKey, not_supported_yet};
+use leno_api::{EnvoyFilter, Kind, MeshConfig, Resource, ResourceKey, not_supported_yet};
 use leno_names::ServiceKey;
 
 use super::attach::Attachments;
@@ -329,10 +329,24 @@ impl Builder {
         next.grants = Arc::new(grants);
         next.gateways = Arc::new(gateways);
         next.istio_gateways = Arc::new(istio_gateways);
+        let envoy_filters = self.envoy_filters();
+        if *next.envoy_filters != envoy_filters {
+            next.envoy_filters = Arc::new(envoy_filters);
+        }
         next.backend_tls = Arc::new(backend_tls);
         next.access = Arc::new(access);
         next.statuses = Arc::new(statuses);
         affected
+    }
+
+    fn envoy_filters(&self) -> Vec<Arc<EnvoyFilter>> {
+        let filter = |resource: &Arc<Resource>| match &**resource {
+            Resource::EnvoyFilter(object) => Some(object.clone()),
+            _ => None,
+        };
+        let mut all: Vec<_> = self.objects.iter().filter_map(filter).collect();
+        all.sort_by_key(|filter| filter.spec.priority.unwrap_or_default());
+        all
     }
 
     /// Gives services the rules that clients of their own namespaces see.
@@ -383,9 +397,5 @@ fn mesh_config(objects: &Objects, settings: &MeshSettings, problems: &mut Vec<Pr
         let path = if field.is_empty() { "data.mesh".to_owned() } else { format!("data.mesh.{field}") };
         Problem::warning(&key, path, "not_supported_yet", message)
     }));
-    if config.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.mode == Some(OutboundMode::AllowAny)) {
-        let message = "not supported yet: ALLOW_ANY; the forward proxy refuses hosts that nobody has described";
-        problems.push(Problem::warning(&key, "data.mesh.outboundTrafficPolicy.mode", "not_supported_yet", message));
-    }
     config
 }

@@ -41,7 +41,7 @@ pub(super) struct Ruled {
 pub(super) fn rules(world: &World<'_>, problems: &mut Vec<Problem>) -> Ruled {
     let World { resources, services, hosts, settings, mesh } = *world;
     let mut rulebook = Rulebook { differences: differences(services, hosts), ..Rulebook::default() };
-    rulebook.sidecars = Sidecars::new(resources, &settings.root_namespace, &mut rulebook.differences, problems);
+    rulebook.sidecars = Sidecars::new(resources, &settings.root_namespace, &mut rulebook.differences);
     let mut binding = bind::Binding { services, hosts, rulebook: &mut rulebook, at_gateways: Default::default() };
     binding.destination_rules(resources, mesh, &settings.root_namespace, problems);
     binding.virtual_services(resources, mesh, problems);
