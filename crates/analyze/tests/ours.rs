@@ -84,16 +84,23 @@ fn references_that_lead_nowhere_are_found() {
 
 #[test]
 fn a_grant_opens_a_namespace_to_whom_it_names() {
-    let route = "{ parentRefs: [{ group: '', kind: Service, name: a }], rules: [{ backendRefs: [{ name: far, namespace: other, port: 80 }] }] }";
+    let rules = "rules: [{ backendRefs: [{ name: far, namespace: other, port: 80 }] }]";
+    let route = format!("{{ parentRefs: [{{ name: edge }}], {rules} }}");
+    let in_mesh = format!("{{ parentRefs: [{{ group: '', kind: Service, name: a }}], {rules} }}");
     let grant = |from: &str| {
         let spec = format!(
             "{{ from: [{{ group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: {from} }}], to: [{{ group: '', kind: Service }}] }}"
         );
         gateway_api("ReferenceGrant", "other/g", &spec)
     };
-    let all = |from| [service("a"), service("other/far"), gateway_api("HTTPRoute", "r", route), grant(from)];
-    assert_eq!(found(&all("default")), Vec::<String>::new());
-    assert_eq!(found(&all("else")), ["LEN0005 r spec.rules[0].backendRefs[0].namespace"]);
+    let all = |from, route: &str| {
+        let edge = gateway_api("Gateway", "edge", GATEWAY);
+        [edge, service("a"), service("other/far"), gateway_api("HTTPRoute", "r", route), grant(from)]
+    };
+    assert_eq!(found(&all("default", &route)), Vec::<String>::new());
+    assert_eq!(found(&all("else", &route)), ["LEN0005 r spec.rules[0].backendRefs[0].namespace"]);
+    // Routes of the mesh open nothing (GEP-1294).
+    assert_eq!(found(&all("else", &in_mesh)), Vec::<String>::new());
 }
 
 #[test]

@@ -21,7 +21,9 @@ pub(crate) fn of_routes(objects: &Objects, found: &mut Findings) {
                 found.report(route, LEN0003, format!("{}.name", backend.field), message);
                 continue;
             };
-            ungranted(route, &backend, objects, found);
+            if !is_of_mesh(route) {
+                ungranted(route, &backend, objects, found);
+            }
             let mut ports = list(&service.json, "spec.ports").iter();
             if let Some(port) = backend.port
                 && !ports.any(|known| number(known, "port") == Some(port))
@@ -31,6 +33,12 @@ pub(crate) fn of_routes(objects: &Objects, found: &mut Findings) {
             }
         }
     }
+}
+
+/// Clients of the mesh could call its backends themselves, so nobody has to be asked (GEP-1294).
+fn is_of_mesh(route: &Object) -> bool {
+    let parents = list(&route.json, "spec.parentRefs");
+    !parents.is_empty() && parents.iter().all(|parent| text(parent, "kind") == "Service")
 }
 
 fn ungranted(from: &Object, to: &Reference<'_>, objects: &Objects, found: &mut Findings) {

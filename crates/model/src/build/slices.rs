@@ -6,7 +6,7 @@
 //! Source      Kubernetes discovery.k8s.io/v1; what is not said of an endpoint counts as ready. Ours: whoever is no workload
 //!             of the mesh is spoken to in the clear
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ use crate::{Address, Health, Problem, Service, Strangers, Workload};
 /// Names the service.
 const SERVICE: &str = "kubernetes.io/service-name";
 
+/// Addresses that a service has already; those of strangers with their ports, as ports of one address may be spread over slices.
+type Taken = BTreeSet<(IpAddr, Option<BTreeMap<String, u16>>)>;
+
 /// Adds the endpoints of slices to the services that are written.
 pub(super) fn add(
     resources: &[Arc<Resource>],
@@ -26,6 +29,7 @@ pub(super) fn add(
     problems: &mut Vec<Problem>,
 ) {
     let mut known = BTreeMap::new();
+    let mut taken: BTreeMap<ServiceKey, Taken> = BTreeMap::new();
     for resource in resources {
         let Resource::EndpointSlice(slice) = &**resource else { continue };
         let key = resource.key();
@@ -39,6 +43,8 @@ pub(super) fn add(
         }
         let ports = ports(slice, service);
         let from = service.workloads.len();
+        let own = || service.workloads.iter().filter_map(|workload| Some((place(workload)?.1, None))).collect();
+        let taken = taken.entry(service.key.clone()).or_insert_with(own);
         for (index, endpoint) in slice.endpoints.iter().enumerate() {
             let Some(health) = health(slice, index) else { continue };
             for text in &endpoint.addresses {
@@ -48,14 +54,12 @@ pub(super) fn add(
                     problems.push(Problem::error(&key, field, "name_not_looked_up", message));
                     continue;
                 };
-                // Ports of one address may be spread over slices.
-                let is_known = |workload: &Arc<Workload>| {
-                    workload.address == Address::Ip(ip) && (!workload.is_stranger || workload.ports == ports)
-                };
-                if service.workloads.iter().any(is_known) {
+                let place = (ip, Some(ports.clone()));
+                if taken.contains(&(ip, None)) || !taken.insert(place) {
                     continue;
                 }
                 if let Some(workload) = known.get(&(&*key.namespace, ip)) {
+                    taken.insert((ip, None));
                     service.service_accounts.insert(workload.service_account.clone());
                     service.workloads.push(Arc::clone(workload));
                     continue;
