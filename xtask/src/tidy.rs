@@ -32,7 +32,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("xds-server", &["names", "ir", "proto", "xds", "runtime", "telemetry", "identity"]),
     ("xds-client", &["names", "ir", "proto", "xds", "runtime", "telemetry", "identity"]),
     ("proxy", &["names", "ir", "routing", "authz", "balance", "runtime", "telemetry", "identity", "xds-client"]),
-    ("control", &["names", "api", "model", "ir", "compile", "store", "xds-server", "identity", "runtime", "telemetry"]),
+    (
+        "control",
+        &["names", "api", "model", "ir", "compile", "store", "xds", "xds-server", "identity", "runtime", "telemetry"],
+    ),
     ("server", &["names", "api", "model", "store", "identity", "runtime", "telemetry"]),
     ("cli", &["names", "api", "analyze", "model", "ir", "compile", "xds", "routing", "runtime"]),
 ];

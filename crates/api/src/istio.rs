@@ -1,5 +1,6 @@
 //! Istio's traffic objects.
 mod destination_rule;
+mod envoy_filter;
 mod gateway;
 mod mesh_config;
 mod service_entry;
@@ -12,6 +13,10 @@ pub use destination_rule::{
     HttpPool, LoadBalancer, LocalityFailover, LocalityLb, LocalityShares, Maglev, MatchLabels, OutlierDetection,
     PortSelector, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, RingHash, SimpleBalancer,
     Subset, TcpKeepalive, TcpPool, TlsMode, TlsSettings, TrafficPolicy, Tunnel, Warmup,
+};
+pub use envoy_filter::{
+    ClusterMatch, EnvoyFilterSpec, EnvoyPart, EnvoyPatch, ListenerMatch, Patch, PatchContext, PatchMatch,
+    PatchOperation, RouteTableMatch, VirtualHostMatch,
 };
 pub use gateway::{IstioGatewaySpec, Server, ServerCertificate, ServerPort, ServerTls, ServerTlsMode};
 pub use mesh_config::{MeshConfig, PathNormalization};

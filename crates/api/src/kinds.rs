@@ -12,7 +12,7 @@ macro_rules! with_kinds {
             DeadlinePolicy "DeadlinePolicy" "leno.dev" "deadlinepolicies" [] Namespaced ["v1"] crate::DeadlinePolicy;
             DestinationRule "DestinationRule" "networking.istio.io" "destinationrules" ["dr"] Namespaced ["v1", "v1beta1", "v1alpha3"] crate::DestinationRule;
             EndpointSlice "EndpointSlice" "discovery.k8s.io" "endpointslices" [] Namespaced ["v1"] crate::EndpointSlice;
-            EnvoyFilter "EnvoyFilter" "networking.istio.io" "envoyfilters" [] Namespaced ["v1alpha3"] crate::Unread;
+            EnvoyFilter "EnvoyFilter" "networking.istio.io" "envoyfilters" [] Namespaced ["v1alpha3"] crate::EnvoyFilter;
             FaultPolicy "FaultPolicy" "leno.dev" "faultpolicies" [] Namespaced ["v1"] crate::FaultPolicy;
             Gateway "Gateway" "gateway.networking.k8s.io" "gateways" ["gtw"] Namespaced ["v1", "v1beta1"] crate::Gateway;
             GatewayClass "GatewayClass" "gateway.networking.k8s.io" "gatewayclasses" ["gc"] Cluster ["v1", "v1beta1"] crate::GatewayClass;

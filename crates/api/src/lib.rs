@@ -47,27 +47,28 @@ pub use gateway::{
     TlsRouteSpec, TypedRef, UrlRewrite, ValueMatch, ValueMatchKind, XBackendTrafficPolicySpec, XMeshSpec,
 };
 pub use istio::{
-    BodyText, ConnectionPool, ConsistentHash, CookieAttribute, CorsPolicy, Delegate, DerivePort, Destination,
-    DestinationRuleSpec, DirectResponse, EgressListener, EntryLocation, EntryPort, EntryResolution, FaultAbort,
-    FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations, Headers, Http2KeepAlive, HttpFault, HttpMatch,
-    HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite, HttpRoute, IngressListener, IstioGatewaySpec,
-    LoadBalancer, LocalityFailover, LocalityLb, LocalityShares, Maglev, MatchLabels, MeshConfig, OutboundMode,
-    OutboundTrafficPolicy, OutlierDetection, PathNormalization, Percent, PortSelector, PortTrafficPolicy,
-    ProxyProtocol, ProxyProtocolVersion, RegexRewrite, RetryBudget, RingHash, RouteDestination, Server,
-    ServerCertificate, ServerPort, ServerTls, ServerTlsMode, ServiceEntrySpec, SidecarPort, SidecarSpec,
+    BodyText, ClusterMatch, ConnectionPool, ConsistentHash, CookieAttribute, CorsPolicy, Delegate, DerivePort,
+    Destination, DestinationRuleSpec, DirectResponse, EgressListener, EntryLocation, EntryPort, EntryResolution,
+    EnvoyFilterSpec, EnvoyPart, EnvoyPatch, FaultAbort, FaultDelay, H2UpgradePolicy, HashCookie, HeaderOperations,
+    Headers, Http2KeepAlive, HttpFault, HttpMatch, HttpMirror, HttpPool, HttpRedirect, HttpRetries, HttpRewrite,
+    HttpRoute, IngressListener, IstioGatewaySpec, ListenerMatch, LoadBalancer, LocalityFailover, LocalityLb,
+    LocalityShares, Maglev, MatchLabels, MeshConfig, OutboundMode, OutboundTrafficPolicy, OutlierDetection, Patch,
+    PatchContext, PatchMatch, PatchOperation, PathNormalization, Percent, PortSelector, PortTrafficPolicy,
+    ProxyProtocol, ProxyProtocolVersion, RegexRewrite, RetryBudget, RingHash, RouteDestination, RouteTableMatch,
+    Server, ServerCertificate, ServerPort, ServerTls, ServerTlsMode, ServiceEntrySpec, SidecarPort, SidecarSpec,
     SimpleBalancer, StringMatch, Subset, TcpKeepalive, TcpMatch, TcpPool, TcpRoute, TlsMatch, TlsMode, TlsRoute,
-    TlsSettings, TrafficPolicy, Tunnel, VirtualServiceSpec, Warmup, WorkloadEntrySpec, WorkloadGroupMetadata,
-    WorkloadGroupSpec, WorkloadSelector,
+    TlsSettings, TrafficPolicy, Tunnel, VirtualHostMatch, VirtualServiceSpec, Warmup, WorkloadEntrySpec,
+    WorkloadGroupMetadata, WorkloadGroupSpec, WorkloadSelector,
 };
 pub use kind::{Kind, Scope};
 pub use metadata::{DEFAULT_NAMESPACE, ObjectMeta};
 pub use parse::{Located, ParseProblem, Parsed, Skipped, is_foreign, parse, read};
 pub use resource::{
-    BackendTlsPolicy, DeadlinePolicy, DestinationRule, FaultPolicy, Gateway, GatewayClass, GatewayHttpRoute,
-    GatewayTcpRoute, GatewayTlsRoute, GatewayUdpRoute, GrpcRoute, HedgePolicy, HttpRouteGroup, IstioGateway,
-    LenoMeshConfig, LenoTrafficPolicy, ListenerSet, Object, RateLimitPolicy, ReferenceGrant, Resource, ResourceKey,
-    RetryPolicy, Service, ServiceEntry, Sidecar, SmiPortsRoute, TrafficSplit, TrafficTarget, Unread, VirtualService,
-    WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
+    BackendTlsPolicy, DeadlinePolicy, DestinationRule, EnvoyFilter, FaultPolicy, Gateway, GatewayClass,
+    GatewayHttpRoute, GatewayTcpRoute, GatewayTlsRoute, GatewayUdpRoute, GrpcRoute, HedgePolicy, HttpRouteGroup,
+    IstioGateway, LenoMeshConfig, LenoTrafficPolicy, ListenerSet, Object, RateLimitPolicy, ReferenceGrant, Resource,
+    ResourceKey, RetryPolicy, Service, ServiceEntry, Sidecar, SmiPortsRoute, TrafficSplit, TrafficTarget, Unread,
+    VirtualService, WorkloadEntry, WorkloadGroup, XBackendTrafficPolicy, XMesh,
 };
 pub use smi::{
     HttpRouteGroupSpec, SmiAccount, SmiMatch, SmiPorts, SmiPortsSpec, SmiRef, SplitBackend, TargetRule,

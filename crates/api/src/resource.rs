@@ -10,10 +10,11 @@ use crate::leno::{
 use crate::schema::{Opaque, is_default};
 use crate::tree::{Finding, Tree, read};
 use crate::{
-    BackendTlsPolicySpec, DestinationRuleSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec, HttpRouteGroupSpec,
-    HttpRouteSpec, IstioGatewaySpec, Kind, L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem, ReferenceGrantSpec,
-    ServiceEntrySpec, ServiceSpec, SidecarSpec, SmiPortsSpec, TlsRouteSpec, TrafficSplitSpec, TrafficTargetSpec,
-    VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec, parse,
+    BackendTlsPolicySpec, DestinationRuleSpec, EnvoyFilterSpec, GatewayClassSpec, GatewaySpec, GrpcRouteSpec,
+    HttpRouteGroupSpec, HttpRouteSpec, IstioGatewaySpec, Kind, L4RouteSpec, ListenerSetSpec, ObjectMeta, ParseProblem,
+    ReferenceGrantSpec, ServiceEntrySpec, ServiceSpec, SidecarSpec, SmiPortsSpec, TlsRouteSpec, TrafficSplitSpec,
+    TrafficTargetSpec, VirtualServiceSpec, WorkloadEntrySpec, WorkloadGroupSpec, XBackendTrafficPolicySpec, XMeshSpec,
+    parse,
 };
 
 /// One object: head, wish and (ignored) state.
@@ -46,6 +47,7 @@ pub type GatewayTlsRoute = Object<TlsRouteSpec>;
 pub type GatewayUdpRoute = Object<L4RouteSpec>;
 pub type GrpcRoute = Object<GrpcRouteSpec>;
 pub type IstioGateway = Object<IstioGatewaySpec>;
+pub type EnvoyFilter = Object<EnvoyFilterSpec>;
 pub type ListenerSet = Object<ListenerSetSpec>;
 pub type ReferenceGrant = Object<ReferenceGrantSpec>;
 pub type XBackendTrafficPolicy = Object<XBackendTrafficPolicySpec>;

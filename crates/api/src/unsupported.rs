@@ -15,6 +15,15 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             &["spec.useDefaultGateways", "spec.rules[].filters[].extensionRef", "spec.rules[].filters[].externalAuth"]
         }
         Kind::Gateway => &["spec.defaultScope"],
+        Kind::EnvoyFilter => &[
+            "spec.configPatches[].match.listener.filterChain.applicationProtocols",
+            "spec.configPatches[].match.listener.filterChain.transportSocket",
+            "spec.configPatches[].match.listener.listenerFilter",
+            "spec.configPatches[].match.proxy",
+            "spec.configPatches[].match.waypoint",
+            "spec.configPatches[].patch.filterClass",
+            "spec.targetRefs",
+        ],
         Kind::IstioGateway => &[
             "spec.servers[].defaultEndpoint",
             "spec.servers[].tls.caCertCredentialName",
@@ -22,6 +31,8 @@ const fn fields(kind: Kind) -> &'static [&'static str] {
             "spec.servers[].tls.ecdhCurves",
             "spec.servers[].tls.insecureSkipVerify",
         ],
+        // A sidecar knows these before it knows the mesh: `--threads`, its environment.
+        Kind::ProxyConfig => &["spec.concurrency", "spec.environmentVariables", "spec.image"],
         Kind::TcpRoute | Kind::TlsRoute => &["spec.useDefaultGateways"],
         Kind::Service => &["spec.externalName", "spec.sessionAffinityConfig"],
         Kind::VirtualService => &[

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_ir::{
-    BalancerPolicy, Cluster, Discovery, Dns, DnsLookupFamily, EndpointSet, Flavor, LeastRequest, RetryBudget,
-    RingFunction, SocketMatch, UpstreamProtocol,
+    BalancerPolicy, Cluster, Discovery, Dns, DnsLookupFamily, DynamicHosts, EndpointSet, Flavor, LeastRequest,
+    RetryBudget, RingFunction, SocketMatch, UpstreamProtocol,
 };
 use leno_model::{
     Location, Policies, PolicyPart, Problem, Protocol, Resolution, Service, ServicePort, Snapshot, Strangers,
@@ -83,6 +83,18 @@ fn one(
         cluster.socket_matches.push(plain);
     }
     cluster.balancer = balancer(cluster.balancer, flavor);
+    if let Discovery::DynamicHosts(_) = &cluster.discovery {
+        cluster.balancer = BalancerPolicy::ClusterProvided;
+        if !port.protocol.may_be_http() {
+            problems.extend(service.origins.iter().map(|object| {
+                let message = format!(
+                    "only HTTP says which host of {} is meant: through port {} nothing is reached but by the forward proxy",
+                    service.fqdn, port.number
+                );
+                Problem::warning(object, "spec.ports", "host_unknown", message)
+            }));
+        }
+    }
     if flavor == Flavor::Grpc {
         cluster.http.protocol = UpstreamProtocol::Http2;
     }
@@ -104,6 +116,12 @@ fn discovery(
     if service.has_endpoint_sets() {
         return Discovery::Eds { service_name: name };
     }
+    if names_itself(service, flavor) {
+        return Discovery::DynamicHosts(DynamicHosts {
+            refresh_rate: snapshot.mesh.dns_refresh_rate.map_or(DNS_REFRESH, |rate| rate.0),
+            ..DynamicHosts::default()
+        });
+    }
     let mut set = endpoints::of(service, port, subset);
     // gRPC knows one kind: one name, of which it connects to one address.
     let is_logical = service.resolution == Resolution::DnsRoundRobin || flavor == Flavor::Grpc;
@@ -123,6 +141,24 @@ fn discovery(
         lookup_family: DnsLookupFamily::V4Preferred,
         ..Dns::new(Arc::new(set))
     }))
+}
+
+/// Requests themselves say where they go: to hosts of a pattern, or to any of a service that is looked up so. Guests cannot.
+fn names_itself(service: &Service, flavor: Flavor) -> bool {
+    let is_pattern = service.fqdn.starts_with('*') && service.workloads.is_empty();
+    let is_meant = service.resolution == Resolution::DynamicDns || service.resolution == Resolution::None && is_pattern;
+    is_meant && flavor == Flavor::Leno
+}
+
+/// Where requests to strangers go.
+pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
+
+/// Called as in Istio: whatever host a request names.
+pub(crate) fn passthrough() -> Cluster {
+    let mut cluster = Cluster::new(PASSTHROUGH, Discovery::DynamicHosts(DynamicHosts::default()));
+    cluster.balancer = BalancerPolicy::ClusterProvided;
+    cluster.http.protocol = UpstreamProtocol::SameAsDownstream;
+    cluster
 }
 
 /// The address of an endpoint that is known by name.

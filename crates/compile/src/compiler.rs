@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, Discovery, Flavor, GatewayRole, NetworkFilter, Node};
-use leno_model::api::{Kind, ResourceKey};
+use leno_model::api::{Kind, OutboundMode, ResourceKey};
 use leno_model::{Client, Problem, Scope, Snapshot};
 
 use crate::pieces::{ForScope, Pool, keep};
-use crate::{endpoints, gateway, hash, inbound, listener, mesh, rate_limit, route_filters, routes};
+use crate::{cluster, endpoints, gateway, hash, inbound, listener, mesh, rate_limit, route_filters, routes};
 
 /// The configuration of one node, and what is wrong with the objects behind it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,7 @@ pub struct Compiler {
     pool: Pool,
     /// The last configuration of each node, so that unchanged listeners keep their identity.
     nodes: BTreeMap<String, Remembered>,
+    finish: Option<Finisher>,
     /// Of the snapshot, and of no service.
     problems: Vec<Problem>,
 }
@@ -53,9 +54,16 @@ struct Remembered {
     problems: Vec<Problem>,
 }
 
+/// Changes what a node runs, in words that only Envoy's API has, and says what cannot be done.
+pub type Finisher = fn(&Snapshot, &Node, &mut Config) -> Vec<Problem>;
+
 impl Compiler {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    pub fn finished_by(finish: Finisher) -> Self {
+        Self { finish: Some(finish), ..Self::default() }
     }
 
     /// Makes `snapshot` what nodes are compiled from.
@@ -106,7 +114,7 @@ impl Compiler {
         };
         let (mut config, problems) = match last.filter(same) {
             Some(last) => (Config { endpoints: BTreeMap::new(), ..last.config.clone() }, last.problems.clone()),
-            None => rules_of(own, node, last.map(|last| &last.config)),
+            None => rules_of(own, node, self.finish, last.map(|last| &last.config)),
         };
         let sets = own.services.values().flat_map(|pieces| &pieces.endpoints);
         let used: Option<BTreeSet<_>> =
@@ -157,7 +165,7 @@ fn eds_name(cluster: &Cluster) -> Option<&str> {
 }
 
 /// All but the endpoints.
-fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> (Config, Vec<Problem>) {
+fn rules_of(own: &ForScope, node: &Node, finish: Option<Finisher>, last: Option<&Config>) -> (Config, Vec<Problem>) {
     let mut problems = Vec::new();
     let Some(snapshot) = own.seen.as_deref() else { return (Config::default(), problems) };
     let node = &mesh::with_access_log(node, &snapshot.mesh);
@@ -180,6 +188,9 @@ fn rules_of(own: &ForScope, node: &Node, last: Option<&Config>) -> (Config, Vec<
     }
     if let Some(cluster) = rate_limit::cluster(&config, node, &snapshot.settings) {
         config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
+    }
+    if let Some(finish) = finish {
+        problems.extend(finish(snapshot, node, &mut config));
     }
     if let Some(last) = last {
         keep(&mut config.listeners, &last.listeners);
@@ -247,8 +258,14 @@ fn sidecar_of(own: &ForScope, snapshot: &Snapshot, node: &Node) -> Config {
     }
     let mut listeners = listener::outbound(snapshot, node);
     if let Some(address) = node.http_proxy {
+        // Guests cannot look up what a request names.
+        let outbound = if node.flavor == Flavor::Leno { snapshot.outbound } else { OutboundMode::RegistryOnly };
+        if outbound == OutboundMode::AllowAny {
+            let cluster = cluster::passthrough();
+            config.clusters.insert(cluster.name.clone(), Arc::new(cluster));
+        }
         listeners.push(listener::http_proxy(node, address));
-        let table = routes::proxy_table(snapshot, &node.namespace, |service, name| {
+        let table = routes::proxy_table(snapshot, &node.namespace, outbound, |service, name| {
             own.services.get(&service.key)?.routes.get(name).map(AsRef::as_ref)
         });
         config.route_tables.insert(routes::PROXY_TABLE.to_owned(), Arc::new(table));

@@ -34,5 +34,5 @@ mod tls;
 mod traffic;
 mod virtual_service;
 
-pub use compiler::{Compiled, Compiler, compile};
+pub use compiler::{Compiled, Compiler, Finisher, compile};
 pub use rate_limit::domain as limit_domain;

@@ -87,7 +87,11 @@ impl ForScope {
                 && before.route_policies.routes == seen.route_policies.routes
         });
         self.services.retain(|key, _| seen.services.contains_key(key));
-        let same_ingress = before.as_ref().is_some_and(|before| before.ingress == seen.ingress);
+        let same_ingress = before.as_ref().is_some_and(|before| {
+            before.ingress == seen.ingress
+                && before.outbound == seen.outbound
+                && before.envoy_filters == seen.envoy_filters
+        });
         let mut any_rules_changed = !same_names || !same_ingress;
         let mut place = None;
         for (key, service) in &seen.services {

@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 
 use leno_ir::{Forward, PathMatch, Pattern, Route, RouteAction, RouteMatch, RouteTable, RouteUpgrade, VirtualHost};
+use leno_model::api::OutboundMode;
 use leno_model::{HeldPolicies, Problem, Rules, Service, ServicePort, Snapshot};
 
 use crate::requests::{self, Said};
 use crate::virtual_service::Place;
-use crate::{forward, hash, listener, route_rules, session, tcp, virtual_service};
+use crate::{cluster, forward, hash, listener, route_rules, session, tcp, virtual_service};
 
 /// Listener and route table of the forward proxy.
 pub(crate) const PROXY_TABLE: &str = "http_proxy";
@@ -59,6 +60,7 @@ fn default_route(snapshot: &Snapshot, service: &Service, port: &ServicePort, pol
 pub(crate) fn proxy_table<'a>(
     snapshot: &Snapshot,
     namespace: &str,
+    outbound: OutboundMode,
     table_of: impl Fn(&Service, &str) -> Option<&'a RouteTable>,
 ) -> RouteTable {
     let mut table = RouteTable::new(PROXY_TABLE, Vec::new());
@@ -88,8 +90,29 @@ pub(crate) fn proxy_table<'a>(
         host.domains.retain(|domain| taken.insert(domain.clone()));
     }
     table.virtual_hosts.retain(|host| !host.domains.is_empty());
-    table.virtual_hosts.push(strangers());
+    table.virtual_hosts.push(match outbound {
+        OutboundMode::AllowAny => passed_on(),
+        OutboundMode::RegistryOnly => strangers(),
+    });
     table
+}
+
+/// What the mesh does not know is reached as if there were no proxy; named as in Istio.
+fn passed_on() -> VirtualHost {
+    let route = |path, upgrades| {
+        let forward = Forward { upgrades, ..Forward::to(cluster::PASSTHROUGH) };
+        let matches = RouteMatch { path, ..RouteMatch::any() };
+        Route::new("allow_any", matches, RouteAction::Forward(Box::new(forward)))
+    };
+    VirtualHost {
+        name: "allow_any".to_owned(),
+        domains: vec!["*".to_owned()],
+        routes: vec![
+            route(PathMatch::Connect, vec![RouteUpgrade::connect()]),
+            route(RouteMatch::any().path, Vec::new()),
+        ],
+        ..VirtualHost::default()
+    }
 }
 
 /// A port that speaks no HTTP is reached through a tunnel.

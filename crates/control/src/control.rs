@@ -109,7 +109,7 @@ impl Control {
             sessions: BTreeMap::new(),
             next_session: 1,
             indices,
-            compiler: Compiler::new(),
+            compiler: Compiler::finished_by(crate::envoy_filters::apply),
             snapshot: Arc::new(empty),
             resources: BTreeMap::new(),
             problems: Vec::new(),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod control;
+mod envoy_filters;
 mod indices;
 mod limits;
 mod metrics;

@@ -70,10 +70,6 @@ impl Shared {
         state.snapshot = Arc::new(snapshot);
         state.compiler.update(&state.snapshot);
         problems.extend(found);
-        problems.extend(state.compiler.problems());
-        problems.sort();
-        problems.dedup();
-        state.problems = problems;
         state.resources = resources;
         state.parts = None;
         for session in state.sessions.values() {
@@ -86,6 +82,11 @@ impl Shared {
                 differs
             });
         }
+        // After the nodes: only with one it is known what it cannot run.
+        problems.extend(state.compiler.problems());
+        problems.sort();
+        problems.dedup();
+        state.problems = problems;
         self.metrics.snapshots.inc();
         self.metrics.services.set(i64::try_from(state.snapshot.services.len()).unwrap_or(i64::MAX));
         self.metrics.nodes.set(i64::try_from(state.sessions.len()).unwrap_or(i64::MAX));

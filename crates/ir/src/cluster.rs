@@ -17,7 +17,7 @@ mod subset;
 
 pub use balancing::{Balancing, Hashing, LeastRequest, LocalityBalancing, SlowStart, ZoneAware};
 pub use circuit_breakers::{CircuitBreakers, RetryBudget, RoutingPriority, Thresholds};
-pub use dns::{Dns, DnsLookupFamily, DnsResolver};
+pub use dns::{Dns, DnsLookupFamily, DnsResolver, DynamicHosts};
 pub use health_check::{GrpcProbe, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, StatusRange, TcpProbe};
 pub use outlier::{Consecutive, FailurePercentage, OutlierDetection, SuccessRate};
 pub use socket::{SocketMatch, TcpKeepalive, UpstreamSocket};
@@ -103,9 +103,7 @@ impl Cluster {
     pub fn endpoint_set_name(&self) -> Option<&str> {
         match &self.discovery {
             Discovery::Eds { service_name } => Some(service_name),
-            Discovery::Aggregate(_) | Discovery::Dns(_) | Discovery::OriginalDestination(_) | Discovery::Static(_) => {
-                None
-            }
+            _ => None,
         }
     }
 }
@@ -117,6 +115,8 @@ pub enum Discovery {
     /// done as the cluster of its endpoint says.
     Aggregate(Vec<String>),
     Dns(Box<Dns>),
+    /// The host that a request names, looked up when it comes (Envoy's dynamic forward proxy).
+    DynamicHosts(DynamicHosts),
     Eds {
         service_name: String,
     },

@@ -40,8 +40,8 @@ pub use access_log::{
 pub use cidr::CidrRange;
 pub use cluster::{
     BalancerPolicy, Balancing, CircuitBreakers, Cluster, Consecutive, Discovery, Dns, DnsLookupFamily, DnsResolver,
-    FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels, LeastRequest,
-    LocalityBalancing, OriginalDestination, OutlierDetection, ResponseHeaders, RetryBudget, RingFunction,
+    DynamicHosts, FailurePercentage, GrpcProbe, Hashing, HealthCheck, HealthProbe, HttpProbe, HttpProbeCodec, Labels,
+    LeastRequest, LocalityBalancing, OriginalDestination, OutlierDetection, ResponseHeaders, RetryBudget, RingFunction,
     RoutingPriority, ServerNameOfRequest, SlowStart, SocketMatch, StatusRange, SubsetFallback, SubsetSelector,
     SubsetSettings, SuccessRate, TcpKeepalive, TcpProbe, Thresholds, UpstreamHttp, UpstreamProtocol, UpstreamSocket,
     ZoneAware,

@@ -15,7 +15,7 @@ mod traffic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use leno_api::{MeshConfig, OutboundMode, Resource, annotation, not_supported_yet};
+use leno_api::{EnvoyFilter, MeshConfig, Resource, annotation, not_supported_yet};
 use leno_names::ServiceKey;
 
 pub use gateways::BackendError;
@@ -57,7 +57,7 @@ pub(crate) fn build(
     }
     let hosts = hosts(&services, &entries, settings);
     let mut rulebook = Rulebook { differences: differences(&services, &hosts), ..Rulebook::default() };
-    rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences, &mut problems);
+    rulebook.sidecars = Sidecars::new(&resources, &settings.root_namespace, &mut rulebook.differences);
     let mut binding =
         bind::Binding { services: &services, hosts: &hosts, rulebook: &mut rulebook, at_gateways: Default::default() };
     binding.destination_rules(&resources, &mesh, &settings.root_namespace, &mut problems);
@@ -78,6 +78,7 @@ pub(crate) fn build(
         services,
         gateways: entry.gateways,
         istio_gateways,
+        envoy_filters: envoy_filters(&resources),
         backend_tls: entry.backend_tls,
         grants,
         statuses: entry.statuses,
@@ -94,6 +95,16 @@ pub(crate) fn build(
     (snapshot, problems)
 }
 
+fn envoy_filters(resources: &[Arc<Resource>]) -> Vec<Arc<EnvoyFilter>> {
+    let filter = |resource: &Arc<Resource>| match &**resource {
+        Resource::EnvoyFilter(object) => Some(Arc::new((**object).clone())),
+        _ => None,
+    };
+    let mut all: Vec<_> = resources.iter().filter_map(filter).collect();
+    all.sort_by_key(|filter| filter.spec.priority.unwrap_or_default());
+    all
+}
+
 /// What Istio's ConfigMap says of the mesh: `istio` in `istio-system` or in the root namespace, the key `mesh`.
 fn mesh_config(resources: &[Arc<Resource>], settings: &MeshSettings, problems: &mut Vec<Problem>) -> MeshConfig {
     let found = resources.iter().find_map(|resource| {
@@ -108,10 +119,6 @@ fn mesh_config(resources: &[Arc<Resource>], settings: &MeshSettings, problems: &
         let path = if field.is_empty() { "data.mesh".to_owned() } else { format!("data.mesh.{field}") };
         Problem::warning(&key, path, "not_supported_yet", message)
     }));
-    if config.outbound_traffic_policy.as_ref().is_some_and(|policy| policy.mode == Some(OutboundMode::AllowAny)) {
-        let message = "not supported yet: ALLOW_ANY; the forward proxy refuses hosts that nobody has described";
-        problems.push(Problem::warning(&key, "data.mesh.outboundTrafficPolicy.mode", "not_supported_yet", message));
-    }
     config
 }
 

@@ -11,7 +11,7 @@ use leno_api::{ConnectionPool, IngressListener, OutboundMode, Resource, Resource
 
 use crate::client::Differences;
 use crate::hosts::covers;
-use crate::{Problem, Rules, Scope, Service, VirtualRoutes, Visibility};
+use crate::{Rules, Scope, Service, VirtualRoutes, Visibility};
 
 /// All Sidecars, by namespace, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,12 +28,7 @@ pub struct Ingress {
 }
 
 impl Sidecars {
-    pub(crate) fn new(
-        resources: &[Arc<Resource>],
-        root: &str,
-        differences: &mut Differences,
-        problems: &mut Vec<Problem>,
-    ) -> Self {
+    pub(crate) fn new(resources: &[Arc<Resource>], root: &str, differences: &mut Differences) -> Self {
         let mut all: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for resource in resources {
             let Resource::Sidecar(object) = &**resource else { continue };
@@ -43,12 +38,6 @@ impl Sidecars {
                 differences.every_namespace = true;
             }
             differences.see(&Visibility::Everywhere, &key.namespace);
-            let mode = object.spec.outbound_traffic_policy.as_ref().and_then(|policy| policy.mode);
-            if mode == Some(OutboundMode::AllowAny) {
-                let message = "not supported yet: ALLOW_ANY; the forward proxy refuses hosts that nobody has described";
-                let field = "spec.outboundTrafficPolicy.mode";
-                problems.push(Problem::warning(&key, field, "not_supported_yet", message));
-            }
             if let Some(selector) = &object.spec.workload_selector {
                 differences.select(&selector.labels);
             }
@@ -77,6 +66,11 @@ impl Sidecars {
             listener.hosts.iter().filter_map(move |host| Import::read(host, port))
         });
         Some(Egress { imports: listeners.collect(), namespace: scope.namespace.clone() })
+    }
+
+    /// What becomes of requests to strangers, where a Sidecar says it.
+    pub(crate) fn outbound(&self, scope: &Scope, root: &str) -> Option<OutboundMode> {
+        self.of(scope, root).find_map(|sidecar| sidecar.spec.outbound_traffic_policy.as_ref()?.mode)
     }
 
     pub(crate) fn ingress(&self, scope: &Scope, root: &str) -> Ingress {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_api::{BackendRef, Kind, MeshConfig, Resource, ResourceKey};
+use leno_api::{BackendRef, EnvoyFilter, Kind, MeshConfig, OutboundMode, Resource, ResourceKey};
 use leno_names::{ServiceKey, TrustDomain};
 use serde::Serialize;
 
@@ -10,8 +10,8 @@ use crate::hosts::{self, Hosts};
 use crate::rulebook::Rulebook;
 use crate::status::Status;
 use crate::{
-    AccessRule, BackendError, BackendTls, Gateway, Grants, Ingress, IstioGateway, Problem, RoutePolicies, Service,
-    ServicePort,
+    AccessRule, BackendError, BackendTls, Client, Gateway, Grants, Ingress, IstioGateway, Problem, RoutePolicies,
+    Service, ServicePort,
 };
 
 /// What holds for the mesh as a whole.
@@ -48,12 +48,18 @@ pub struct Snapshot {
     /// How workloads of those who see it so are reached.
     #[serde(skip)]
     pub ingress: Ingress,
+    /// What becomes of requests to hosts that nobody has described; ours: they are refused unless somebody wants it otherwise.
+    #[serde(skip)]
+    pub outbound: OutboundMode,
     /// By their Gateway.
     #[serde(serialize_with = "as_list")]
     pub gateways: BTreeMap<ResourceKey, Arc<Gateway>>,
     /// Istio's, oldest first.
     #[serde(skip)]
     pub istio_gateways: Vec<Arc<IstioGateway>>,
+    /// Those of a smaller priority, then the older ones, first.
+    #[serde(skip)]
+    pub envoy_filters: Vec<Arc<EnvoyFilter>>,
     /// By service and port.
     #[serde(skip)]
     pub backend_tls: BTreeMap<(ServiceKey, u16), BackendTls>,
@@ -89,6 +95,7 @@ impl Snapshot {
             services: BTreeMap::new(),
             gateways: BTreeMap::new(),
             istio_gateways: Vec::new(),
+            envoy_filters: Vec::new(),
             backend_tls: BTreeMap::new(),
             grants: Grants::default(),
             route_policies: Arc::default(),
@@ -96,6 +103,7 @@ impl Snapshot {
             mesh: Arc::default(),
             access: BTreeMap::new(),
             ingress: Ingress::default(),
+            outbound: OutboundMode::RegistryOnly,
             hosts,
             rulebook: Arc::default(),
         }
@@ -135,6 +143,24 @@ impl Snapshot {
     /// whole name. `None` for names outside the mesh; the service need not exist.
     pub fn resolve(&self, host: &str, namespace: &str) -> Option<ServiceKey> {
         hosts::resolve(host, namespace, &self.settings.domain)
+    }
+
+    /// The EnvoyFilters of a workload in the order in which they hold: first those of the root namespace (Istio).
+    pub fn envoy_filters_of(&self, client: Client<'_>) -> Vec<&Arc<EnvoyFilter>> {
+        let root = self.settings.root_namespace.as_str();
+        let mut namespaces = vec![root];
+        if client.namespace != root {
+            namespaces.push(client.namespace);
+        }
+        let selects = |filter: &&Arc<EnvoyFilter>| {
+            let selector = filter.spec.workload_selector.as_ref();
+            selector.is_none_or(|selector| selector.labels.iter().all(|(k, v)| client.labels.get(k) == Some(v)))
+        };
+        let of = |namespace| {
+            let all = self.envoy_filters.iter();
+            all.filter(move |filter| filter.metadata.namespace() == namespace).filter(selects)
+        };
+        namespaces.into_iter().flat_map(of).collect()
     }
 
     /// The service that `host` means, if it exists: one of the mesh, or the host of a ServiceEntry.

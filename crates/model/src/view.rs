@@ -65,7 +65,10 @@ impl Snapshot {
         let mut hosts = Hosts::new(&self.settings.domain);
         services.values().for_each(|service| hosts.add(&service.fqdn, &service.key));
         let ingress = self.rulebook.sidecars.ingress(scope, &self.settings.root_namespace);
-        Self { services, hosts, ingress, ..self.clone() }
+        let of_mesh = self.mesh.outbound_traffic_policy.as_ref().and_then(|policy| policy.mode);
+        let said = self.rulebook.sidecars.outbound(scope, &self.settings.root_namespace).or(of_mesh);
+        let outbound = said.unwrap_or(self.outbound);
+        Self { services, hosts, ingress, outbound, ..self.clone() }
     }
 
     /// Of the services of one host that which clients in `namespace` see: their own first.

@@ -15,10 +15,23 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use leno_ir::{Cluster, Discovery, Dns, Endpoint, EndpointSet, LocalityEndpoints};
+use leno_ir::{Cluster, Discovery, Dns, DnsLookupFamily, DnsResolver, Endpoint, EndpointSet, LocalityEndpoints};
 
 use self::resolver::{Answer, LookupError, Resolver};
 use crate::dynamics::Dynamics;
+
+/// The addresses of a host now, and how long they may be kept; zero where nothing says so. `None`: it has none, or nobody
+/// answers.
+pub(crate) async fn look_up(host: &str, family: DnsLookupFamily) -> Option<(Vec<IpAddr>, Duration)> {
+    let found = Resolver::new(&DnsResolver::default()).look_up(host, family).await;
+    match found {
+        Ok(answer) => Some((answer.addresses, answer.ttl)).filter(|(addresses, _)| !addresses.is_empty()),
+        Err(error) => {
+            tracing::debug!(host, %error, "looking up the host of a request");
+            None
+        }
+    }
+}
 
 /// Looks up the names of one cluster.
 pub(crate) struct Lookups {

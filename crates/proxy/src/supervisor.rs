@@ -128,7 +128,10 @@ fn needs_watching(cluster: &Cluster) -> bool {
 fn configured(config: &Config, cluster: &Cluster) -> Option<Arc<leno_ir::EndpointSet>> {
     match &cluster.discovery {
         Discovery::Eds { service_name } => Some(config.endpoints.get(service_name).cloned().unwrap_or_default()),
-        Discovery::Aggregate(_) | Discovery::Dns(_) | Discovery::OriginalDestination(_) => None,
+        Discovery::Aggregate(_)
+        | Discovery::Dns(_)
+        | Discovery::DynamicHosts(_)
+        | Discovery::OriginalDestination(_) => None,
         Discovery::Static(set) => Some(set.clone()),
     }
 }

@@ -19,7 +19,7 @@ mod tree;
 mod wire;
 mod yaml;
 
-pub(crate) use self::reader::{Path, pool};
+pub(crate) use self::reader::{Path, Reader, pool};
 pub use self::secret_file::{SecretFileError, read_secret_file};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,6 @@ use leno_ir::{
 
 use leno_names::Locality;
 
-use self::reader::Reader;
 use self::tree::Tree;
 use self::wire::Wire;
 use crate::codec::{self, DecodeError};

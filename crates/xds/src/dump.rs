@@ -110,7 +110,11 @@ fn endpoints(pool: &DescriptorPool, dump: Dump<'_>) -> Vec<(&'static str, Vec<Va
             shown["cluster_name"] = json!(cluster.name);
             Some(json!({ "endpoint_config": with_type(name, shown) }))
         }
-        Discovery::Aggregate(_) | Discovery::Dns(_) | Discovery::Eds { .. } | Discovery::OriginalDestination(_) => None,
+        Discovery::Aggregate(_)
+        | Discovery::Dns(_)
+        | Discovery::DynamicHosts(_)
+        | Discovery::Eds { .. }
+        | Discovery::OriginalDestination(_) => None,
     });
     let sets = dump.config.endpoints.values().map(|set| encode_endpoints(set, Flavor::Leno));
     let sets = sets.map(|set| dynamic(pool, "endpoint_config", &set, dump.last_updated));

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use leno_e2e::{LIMIT, Mesh, Session, WorkloadOptions, eventually, need_program};
+use leno_e2e::{LIMIT, Mesh, Pem, Session, WorkloadOptions, eventually, need_program, over_tls};
 
 /// A server that knows nothing of the mesh. Every answer says what was asked for, of which host.
 fn stranger(name: &'static str) -> anyhow::Result<u16> {
@@ -385,5 +385,130 @@ spec:
     let client = mesh.client("client", &mesh.token(&["client"], 1)?)?;
     client.wait_for("api.example");
     assert_eq!(client.get("api.example", "/a//b/../c")?.text(), "api GET /a/c HTTP/1.1 api.example");
+    Ok(())
+}
+
+#[test]
+fn strangers_are_reached_where_somebody_wants_it() -> anyhow::Result<()> {
+    let port = stranger("outside")?;
+    let mesh = Mesh::start("")?;
+    let token = mesh.token(&["client"], 1)?;
+    let client = mesh.client("client", &token)?;
+    let authorities = [format!("localhost:{port}"), format!("127.0.0.1:{port}")];
+    let all = |status: u16| {
+        eventually(&format!("strangers answer {status}"), LIMIT, || {
+            let answers = authorities.iter().map(|authority| client.get(authority, "/there").ok());
+            let answers: Vec<_> = answers.collect::<Option<_>>()?;
+            answers.iter().all(|answer| answer.status == status).then_some(answers)
+        })
+    };
+    all(502);
+
+    // Patterns, and hosts that are looked up when they are asked for.
+    mesh.write_resources(
+        "patterns.yaml",
+        &format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: pattern }}
+spec: {{ hosts: ['*.0.0.1'], ports: [{{ number: {port}, name: http, protocol: HTTP }}], resolution: NONE }}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: asked }}
+spec: {{ hosts: [localhost], ports: [{{ number: {port}, name: http, protocol: HTTP }}], resolution: DYNAMIC_DNS }}
+"
+        ),
+    )?;
+    for (answer, authority) in all(200).iter().zip(&authorities) {
+        assert_eq!(answer.text(), format!("outside GET /there HTTP/1.1 {authority}"));
+    }
+    std::fs::remove_file(mesh.path().join("resources/patterns.yaml"))?;
+    all(502);
+
+    mesh.write_resources(
+        "mesh-config.yaml",
+        "apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data:
+  mesh: |
+    outboundTrafficPolicy: { mode: ALLOW_ANY }
+",
+    )?;
+    all(200);
+    let mut session = Session::connect(client.ready.address("http_proxy"))?;
+    session.send(format!("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n\r\n", authorities[0]).as_bytes())?;
+    assert_eq!(session.receive(true)?.status, 200);
+    session.send(b"GET /within HTTP/1.1\r\nhost: within.example\r\n\r\n")?;
+    assert_eq!(session.receive(false)?.text(), "outside GET /within HTTP/1.1 within.example");
+
+    // A Sidecar has the last word.
+    mesh.write_resources(
+        "sidecar.yaml",
+        "apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: { name: strict }
+spec: { outboundTrafficPolicy: { mode: REGISTRY_ONLY } }
+",
+    )?;
+    all(502);
+    Ok(())
+}
+
+#[test]
+fn a_gateway_passes_tls_on_by_server_name() -> anyhow::Result<()> {
+    if !need_program("openssl") {
+        return Ok(());
+    }
+    let mesh = Mesh::start("")?;
+    let server = tls_server(mesh.path(), "db.shop.example")?;
+    mesh.write_resources(
+        "passed-on.yaml",
+        &format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{ name: db }}
+spec:
+  hosts: [db.shop.example]
+  ports: [{{ number: 8443, name: tls, protocol: TLS, targetPort: {} }}]
+  resolution: STATIC
+  endpoints: [{{ address: 127.0.0.1 }}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{ name: passed-on }}
+spec:
+  selector: {{ istio: ingressgateway }}
+  servers:
+  - port: {{ number: 8443, name: tls, protocol: TLS }}
+    hosts: ['*.shop.example']
+    tls: {{ mode: PASSTHROUGH }}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: db }}
+spec:
+  hosts: [db.shop.example]
+  gateways: [passed-on]
+  tls:
+  - match: [{{ port: 8443, sniHosts: [db.shop.example] }}]
+    route: [{{ destination: {{ host: db.shop.example, port: {{ number: 8443 }} }} }}]
+",
+            server.port
+        ),
+    )?;
+    let token = mesh.token(&["ingressgateway"], 1)?;
+    let gateway = mesh.gateway("default", "ingressgateway", &token)?;
+    let file = |name: &str| mesh.path().join(name);
+    // Only the server wants it: had TLS ended at the gateway, nobody would have.
+    let client = Pem { certificate: file("client.pem"), key: file("client.key") };
+    let address = format!("{}:8443", gateway.address);
+    let get = |name: &str, shown: Option<&Pem>| over_tls(&address, name, shown, ("GET", "/"), &[]);
+    eventually("the server answers", LIMIT, || {
+        get("db.shop.example", Some(&client)).ok().filter(|answer| answer.status == 200)
+    });
+    assert!(get("db.shop.example", None).is_err(), "the server wants a certificate");
+    assert!(get("other.shop.example", Some(&client)).is_err(), "nobody has this name");
     Ok(())
 }

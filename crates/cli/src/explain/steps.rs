@@ -315,7 +315,7 @@ impl Explaining<'_> {
             Discovery::Dns(dns) => Some(dns.endpoints.clone()),
             Discovery::Eds { service_name } => self.config.endpoints.get(service_name).cloned(),
             Discovery::Static(set) => Some(set.clone()),
-            Discovery::Aggregate(_) | Discovery::OriginalDestination(_) => {
+            Discovery::Aggregate(_) | Discovery::DynamicHosts(_) | Discovery::OriginalDestination(_) => {
                 self.told.is_served = true;
                 return self.step("endpoint", "wherever the request was going", None, "");
             }

@@ -42,6 +42,27 @@ impl Dns {
     }
 }
 
+/// How hosts that requests name are looked up.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct DynamicHosts {
+    pub lookup_family: DnsLookupFamily,
+    /// How long an answer is kept that does not say so itself. Default 60 s.
+    pub refresh_rate: Duration,
+    /// A host that nobody asked for in so long is forgotten. Default 5 min.
+    pub host_ttl: Duration,
+}
+
+impl DynamicHosts {
+    pub const REFRESH_RATE: Duration = Duration::from_secs(60);
+    pub const HOST_TTL: Duration = Duration::from_secs(300);
+}
+
+impl Default for DynamicHosts {
+    fn default() -> Self {
+        Self { lookup_family: DnsLookupFamily::V4Preferred, refresh_rate: Self::REFRESH_RATE, host_ttl: Self::HOST_TTL }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DnsLookupFamily {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_balance::{Balancer, BalancerSettings, Choice, Health, MemberStatus, Signal, Together, Wish};
-use leno_ir::{Cluster, Discovery, EndpointSet, LocalityBalancing, RoutingPriority, Thresholds};
+use leno_ir::{Cluster, Discovery, DynamicHosts, EndpointSet, LocalityBalancing, RoutingPriority, Thresholds};
 use leno_names::{Fraction, Locality};
 
 use super::endpoint::{Age, EndpointSource, EndpointState};
@@ -298,6 +298,22 @@ impl UpstreamCluster {
         Some(Pick::new(self, state, None))
     }
 
+    /// The endpoint of the host that a request names, where that is all a cluster knows. `None`: it has no address, or the
+    /// request would come back to where it came in.
+    pub(crate) async fn pick_named(
+        self: &Rc<Self>,
+        config: &DynamicHosts,
+        authority: &str,
+        came_to: SocketAddr,
+        now: Instant,
+    ) -> Option<Pick> {
+        let default_port = if self.config.tls.is_some() { 443 } else { 80 };
+        let (host, port) = host_and_port(authority, default_port)?;
+        let destinations = self.destinations.clone()?;
+        let address = SocketAddr::new(destinations.look_up(config, host, now).await?, port);
+        if address == came_to { None } else { self.pick_destination(address, now) }
+    }
+
     pub(super) fn with_priorities(&self, mut see: impl FnMut(u32, Health)) {
         self.balancer.borrow().priorities().iter().for_each(|(priority, health)| see(*priority, *health));
     }
@@ -329,10 +345,13 @@ impl UpstreamCluster {
             made: http.max_connection_duration.and_then(|most| now.checked_sub(most)),
         };
         self.members.borrow().each(|member| member.sweep(age));
-        if let (Some(destinations), Discovery::OriginalDestination(config)) =
-            (&self.destinations, &self.config.discovery)
-        {
-            destinations.sweep(age, now, config.cleanup_interval);
+        let unused_for = match &self.config.discovery {
+            Discovery::DynamicHosts(config) => config.host_ttl,
+            Discovery::OriginalDestination(config) => config.cleanup_interval,
+            _ => return,
+        };
+        if let Some(destinations) = &self.destinations {
+            destinations.sweep(age, now, unused_for);
         }
     }
 
@@ -452,7 +471,21 @@ fn found(dynamics: Option<&Arc<Dynamics>>) -> Option<Arc<EndpointSet>> {
 }
 
 fn has_destinations(config: &Cluster) -> bool {
-    matches!(config.discovery, Discovery::OriginalDestination(_))
+    matches!(config.discovery, Discovery::DynamicHosts(_) | Discovery::OriginalDestination(_))
+}
+
+/// `example.com`, `example.com:8080`, `[::1]:8080`.
+fn host_and_port(authority: &str, default: u16) -> Option<(&str, u16)> {
+    let whole = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            (host, port.strip_prefix(':'))
+        }
+        None => authority.rsplit_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    let (host, port) = whole;
+    let port = port.map_or(Some(default), |port| port.parse().ok())?;
+    (!host.is_empty()).then_some((host, port))
 }
 
 fn counts_endpoints(config: &Cluster) -> bool {

@@ -1,13 +1,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_ir::{Endpoint, EndpointSet, LocalityEndpoints};
+use leno_ir::{DynamicHosts, Endpoint, EndpointSet, LocalityEndpoints};
 
 use super::EndpointId;
+use crate::discovery::look_up;
+
 use super::endpoint::{Age, EndpointSource, EndpointState};
 
 /// The endpoints of a cluster whose requests say themselves where they go; each is made by the first request there.
@@ -17,7 +19,18 @@ use super::endpoint::{Age, EndpointSource, EndpointState};
 pub(super) struct Destinations {
     known: RefCell<HashMap<SocketAddr, Destination>>,
     last_serial: Cell<u32>,
+    /// Addresses of the hosts that requests named.
+    hosts: RefCell<HashMap<String, Found>>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    address: IpAddr,
+    until: Instant,
+}
+
+/// Chosen: whoever asks for more hosts than this at a time makes us ask again, and nothing grows.
+const MOST_HOSTS: usize = 1024;
 
 #[derive(Debug)]
 struct Destination {
@@ -39,6 +52,29 @@ impl Destinations {
         });
         destination.used = now;
         destination.state.clone()
+    }
+
+    /// The address of a host; it is asked for when it is not known or its time is over. Requests that come meanwhile ask, too.
+    pub(super) async fn look_up(&self, config: &DynamicHosts, host: &str, now: Instant) -> Option<IpAddr> {
+        if let Ok(address) = host.parse() {
+            return Some(address);
+        }
+        let host = host.to_ascii_lowercase();
+        let known = self.hosts.borrow().get(&host).copied();
+        if let Some(known) = known.filter(|known| now < known.until) {
+            return Some(known.address);
+        }
+        let (addresses, kept_for) = look_up(&host, config.lookup_family).await?;
+        let address = addresses.first().copied()?;
+        let kept_for = if kept_for.is_zero() { config.refresh_rate } else { kept_for };
+        let mut hosts = self.hosts.borrow_mut();
+        if hosts.len() >= MOST_HOSTS {
+            hosts.retain(|_, found| now < found.until);
+        }
+        if hosts.len() < MOST_HOSTS {
+            hosts.insert(host, Found { address, until: now + kept_for });
+        }
+        Some(address)
     }
 
     pub(super) fn sweep(&self, age: Age, now: Instant, cleanup_interval: Duration) {

@@ -72,7 +72,10 @@ impl Plan {
         match &cluster.discovery {
             Discovery::Eds { service_name } => self.config.endpoints.get(service_name).cloned().unwrap_or_default(),
             // What its names lead to is found out while it runs.
-            Discovery::Aggregate(_) | Discovery::Dns(_) | Discovery::OriginalDestination(_) => Arc::default(),
+            Discovery::Aggregate(_)
+            | Discovery::Dns(_)
+            | Discovery::DynamicHosts(_)
+            | Discovery::OriginalDestination(_) => Arc::default(),
             Discovery::Static(endpoints) => endpoints.clone(),
         }
     }

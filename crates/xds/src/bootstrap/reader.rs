@@ -13,6 +13,7 @@ use leno_proto::BOOTSTRAP_DESCRIPTORS;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
+use serde_json::Value as Json;
 
 use super::fields::{Support, support};
 use super::leaf::{is_zero, leaf, write_plain};
@@ -30,10 +31,12 @@ pub(crate) fn pool() -> DescriptorPool {
 
 /// Reads one file.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     /// Line, field, reason.
     pub(super) problems: Vec<(usize, String, String)>,
     pool: DescriptorPool,
+    /// What would have to be there may be elsewhere.
+    is_partial: bool,
     plans: HashMap<String, Plan>,
     needs: HashMap<String, Rc<[Need]>>,
 }
@@ -74,8 +77,8 @@ impl fmt::Display for Path<'_> {
 }
 
 impl Reader {
-    pub(super) fn new() -> Self {
-        Self { problems: Vec::new(), pool: pool(), plans: HashMap::new(), needs: HashMap::new() }
+    pub(crate) fn new() -> Self {
+        Self { problems: Vec::new(), pool: pool(), is_partial: false, plans: HashMap::new(), needs: HashMap::new() }
     }
 
     /// The message of that name, one of the roots of the descriptors, as far as it can be read.
@@ -84,6 +87,30 @@ impl Reader {
         let mut bytes = Vec::new();
         self.write_message(&descriptor, tree, Path::Top, &mut bytes);
         Wire::new(descriptor, bytes)
+    }
+
+    /// The bytes of a message, or a part of one, in JSON; `name` is one that the descriptors have.
+    ///
+    /// # Errors
+    /// Field and reason of everything that is wrong.
+    pub(crate) fn read_value(
+        &mut self,
+        name: &str,
+        value: &Json,
+        is_partial: bool,
+    ) -> Result<Vec<u8>, Vec<(String, String)>> {
+        self.is_partial = is_partial;
+        let tree = Tree::without_lines(&value.to_string()).ok_or_else(Vec::new)?;
+        let bytes = self.read(name, &tree).bytes().to_vec();
+        let problems = std::mem::take(&mut self.problems);
+        if problems.is_empty() {
+            return Ok(bytes);
+        }
+        Err(problems.into_iter().map(|(_, field, reason)| (field, reason)).collect())
+    }
+
+    pub(crate) const fn pool(&self) -> &DescriptorPool {
+        &self.pool
     }
 
     fn write_message(&mut self, descriptor: &MessageDescriptor, tree: &Tree, path: Path<'_>, out: &mut Vec<u8>) {
@@ -121,7 +148,7 @@ impl Reader {
             }
         }
         // What is misspelt is probably what would be missing.
-        if !has_unknown {
+        if !has_unknown && !self.is_partial {
             self.check_needs(descriptor, entries, tree.line, path);
         }
     }

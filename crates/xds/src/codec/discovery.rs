@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use leno_ir::{Discovery, OriginalDestination};
+use leno_ir::{Discovery, DynamicHosts, OriginalDestination};
 use leno_proto::envoy::config::cluster::v3::{
     Cluster as Proto,
     cluster::{
@@ -8,12 +8,17 @@ use leno_proto::envoy::config::cluster::v3::{
     },
 };
 use leno_proto::envoy::extensions::clusters::aggregate::v3::ClusterConfig;
+use leno_proto::envoy::extensions::clusters::dynamic_forward_proxy::v3::ClusterConfig as DynamicConfig;
+use leno_proto::envoy::extensions::clusters::dynamic_forward_proxy::v3::cluster_config::ClusterImplementationSpecifier;
+use leno_proto::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCacheConfig;
 
 use super::common::{ads, any, duration, is_type, read_duration, u32_value, unpack};
 use super::error::{At, DecodeError, Result, refuse};
 use super::{dns, endpoints};
 
 const AGGREGATE_TYPE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+
+const DYNAMIC_TYPE: &str = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
 
 pub(super) fn encode(proto: &mut Proto, discovery: &Discovery) {
     let kind = match discovery {
@@ -26,6 +31,26 @@ pub(super) fn encode(proto: &mut Proto, discovery: &Discovery) {
             return;
         }
         Discovery::Dns(config) => dns::encode(proto, config),
+        Discovery::DynamicHosts(config) => {
+            let cache = DnsCacheConfig {
+                name: cache_name(config),
+                dns_lookup_family: dns::family(config.lookup_family).into(),
+                dns_refresh_rate: duration(config.refresh_rate),
+                host_ttl: duration(config.host_ttl),
+                ..DnsCacheConfig::default()
+            };
+            let config = DynamicConfig {
+                cluster_implementation_specifier: Some(ClusterImplementationSpecifier::DnsCacheConfig(cache)),
+                // The cluster's TLS says itself which names are checked.
+                allow_insecure_cluster_options: true,
+                ..DynamicConfig::default()
+            };
+            proto.cluster_discovery_type = Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
+                name: "envoy.clusters.dynamic_forward_proxy".to_owned(),
+                typed_config: Some(any(DYNAMIC_TYPE, &config)),
+            }));
+            return;
+        }
         Discovery::Eds { service_name } => {
             proto.eds_cluster_config = Some(EdsClusterConfig { eds_config: ads(), service_name: service_name.clone() });
             DiscoveryType::Eds
@@ -59,6 +84,9 @@ pub(super) fn decode(proto: &Proto) -> Result<Discovery> {
             if is_type(config, AGGREGATE_TYPE) {
                 return decode_aggregate(&unpack(config, AGGREGATE_TYPE)?).at("cluster_type.typed_config");
             }
+            if is_type(config, DYNAMIC_TYPE) {
+                return decode_dynamic(&unpack(config, DYNAMIC_TYPE)?).at("cluster_type.typed_config");
+            }
             return Err(DecodeError::unsupported("cluster_type"));
         }
         None => DiscoveryType::Static,
@@ -84,6 +112,36 @@ fn decode_aggregate(config: &ClusterConfig) -> Result<Discovery> {
         return Err(DecodeError::new("clusters", "is empty"));
     }
     Ok(Discovery::Aggregate(config.clusters.clone()))
+}
+
+/// Envoy wants caches of one name to have the same settings.
+fn cache_name(config: &DynamicHosts) -> String {
+    let DynamicHosts { lookup_family, refresh_rate, host_ttl } = config;
+    format!("hosts-{lookup_family:?}-{}-{}", refresh_rate.as_nanos(), host_ttl.as_nanos())
+}
+
+/// One cache of all that is looked up; caches of others have no limits that we could share.
+fn decode_dynamic(config: &DynamicConfig) -> Result<Discovery> {
+    refuse!(config, allow_coalesced_connections);
+    let Some(ClusterImplementationSpecifier::DnsCacheConfig(cache)) = &config.cluster_implementation_specifier else {
+        return Err(DecodeError::unsupported("sub_clusters_config"));
+    };
+    let decode = || {
+        refuse!(
+            cache,
+            dns_failure_refresh_rate,
+            dns_cache_circuit_breaker,
+            typed_dns_resolver_config,
+            preresolve_hostnames,
+            key_value_config
+        );
+        Ok(Discovery::DynamicHosts(DynamicHosts {
+            lookup_family: dns::read_family(cache.dns_lookup_family()),
+            refresh_rate: read_duration(cache.dns_refresh_rate.as_ref()).unwrap_or(DynamicHosts::REFRESH_RATE),
+            host_ttl: read_duration(cache.host_ttl.as_ref()).unwrap_or(DynamicHosts::HOST_TTL),
+        }))
+    };
+    decode().at("dns_cache_config")
 }
 
 fn decode_original(proto: &Proto) -> Result<Discovery> {
@@ -112,5 +170,5 @@ fn decode_original(proto: &Proto) -> Result<Discovery> {
 
 /// Whether such a cluster chooses its endpoints itself.
 pub(super) fn provides_balancer(discovery: &Discovery) -> bool {
-    matches!(discovery, Discovery::Aggregate(_) | Discovery::OriginalDestination(_))
+    matches!(discovery, Discovery::Aggregate(_) | Discovery::DynamicHosts(_) | Discovery::OriginalDestination(_))
 }

@@ -31,14 +31,7 @@ pub(super) fn encode(proto: &mut Proto, dns: &Dns) -> DiscoveryType {
         .map(|(base, max)| RefreshRate { base_interval: duration(base), max_interval: duration(max) });
     proto.dns_jitter = if dns.jitter.is_zero() { None } else { duration(dns.jitter) };
     proto.respect_dns_ttl = dns.respect_ttl;
-    proto.dns_lookup_family = match dns.lookup_family {
-        DnsLookupFamily::All => ProtoFamily::All,
-        DnsLookupFamily::Auto => ProtoFamily::Auto,
-        DnsLookupFamily::V4Only => ProtoFamily::V4Only,
-        DnsLookupFamily::V4Preferred => ProtoFamily::V4Preferred,
-        DnsLookupFamily::V6Only => ProtoFamily::V6Only,
-    }
-    .into();
+    proto.dns_lookup_family = family(dns.lookup_family).into();
     if dns.resolver != DnsResolver::default() {
         let config = CaresDnsResolverConfig {
             resolvers: dns.resolver.servers.iter().filter_map(|server| address(*server)).collect(),
@@ -58,6 +51,26 @@ pub(super) fn encode(proto: &mut Proto, dns: &Dns) -> DiscoveryType {
     if dns.is_logical { DiscoveryType::LogicalDns } else { DiscoveryType::StrictDns }
 }
 
+pub(super) const fn family(family: DnsLookupFamily) -> ProtoFamily {
+    match family {
+        DnsLookupFamily::All => ProtoFamily::All,
+        DnsLookupFamily::Auto => ProtoFamily::Auto,
+        DnsLookupFamily::V4Only => ProtoFamily::V4Only,
+        DnsLookupFamily::V4Preferred => ProtoFamily::V4Preferred,
+        DnsLookupFamily::V6Only => ProtoFamily::V6Only,
+    }
+}
+
+pub(super) const fn read_family(family: ProtoFamily) -> DnsLookupFamily {
+    match family {
+        ProtoFamily::All => DnsLookupFamily::All,
+        ProtoFamily::Auto => DnsLookupFamily::Auto,
+        ProtoFamily::V4Only => DnsLookupFamily::V4Only,
+        ProtoFamily::V4Preferred => DnsLookupFamily::V4Preferred,
+        ProtoFamily::V6Only => DnsLookupFamily::V6Only,
+    }
+}
+
 /// `STRICT_DNS` and `LOGICAL_DNS`.
 #[allow(deprecated, reason = "most clusters are still written so")]
 pub(super) fn decode(proto: &Proto, is_logical: bool) -> Result<Discovery> {
@@ -73,13 +86,7 @@ pub(super) fn decode(proto: &Proto, is_logical: bool) -> Result<Discovery> {
             ..DnsResolver::default()
         },
     };
-    let lookup_family = match proto.dns_lookup_family() {
-        ProtoFamily::All => DnsLookupFamily::All,
-        ProtoFamily::Auto => DnsLookupFamily::Auto,
-        ProtoFamily::V4Only => DnsLookupFamily::V4Only,
-        ProtoFamily::V4Preferred => DnsLookupFamily::V4Preferred,
-        ProtoFamily::V6Only => DnsLookupFamily::V6Only,
-    };
+    let lookup_family = read_family(proto.dns_lookup_family());
     let failure = proto.dns_failure_refresh_rate.as_ref();
     finish(
         proto,

@@ -1588,14 +1588,18 @@ fn upstream_http() -> impl Strategy<Value = UpstreamHttp> {
     )
 }
 
-fn dns() -> BoxedStrategy<Dns> {
-    let families = select(vec![
+fn lookup_family() -> impl Strategy<Value = DnsLookupFamily> {
+    select(vec![
         DnsLookupFamily::All,
         DnsLookupFamily::Auto,
         DnsLookupFamily::V4Only,
         DnsLookupFamily::V4Preferred,
         DnsLookupFamily::V6Only,
-    ]);
+    ])
+}
+
+fn dns() -> BoxedStrategy<Dns> {
+    let families = lookup_family();
     let resolver = (vec(address(), 0..3), any::<[bool; 2]>(), of(1..60_u64), of(1..9_u32));
     let resolver = resolver.prop_map(|(servers, flags, timeout, query_tries)| DnsResolver {
         servers,
@@ -1640,6 +1644,9 @@ fn provided_discovery() -> impl Strategy<Value = Discovery> {
     let original = (of("x-[a-z]{1,5}"), of(1..9999_u16), span());
     prop_oneof![
         vec(cluster_name(), 1..3).prop_map(Discovery::Aggregate),
+        (lookup_family(), span(), span()).prop_map(|(lookup_family, refresh_rate, host_ttl)| {
+            Discovery::DynamicHosts(DynamicHosts { lookup_family, refresh_rate, host_ttl })
+        }),
         original.prop_map(|(header, port, cleanup_interval)| {
             Discovery::OriginalDestination(OriginalDestination { header, port, cleanup_interval })
         }),

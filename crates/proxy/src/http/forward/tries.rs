@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use http::Method;
 use leno_balance::Wish;
 use leno_ir::{
-    Discovery, Forward, HostRewrite, Labels, MetadataValue, OriginalDestination, RetryPolicy, RoutingPriority,
-    WeightedCluster,
+    Discovery, DynamicHosts, Forward, HostRewrite, Labels, MetadataValue, OriginalDestination, RetryPolicy,
+    RoutingPriority, WeightedCluster,
 };
 use smallvec::SmallVec;
 
@@ -325,7 +325,13 @@ impl Forwarder<'_, '_> {
         self.exchange.attempts += 1;
         let mut pick = match self.pick_of_session(tries)? {
             Some(pick) => pick,
-            None => self.pick(tries).ok_or(Failure::NoHealthyUpstream { status: 503 })?,
+            None => {
+                let picked = match &tries.cluster.config.discovery {
+                    Discovery::DynamicHosts(config) => self.pick_named(&tries.cluster, config).await?,
+                    _ => self.pick(tries),
+                };
+                picked.ok_or(Failure::NoHealthyUpstream { status: 503 })?
+            }
         };
         tries.past_priorities.push(pick.priority());
         self.exchange.upstream = Some(pick.endpoint().address);
@@ -437,6 +443,18 @@ impl Forwarder<'_, '_> {
         }
         let wish = Wish { hash: tries.hash.hash, labels: &tries.wanted, past_priorities: past, ..Wish::default() };
         tries.cluster.pick_for(&self.context.worker, now, wish, &avoid)
+    }
+
+    /// Where the host is that the request names.
+    async fn pick_named(
+        &mut self,
+        cluster: &Rc<UpstreamCluster>,
+        config: &DynamicHosts,
+    ) -> Result<Option<Pick>, Failure> {
+        let authority = self.request.authority.clone();
+        let Ok(authority) = std::str::from_utf8(&authority) else { return Ok(None) };
+        let (came_to, now) = (self.context.connection.addresses().destination, self.last_activity());
+        self.guard(pin!(cluster.pick_named(config, authority, came_to, now))).await
     }
 
     /// Where the request says it goes, or its connection was going.
