@@ -3,6 +3,7 @@
 //! Shape       objects -> mesh as the caller sees it -> 1 route table -> 1 route -> n clusters -> n endpoints
 //! Errors      a request that goes nowhere is an answer, not an error: exit code 1
 
+mod gateway;
 mod request;
 mod steps;
 
@@ -27,8 +28,8 @@ pub(crate) use steps::explain;
     after_help = "Example: leno explain --from ratings-1 --to http://reviews:9080/products -H 'end-user: jason' -f routes/\n\nExit code: 0 the request reaches an endpoint or gets an answer on purpose, 1 it does not, 2 misused."
 )]
 pub struct ExplainArgs {
-    /// Who asks: a workload, a service, or NAMESPACE/SERVICE-ACCOUNT.
-    #[arg(long, value_name = "WORKLOAD|NAMESPACE/ACCOUNT")]
+    /// Who asks: a workload, a service, NAMESPACE/SERVICE-ACCOUNT, or a stranger by gateway/NAME or gateway/NAMESPACE/NAME.
+    #[arg(long, value_name = "WORKLOAD|NAMESPACE/ACCOUNT|gateway/NAME")]
     from: String,
     /// What is asked for.
     #[arg(long, value_name = "URL")]

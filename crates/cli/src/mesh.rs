@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use leno_api::Resource;
+use leno_api::{Resource, ResourceKey};
 use leno_compile::Compiler;
-use leno_ir::{Config, Flavor, Node};
+use leno_ir::{Config, Flavor, GatewayRole, Node};
 use leno_model::{Client, MeshSettings, Problem, Snapshot};
 use leno_names::{Locality, ServiceKey, TrustDomain};
 
@@ -43,25 +43,37 @@ impl Mesh {
 
     /// What the proxy of such a client runs, its own inbound side left out.
     pub(crate) fn config(&mut self, namespace: &str, labels: &BTreeMap<String, String>) -> Arc<Config> {
-        let proxy = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
-        self.compiler.node(&Node {
-            id: format!("client.{namespace}"),
-            flavor: Flavor::Leno,
-            locality: Locality::default(),
-            namespace: namespace.to_owned(),
-            service_account: String::new(),
-            workload: String::new(),
-            service: None,
-            labels: labels.clone(),
-            address: None,
-            ports: Vec::new(),
-            outbound_prefix: Some([127, 64]),
-            http_proxy: Some(proxy),
-            gateway: None,
-            access_log: None,
-            access_log_format: None,
-            control: None,
-        })
+        self.compiler.node(&node(namespace, labels, None))
+    }
+
+    /// What a proxy runs that serves a Gateway.
+    pub(crate) fn gateway_config(&mut self, key: &ResourceKey) -> Arc<Config> {
+        let (namespace, name) = (key.namespace.clone(), key.name.clone());
+        let role = GatewayRole { namespace, name, bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+        self.compiler.node(&node(&key.namespace, &BTreeMap::new(), Some(role)))
+    }
+}
+
+fn node(namespace: &str, labels: &BTreeMap<String, String>, gateway: Option<GatewayRole>) -> Node {
+    let proxy = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
+    let what = if gateway.is_some() { "gateway" } else { "client" };
+    Node {
+        id: format!("{what}.{namespace}"),
+        flavor: Flavor::Leno,
+        locality: Locality::default(),
+        namespace: namespace.to_owned(),
+        service_account: String::new(),
+        workload: String::new(),
+        service: None,
+        labels: labels.clone(),
+        address: None,
+        ports: Vec::new(),
+        outbound_prefix: Some([127, 64]),
+        http_proxy: Some(proxy),
+        gateway,
+        access_log: None,
+        access_log_format: None,
+        control: None,
     }
 }
 

@@ -50,13 +50,38 @@ fn inputs(text: &str) -> Vec<Input> {
     vec![Input { source: "shop.yaml".to_owned(), text: text.to_owned() }]
 }
 
+const ENTRY: &str = r#"---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: entry }
+spec:
+  gatewayClassName: leno
+  listeners:
+    - { name: all, port: 80, protocol: HTTP }
+    - { name: shop, port: 80, protocol: HTTP, hostname: "*.shop.example" }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: front }
+spec:
+  parentRefs: [{ name: entry, sectionName: shop }]
+  rules:
+    - matches: [{ path: { value: /reviews } }]
+      timeouts: { request: 2s }
+      backendRefs: [{ name: reviews, port: 9080 }]
+"#;
+
 fn explained(url: &str, headers: &[&str]) -> Explanation {
-    let loaded = Loaded::of(&inputs(SHOP));
+    explained_from(SHOP, "default/ratings", url, headers)
+}
+
+fn explained_from(text: &str, from: &str, url: &str, headers: &[&str]) -> Explanation {
+    let loaded = Loaded::of(&inputs(text));
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
     let mut mesh = Mesh::of(&loaded.resources, &"cluster.local".parse().unwrap());
     let headers: Vec<_> = headers.iter().map(|header| (*header).to_owned()).collect();
     let request = Request::read("get", url, &headers).unwrap();
-    explain(&loaded, &mut mesh, "default/ratings", &request).unwrap()
+    explain(&loaded, &mut mesh, from, &request).unwrap()
 }
 
 /// `what text @field:line` of the steps of a kind.
@@ -130,4 +155,23 @@ fn applied_objects_join_those_that_are_there() {
     assert!(xds[0]["sent"].to_string().contains("envoy.config.cluster.v3.Cluster"), "{xds}");
     let gone = diff::render(&diff::compare(&before, &inputs(more), false, &domain), Format::Json);
     assert!(gone.contains("\"removed\""), "{gone}");
+}
+
+#[test]
+fn a_request_to_a_gateway_is_followed_from_its_listener() {
+    let shop = format!("{SHOP}{ENTRY}");
+    let told = explained_from(&shop, "gateway/entry", "http://www.shop.example/reviews/1", &[]);
+    assert!(told.is_served, "{}", told.render());
+    let line = |text: &str| shop.lines().position(|line| line.contains(text)).unwrap() + 1;
+    let listener = format!("shop on port 80, for *.shop.example @spec.listeners[1]:{}", line("name: shop"));
+    assert_eq!(steps(&told, "listener"), [listener]);
+    let rule = line("value: /reviews");
+    assert_eq!(steps(&told, "route"), [format!("rule \"front.0\" takes it @spec.rules[0]:{rule}")]);
+    assert_eq!(steps(&told, "timeout").len(), 1);
+    assert_eq!(steps(&told, "endpoint").len(), 2);
+
+    let elsewhere = explained_from(&shop, "gateway/default/entry", "http://other.example/reviews", &[]);
+    assert!(!elsewhere.is_served && steps(&elsewhere, "route")[0].contains("404"), "{}", elsewhere.render());
+    let closed = explained_from(&shop, "gateway/entry", "http://www.shop.example:81/", &[]);
+    assert!(steps(&closed, "listener")[0].contains("nothing listens on port 81"), "{}", closed.render());
 }

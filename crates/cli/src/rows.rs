@@ -42,14 +42,19 @@ pub(crate) fn namespace(item: &Value) -> &str {
     item["metadata"]["namespace"].as_str().unwrap_or(leno_api::DEFAULT_NAMESPACE)
 }
 
-/// `True`, `False`, or nothing when it is not known.
+/// `True`, `False`, or nothing when it is not known. Of several, one that is not `True`.
 pub(crate) fn condition(item: &Value, kind: &str) -> String {
-    let found = conditions(item).find(|condition| condition["type"] == kind);
+    let of_kind = || conditions(item).filter(|condition| condition["type"] == kind);
+    let found = of_kind().find(|condition| condition["status"] != "True").or_else(|| of_kind().next());
     found.and_then(|condition| condition["status"].as_str()).unwrap_or_default().to_owned()
 }
 
+/// Of the object, of a policy's targets and of a route's parents.
 pub(crate) fn conditions(item: &Value) -> impl Iterator<Item = &Value> {
-    item["status"]["conditions"].as_array().into_iter().flatten()
+    let status = &item["status"];
+    let items = |part: &'static str| status[part].as_array().into_iter().flatten();
+    let of_others = items("ancestors").chain(items("parents"));
+    items("conditions").chain(of_others.flat_map(|other| other["conditions"].as_array().into_iter().flatten()))
 }
 
 const fn columns(kind: Kind) -> &'static [&'static str] {
@@ -63,6 +68,10 @@ const fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Gateway => &["CLASS", "LISTENERS"],
         Kind::GrpcRoute | Kind::TlsRoute => &["PARENTS", "HOSTNAMES"],
         Kind::TcpRoute | Kind::UdpRoute => &["PARENTS"],
+        Kind::FaultPolicy => &["TARGETS", "UNTIL"],
+        Kind::DeadlinePolicy | Kind::HedgePolicy | Kind::RateLimitPolicy | Kind::RetryPolicy | Kind::TrafficPolicy => {
+            &["TARGETS"]
+        }
         _ => &[],
     }
 }
@@ -87,9 +96,18 @@ fn details(kind: Kind, item: &Value) -> Vec<String> {
             let listener = |listener: &Value| format!("{}:{}", text(&listener["protocol"]), text(&listener["port"]));
             vec![text(&spec["gatewayClassName"]), each(&spec["listeners"], listener)]
         }
+        Kind::FaultPolicy => vec![targets(spec), text(&spec["until"])],
+        Kind::DeadlinePolicy | Kind::HedgePolicy | Kind::RateLimitPolicy | Kind::RetryPolicy | Kind::TrafficPolicy => {
+            vec![targets(spec)]
+        }
         Kind::TcpRoute | Kind::UdpRoute => vec![each(&spec["parentRefs"], |parent| text(&parent["name"]))],
         _ => Vec::new(),
     }
+}
+
+/// `Service/reviews`.
+fn targets(spec: &Value) -> String {
+    each(&spec["targetRefs"], |target| format!("{}/{}", text(&target["kind"]), text(&target["name"])))
 }
 
 /// `http:80`, or the number alone.

@@ -13,15 +13,19 @@ mod age;
 /// type, its status.
 type Column = (&'static str, &'static str);
 
-const ACCEPTED: Column = ("Accepted", "status.conditions[Accepted]");
-const PROGRAMMED: Column = ("Programmed", "status.conditions[Programmed]");
+/// Conditions that every kind has a column for.
+const CONDITIONS: [&str; 2] = ["Accepted", "Programmed"];
 
 fn columns(kind: Kind) -> &'static [Column] {
     match kind.as_str() {
         "AuthorizationPolicy" => &[("Action", "spec.action")],
         "BackendTLSPolicy" => &[("Targets", "spec.targetRefs[].name"), ("Hostname", "spec.validation.hostname")],
         "ConfigMap" => &[],
+        "DeadlinePolicy" | "HedgePolicy" | "RateLimitPolicy" | "RetryPolicy" | "TrafficPolicy" => {
+            &[("Targets", "spec.targetRefs[].name")]
+        }
         "DestinationRule" => &[("Host", "spec.host")],
+        "FaultPolicy" => &[("Targets", "spec.targetRefs[].name"), ("Until", "spec.until")],
         "GRPCRoute" | "HTTPRoute" | "TLSRoute" => &[("Hostnames", "spec.hostnames")],
         "Gateway" => &[
             ("Class", "spec.gatewayClassName"),
@@ -63,19 +67,20 @@ impl RowObject {
 
 /// `metadata` is that of the list.
 pub(crate) fn table(kind: Kind, objects: &[Value], metadata: Value, carried: RowObject, now: SystemTime) -> Value {
-    let columns: Vec<_> = columns(kind).iter().copied().chain([ACCEPTED, PROGRAMMED]).collect();
+    let columns = columns(kind);
     let column = |name: &str, kind: &str, priority: u8| {
         let format = if name == "Name" { "name" } else { "" };
         json!({ "name": name, "type": kind, "format": format, "description": "", "priority": priority })
     };
     let mut heads = vec![column("Name", "string", 0)];
-    heads.extend(columns.iter().map(|(title, _)| column(title, "string", 0)));
+    heads.extend(columns.iter().map(|(title, _)| *title).chain(CONDITIONS).map(|title| column(title, "string", 0)));
     heads.extend([column("Age", "string", 0), column("Labels", "string", 1), column("Message", "string", 1)]);
     let rows: Vec<_> = objects
         .iter()
         .map(|object| {
             let mut cells = vec![object["metadata"]["name"].clone()];
             cells.extend(columns.iter().map(|(_, path)| json!(cell(object, path))));
+            cells.extend(CONDITIONS.map(|wanted| json!(condition(object, wanted))));
             cells.extend([json!(age::of(object, now)), json!(labels(object)), json!(messages(object))]);
             let mut row = json!({ "cells": cells });
             match carried {
@@ -125,9 +130,24 @@ fn labels(object: &Value) -> String {
     labels.map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(",")
 }
 
+/// Of the object, of a policy's targets and of a route's parents.
+fn conditions(object: &Value) -> impl Iterator<Item = &Value> {
+    let status = &object["status"];
+    let items = |part: &'static str| status[part].as_array().into_iter().flatten();
+    let of_others = items("ancestors").chain(items("parents"));
+    items("conditions").chain(of_others.flat_map(|other| other["conditions"].as_array().into_iter().flatten()))
+}
+
+/// Of several of one type, one that is not `True`.
+fn condition(object: &Value, wanted: &str) -> String {
+    let of_type = || conditions(object).filter(|condition| condition["type"] == wanted);
+    let found = of_type().find(|condition| condition["status"] != "True").or_else(|| of_type().next());
+    found.map(|condition| text(&condition["status"])).unwrap_or_default()
+}
+
 fn messages(object: &Value) -> String {
-    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-    let messages = conditions.map(|condition| text(&condition["message"])).filter(|message| !message.is_empty());
+    let messages =
+        conditions(object).map(|condition| text(&condition["message"])).filter(|message| !message.is_empty());
     messages.collect::<Vec<_>>().join("; ")
 }
 
@@ -151,6 +171,10 @@ mod tests {
         ] {
             assert_eq!(cell(&object, path), wanted, "{path}");
         }
+        assert_eq!((condition(&object, "Accepted"), condition(&object, "Programmed")), ("True".into(), "".into()));
+        let accepted = |status: &str| json!({ "conditions": [{ "type": "Accepted", "status": status }] });
+        let policy = json!({ "status": { "ancestors": [accepted("True"), accepted("False")] } });
+        assert_eq!(condition(&policy, "Accepted"), "False", "one target is enough");
         let table = table(Kind::Service, &[object], json!({}), RowObject::Metadata, SystemTime::UNIX_EPOCH);
         let width = table["columnDefinitions"].as_array().unwrap().len();
         assert_eq!(table["rows"][0]["cells"].as_array().unwrap().len(), width);

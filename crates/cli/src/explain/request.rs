@@ -51,6 +51,13 @@ impl Request {
     }
 }
 
+impl Request {
+    /// `GET http://reviews:9080/products`.
+    pub(crate) fn words(&self) -> String {
+        format!("{} {}://{}:{}{}", self.method, self.scheme, self.host, self.port, self.path)
+    }
+}
+
 impl HeaderView for Request {
     fn pseudo_header(&self, name: &str) -> Option<&str> {
         match name {

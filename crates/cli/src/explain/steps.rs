@@ -3,13 +3,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use leno_api::{Kind, Resource, ResourceKey};
-use leno_ir::{Cluster, Config, Discovery, EndpointSet, Forward, HostRewrite, RouteAction};
+use leno_ir::{Cluster, Config, Discovery, EndpointSet, Forward, HostRewrite, RouteAction, WeightedCluster};
 use leno_model::{Protocol, Service, ServicePort, Snapshot};
 use leno_routing::{CompiledRoutes, Matched};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Request;
+use super::{Request, gateway};
 use crate::loaded::Loaded;
 use crate::mesh::Mesh;
 use crate::misuse::Misuse;
@@ -45,12 +45,21 @@ struct Caller {
 }
 
 pub(crate) fn explain(loaded: &Loaded, mesh: &mut Mesh, from: &str, request: &Request) -> anyhow::Result<Explanation> {
+    if let Some(gateway) = gateway::named(&mesh.snapshot, from) {
+        let seen = mesh.seen_by(&gateway.key.namespace, &BTreeMap::new());
+        let config = mesh.gateway_config(&gateway.key);
+        let mut explaining = Explaining { loaded, seen: &seen, config: &config, told: Explanation::default() };
+        explaining.told.request = request.words();
+        let text = format!("a stranger, at gateway {} in namespace {}", gateway.key.name, gateway.key.namespace);
+        explaining.step("caller", text, Some(&gateway.key), "");
+        gateway::explain(&mut explaining, &gateway, request);
+        return Ok(explaining.told);
+    }
     let caller = caller(loaded, &mesh.snapshot, from)?;
     let seen = mesh.seen_by(&caller.namespace, &caller.labels);
     let config = mesh.config(&caller.namespace, &caller.labels);
     let mut explaining = Explaining { loaded, seen: &seen, config: &config, told: Explanation::default() };
-    let authority = format!("{}:{}", request.host, request.port);
-    explaining.told.request = format!("{} {}://{authority}{}", request.method, request.scheme, request.path);
+    explaining.told.request = request.words();
     let text = format!("{from}, in namespace {}", caller.namespace);
     explaining.step("caller", text, caller.key.as_ref(), "");
     explaining.request(&caller, request);
@@ -91,15 +100,15 @@ fn caller(loaded: &Loaded, snapshot: &Snapshot, from: &str) -> anyhow::Result<Ca
     }
 }
 
-struct Explaining<'a> {
-    loaded: &'a Loaded,
+pub(super) struct Explaining<'a> {
+    pub(super) loaded: &'a Loaded,
     seen: &'a Snapshot,
-    config: &'a Config,
+    pub(super) config: &'a Config,
     told: Explanation,
 }
 
 impl Explaining<'_> {
-    fn step(&mut self, what: &'static str, text: impl Into<String>, key: Option<&ResourceKey>, field: &str) {
+    pub(super) fn step(&mut self, what: &'static str, text: impl Into<String>, key: Option<&ResourceKey>, field: &str) {
         let document = key.and_then(|key| self.loaded.document(key));
         let place = document.map(|document| if field.is_empty() { document.start() } else { document.place(field) });
         self.told.steps.push(Step {
@@ -140,7 +149,7 @@ impl Explaining<'_> {
         let Some(table) = table else { return self.step("route", "there is no route table", origin, "") };
         let routes = CompiledRoutes::new(table);
         match routes.route(request, 0) {
-            Some(matched) => self.route(service, &matched, request),
+            Some(matched) => self.route(&service.rules_keys(), &matched, request),
             None => {
                 let key = service.rules_keys().pop();
                 self.step("route", "no rule matches: 404 (NR)", key.as_ref(), "spec");
@@ -165,10 +174,11 @@ impl Explaining<'_> {
         self.destination(&cluster, "all connections");
     }
 
-    fn route(&mut self, service: &Service, matched: &Matched<'_>, request: &Request) {
+    /// `keys` are the objects that the route may come from.
+    pub(super) fn route(&mut self, keys: &[ResourceKey], matched: &Matched<'_>, request: &Request) {
         let route = matched.route;
         let (key, field) =
-            rule_of(service, &route.name, self.loaded).map_or((None, String::new()), |(key, field)| (Some(key), field));
+            rule_of(keys, &route.name, self.loaded).map_or((None, String::new()), |(key, field)| (Some(key), field));
         let key = key.as_ref();
         let text = match key {
             Some(_) => format!("rule \"{}\" takes it", route.name),
@@ -193,18 +203,22 @@ impl Explaining<'_> {
             RouteAction::Forward(forward) => {
                 self.changes(matched, forward, request, key, &field);
                 self.limits(forward, key, &field);
-                let total: u64 = forward.clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
-                for cluster in forward.clusters.iter().filter(|cluster| cluster.weight > 0) {
-                    let share = match forward.clusters.len() {
-                        1 => "all requests".to_owned(),
-                        _ => format!("{:.1} % of the requests", f64::from(cluster.weight) * 100.0 / total as f64),
-                    };
-                    self.destination(&cluster.name, &share);
-                }
+                self.shares(&forward.clusters);
                 for mirror in &forward.mirrors {
                     self.step("mirror", format!("a copy of {} to {}", mirror.fraction, mirror.cluster), key, &field);
                 }
             }
+        }
+    }
+
+    pub(super) fn shares(&mut self, clusters: &[WeightedCluster]) {
+        let total: u64 = clusters.iter().map(|cluster| u64::from(cluster.weight)).sum();
+        for cluster in clusters.iter().filter(|cluster| cluster.weight > 0) {
+            let share = match clusters.len() {
+                1 => "all requests".to_owned(),
+                _ => format!("{:.1} % of the requests", f64::from(cluster.weight) * 100.0 / total as f64),
+            };
+            self.destination(&cluster.name, &share);
         }
     }
 
@@ -257,7 +271,9 @@ impl Explaining<'_> {
     }
 
     fn destination(&mut self, name: &str, share: &str) {
-        let mut parts = name.splitn(4, '|').skip(1);
+        // With TLS as a policy wants it.
+        let plain = name.strip_prefix("tls|").unwrap_or(name);
+        let mut parts = plain.splitn(4, '|').skip(1);
         let [_, subset, host] = [parts.next(), parts.next(), parts.next()].map(Option::unwrap_or_default);
         let seen = self.seen;
         let service = seen.services.values().find(|service| service.fqdn == host);
@@ -327,14 +343,14 @@ impl Explaining<'_> {
 }
 
 /// The object and field that a compiled route comes from: rules without a name are called `<object>.<index>`.
-fn rule_of(service: &Service, name: &str, loaded: &Loaded) -> Option<(ResourceKey, String)> {
-    service.rules_keys().into_iter().find_map(|key| {
+fn rule_of(keys: &[ResourceKey], name: &str, loaded: &Loaded) -> Option<(ResourceKey, String)> {
+    keys.iter().find_map(|key| {
         let list = match key.kind {
             Kind::VirtualService => "http",
             Kind::GrpcRoute | Kind::HttpRoute => "rules",
             _ => return None,
         };
-        let object = loaded.resource(&key)?.to_json();
+        let object = loaded.resource(key)?.to_json();
         let mut rules = object["spec"][list].as_array()?.iter().enumerate();
         let is_it = |(index, rule): &(usize, &Value)| match rule["name"].as_str() {
             Some(own) => own == name,
