@@ -1,3 +1,4 @@
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -123,19 +124,20 @@ impl Compiler {
         if all {
             self.pool.clear();
         }
+        let changed = before.as_deref().and_then(|before| snapshot.changed_since(before));
         for scope in wanted {
-            self.see(&scope, before.as_deref(), all);
+            self.see(&scope, changed.as_ref(), all);
         }
     }
 
-    /// Brings what a scope gets up to the snapshot, from what it got of `before`.
-    fn see(&mut self, scope: &Scope, before: Option<&Snapshot>, all: bool) {
+    /// Brings what a scope gets up to the snapshot. `changed`: of the services; `None`: anything.
+    fn see(&mut self, scope: &Scope, changed: Option<&BTreeSet<ServiceKey>>, all: bool) {
         let Some(snapshot) = &self.snapshot else { return };
         let own = self.scopes.entry(scope.clone());
-        let (seen, own) = match (own, before) {
-            (std::collections::btree_map::Entry::Occupied(own), Some(before)) => {
+        let (seen, own) = match (own, changed) {
+            (Entry::Occupied(own), Some(changed)) => {
                 let own = own.into_mut();
-                (snapshot.seen_again(scope, before, &own.seen), own)
+                (snapshot.seen_again(scope, changed, &own.seen), own)
             }
             (own, _) => (Arc::new(snapshot.seen_by(scope)), own.or_insert_with(|| ForScope::new(&snapshot.settings))),
         };
@@ -148,7 +150,7 @@ impl Compiler {
         if self.flavors.insert(node.flavor) {
             self.pool.clear();
             for scope in self.scopes.keys().cloned().collect::<Vec<_>>() {
-                self.see(&scope, Some(&snapshot), true);
+                self.see(&scope, Some(&BTreeSet::new()), true);
             }
         }
         let client = Client { namespace: &node.namespace, labels: &node.labels };

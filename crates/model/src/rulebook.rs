@@ -3,6 +3,7 @@
 //! Shape       DestinationRules by namespace, then by host; VirtualServices by host; patterns (`*.shop`) apart
 //! Invariants  a longer pattern is before a shorter one, a name before all; otherwise the oldest object is first
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -76,6 +77,10 @@ impl<T> ByHost<T> {
         map.get(host).map_or(&[], Vec::as_slice)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
+    }
+
     /// The rules of each host and pattern.
     pub(crate) fn lists(&self) -> impl Iterator<Item = &[T]> {
         self.exact.values().chain(self.patterns.values()).map(Vec::as_slice)
@@ -113,6 +118,9 @@ impl Rulebook {
         namespace: &str,
         egress: Option<&Egress>,
     ) -> Option<&Arc<VirtualRoutes>> {
+        if self.virtual_services.is_empty() {
+            return None;
+        }
         for same in self.virtual_services.of(host) {
             let imported = |entry: &&VirtualServiceEntry| egress.is_none_or(|egress| egress.sees(&entry.routes, host));
             let seen = || same.iter().filter(|entry| entry.visibility.includes(namespace)).filter(imported);
@@ -182,8 +190,27 @@ pub(crate) fn unequal<'a, K: Ord, V: PartialEq>(
     one: &'a BTreeMap<K, V>,
     other: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = &'a K> {
-    let own = one.iter().filter(|(key, value)| other.get(*key) != Some(*value)).map(|(key, _)| key);
-    own.chain(other.keys().filter(|key| !one.contains_key(*key)))
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    // Side by side: both are in order.
+    std::iter::from_fn(move || {
+        loop {
+            let order = match (one.peek(), other.peek()) {
+                (Some((a, _)), Some((b, _))) => a.cmp(b),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            match order {
+                Ordering::Less => return one.next().map(|(key, _)| key),
+                Ordering::Greater => return other.next().map(|(key, _)| key),
+                Ordering::Equal => {
+                    let (key, value) = one.next()?;
+                    if other.next().is_none_or(|(_, other)| other != value) {
+                        return Some(key);
+                    }
+                }
+            }
+        }
+    })
 }
 
 impl DestinationRuleEntry {

@@ -4,7 +4,7 @@
 //! Cost        one look-up per service and rule that may mean it; nothing is copied for services without rules of their own
 //! Source      Istio: `exportTo`; DestinationRules are looked for in the client's, the service's and the root namespace
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
@@ -68,13 +68,8 @@ impl Snapshot {
         said.unwrap_or(self.outbound)
     }
 
-    /// [`Snapshot::seen_by`] once more, after `before` was seen as `seen`: only what changed in between is looked at.
-    pub fn seen_again(&self, scope: &Scope, before: &Self, seen: &Arc<Self>) -> Arc<Self> {
-        Arc::new(self.changed_for(scope, before, seen).unwrap_or_else(|| self.seen_by(scope)))
-    }
-
-    /// `None`: what is visible may be another.
-    fn changed_for(&self, scope: &Scope, before: &Self, seen: &Self) -> Option<Self> {
+    /// The services that are not what they were in `before`; `None`: there are others, or they are seen by others.
+    pub fn changed_since(&self, before: &Self) -> Option<BTreeSet<ServiceKey>> {
         let same_hosts = Arc::ptr_eq(&self.hosts, &before.hosts) || self.hosts == before.hosts;
         if !same_hosts || self.settings != before.settings {
             return None;
@@ -88,18 +83,28 @@ impl Snapshot {
                 _ => return None,
             }
         }
+        Some(changed)
+    }
+
+    /// [`Snapshot::seen_by`] once more, after a mesh was seen as `seen` since which only some services have changed.
+    pub fn seen_again(&self, scope: &Scope, changed: &BTreeSet<ServiceKey>, seen: &Arc<Self>) -> Arc<Self> {
+        Arc::new(self.changed_for(scope, changed, seen).unwrap_or_else(|| self.seen_by(scope)))
+    }
+
+    /// `None`: what is visible may be another.
+    fn changed_for(&self, scope: &Scope, changed: &BTreeSet<ServiceKey>, seen: &Self) -> Option<Self> {
         let egress = self.rulebook.sidecars.egress(scope, &self.settings.root_namespace);
         let mut services = seen.services.clone();
         for key in changed {
             // What is not seen is not seen now either.
-            let (Some(old), Some(service)) = (seen.services.get(&key), self.services.get(&key)) else { continue };
+            let (Some(old), Some(service)) = (seen.services.get(key), self.services.get(key)) else { continue };
             // Those that routes lead to are seen although nobody imports them.
             let imported = egress.as_ref().and_then(|egress| egress.of(service)).unwrap_or_else(|| service.clone());
             let new = self.with_rules_for(&imported, scope, egress.as_ref());
             if egress.is_some() && old.rules != new.rules {
                 return None;
             }
-            services.insert(key, new);
+            services.insert(key.clone(), new);
         }
         let (hosts, ingress) = (seen.hosts.clone(), seen.ingress.clone());
         Some(Self { services, hosts, ingress, outbound: self.outbound_of(scope), ..self.clone() })

@@ -10,9 +10,11 @@ use clap::{Parser, Subcommand};
 use leno_bench::mesh::ProxyArgs;
 
 mod bulk;
+mod clients;
 mod connect;
 mod forward;
 mod idle;
+mod large;
 mod open_loop;
 mod origin;
 mod origin_http2;
@@ -33,6 +35,8 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         seconds: u32,
     },
+    /// Connect many discovery clients to a control plane and print how soon changes reach them as JSON.
+    Clients(clients::ClientsArgs),
     /// Serve a proxy configurations over xDS and print how long changes take as JSON.
     Configuration {
         #[command(flatten)]
@@ -102,6 +106,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bulk { target, seconds } => print(&bulk::send(target, seconds)?),
+        Command::Clients(args) => clients::run(&args),
         Command::Configuration { proxy, seconds } => print(&leno_bench::configuration::run(&proxy, seconds)?),
         Command::Connect(args) => print(&connect::run(&args)?),
         Command::Forward { listen, target } => forward::run(listen, target),

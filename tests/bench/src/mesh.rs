@@ -182,13 +182,21 @@ fn start_proxy(args: &ProxyArgs, control: SocketAddr, state: &Path, log: &Path) 
 }
 
 /// A root that signs everything itself.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
 }
 
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
 impl Authority {
-    fn new() -> anyhow::Result<Self> {
+    /// # Errors
+    /// When no key can be made.
+    pub fn new() -> anyhow::Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -196,7 +204,11 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), root })
     }
 
-    fn svid(&self, id: &str) -> anyhow::Result<Svid> {
+    /// An identity.
+    ///
+    /// # Errors
+    /// When `id` is no SPIFFE ID, or no key can be made.
+    pub fn svid(&self, id: &str) -> anyhow::Result<Svid> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.subject_alt_names.push(SanType::URI(id.try_into()?));

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use leno_api::{BackendRef, GatewayHttpRoute, HttpRouteRule, ParentRef, Resource, Service, ServicePort, WorkloadEntry};
+use leno_api::Resource;
 use leno_compile::Compiler;
 use leno_ir::{Config, Flavor, Node, ResourceChange, Resources};
 use leno_model::{Builder, MeshSettings, service_keys};
 use leno_names::ServiceKey;
 use leno_xds::codec;
 use serde::Serialize;
+
+use crate::large::{self, Place};
 
 #[derive(Args)]
 pub(crate) struct ScaleArgs {
@@ -51,7 +53,7 @@ pub(crate) fn run(args: &ScaleArgs) -> anyhow::Result<()> {
         builder: Builder::new(MeshSettings::new("cluster.local".parse()?)),
         compiler: Compiler::new(),
         indices,
-        node: node(),
+        node: large::node("client.default".to_owned(), "default"),
         config: Arc::default(),
     };
     let (full, resources_sent) = core.take(resources);
@@ -60,8 +62,8 @@ pub(crate) fn run(args: &ScaleArgs) -> anyhow::Result<()> {
         took.sort();
         took[took.len() / 2]
     };
-    let (endpoint, endpoint_sent) = changes(&mut core, &|round| workload(0, 0, 100 + round));
-    let (route, route_sent) = changes(&mut core, &|round| self::route(args.routes - 1, 2 + round as u32));
+    let (endpoint, endpoint_sent) = changes(&mut core, &|round| large::workload(place(0), 0, 100 + round));
+    let (route, route_sent) = changes(&mut core, &|round| large::route(place(args.routes - 1), 2 + round as u32));
     let outcome = Outcome {
         services: args.services,
         endpoints: args.services * args.endpoints,
@@ -121,77 +123,22 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn resident_bytes() -> anyhow::Result<u64> {
+pub(crate) fn resident_bytes() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/status")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes: u64 = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or_default();
     Ok(kilobytes * 1024)
 }
 
-fn name(index: usize) -> String {
-    format!("service-{index:05}")
+fn place(service: usize) -> Place<'static> {
+    Place { namespace: "default", service }
 }
 
 /// Services, then their workloads, then routes.
 fn resources(args: &ScaleArgs) -> Vec<Arc<Resource>> {
-    let services = (0..args.services).map(service);
-    let workloads =
-        (0..args.services).flat_map(|service| (0..args.endpoints).map(move |index| workload(service, index, 0)));
-    let routes = (0..args.routes.min(args.services)).map(|index| route(index, 1));
+    let services = (0..args.services).map(|service| large::service(place(service)));
+    let workloads = (0..args.services)
+        .flat_map(|service| (0..args.endpoints).map(move |index| large::workload(place(service), index, 0)));
+    let routes = (0..args.routes.min(args.services)).map(|index| large::route(place(index), 1));
     services.chain(workloads).chain(routes).map(Arc::new).collect()
-}
-
-fn service(index: usize) -> Resource {
-    let mut service = Service::default();
-    service.metadata.name = name(index);
-    service.spec.selector = BTreeMap::from([("app".to_owned(), name(index))]);
-    service.spec.ports = vec![ServicePort { name: Some("http".to_owned()), port: 80, ..ServicePort::default() }];
-    service.into()
-}
-
-fn workload(service: usize, index: usize, weight: usize) -> Resource {
-    let mut entry = WorkloadEntry::default();
-    entry.metadata.name = format!("{}-{index}", name(service));
-    let number = service * 64 + index;
-    entry.spec.address = Some(format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255));
-    entry.spec.labels = BTreeMap::from([("app".to_owned(), name(service)), ("version".to_owned(), "v1".to_owned())]);
-    entry.spec.service_account = Some(name(service));
-    entry.spec.weight = u32::try_from(weight).ok().filter(|weight| *weight > 0);
-    entry.into()
-}
-
-fn route(index: usize, weight: u32) -> Resource {
-    let mut route = GatewayHttpRoute::default();
-    route.metadata.name = name(index);
-    route.spec.parent_refs = vec![ParentRef {
-        group: Some(String::new()),
-        kind: Some("Service".to_owned()),
-        name: name(index),
-        ..ParentRef::default()
-    }];
-    let backend = |name, weight| BackendRef { name, port: Some(80), weight: Some(weight), ..BackendRef::default() };
-    let backend_refs = vec![backend(name(index), weight), backend(name(index + 1), 9)];
-    route.spec.rules = vec![HttpRouteRule { backend_refs, ..HttpRouteRule::default() }];
-    route.into()
-}
-
-fn node() -> Node {
-    Node {
-        id: "client.default".to_owned(),
-        flavor: Flavor::Leno,
-        locality: leno_names::Locality::default(),
-        namespace: "default".to_owned(),
-        service_account: "client".to_owned(),
-        workload: "client".to_owned(),
-        service: None,
-        labels: BTreeMap::new(),
-        address: None,
-        ports: Vec::new(),
-        outbound_prefix: Some([127, 64]),
-        http_proxy: None,
-        gateway: None,
-        access_log: None,
-        access_log_format: None,
-        control: None,
-    }
 }

@@ -221,7 +221,12 @@ impl Builder {
                     work.services.extend(slices::service_of(slice));
                 }
             }
-            Kind::ConfigMap | Kind::MeshConfig => work.mesh = true,
+            Kind::MeshConfig => work.mesh = true,
+            Kind::ConfigMap => {
+                // The mesh's own, or roots that others name.
+                work.mesh = true;
+                work.rules = true;
+            }
             _ => work.rules = true,
         }
     }
@@ -305,7 +310,11 @@ impl Builder {
 
     /// Gives the services that rules may hold for that did not.
     fn make_rules(&mut self, next: &mut Snapshot) -> Vec<Affected> {
-        let resources: Vec<_> = self.objects.iter().cloned().collect();
+        // What services are made of is in the services.
+        let is_rule = |resource: &&Arc<Resource>| {
+            !matches!(resource.kind(), Kind::EndpointSlice | Kind::Service | Kind::ServiceEntry)
+        };
+        let resources: Vec<_> = self.objects.iter().filter(is_rule).cloned().collect();
         let world = rules::World {
             resources: &resources,
             services: &self.bare,

@@ -219,7 +219,9 @@ impl<'a> Route<'a> {
             let specific = parent.port.is_some() || parent.section_name.is_some();
             let consumer = (namespace != self.key.namespace).then(|| self.key.namespace.clone());
             let route = MeshRoute { route: object.clone(), port: specific.then_some(port.number), consumer };
-            if !built.mesh_routes.contains(&(key.clone(), route.clone())) {
+            // Those of one object come after one another.
+            let mut own = built.mesh_routes.iter().rev().take_while(|(_, one)| one.route == route.route);
+            if !own.any(|(service, one)| *service == key && *one == route) {
                 built.mesh_routes.push((key, route));
             }
         }
