@@ -101,7 +101,8 @@ impl Snapshot {
             // Those that routes lead to are seen although nobody imports them.
             let imported = egress.as_ref().and_then(|egress| egress.of(service)).unwrap_or_else(|| service.clone());
             let new = self.with_rules_for(&imported, scope, egress.as_ref());
-            if egress.is_some() && old.rules != new.rules {
+            // Where routes lead is seen because of them.
+            if egress.is_some() && old.rules != new.rules && old.destinations() != new.destinations() {
                 return None;
             }
             services.insert(key.clone(), new);

@@ -139,8 +139,8 @@ pub(crate) fn run(args: &ClientsArgs) -> anyhow::Result<()> {
     let mut ready = BTreeSet::new();
     let mut resources_each = 0;
     while ready.len() < args.clients {
-        let event = server.block_on(tokio::time::timeout(LIMIT, events.recv())).context("clients are not ready")?;
-        match event.context("clients are gone")? {
+        let event = server.block_on(next(&mut events)).context("clients are not ready")?;
+        match event {
             Event { index, what: What::Ready(resources), .. } => {
                 ready.insert(index);
                 resources_each = resources_each.max(resources);
@@ -158,8 +158,7 @@ pub(crate) fn run(args: &ClientsArgs) -> anyhow::Result<()> {
             store.put(make(round + 1), SystemTime::now())?;
             let mut reached = BTreeSet::new();
             while reached.len() < args.clients {
-                let event = server.block_on(tokio::time::timeout(LIMIT, events.recv()));
-                match event.context("a change does not reach everybody")?.context("clients are gone")? {
+                match server.block_on(next(&mut events)).context("a change does not reach everybody")? {
                     Event { index, what: What::Received(of, bytes), at } if of == kind && reached.insert(index) => {
                         took.push(at.saturating_duration_since(began));
                         bytes_max = bytes_max.max(bytes);
@@ -188,6 +187,10 @@ pub(crate) fn run(args: &ClientsArgs) -> anyhow::Result<()> {
     };
     println!("{}", serde_json::to_string(&outcome)?);
     Ok(())
+}
+
+async fn next(events: &mut mpsc::UnboundedReceiver<Event>) -> anyhow::Result<Event> {
+    tokio::time::timeout(LIMIT, events.recv()).await?.context("clients are gone")
 }
 
 struct Event {
