@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leno_ir::{Cluster, Config, Discovery, EndpointSet, Flavor, GatewayRole, Listener, Node, Resources};
 use leno_model::api::{Kind, OutboundMode, ResourceKey};
-use leno_model::{Client, Problem, Scope, Snapshot};
+use leno_model::{Client, Problem, Scope, Service, Snapshot};
 use leno_names::ServiceKey;
 
 use crate::pieces::Pool;
@@ -34,10 +34,14 @@ pub fn compile(snapshot: &Snapshot, node: &Node) -> Compiled {
 pub struct Compiler {
     snapshot: Option<Arc<Snapshot>>,
     scopes: BTreeMap<Scope, ForScope>,
+    /// Of the last change of any scope: none has one that another had.
+    revision: u64,
     /// Changes with gateways and what belongs to them.
     entries: u64,
-    /// Changes with who may call whom.
+    /// Changes with who may call whom, and how often.
     access: u64,
+    /// Services whose instances limit the rate of requests.
+    limited: BTreeSet<ServiceKey>,
     /// Those that there are nodes of, and Leno's own, which finds the problems.
     flavors: BTreeSet<Flavor>,
     pool: Pool,
@@ -86,6 +90,8 @@ impl Compiler {
         Self {
             snapshot: None,
             scopes: BTreeMap::new(),
+            revision: 0,
+            limited: BTreeSet::new(),
             entries: 0,
             access: 0,
             flavors: BTreeSet::from([Flavor::Leno]),
@@ -125,9 +131,28 @@ impl Compiler {
             self.pool.clear();
         }
         let changed = before.as_deref().and_then(|before| snapshot.changed_since(before));
+        self.access += u64::from(self.note_limits(snapshot, changed.as_ref()));
         for scope in wanted {
             self.see(&scope, changed.as_ref(), all);
         }
+    }
+
+    /// Whether limits, or who has to see to them, may have changed.
+    fn note_limits(&mut self, snapshot: &Snapshot, changed: Option<&BTreeSet<ServiceKey>>) -> bool {
+        let is_limited = |key: &&ServiceKey| snapshot.services.get(*key).is_some_and(|own| rate_limit::is_limited(own));
+        let Some(changed) = changed else {
+            self.limited = snapshot.services.keys().filter(is_limited).cloned().collect();
+            return true;
+        };
+        let touched: Vec<_> = changed.iter().filter(|key| self.limited.contains(*key) || is_limited(key)).collect();
+        for key in &touched {
+            if is_limited(key) {
+                self.limited.insert((*key).clone());
+            } else {
+                self.limited.remove(*key);
+            }
+        }
+        !touched.is_empty()
     }
 
     /// Brings what a scope gets up to the snapshot. `changed`: of the services; `None`: anything.
@@ -141,7 +166,8 @@ impl Compiler {
             }
             (own, _) => (Arc::new(snapshot.seen_by(scope)), own.or_insert_with(|| ForScope::new(&snapshot.settings))),
         };
-        own.update(&seen, &self.flavors, &mut self.pool, all);
+        self.revision += 1;
+        own.update(&seen, &self.flavors, &mut self.pool, all, self.revision);
     }
 
     /// The configuration of `node` under the last snapshot; the very same as the last one when nothing of it has changed.
@@ -158,6 +184,8 @@ impl Compiler {
         if !self.scopes.contains_key(&scope) {
             self.see(&scope, None, false);
         }
+        // Whoever sees them: an instance limits what comes to it.
+        let limited: Vec<_> = self.limited.iter().filter_map(|key| snapshot.services.get(key)).collect();
         let Some(own) = self.scopes.get_mut(&scope) else { return Arc::default() };
         own.is_used = true;
         // Only gateways care about gateways, and only sidecars about access.
@@ -172,7 +200,7 @@ impl Compiler {
                         (config, Own::default(), problems)
                     }
                     None => {
-                        let (config, parts) = sidecar_of(own, node, last.as_ref(), extra);
+                        let (config, parts) = sidecar_of(own, node, last.as_ref(), extra, &limited);
                         (config, parts, Vec::new())
                     }
                 };
@@ -315,7 +343,13 @@ fn entry_of(own: &ForScope, node: &Node, role: &GatewayRole) -> (Config, Vec<Pro
 }
 
 /// What a sidecar runs.
-fn sidecar_of(own: &mut ForScope, node: &Node, last: Option<&Remembered>, access: u64) -> (Config, Own) {
+fn sidecar_of(
+    own: &mut ForScope,
+    node: &Node,
+    last: Option<&Remembered>,
+    access: u64,
+    limited: &[&Arc<Service>],
+) -> (Config, Own) {
     let logged = &mesh::with_access_log(node, &own.seen.mesh);
     let mut config = Config {
         listeners: own.outbound(logged),
@@ -325,10 +359,9 @@ fn sidecar_of(own: &mut ForScope, node: &Node, last: Option<&Remembered>, access
         ..Config::default()
     };
     let mut parts = match last {
-        // Which service's limits a workload has depends on what stands behind services.
-        Some(last) if last.rules == own.rules && last.extra == access && !own.is_limited() => last.own.clone(),
-        Some(last) => Own { arranged: last.own.arranged.clone(), ..own_parts(own, logged) },
-        None => own_parts(own, logged),
+        Some(last) if last.rules == own.rules && last.extra == access => last.own.clone(),
+        Some(last) => Own { arranged: last.own.arranged.clone(), ..own_parts(own, logged, limited) },
+        None => own_parts(own, logged, limited),
     };
     if node.http_proxy.is_some() {
         config.route_tables.insert(routes::PROXY_TABLE, own.proxy_table(logged));
@@ -350,7 +383,7 @@ fn sidecar_of(own: &mut ForScope, node: &Node, last: Option<&Remembered>, access
 }
 
 /// Its ports, and its end of the forward proxy.
-fn own_parts(own: &mut ForScope, node: &Node) -> Own {
+fn own_parts(own: &mut ForScope, node: &Node, limited: &[&Arc<Service>]) -> Own {
     let mut parts = Own::default();
     if let Some(address) = node.http_proxy {
         let tables = [(routes::PROXY_TABLE, own.proxy_table(node))].into_iter().collect();
@@ -358,7 +391,7 @@ fn own_parts(own: &mut ForScope, node: &Node) -> Own {
         parts.listeners.push(Arc::new(listener));
     }
     if node.flavor != Flavor::Grpc {
-        let (listeners, clusters) = inbound::compile(&own.seen, node);
+        let (listeners, clusters) = inbound::compile(&own.seen, node, limited);
         let none = Resources::new();
         let listeners = listeners.into_iter().map(|listener| finished(listener, &own.seen, node, &none));
         parts.listeners.extend(listeners.map(Arc::new));
@@ -370,7 +403,7 @@ fn own_parts(own: &mut ForScope, node: &Node) -> Own {
 /// Endpoints as the node's place and labels want them; those that did not change since the last time stay.
 fn arrange(own: &ForScope, node: &Node, last: Option<&Remembered>, parts: &mut Own) {
     parts.arranged.retain(|key, _| own.arranged.contains(key));
-    let is_next = last.is_some_and(|last| last.revision + 1 == own.revision);
+    let is_next = last.is_some_and(|last| last.revision == own.last_revision);
     let changed = own.last_changed.as_ref().filter(|_| is_next);
     let unchanged = last.is_some_and(|last| last.revision == own.revision);
     let locality = own.seen.mesh.locality_lb_setting.as_ref();

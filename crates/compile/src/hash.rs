@@ -1,7 +1,7 @@
 //! What of a request is hashed: written in the DestinationRule of where a route leads, in force on the route.
 
 use leno_ir::{HashCookie, HashPolicy, HashSource, Route, RouteAction, WeightedCluster};
-use leno_model::api::{ConsistentHash, LoadBalancer};
+use leno_model::api::ConsistentHash;
 use leno_model::{Service, Snapshot};
 
 use crate::cluster;
@@ -81,21 +81,4 @@ fn source(hash: &ConsistentHash) -> Option<HashSource> {
         return Some(HashSource::QueryParameter(name.clone()));
     }
     (hash.use_source_ip == Some(true)).then_some(HashSource::SourceIp)
-}
-
-/// All that the hash policies of routes to `service` are made of.
-pub(crate) fn settings(service: &Service) -> Vec<&LoadBalancer> {
-    let Some(policies) = &service.policies else { return Vec::new() };
-    let subsets = policies.subsets.iter().filter_map(|subset| subset.part.as_ref());
-    policies
-        .whole
-        .iter()
-        .chain(subsets)
-        .map(|part| &part.policy)
-        .flat_map(|policy| {
-            let levels = policy.port_level_settings.iter().map(|level| &level.load_balancer);
-            std::iter::once(&policy.load_balancer).chain(levels).flatten()
-        })
-        .filter(|balancer| balancer.consistent_hash.is_some() || balancer.simple.is_some())
-        .collect()
 }

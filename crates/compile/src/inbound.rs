@@ -16,7 +16,9 @@ const HTTP_ALPN: [&str; 4] = ["h2", "http/1.1", "istio-h2", "istio-http/1.1"];
 const TCP_ALPN: &str = "istio";
 
 /// A listener with mutual TLS and a cluster for each port of the application.
-pub(crate) fn compile(snapshot: &Snapshot, node: &Node) -> (Vec<Listener>, Vec<Cluster>) {
+///
+/// `limited`: the services of the mesh that have limits.
+pub(crate) fn compile(snapshot: &Snapshot, node: &Node, limited: &[&Arc<Service>]) -> (Vec<Listener>, Vec<Cluster>) {
     let Some(address) = node.address else { return (Vec::new(), Vec::new()) };
     let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
     for port in &node.ports {
@@ -25,7 +27,7 @@ pub(crate) fn compile(snapshot: &Snapshot, node: &Node) -> (Vec<Listener>, Vec<C
         if let Some(guard) = Guard::of(snapshot, node, port.app) {
             protect(&mut listener, &guard, port.app);
         }
-        limit(&mut listener, snapshot, node, port.app);
+        limit(&mut listener, limited, node, port.app);
         listeners.push(listener);
         let mut cluster = cluster(&port);
         pool.into_iter().for_each(|pool| policy::connection_pool(pool, &mut cluster));
@@ -67,16 +69,13 @@ fn protect(listener: &mut Listener, guard: &Guard<'_>, port: u16) {
 }
 
 /// The limits of the service that the workload is an instance of.
-fn limit(listener: &mut Listener, snapshot: &Snapshot, node: &Node, port: u16) {
-    let own = |service: &&Arc<Service>| {
-        if !rate_limit::is_limited(service) {
-            return false;
-        }
+fn limit(listener: &mut Listener, limited: &[&Arc<Service>], node: &Node, port: u16) {
+    let own = |service: &&&Arc<Service>| {
         let is_named = node.service.as_deref() == Some(&*service.key.name) && service.key.namespace == node.namespace;
         is_named
             || service.workloads.iter().any(|one| one.key.name == node.workload && one.key.namespace == node.namespace)
     };
-    let held = snapshot.services.values().filter(own).find_map(|service| {
+    let held = limited.iter().filter(own).find_map(|service| {
         let is_here = |to: &&ServicePort| match &to.target {
             IntOrString::Int(number) => *number == port,
             IntOrString::String(_) => true,

@@ -2,11 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leno_ir::{Cluster, EndpointSet, Flavor, RouteTable};
-use leno_model::api::LoadBalancer;
 use leno_model::{Problem, Rules, Service, Snapshot};
 use leno_names::ServiceKey;
 
-use crate::{cluster, endpoints, hash, routes, tcp};
+use crate::{cluster, endpoints, routes, tcp};
 
 /// What a service contributes to every node that sees it.
 #[derive(Clone, Debug, Default)]
@@ -41,38 +40,22 @@ impl Subject {
     /// Whether the same routes are compiled of both, as far as other services go.
     pub(crate) fn looks_like(&self, other: &Self) -> bool {
         let alike = |pair: (&Option<Arc<Service>>, &Option<Arc<Service>>)| match pair {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || Outside::of(one) == Outside::of(other),
+            // What stands behind another service says nothing about the way there.
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.differs_only_in_workloads(other),
             (None, None) => true,
             _ => false,
         };
         self.outlook.len() == other.outlook.len() && self.outlook.iter().zip(&other.outlook).all(alike)
     }
 
+    /// Whether its routes depend on one of these.
+    pub(crate) fn looks_at(&self, keys: &BTreeSet<ServiceKey>) -> bool {
+        self.outlook.iter().flatten().any(|service| keys.contains(&service.key))
+    }
+
     /// Whether its routes depend on other services at all.
     pub(crate) fn looks_out(&self) -> bool {
         self.service.rules != Rules::Default
-    }
-}
-
-/// All of a service that the routes of another may depend on.
-#[derive(PartialEq)]
-pub(crate) struct Outside<'a> {
-    key: &'a ServiceKey,
-    fqdn: &'a str,
-    ports: Vec<u16>,
-    subsets: Vec<&'a str>,
-    hashing: Vec<&'a LoadBalancer>,
-}
-
-impl<'a> Outside<'a> {
-    pub(crate) fn of(service: &'a Service) -> Self {
-        Self {
-            key: &service.key,
-            fqdn: &service.fqdn,
-            ports: service.ports.iter().map(|port| port.number).collect(),
-            subsets: service.subsets().iter().map(|subset| subset.name.as_str()).collect(),
-            hashing: hash::settings(service),
-        }
     }
 }
 

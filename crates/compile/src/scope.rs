@@ -13,7 +13,7 @@ use leno_model::api::OutboundMode;
 use leno_model::{MeshSettings, Service, Snapshot};
 use leno_names::ServiceKey;
 
-use crate::pieces::{Outside, Pieces, Pool, Subject};
+use crate::pieces::{Pieces, Pool, Subject};
 use crate::{endpoints, listener, mesh, rate_limit, route_filters, routes};
 
 #[derive(Debug)]
@@ -28,12 +28,12 @@ pub(crate) struct ForScope {
     pub arranged: BTreeSet<ServiceKey>,
     /// With something wrong.
     wrong: BTreeSet<ServiceKey>,
-    /// Whose instances limit the rate of requests.
-    limited: BTreeSet<ServiceKey>,
     dressed: BTreeMap<Dress, Dressed>,
-    /// Grows with every change.
+    /// Another one with every change, of whichever scope.
     pub revision: u64,
-    /// Grows with every change but those of endpoints.
+    /// The one before.
+    pub last_revision: u64,
+    /// The revision of the last change that was not of endpoints alone.
     pub rules: u64,
     /// The services that the last change was about; `None`: all.
     pub last_changed: Option<BTreeSet<ServiceKey>>,
@@ -90,33 +90,52 @@ impl ForScope {
             grpc_routes: Resources::new(),
             arranged: BTreeSet::new(),
             wrong: BTreeSet::new(),
-            limited: BTreeSet::new(),
             dressed: BTreeMap::new(),
             revision: 0,
+            last_revision: 0,
             rules: 0,
             last_changed: None,
             is_used: false,
         }
     }
 
-    /// Takes over a new snapshot, as the scope sees it. `all`: nothing of before holds.
-    pub(crate) fn update(&mut self, seen: &Arc<Snapshot>, flavors: &BTreeSet<Flavor>, pool: &mut Pool, all: bool) {
+    /// Takes over a new snapshot, as the scope sees it. `all`: nothing of before holds. `next`: the revision of what changes.
+    pub(crate) fn update(
+        &mut self,
+        seen: &Arc<Snapshot>,
+        flavors: &BTreeSet<Flavor>,
+        pool: &mut Pool,
+        all: bool,
+        next: u64,
+    ) {
         let before = std::mem::replace(&mut self.seen, seen.clone());
         let mut changed = BTreeSet::new();
-        let mut outside_changed = all;
+        // Those that routes of others may depend on; and whether there are others now.
+        let (mut other, mut others_come) = (BTreeSet::new(), false);
         for item in before.services.diff(&seen.services) {
             let (key, old, new) = match item {
                 DiffItem::Add(key, new) => (key, None, Some(new)),
                 DiffItem::Remove(key, old) => (key, Some(old), None),
                 DiffItem::Update { old: (key, old), new: (_, new) } => (key, Some(old), Some(new)),
             };
-            outside_changed |= old.map(|one| Outside::of(one)) != new.map(|one| Outside::of(one));
+            match old.zip(new) {
+                Some((old, new)) if old.fqdn == new.fqdn => {
+                    if !old.differs_only_in_workloads(new) {
+                        other.insert(key.clone());
+                    }
+                }
+                _ => others_come = true,
+            }
             changed.insert(key.clone());
         }
         let mut rules: BTreeSet<_> = if all { seen.services.keys().cloned().collect() } else { BTreeSet::new() };
-        if outside_changed && !all {
+        if !all && (others_come || !other.is_empty()) {
             rules.extend(self.services.iter().filter_map(|(key, (subject, _))| {
-                let sees_other = subject.looks_out() && !Subject::new(seen, &subject.service).looks_like(subject);
+                let sees_other = if others_come {
+                    subject.looks_out() && !Subject::new(seen, &subject.service).looks_like(subject)
+                } else {
+                    subject.looks_at(&other)
+                };
                 sees_other.then(|| key.clone())
             }));
         }
@@ -141,10 +160,12 @@ impl ForScope {
             && before.outbound == seen.outbound
             && (Arc::ptr_eq(&before.envoy_filters, &seen.envoy_filters) || before.envoy_filters == seen.envoy_filters);
         if !changed.is_empty() || !same_ingress || all {
-            self.revision += 1;
+            self.last_revision = std::mem::replace(&mut self.revision, next);
             self.last_changed = (!all).then_some(changed);
         }
-        self.rules += u64::from(!rules.is_empty() || !same_ingress || all);
+        if !rules.is_empty() || !same_ingress || all {
+            self.rules = next;
+        }
     }
 
     fn service(&mut self, key: &ServiceKey, flavors: &BTreeSet<Flavor>, pool: &mut Pool, rules: bool, all: bool) {
@@ -177,7 +198,6 @@ impl ForScope {
         let locality = self.seen.mesh.locality_lb_setting.as_ref();
         let service = new.as_ref().map(|(subject, _)| &*subject.service);
         note(&mut self.arranged, key, service.is_some_and(|service| endpoints::is_arranged(service, locality)));
-        note(&mut self.limited, key, service.is_some_and(rate_limit::is_limited));
         drop(last);
         match new {
             Some(new) => drop(self.services.insert(key.clone(), new)),
@@ -187,11 +207,6 @@ impl ForScope {
 
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Pieces> {
         self.wrong.iter().filter_map(|key| self.services.get(key)).map(|(_, pieces)| &**pieces)
-    }
-
-    /// Whether any service has limits that its instances see to.
-    pub(crate) fn is_limited(&self) -> bool {
-        !self.limited.is_empty()
     }
 
     pub(crate) fn clusters(&self, flavor: Flavor) -> Resources<Cluster> {

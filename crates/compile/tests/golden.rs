@@ -184,13 +184,18 @@ fn changes_one_by_one_make_the_same_as_all_at_once() {
         let mut builder = Builder::new(settings.clone());
         let mut compiler = Compiler::new();
         let mut present = BTreeMap::new();
-        for step in 0..3 * all.len() {
+        for step in 0..8 * all.len() {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             // Most of them are there after the first third; then single ones go and come back.
             let object = if step < all.len() { &all[step] } else { &all[(random >> 33) as usize % all.len()] };
             let key = object.key();
-            let new = if present.remove(&key).is_some() { None } else { Some(object.clone()) };
-            present.extend(new.clone().map(|new| (key.clone(), new)));
+            // One of the same name that is there is replaced.
+            let is_there = present.get(&key).is_some_and(|there| Arc::ptr_eq(there, object));
+            let new = (!is_there).then(|| object.clone());
+            match &new {
+                Some(new) => drop(present.insert(key.clone(), new.clone())),
+                None => drop(present.remove(&key)),
+            }
             let snapshot = builder.update([(key.clone(), new)], &numbers).clone();
             compiler.update(&snapshot);
             let resources: Vec<_> = present.values().cloned().collect();

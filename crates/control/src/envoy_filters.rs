@@ -67,10 +67,15 @@ impl Applying<'_> {
         }
     }
 
+    /// Whether the patch is for any side of the node.
+    fn is_meant(&self, written: &EnvoyPatch) -> bool {
+        [Direction::Inbound, Direction::Outbound].into_iter().any(|side| Meant::of(written).is_met_by(self.node, side))
+    }
+
     fn listeners(&mut self, written: &EnvoyPatch, patch: Patch<'_>) -> Vec<PatchProblem> {
         let (is_whole, mut found) = (patch.part == PatchPart::Whole, Vec::new());
         if is_whole && patch.operation == PatchOperation::Add {
-            if Meant::of(written).is_met_by(self.node, Direction::Outbound) {
+            if self.is_meant(written) {
                 match self.patcher.new_listener(patch.value) {
                     Ok(listener) => drop(self.config.listeners.insert(listener.name.clone(), Arc::new(listener))),
                     Err(problems) => found.extend(problems),
@@ -89,6 +94,7 @@ impl Applying<'_> {
                 return;
             }
             match patcher.listener(listener, patch) {
+                Ok(Some(changed)) if changed.name != listener.name => found.push(renamed()),
                 Ok(Some(changed)) => *listener = Arc::new(changed),
                 Ok(None) => {}
                 Err(problems) => found.extend(problems),
@@ -106,6 +112,7 @@ impl Applying<'_> {
                 return;
             }
             match patcher.route_table(table, patch) {
+                Ok(Some(changed)) if changed.name != table.name => found.push(renamed()),
                 Ok(Some(changed)) => *table = Arc::new(changed),
                 Ok(None) => {}
                 Err(problems) => found.extend(problems),
@@ -119,6 +126,7 @@ impl Applying<'_> {
                 return;
             }
             match patcher.listener(listener, patch) {
+                Ok(Some(changed)) if changed.name != listener.name => found.push(renamed()),
                 Ok(Some(changed)) => *listener = Arc::new(changed),
                 Ok(None) => {}
                 Err(problems) => found.extend(problems),
@@ -130,6 +138,7 @@ impl Applying<'_> {
     fn clusters(&mut self, written: &EnvoyPatch, patch: Patch<'_>) -> Vec<PatchProblem> {
         let mut found = Vec::new();
         match patch.operation {
+            PatchOperation::Add if !self.is_meant(written) => {}
             PatchOperation::Add => match self.patcher.new_cluster(patch.value) {
                 Ok(cluster) => drop(self.config.clusters.insert(cluster.name.clone(), Arc::new(cluster))),
                 Err(problems) => found.extend(problems),
@@ -145,6 +154,7 @@ impl Applying<'_> {
                         return;
                     }
                     match patcher.cluster(cluster, patch) {
+                        Ok(Some(changed)) if changed.name != cluster.name => found.push(renamed()),
                         Ok(Some(changed)) => *cluster = Arc::new(changed),
                         Ok(None) => {}
                         Err(problems) => found.extend(problems),
@@ -154,6 +164,11 @@ impl Applying<'_> {
         }
         distinct(found)
     }
+}
+
+/// Others refer to a resource by its name.
+fn renamed() -> PatchProblem {
+    PatchProblem { field: "name".to_owned(), reason: "a resource keeps its name".to_owned() }
 }
 
 /// What is wrong with a value is wrong with it everywhere.

@@ -96,12 +96,21 @@ impl Snapshot {
         let egress = self.rulebook.sidecars.egress(scope, &self.settings.root_namespace);
         let mut services = seen.services.clone();
         for key in changed {
-            // What is not seen is not seen now either.
-            let (Some(old), Some(service)) = (seen.services.get(key), self.services.get(key)) else { continue };
+            let Some(service) = self.services.get(key) else { continue };
+            let Some(old) = seen.services.get(key) else {
+                // It may have got the port that is asked for.
+                if egress.as_ref().is_some_and(|egress| egress.of(service).is_some()) {
+                    return None;
+                }
+                continue;
+            };
             // Those that routes lead to are seen although nobody imports them.
             let imported = egress.as_ref().and_then(|egress| egress.of(service)).unwrap_or_else(|| service.clone());
             let new = self.with_rules_for(&imported, scope, egress.as_ref());
             // Where routes lead is seen because of them.
+            if egress.is_some() && old.ports != new.ports {
+                return None;
+            }
             if egress.is_some() && old.rules != new.rules && old.destinations() != new.destinations() {
                 return None;
             }

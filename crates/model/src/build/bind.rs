@@ -81,7 +81,12 @@ impl Binding<'_> {
             routes.tell_apart(&mut self.rulebook.differences);
             let gateways = &object.spec.gateways;
             if !gateways.is_empty() {
-                let hosts = object.spec.hosts.iter().map(|host| self.host(host, &key.namespace)).collect();
+                // At a gateway a name with a dot is what clients ask for (Istio).
+                let asked = |host: &String| match host.contains('.') {
+                    true => host.to_ascii_lowercase(),
+                    false => self.host(host, &key.namespace),
+                };
+                let hosts = object.spec.hosts.iter().map(asked).collect();
                 let (routes, visibility) = (routes.clone(), visibility.clone());
                 self.at_gateways.add(gateways, BoundRoutes { routes, hosts, visibility });
             }

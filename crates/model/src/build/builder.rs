@@ -56,6 +56,8 @@ struct Work {
     services: BTreeSet<ServiceKey>,
     /// Which services there are, or in which order they count.
     hosts: bool,
+    /// Rules may hold for any service that did not.
+    all_bound: bool,
     mesh: bool,
     rules: bool,
 }
@@ -106,7 +108,10 @@ impl Builder {
             self.read_mesh(&mut next, &mut work);
         }
         let changed = self.make_services(&mut next, &mut work, indices);
-        let affected = if work.rules { self.make_rules(&mut next) } else { Vec::new() };
+        let mut affected = if work.rules { self.make_rules(&mut next) } else { Vec::new() };
+        if work.all_bound {
+            affected.push(Affected::All);
+        }
         self.bind(&mut next, changed, affected);
         self.snapshot = Arc::new(next);
         &self.snapshot
@@ -243,6 +248,7 @@ impl Builder {
         next.settings = settings;
         next.mesh = Arc::new(mesh);
         work.rules = true;
+        work.all_bound = true;
         work.services.extend(self.bare.keys().cloned());
     }
 
