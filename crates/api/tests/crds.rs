@@ -122,6 +122,18 @@ fn examples_are_taken_and_mistakes_are_told() {
         ("RateLimitPolicy", "{limits: [{requests: 1, by: [{type: Header}]}]}", "name is for Header"),
         ("MeshConfig", "{accessLog: {}}", "spec.accessLog.path: required field is missing"),
         ("TrafficPolicy", "{loadBalancer: {type: Fastest}}", "Fastest"),
+        // What every proxy would refuse.
+        ("TrafficPolicy", "{connectTimeout: 0s}", "connectTimeout is more than 0s"),
+        ("RetryPolicy", "{backoff: {base: 0s}}", "base is more than 0s"),
+        ("FaultPolicy", "{until: 2999-01-01T00:00:00Z, delay: {duration: 0s}}", "duration is more than 0s"),
+        (
+            "FaultPolicy",
+            "{until: 2999-01-01T00:00:00Z, headers: {'': a}, abort: {status: 503}}",
+            "headers are not empty",
+        ),
+        ("RateLimitPolicy", "{limits: [{requests: 1, headers: {'': a}}]}", "headers are not empty"),
+        ("MeshConfig", "{dnsRefreshRate: 0s}", "dnsRefreshRate is more than 0s"),
+        ("MeshConfig", "{rootNamespace: Not A Name}", "rootNamespace"),
     ];
     for (kind, spec, message) in wrong {
         let problems = parse("a.yaml", &object(kind, spec)).problems;

@@ -9,6 +9,7 @@ described! {
     /// Delays and errors on purpose, until a moment that is known beforehand.
     pub struct FaultPolicySpec where {
         "has(self.delay) || has(self.abort)": "one of delay and abort is required",
+        "!has(self.headers) || self.headers.all(name, name != '')": "names of headers are not empty",
     } {
         /// Default: all of the namespace, or of the mesh in the root namespace.
         pub target_refs: Vec<TargetRef> = { "maxItems": 16, "x-kubernetes-list-type": "atomic" },
@@ -22,7 +23,9 @@ described! {
         pub delay: Option<DelayFault>,
         pub abort: Option<AbortFault>,
     }
-    pub struct DelayFault {
+    pub struct DelayFault where {
+        "duration(self.duration) > duration('0s')": "duration is more than 0s",
+    } {
         pub duration: GatewayDuration = { "required": true },
         /// Of the requests. Default 100.
         pub percent: Option<f64> = { "minimum": 0, "maximum": 100 },

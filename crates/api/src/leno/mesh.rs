@@ -3,9 +3,13 @@ use crate::described::{described, words};
 
 described! {
     /// What holds for the mesh as a whole. There is one, called `default`; what it says counts before Istio's ConfigMap.
-    pub struct MeshConfigSpec {
+    pub struct MeshConfigSpec where {
+        "!has(self.dnsRefreshRate) || duration(self.dnsRefreshRate) > duration('0s')": "dnsRefreshRate is more than 0s",
+    } {
         /// Where objects for the whole mesh live. Default `leno-system`.
-        pub root_namespace: Option<String> = { "minLength": 1, "maxLength": 63 },
+        pub root_namespace: Option<String> = {
+            "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        },
         /// Peers with identities of these are called as if they were of ours.
         pub trust_domain_aliases: Vec<String> = { "maxItems": 16, "x-kubernetes-list-type": "set" },
         /// Of proxies that name none themselves.

@@ -21,6 +21,7 @@ described! {
     }
     pub struct RequestLimit where {
         "!has(self.per) || duration(self.per) >= duration('50ms')": "per is at least 50ms",
+        "!has(self.headers) || self.headers.all(name, name != '')": "names of headers are not empty",
     } {
         /// So many in `per`.
         pub requests: u32 = { "required": true, "minimum": 0 },

@@ -27,6 +27,7 @@ described! {
     /// Random waits that double from try to try.
     pub struct RetryBackoff where {
         "!has(self.max) || duration(self.max) >= duration(self.base)": "max is not less than base",
+        "duration(self.base) > duration('0s')": "base is more than 0s",
     } {
         pub base: GatewayDuration = { "required": true },
         /// Default: ten times `base`.

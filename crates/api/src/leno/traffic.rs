@@ -5,7 +5,9 @@ use crate::described::{described, words};
 described! {
     /// How connections to a service are made, balanced and limited. Of policies for the mesh, the namespace and the service
     /// the nearest one that says something of a part has the part; what DestinationRules say comes first.
-    pub struct TrafficPolicySpec {
+    pub struct TrafficPolicySpec where {
+        "!has(self.connectTimeout) || duration(self.connectTimeout) > duration('0s')": "connectTimeout is more than 0s",
+    } {
         /// Services. Default: all of the namespace, or of the mesh in the root namespace.
         pub target_refs: Vec<TargetRef> = { "maxItems": 16, "x-kubernetes-list-type": "atomic" },
         /// Default 10s.
