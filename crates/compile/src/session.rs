@@ -17,7 +17,8 @@ pub(crate) fn of(written: &SessionPersistence, owner: &str) -> (String, FilterOv
             name: cookie.name.unwrap_or_else(|| format!("leno-session-{owner}")),
             ttl: ttl.filter(|_| is_permanent(written)).unwrap_or_default(),
             path: cookie.path.unwrap_or_else(|| "/".to_owned()),
-            attributes: vec![("HttpOnly".to_owned(), String::new())],
+            // Proxies add `HttpOnly` themselves.
+            attributes: Vec::new(),
         }))
     };
     let session = StatefulSession { state, strict: false, missing_status: None, stat_prefix: String::new() };

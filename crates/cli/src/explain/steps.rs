@@ -55,6 +55,10 @@ pub(crate) fn explain(loaded: &Loaded, mesh: &mut Mesh, from: &str, request: &Re
         gateway::explain(&mut explaining, &gateway, request);
         return Ok(explaining.told);
     }
+    let is_namespace = || loaded.resources.iter().any(|resource| resource.key().namespace == "gateway");
+    if from.starts_with("gateway/") && !is_namespace() {
+        anyhow::bail!("there is no Gateway of Gateway API for \"{from}\"; Istio's Gateways are not explained yet");
+    }
     let caller = caller(loaded, &mesh.snapshot, from)?;
     let seen = mesh.seen_by(&caller.namespace, &caller.labels);
     let config = mesh.config(&caller.namespace, &caller.labels);
