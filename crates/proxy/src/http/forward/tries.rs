@@ -327,7 +327,8 @@ impl Forwarder<'_, '_> {
             Some(pick) => pick,
             None => {
                 let picked = match &tries.cluster.config.discovery {
-                    Discovery::DynamicHosts(config) => self.pick_named(&tries.cluster, config).await?,
+                    // Boxed: the look-up would make every request's future larger, which all of them pay for.
+                    Discovery::DynamicHosts(config) => Box::pin(self.pick_named(&tries.cluster, config)).await?,
                     _ => self.pick(tries),
                 };
                 picked.ok_or(Failure::NoHealthyUpstream { status: 503 })?
